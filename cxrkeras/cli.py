@@ -1,0 +1,89 @@
+"""The command line: finds the verb, runs it, and turns a failure into one line."""
+
+import importlib
+import sys
+import traceback
+
+import click
+
+from cxrkeras import __version__
+from data_prep.errors import UserError
+
+VERBS = {
+    "prep": "raw DICOM, images and tables -> a prepared dataset",
+    "cv": "compare a way of transferring by cross-validation: models, predictions, a report",
+    "evaluate": "score anyone's predictions against labels",
+    "report": "write a run's report again",
+    "summary": "the Keras model summary of any combination, without data",
+}
+
+
+class _Verbs(click.Group):
+    """Imports `cxrkeras.commands.VERB` only when that verb is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        module = importlib.import_module(f"cxrkeras.commands.{name}")
+        return module.command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+@click.option(
+    "--debug", is_flag=True, help="Show the traceback of an error (works after a verb too)."
+)
+def cli(debug: bool) -> None:
+    """Chest radiographs to a multi-label classifier: prepare, transfer, compare, report.
+
+    Not for clinical use.
+
+    \b
+    Examples:
+      cxrkeras cv --backbone densenet121 --method cotrain      # the built-in data
+      cxrkeras prep table --images DIR --labels labels.csv --out data/ours
+      cxrkeras cv --data data/ours --source imagenet --out runs/first
+    """
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line and exit: 0, 1 for input that can't be used, 2 for wrong usage."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in argv
+    argv = [word for word in argv if word != "--debug"]
+    try:
+        code = cli.main(argv, prog_name="cxrkeras", standalone_mode=False)
+    except click.exceptions.Abort:
+        _fail("Stopped. The same command goes on from here.", 130, debug)
+    except click.UsageError as error:
+        error.show()
+        sys.exit(2)
+    except (UserError, click.ClickException) as error:
+        _fail(f"Error: {error}", 1, debug)
+    except KeyboardInterrupt:
+        _fail("Stopped. The same command goes on from here.", 130, debug)
+    except Exception as error:
+        # The message of an unforeseen error may hold patient data: only its kind and place are shown.
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
+        _fail(
+            f"Error: unforeseen {type(error).__name__} at {place}. "
+            "Run again with --debug for the trace, and please report it.",
+            1,
+            debug,
+        )
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    click.echo(message, err=True)
+    sys.exit(code)

@@ -1,0 +1,68 @@
+"""`cxrkeras cv`: one way of transferring, cross-validated."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cxrkeras.commands.options import SectionedCommand, chosen, experiment_options
+from cxrkeras.training import runtime
+from cxrkeras.training.builtin import with_builtin_data
+from cxrkeras.training.experiment import Experiment
+
+
+@click.command(cls=SectionedCommand)
+@experiment_options()
+@click.option("--config", type=click.Path(path_type=Path), help="TOML with these options as keys.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder [default: runs/NAME].")
+def command(config: Path | None, out: Path | None, **options: Any) -> None:
+    """Cross-validate one way of transferring: models, predictions, metrics and a report.
+
+    Every run can be stopped or killed at any moment; the same command goes on from there. Source
+    stages are trained once and reused by later runs.
+
+    \b
+    Examples:
+      cxrkeras cv --backbone densenet121 --method cotrain        # the built-in phantoms
+      cxrkeras cv --data data/ours --source imagenet
+      cxrkeras cv --data data/ours --source imagenet,nih=data/nih --image-size 256
+      cxrkeras cv --data data/ours --method mixed --source imagenet --source nih=data/nih
+      cxrkeras cv --data data/ours --method cotrain --source nih=data/nih --source chex=data/chex
+      cxrkeras cv --data data/ours --source trunk.keras --reuse layers --shuffle-labels
+    """
+    from cxrkeras.training.experiment import make_experiment, read_choices
+
+    choices = {**(read_choices(config) if config else {}), **chosen(options)}
+    make_experiment(choices)  # what is wrong is said before anything is made
+    experiment = make_experiment(with_builtin_data(choices, _phantoms))
+    run = out or Path("runs") / _name(experiment)
+    runtime.start()
+    # Imported after the runtime is set up: this is what imports TensorFlow.
+    from cxrkeras.training.crossval import cross_validate
+
+    _close(cross_validate(experiment, run), run)
+
+
+def _phantoms() -> tuple[Path, Path, Path]:
+    from cxrkeras.training.cache import cache_folder
+    from data_prep.builtin import builtin_datasets
+
+    return builtin_datasets(
+        cache_folder() / "phantoms-1", patients=120, source_patients=240, size=256
+    )
+
+
+def _name(experiment: Experiment) -> str:
+    trunks = "-".join(experiment.backbone)
+    return f"{trunks}-{experiment.method}-{experiment.digest}"
+
+
+def _close(metrics: dict, run: Path) -> None:
+    macro = metrics["macro"]
+    pooled, folds = macro["pooled"]["auroc"], macro["over_folds"]["auroc"]
+    click.echo(
+        f"Macro AUROC: {pooled:.3f} pooled out-of-fold, "
+        f"{folds['mean']:.3f} ± {folds['sd']:.3f} over {folds['folds']} folds"
+    )
+    click.echo(f"Report: {run / 'report.html'}")
+    click.echo(f"Predictions: {run / 'predictions.csv'}")

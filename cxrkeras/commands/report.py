@@ -1,0 +1,24 @@
+"""`cxrkeras report`: write a finished run's report again."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option("--open", "show", is_flag=True, help="Open each report in the browser.")
+def command(runs: tuple[Path, ...], show: bool) -> None:
+    """Write the report of each RUN again, from its metrics.json and predictions.csv.
+
+    \b
+    Example:
+      cxrkeras report runs/first runs/second
+    """
+    from cxrkeras.evaluation.report import write_report
+
+    for run in runs:
+        path = write_report(run)
+        click.echo(f"Report: {path}")
+        if show:
+            click.launch(path.resolve().as_uri())

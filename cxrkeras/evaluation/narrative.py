@@ -1,0 +1,154 @@
+"""A run in words: its title, its result in one sentence, how it was made, and what to beware of."""
+
+from collections.abc import Mapping
+
+NAMES = {
+    "data": "Target data",
+    "method": "Method",
+    "reuse": "Reuse",
+    "backbone": "Backbone",
+    "source": "Knowledge from",
+    "loss": "Loss",
+    "preset": "Augmentation",
+    "augment": "Augmentation",
+    "lr": "Learning rate",
+}
+WORDS = {
+    "regular": "regular: each stage initialises the next",
+    "mixed": "mixed: trunks of several sources side by side",
+    "cotrain": "cotrain: one trunk trained on all sources together",
+    "finetune": "finetune: every layer is trained",
+    "layers": "layer transfer: the trunk stays frozen, the head is trained",
+    "bce": "binary cross-entropy",
+    "bw-bce": "batch-weighted binary cross-entropy",
+    "bw_bce": "batch-weighted binary cross-entropy",
+    "bwbce": "batch-weighted binary cross-entropy",
+}
+FEW = 10  # positives below which a ranking score is mostly luck
+
+
+def title(experiment: Mapping, metrics: Mapping) -> str:
+    """The report's heading."""
+    if metrics["kind"] == "evaluate":
+        return "Predictions against labels"
+    backbone = " + ".join(_list(experiment.get("backbone", []))) or "a classifier"
+    if experiment.get("method") and experiment.get("source"):
+        return f"{str(experiment['method']).capitalize()} transfer with {backbone}"
+    return f"Cross-validation of {backbone}"
+
+
+def sentence(metrics: Mapping) -> str:
+    """The result: the macro AUROC, over how much it goes, and how far the folds differ."""
+    macro, labels = metrics["macro"], metrics["labels"]
+    pooled = macro["pooled"]["auroc"]
+    size = f"{_count(metrics['images'], 'image')}" + (
+        f" of {_count(metrics['patients'], 'patient')}" if metrics["patients"] else ""
+    )
+    folds = len(metrics["folds"])
+    where = f"{size} in {_count(folds, 'fold')}" if folds else size
+    if pooled is None:
+        return f"No AUROC: no label has both a positive and a negative; {where}."
+    defined = macro["pooled"]["labels"]["auroc"]
+    over = _count(defined, "label")
+    over = over if defined == len(labels) else f"{defined} of {_count(len(labels), 'label')}"
+    kind = "Pooled out-of-fold macro AUROC" if folds else "Macro AUROC"
+    return f"{kind} {pooled:.3f} over {over}; {where}."
+
+
+def facts(experiment: Mapping) -> list[tuple[str, str]]:
+    """(name, value) of every setting, the known ones first and in plain words."""
+    keys = [k for k in NAMES if k in experiment] + [k for k in experiment if k not in NAMES]
+    named = [(NAMES.get(k, k.replace("_", " ").capitalize()), _words(experiment[k])) for k in keys]
+    return [(name, value) for name, value in named if value]
+
+
+def environment_facts(environment: Mapping) -> list[tuple[str, str]]:
+    """(name, value) of the environment, nested parts on one line each."""
+    return [
+        (key.replace("_", " ").capitalize(), _words(value))
+        for key, value in environment.items()
+        if _words(value)
+    ]
+
+
+def warnings(metrics: Mapping) -> list[str]:
+    """What a reader must know before believing a number; most serious first."""
+    return [
+        *_audit_warnings(metrics.get("audit")),
+        *_few(metrics),
+        *_undefined(metrics["undefined"], "out of fold" if metrics["folds"] else ""),
+        *_undefined((metrics.get("test") or {}).get("undefined", []), "in the test set"),
+        *_weak_accuracy(metrics),
+    ]
+
+
+def _audit_warnings(audit: Mapping | None) -> list[str]:
+    if audit is None:
+        return []
+    found = []
+    if audit["patients_in_several_folds"]:
+        patients = _count(audit["patients_in_several_folds"], "patient")
+        found.append(f"{patients} in more than one fold: the scores are too good to be true.")
+    if audit["images_without_patient"]:
+        images = _count(audit["images_without_patient"], "image")
+        found.append(f"{images} without a patient: they may share one with another fold.")
+    if audit["images_not_predicted"]:
+        images = _count(audit["images_not_predicted"], "image")
+        found.append(f"{images} of the folds have no prediction.")
+    return found
+
+
+def _few(metrics: Mapping) -> list[str]:
+    counts = {name: part["pooled"]["positives"] for name, part in metrics["per_label"].items()}
+    few = [f"{name} ({n})" for name, n in counts.items() if 0 < n < FEW]
+    if not few:
+        return []
+    return [f"Fewer than {FEW} positives in all: {', '.join(few)}. Their scores are mostly luck."]
+
+
+def _undefined(entries: list[Mapping], where: str) -> list[str]:
+    """One sentence per reason and label with its folds; what holds overall isn't repeated."""
+    overall = {(e["label"], e["reason"]) for e in entries if e["fold"] is None}
+    found = [f"{name}: {' '.join((reason, where)).strip()}." for name, reason in sorted(overall)]
+    by_fold: dict[tuple[str, str], list[str]] = {}
+    for entry in entries:
+        key = entry["label"], entry["reason"]
+        if entry["fold"] is not None and key not in overall:
+            by_fold.setdefault(key, []).append(str(entry["fold"]))
+    for (name, reason), folds in by_fold.items():
+        word = "fold" if len(folds) == 1 else "folds"
+        found.append(f"{name}: {reason} in {word} {', '.join(folds)}; its means leave that out.")
+    return found
+
+
+def _weak_accuracy(metrics: Mapping) -> list[str]:
+    micro = metrics["micro"]["pooled"]
+    accuracy, trivial = micro["binary_accuracy"], micro["all_negative_accuracy"]
+    if accuracy is None or accuracy > trivial:
+        return []
+    return [
+        f"Binary accuracy ({accuracy:.1%}) is no better than that of a model that never finds "
+        f"anything ({trivial:.1%})."
+    ]
+
+
+def _words(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_words(part)}" for key, part in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_words(part) for part in value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return (
+        WORDS.get(value, value) if isinstance(value, str) else "" if value is None else str(value)
+    )
+
+
+def _list(value: object) -> list[str]:
+    return [str(part) for part in value] if isinstance(value, list | tuple) else [str(value)]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -1,0 +1,96 @@
+"""The table of predictions in a run folder: who was predicted, in which fold, and the truth."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from data_prep.errors import UserError
+from data_prep.files import atomic_write_text
+
+TEST_FOLD = "test"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """N images by K labels, rows in file order.
+
+    Attributes:
+        images: N paths relative to the prepared dataset.
+        patients: N pseudonyms; "" where unknown.
+        folds: N fold names, "0".."K-1" or "test".
+        labels: the K names, in column order.
+        prob: (N, K) float64 in [0, 1].
+        truth: (N, K) float64: 1, 0, or NaN for unknown or masked.
+    """
+
+    images: tuple[str, ...]
+    patients: tuple[str, ...]
+    folds: tuple[str, ...]
+    labels: tuple[str, ...]
+    prob: np.ndarray
+    truth: np.ndarray
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Read a run's `predictions.csv`.
+
+    Raises:
+        UserError: the file is absent, a column is missing, or a value is out of its range.
+    """
+    if not path.is_file():
+        raise UserError(f"A run folder holds {path.name}. Not found: {path}. Finish the run first.")
+    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    labels = tuple(c.removeprefix("prob_") for c in table.columns if c.startswith("prob_"))
+    wanted = ["image", "patient", "fold", *(f"true_{name}" for name in labels)]
+    missing = [column for column in wanted if column not in table.columns]
+    if missing or not labels or table.empty:
+        raise UserError(
+            f"{path.name} needs rows and the columns image, patient, fold, prob_LABEL, true_LABEL. "
+            f"Missing: {', '.join(missing) or 'prob_LABEL or any row'}. Run the evaluation again."
+        )
+    prob = _numbers(table, [f"prob_{name}" for name in labels], path)
+    truth = _numbers(table, [f"true_{name}" for name in labels], path)
+    if not (np.all((prob >= 0) & (prob <= 1)) and np.all(np.isnan(truth) | np.isin(truth, (0, 1)))):
+        raise UserError(
+            f"{path.name} holds probabilities in [0, 1] and truths 1, 0 or blank; it has others. "
+            "Run the evaluation again."
+        )
+    if table["image"].duplicated().any():
+        raise UserError(
+            f"{path.name} holds every image once; some stand twice. Run the evaluation again."
+        )
+    columns = (tuple(table[name].tolist()) for name in ("image", "patient", "fold"))
+    return Predictions(*columns, labels, prob, truth)
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Write `predictions` in the layout that `read_predictions` takes, in one step.
+
+    Probabilities are written as the shortest text that reads back as the same float64.
+    """
+    columns = {
+        "image": predictions.images,
+        "patient": predictions.patients,
+        "fold": predictions.folds,
+    }
+    for k, name in enumerate(predictions.labels):
+        columns[f"prob_{name}"] = [repr(float(p)) for p in predictions.prob[:, k]]
+    for k, name in enumerate(predictions.labels):
+        truth = predictions.truth[:, k]
+        columns[f"true_{name}"] = ["" if np.isnan(t) else str(int(t)) for t in truth]
+    text = io.StringIO()
+    pd.DataFrame(columns).to_csv(text, index=False, lineterminator="\n")
+    atomic_write_text(path, text.getvalue())
+
+
+def _numbers(table: pd.DataFrame, columns: list[str], path: Path) -> np.ndarray:
+    try:
+        return table[columns].replace("", "nan").to_numpy(dtype=np.float64)
+    except ValueError:
+        raise UserError(
+            f"{path.name} holds numbers under prob_ and true_; it has other text. "
+            "Run the evaluation again."
+        ) from None

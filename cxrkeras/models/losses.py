@@ -1,0 +1,132 @@
+"""Losses from logits with masked entries: binary cross-entropy, plain and batch-weighted.
+
+Targets are (N, K) with values in [0, 1]; a negative (or NaN) target masks its entry, which then has
+loss 0 and gradient exactly 0. A batch without a known entry has loss 0. Soft targets are allowed.
+"""
+
+from functools import partial
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def known_targets(y_true):
+    """Split targets with masked entries.
+
+    Args:
+        y_true: (N, K) float tensor; negative or NaN = masked.
+
+    Returns:
+        Tensors (N, K): the targets with 0 at masked entries, and 1 where known, else 0.
+    """
+    known = y_true >= 0
+    return ops.where(known, y_true, 0.0), ops.cast(known, y_true.dtype)
+
+
+@keras.saving.register_keras_serializable("cxrkeras")
+class MaskedBCE(keras.losses.Loss):
+    """Binary cross-entropy from logits, the mean over the unmasked entries of the batch.
+
+    The mean is over entries, not over images: an image with few known labels counts for less.
+    """
+
+    def __init__(self, reduction="sum_over_batch_size", name="bce", **kwargs):
+        super().__init__(reduction=reduction, name=name, **kwargs)
+
+    def call(self, y_true, y_pred):
+        """Per-image losses (N,) whose mean over the batch is the mean over its known entries."""
+        y, known = known_targets(y_true)
+        entries = known * (y * ops.softplus(-y_pred) + (1 - y) * ops.softplus(y_pred))
+        images = ops.cast(ops.shape(entries)[0], entries.dtype)
+        return ops.sum(entries, axis=-1) * images / ops.maximum(ops.sum(known), 1.0)
+
+    def inflation(self, targets: np.ndarray, batch_size: int | None = None) -> np.ndarray:
+        """The factor on the odds of each label's probability that this loss causes: none, 1.
+
+        Args:
+            targets: (N, K) training targets, negative = masked.
+            batch_size: images per batch, which makes no difference here.
+
+        Returns:
+            (K,) float64 ones.
+        """
+        return np.ones(np.shape(targets)[1])
+
+
+@keras.saving.register_keras_serializable("cxrkeras")
+class BatchWeightedBCE(keras.losses.Loss):
+    """bW-BCE: positive and negative entries of a batch get equal total weight.
+
+    L = sum over entries of b_P y softplus(-f) + b_N (1 - y) softplus(f), with b_P = (|P|+|N|)/|P|,
+    b_N = (|P|+|N|)/|N| and |P|, |N| the positives and negatives among the batch's known entries,
+    over all labels (Wang et al. 2017, W-CEL; for soft targets the sums of y and of 1 - y). Where
+    one class is missing its term drops out and the other's weight is 1. The weights come from the
+    batch that one device sees: with data parallelism, from each replica's own part.
+
+    Args:
+        per_label: take |P| and |N| for each label by itself instead of over all labels.
+        reduction: "sum" as defined above; "sum_over_batch_size" divides by the images.
+    """
+
+    def __init__(self, per_label=False, reduction="sum", name="bw_bce", **kwargs):
+        super().__init__(reduction=reduction, name=name, **kwargs)
+        self.per_label = per_label
+
+    def call(self, y_true, y_pred):
+        """Per-image losses (N,)."""
+        y, known = known_targets(y_true)
+        axis = 0 if self.per_label else None
+        positive, negative = known * y, known * (1 - y)
+        total = ops.sum(known, axis=axis, keepdims=True)
+        # Each weight is an entry's share of its class, at most 1: nothing overflows if |P| is tiny.
+        entries = total * (
+            _share(positive, axis) * ops.softplus(-y_pred)
+            + _share(negative, axis) * ops.softplus(y_pred)
+        )
+        return ops.sum(entries, axis=-1)
+
+    def inflation(self, targets: np.ndarray, batch_size: int | None = None) -> np.ndarray:
+        """The factor on the odds of each label's probability that this loss causes.
+
+        The optimum of the loss is q/(1-q) = w p/(1-p). In large batches w = |N|/|P|, taken from all
+        training targets. A batch of n known entries that happens to hold no positive drops their
+        term, which weakens w to |N|/|P| (1 - (1-r)^n) / (1 - r^n), with r = |P|/(|P|+|N|): the
+        expected weight of a positive entry over that of a negative one, among n independent ones.
+        With `per_label`, where n is at most the batch size, that is far less for a rare label.
+
+        Args:
+            targets: (N, K) training targets, negative = masked.
+            batch_size: images per batch (per replica); None = large batches.
+
+        Returns:
+            (K,) float64 w > 0; 1 where a class is missing.
+        """
+        targets = np.asarray(targets, np.float64)
+        axis = 0 if self.per_label else None
+        known = targets >= 0
+        total = known.sum(axis=axis)
+        positive = np.where(known, targets, 0).sum(axis=axis)
+        both = (positive > 0) & (positive < total)
+        rate = np.where(both, positive, 1) / np.where(both, total, 2)
+        n = np.inf if batch_size is None else total * batch_size / len(targets)
+        w = (1 - rate) / rate * (1 - (1 - rate) ** n) / (1 - rate**n)
+        return np.broadcast_to(np.where(both, w, 1.0), targets.shape[1]).copy()
+
+    def get_config(self):
+        """The arguments, for saving."""
+        return {**super().get_config(), "per_label": self.per_label}
+
+
+def _share(weights, axis):
+    """Each entry's share of the sum over `axis`; zeros where the sum is 0."""
+    total = ops.sum(weights, axis=axis, keepdims=True)
+    return weights / ops.where(total > 0, total, 1.0)
+
+
+LOSSES = {
+    "bce": MaskedBCE,
+    "bw_bce": BatchWeightedBCE,
+    "bw_bce_per_label": partial(BatchWeightedBCE, per_label=True),
+}
+"""Name on the command line -> a callable that gives the loss."""

@@ -1,0 +1,85 @@
+"""Trunks and heads assembled into one Keras graph, seen three ways: features, logits, probability."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import keras
+
+from cxrkeras.models.backbones import BACKBONES, GreyToBackbone, build_trunk
+from cxrkeras.models.heads import classifier, pooled_features
+
+
+@dataclass(frozen=True)
+class Network:
+    """One graph; its models share every weight.
+
+    Args:
+        trunks: the nested backbones, in the plan's order.
+        features: image (N, S, S, 1), grey 0-255 -> pooled features (N, C).
+        logits: the same image -> {head: (N, K_head)}.
+        probability: the same image -> (N, K) for a network of one head, else None.
+    """
+
+    trunks: tuple[keras.Model, ...]
+    features: keras.Model
+    logits: keras.Model
+    probability: keras.Model | None
+
+
+TARGET = "target"
+
+
+def build_network(
+    backbones: tuple[str, ...],
+    image_size: int,
+    heads: Mapping[str, int],
+    *,
+    dropout: float = 0.5,
+    seed: int = 0,
+) -> Network:
+    """A network with a random start.
+
+    Args:
+        backbones: one per trunk; the trunks see the same image.
+        image_size: the side S in pixels.
+        heads: name and number of labels of each head; `{TARGET: K}` for a target model.
+        dropout: the heads' dropout rate.
+        seed: of every initial weight.
+
+    Raises:
+        UserError: for an unknown backbone or an image too small for it.
+    """
+    keras.utils.set_random_seed(seed)
+    image = keras.Input((image_size, image_size, 1), name="image")
+    trunks = tuple(
+        build_trunk(backbone, image_size, name=name)
+        for backbone, name in zip(backbones, _names(backbones), strict=True)
+    )
+    maps = []
+    for trunk, backbone in zip(trunks, backbones, strict=True):
+        scaled = GreyToBackbone(BACKBONES[backbone].scaling, name=f"scale_{trunk.name}")(image)
+        maps.append(trunk(scaled))
+    features = pooled_features(maps)
+    logits = {
+        name: classifier(features, labels, dropout=dropout, name=name, seed=seed)
+        for name, labels in heads.items()
+    }
+    probability = None
+    if len(logits) == 1:
+        output = keras.layers.Activation("sigmoid", name="probability")(*logits.values())
+        probability = keras.Model(image, output, name="-".join(_names(backbones)))
+    return Network(
+        trunks=trunks,
+        features=keras.Model(image, features, name="pooled"),
+        logits=keras.Model(image, logits, name="logits"),
+        probability=probability,
+    )
+
+
+def _names(backbones: tuple[str, ...]) -> list[str]:
+    """Unique layer names: `densenet121`, `densenet121_2`, …"""
+    names = []
+    for backbone in backbones:
+        count = sum(name.split("#")[0] == backbone for name in names) + 1
+        names.append(backbone if count == 1 else f"{backbone}#{count}")
+    return [name.replace("#", "_") for name in names]

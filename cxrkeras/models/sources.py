@@ -1,0 +1,61 @@
+"""`--source`: where knowledge comes from, as a chain of links in order."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_prep.errors import UserError
+
+WEIGHT_FILES = (".keras", ".weights.h5")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights that somebody trained: `imagenet`, or a file that contains such a trunk."""
+
+    where: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A prepared dataset to train on, under a name of the user's."""
+
+    name: str
+    folder: Path
+
+
+Link = Weights | Dataset
+Chain = tuple[Link, ...]
+
+
+def parse_source(text: str) -> Chain:
+    """One `--source`: links separated by commas, e.g. `imagenet,nih=data/nih`.
+
+    Args:
+        text: each link is `imagenet`, a `.keras` or `.weights.h5` file, or `NAME=DIR`.
+
+    Returns:
+        The links in their order.
+
+    Raises:
+        UserError: for a link of no known kind, or weights that stand behind another link.
+    """
+    chain = tuple(_parse_link(word.strip(), text) for word in text.split(","))
+    for link in chain[1:]:
+        if isinstance(link, Weights):
+            raise UserError(
+                f"Weights can only begin a chain: {link.where!r} would throw away what stands "
+                f"before it. Received: --source {text}."
+            )
+    return chain
+
+
+def _parse_link(word: str, text: str) -> Link:
+    if word == "imagenet" or word.endswith(WEIGHT_FILES):
+        return Weights(word)
+    name, equals, folder = word.partition("=")
+    if equals and name.isidentifier() and folder:
+        return Dataset(name, Path(folder))
+    raise UserError(
+        "A link of --source is `imagenet`, a .keras or .weights.h5 file, or NAME=DIR (a prepared "
+        f"dataset; NAME in letters, digits and _). Received: {word!r} in --source {text}."
+    )

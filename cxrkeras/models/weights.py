@@ -1,0 +1,149 @@
+"""Trunk weights to and from files: found inside any `.keras` or `.weights.h5`, at any image size."""
+
+import hashlib
+import io
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import keras
+
+from cxrkeras.models.backbones import build_trunk
+from cxrkeras.models.sources import Weights
+from data_prep.errors import UserError
+
+
+def load_trunk(trunk: keras.Model, backbone: str, weights: Weights) -> None:
+    """Put weights that somebody trained into `trunk`.
+
+    Args:
+        trunk: a built trunk of `backbone`, changed in place.
+        backbone: its name in the registry.
+        weights: `imagenet` or a file.
+
+    Raises:
+        UserError: when the file is absent or holds no such trunk, or ImageNet's weights can't be had.
+    """
+    if weights.where == "imagenet":
+        _load_imagenet(trunk, backbone)
+    else:
+        _load_file(trunk, backbone, Path(weights.where))
+
+
+def save_trunk(trunk: keras.Model, path: Path) -> None:
+    """Write `path` (`.weights.h5`) in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    trunk.save_weights(temporary)
+    os.replace(temporary, path)
+
+
+def fingerprint(weights: Weights) -> str:
+    """What identifies the weights: the sha256 of a file's content, or `imagenet`.
+
+    Raises:
+        UserError: when the file is absent.
+    """
+    if weights.where == "imagenet":
+        return "imagenet"
+    path = _existing(Path(weights.where))
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise UserError(
+            f"--source names a weights file that isn't there: {path}. Nothing was trained; "
+            "give a .keras or .weights.h5 file that exists."
+        )
+    return path
+
+
+def _load_imagenet(trunk: keras.Model, backbone: str) -> None:
+    size = trunk.input_shape[1]
+    try:
+        donor = build_trunk(backbone, size, weights="imagenet")
+    except UserError:
+        raise
+    except Exception as error:  # Keras raises a bare Exception when a download fails
+        raise UserError(
+            f"ImageNet weights of {backbone} could not be downloaded "
+            f"({type(error).__name__}). Connect once (Keras keeps them in ~/.keras/models), "
+            "or give a file that holds such a trunk: --source FILE.keras."
+        ) from error
+    trunk.set_weights(donor.get_weights())
+
+
+def _load_file(trunk: keras.Model, backbone: str, path: Path) -> None:
+    """Copy the one group that has the trunk's own layout; nothing of the file is executed."""
+    with tempfile.TemporaryDirectory() as scratch, _weights_of(_existing(path)) as store:
+        own = Path(scratch, "own.weights.h5")
+        trunk.save_weights(own)
+        with h5py.File(own, "r+") as layout:
+            shapes = _shapes(layout)
+            group = _matching_group(store, shapes, backbone, path)
+            for key in shapes:
+                layout[key][...] = group[key][...]
+        trunk.load_weights(own)
+
+
+@contextmanager
+def _weights_of(path: Path) -> Iterator[h5py.File]:
+    try:
+        if path.suffix == ".keras":
+            content = io.BytesIO(zipfile.ZipFile(path).read("model.weights.h5"))
+            store = h5py.File(content, "r")
+        else:
+            store = h5py.File(path, "r")
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"A weights file must be one that Keras 3 wrote (.keras or .weights.h5). {path} can't "
+            f"be read as such ({type(error).__name__}). Save it again with model.save(…)."
+        ) from error
+    with store:
+        yield store
+
+
+def _shapes(group: h5py.Group) -> dict[str, tuple[int, ...]]:
+    found = {}
+    group.visititems(
+        lambda key, item: (
+            found.update({key: item.shape}) if isinstance(item, h5py.Dataset) else None
+        )
+    )
+    return found
+
+
+def _matching_group(
+    store: h5py.File, shapes: dict[str, tuple[int, ...]], backbone: str, path: Path
+) -> h5py.Group:
+    """The group under which every tensor of the trunk stands with its shape."""
+    groups = [store]
+    store.visititems(lambda _, item: groups.append(item) if isinstance(item, h5py.Group) else None)
+    fits = {group.name: _fit(group, shapes) for group in groups if "layers" in group}
+    whole = [name for name, fit in fits.items() if fit == len(shapes)]
+    if len(whole) == 1:
+        return store[whole[0]]
+    if whole:
+        raise UserError(
+            f"{path} holds {len(whole)} {backbone} trunks ({', '.join(whole)}), and which one is "
+            "meant can't be told. Save the wanted trunk alone: trunk.save_weights('x.weights.h5')."
+        )
+    best = max(fits, key=fits.get, default=None)
+    nearest = f" (the nearest part, {best}, has {fits[best]} of them)" if best else ""
+    raise UserError(
+        f"{path} holds no {backbone} trunk: no part of it has its {len(shapes)} tensors in their "
+        f"shapes{nearest}. Give the --backbone that the file was made with."
+    )
+
+
+def _fit(group: h5py.Group, shapes: dict[str, tuple[int, ...]]) -> int:
+    return sum(
+        isinstance(item := group.get(key), h5py.Dataset) and item.shape == shape
+        for key, shape in shapes.items()
+    )

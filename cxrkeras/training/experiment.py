@@ -1,0 +1,200 @@
+"""The description of a run: every choice with its default, checked, written and read as TOML."""
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from data_prep.errors import UserError
+from data_prep.files import atomic_write_text
+
+_Words = Annotated[
+    tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
+]
+
+
+VALIDATION = 0.15
+
+
+def _choice(default: Any, section: str, text: str, **rules: Any) -> Any:
+    return Field(default, description=text, json_schema_extra={"section": section}, **rules)
+
+
+class Experiment(BaseModel):
+    """One run. The defaults are the study's (SCIENCE: Huang et al. 2022) where it states them.
+
+    The fields are the options of `cxrkeras cv` and the keys of `experiment.toml`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str | None = _choice(
+        None, "What", "Prepared dataset of the target. Without it: the built-in phantoms."
+    )
+    method: Literal["regular", "mixed", "cotrain"] = _choice(
+        "regular",
+        "What",
+        "regular: one trunk through a chain of sources; mixed: several trunks, features "
+        "concatenated; cotrain: one trunk trained on several sources together.",
+    )
+    backbone: _Words = _choice(
+        ("densenet121",), "What", "Trunk; for mixed one per trunk.", min_length=1
+    )
+    source: _Words = _choice(
+        (),
+        "What",
+        "Where knowledge comes from: imagenet, FILE.keras, FILE.weights.h5 or NAME=DIR (a prepared "
+        "dataset), joined by commas into a chain. None: random start.",
+    )
+    reuse: Literal["finetune", "layers"] = _choice(
+        "finetune",
+        "What",
+        "finetune: all layers learn on the target; layers: the trunk is frozen, the head learns "
+        "on standardised features that are computed once.",
+    )
+    joint: Literal["heads", "merged"] = _choice(
+        "heads",
+        "What",
+        "cotrain's outputs: one head per source, or one merged label space with masked entries.",
+    )
+
+    loss: Literal["bw_bce", "bw_bce_per_label", "bce"] = _choice(
+        "bw_bce",
+        "Learning",
+        "Batch-weighted BCE, weights pooled over the batch or per label; or plain BCE.",
+    )
+    uncertain: Literal["ones", "zeros", "ignore"] = _choice(
+        "ones", "Learning", "What the code -1 means in training; ignore masks the entry."
+    )
+    blank: Literal["zeros", "ignore"] = _choice(
+        "zeros", "Learning", "What a finding that is not mentioned means in training."
+    )
+    epochs: int = _choice(30, "Learning", "Epochs on the target.", ge=1)
+    source_epochs: int | None = _choice(
+        None, "Learning", "Epochs of each source stage; --epochs by default.", ge=1
+    )
+    batch_size: int = _choice(16, "Learning", "Images in a batch.", ge=1)
+    learning_rate: float = _choice(1e-4, "Learning", "Adam's on the target.", gt=0)
+    source_learning_rate: float = _choice(1e-4, "Learning", "Adam's in source stages.", gt=0)
+    dropout: float = _choice(0.5, "Learning", "Dropout rate before the head.", ge=0, lt=1)
+    plateau_patience: int = _choice(
+        3,
+        "Learning",
+        "Epochs without a better validation loss until the rate falls; 0: never.",
+        ge=0,
+    )
+    plateau_factor: float = _choice(
+        0.1, "Learning", "What the rate is multiplied with on a plateau.", gt=0, lt=1
+    )
+    early_stopping: int = _choice(
+        8,
+        "Learning",
+        "Epochs without a better validation loss until training ends; 0: never.",
+        ge=0,
+    )
+    batch_norm: Literal["auto", "always", "never"] = _choice(
+        "auto",
+        "Learning",
+        "Estimate batch-norm statistics anew after fitting; auto: where steps are few.",
+    )
+    augment: Literal["study", "light", "none"] | None = _choice(
+        None, "Learning", "Augmentation preset; study by default, none with --reuse layers."
+    )
+    views: int = _choice(
+        3,
+        "Learning",
+        "With --reuse layers and --augment: augmented copies of each image to compute features of.",
+        ge=0,
+    )
+
+    image_size: int = _choice(512, "Images", "Side in pixels that the network sees.", ge=32)
+
+    folds: int = _choice(5, "Evidence", "Cross-validation folds.", ge=2)
+    folds_file: str | None = _choice(
+        None, "Evidence", "Folds of an earlier run (its folds.csv) instead of new ones."
+    )
+    test_fraction: float = _choice(
+        0.0, "Evidence", "Share of the patients held out as a test set.", ge=0, lt=1
+    )
+    validation_fraction: float | None = _choice(
+        None,
+        "Evidence",
+        "Share of the training part that steers the learning rate and early stopping; 0.15 by "
+        "default, 0 with --reuse layers, where a small head needs every image more.",
+        ge=0,
+        lt=0.9,
+    )
+    seed: int = _choice(0, "Evidence", "Of folds, weights, order, dropout and augmentation.", ge=0)
+    shuffle_labels: bool = _choice(
+        False, "Evidence", "The leak test: training labels permuted; scores must fall to chance."
+    )
+
+    @property
+    def target_augment(self) -> str:
+        """The preset on the target."""
+        return self.augment or ("none" if self.reuse == "layers" else "study")
+
+    @property
+    def target_validation(self) -> float:
+        """The share on the target."""
+        if self.validation_fraction is None:
+            return 0.0 if self.reuse == "layers" else VALIDATION
+        return self.validation_fraction
+
+    @property
+    def source_validation(self) -> float:
+        """The share in source stages."""
+        return VALIDATION if self.validation_fraction is None else self.validation_fraction
+
+    @property
+    def digest(self) -> str:
+        """8 hex digits of the description."""
+        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()[
+            :8
+        ]
+
+
+def make_experiment(choices: dict[str, Any]) -> Experiment:
+    """Check a description.
+
+    Args:
+        choices: values by field name; absent fields take their defaults.
+
+    Raises:
+        UserError: naming the option, the rule and the value received.
+    """
+    try:
+        return Experiment(**choices)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + str(first["loc"][0]).replace("_", "-")
+        raise UserError(f"{option}: {first['msg']}. Received: {first['input']!r}.") from error
+
+
+def read_choices(path: Path) -> dict[str, Any]:
+    """Read a TOML file of choices, unchecked.
+
+    Raises:
+        UserError: for a file that is absent or no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {error.strerror}.") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"{path} is no TOML: {error}.") from error
+
+
+def read_experiment(path: Path) -> Experiment:
+    """Read a TOML description; errors as in `read_choices` and `make_experiment`."""
+    return make_experiment(read_choices(path))
+
+
+def write_experiment(path: Path, experiment: Experiment) -> None:
+    """Write everything resolved; `read_experiment` reads it back equal."""
+    choices = {key: value for key, value in experiment.model_dump().items() if value is not None}
+    atomic_write_text(path, tomli_w.dumps(choices))

@@ -1,0 +1,217 @@
+"""Fitting the folds that are missing, with one compiled model for all of them."""
+
+import os
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from cxrkeras.data.pipeline import Features, Images, Part, image_batches
+from cxrkeras.data.targets import MASKED
+from cxrkeras.models.heads import classifier
+from cxrkeras.models.losses import LOSSES
+from cxrkeras.models.methods import TrunkPlan
+from cxrkeras.models.network import TARGET, Network, build_network
+from cxrkeras.models.weights import load_trunk
+from cxrkeras.training.experiment import Experiment
+from cxrkeras.training.features import frozen_features
+from cxrkeras.training.learn import Learner, validation_rows
+from cxrkeras.training.run_folder import fold_folder, held_out_rows, save_fold
+from cxrkeras.training.say import say
+from cxrkeras.training.stages import describe, plan_stages, trained
+from cxrkeras.training.target import Target
+from data_prep.files import atomic_write_json
+
+
+def fit_folds(
+    plan: tuple[TrunkPlan, ...],
+    experiment: Experiment,
+    target: Target,
+    run: Path,
+    folds: list[int],
+) -> None:
+    """Train the source stages and fit `folds`; each is saved as soon as it is finished.
+
+    Raises:
+        UserError: for sources that can't be used, or a training that diverges.
+    """
+    origins = [plan_stages(trunk, target.dataset) for trunk in plan]
+    weights = [trained(origin, experiment, run) for origin in origins]
+    network = build_network(
+        tuple(trunk.backbone for trunk in plan),
+        experiment.image_size,
+        {TARGET: len(target.dataset.labels)},
+        dropout=experiment.dropout,
+        seed=experiment.seed,
+    )
+    for trunk, trunk_plan, start in zip(network.trunks, plan, weights, strict=True):
+        if start:
+            load_trunk(trunk, trunk_plan.backbone, start)
+    images = Images(target.dataset.paths, experiment.image_size)
+    if experiment.reuse == "layers":
+        start = [
+            [trunk.backbone, describe(origin, experiment)]
+            for trunk, origin in zip(plan, origins, strict=True)
+        ]
+        fitter = _Frozen(network, experiment, target, images, start)
+    else:
+        fitter = _Finetuned(network, experiment, target, images)
+    for fold in folds:
+        _fit_fold(fitter, experiment, target, run, fold)
+
+
+class _Finetuned:
+    """All layers learn; the target's images pass through the trunks in every epoch."""
+
+    def __init__(self, network: Network, experiment: Experiment, target: Target, images: Images):
+        self.network, self._experiment, self._inputs = network, experiment, images
+        train = _part(
+            images, np.flatnonzero(target.folds != target.fold_numbers[0]), target.targets
+        )
+        self._learner = Learner(
+            network.logits, experiment, [train], augment=experiment.target_augment
+        )
+
+    def fit(
+        self, train: np.ndarray, validation: np.ndarray, targets: np.ndarray, **how
+    ) -> pd.DataFrame:
+        """Fit from the start state on rows of the target; returns the history."""
+        return self._learner.learn(
+            [_part(self._inputs, train, targets)],
+            [_part(self._inputs, validation, targets)] if len(validation) else [],
+            **how,
+        )
+
+    def predict(self, rows: np.ndarray) -> np.ndarray:
+        """(n,) rows -> (n, K) probabilities."""
+        batches = image_batches(self._inputs, rows, self._experiment.batch_size)
+        return self.network.probability.predict(batches, verbose=0)
+
+
+class _Frozen:
+    """The trunks stand still, so their pooled features are computed once and only the head learns.
+
+    It learns on features standardised over the training images, which changes nothing in what the
+    network can express: the scaling goes into the dense layer afterwards, exactly. In an epoch
+    each image is seen about once, as it is or in one of its augmented views.
+    """
+
+    def __init__(
+        self, network: Network, experiment: Experiment, target: Target, images: Images, start: list
+    ):
+        self.network = network
+        self._views = frozen_features(network, images, target.dataset, experiment, start)
+        inputs = keras.Input(self._views.shape[2:])
+        logits = classifier(
+            inputs,
+            len(target.dataset.labels),
+            dropout=experiment.dropout,
+            name=TARGET,
+            seed=experiment.seed,
+        )
+        self._head = keras.Model(inputs, {TARGET: logits})
+        rows = np.arange(len(images))
+        everything = _part(Features(self._views[0]), rows, target.targets)
+        self._learner = Learner(self._head, experiment, [everything], augment="none", average=True)
+
+    def fit(
+        self, train: np.ndarray, validation: np.ndarray, targets: np.ndarray, **how
+    ) -> pd.DataFrame:
+        """Fit the head on rows of the target and put it on the network; returns the history."""
+        views, images, width = self._views.shape
+        mean, scale = self._views[0, train].mean(axis=0), self._views[0, train].std(axis=0)
+        scale = np.where(scale > 1e-6, scale, 1.0)
+        standard = Features(((self._views - mean) / scale).reshape(-1, width))
+        seen = np.concatenate([train + view * images for view in range(views)])
+        part = Part(TARGET, standard, seen, np.tile(targets[train], (views, 1)), epoch=len(train))
+        held = [_part(standard, validation, targets)] if len(validation) else []
+        history = self._learner.learn([part], held, **how)
+        self._fold_scaling(mean, scale)
+        return history
+
+    def _fold_scaling(self, mean: np.ndarray, scale: np.ndarray) -> None:
+        kernel, bias = map(np.float64, self._head.get_layer(TARGET).get_weights())
+        kernel = kernel / scale[:, None]
+        self.network.logits.get_layer(TARGET).set_weights([kernel, bias - mean @ kernel])
+
+    def predict(self, rows: np.ndarray) -> np.ndarray:
+        """(n,) rows -> (n, K) probabilities, from the features."""
+        kernel, bias = self.network.logits.get_layer(TARGET).get_weights()
+        return 1 / (1 + np.exp(-(self._views[0, rows] @ kernel + bias)))
+
+
+def _fit_fold(
+    fitter: _Finetuned | _Frozen, experiment: Experiment, target: Target, run: Path, fold: int
+) -> None:
+    started = time.monotonic()
+    held_out = held_out_rows(target, fold)
+    learn = np.setdiff1d(np.arange(len(target.folds)), held_out)
+    seed = experiment.seed * 1000 + fold
+    targets = _learned(experiment, target, learn, seed)
+    patients = target.dataset.patients[learn]
+    validation = validation_rows(targets[learn], patients, experiment.target_validation, seed)
+    title = f"fold {target.fold_numbers.index(fold) + 1}/{len(target.fold_numbers)}"
+    history = fitter.fit(
+        learn[~validation],
+        learn[validation],
+        targets,
+        epochs=experiment.epochs,
+        learning_rate=experiment.learning_rate,
+        seed=seed,
+        title=title,
+    )
+    probabilities = fitter.predict(held_out)
+    facts = {
+        **_prevalence(experiment, target, targets[learn]),
+        "images": int((~validation).sum()),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    _save_model(fitter.network, fold_folder(run, fold), experiment, target, facts)
+    save_fold(run, fold, target, probabilities, history, facts)
+    say(f"{title}: finished in {facts['seconds']:.0f} s")
+
+
+def _learned(experiment: Experiment, target: Target, learn: np.ndarray, seed: int) -> np.ndarray:
+    """The targets that a fold learns from; in the leak test, permuted over its training images."""
+    targets = target.targets.copy()
+    if experiment.shuffle_labels:
+        targets[learn] = targets[np.random.default_rng(seed).permutation(learn)]
+    return targets
+
+
+def _part(inputs: Images | Features, rows: np.ndarray, targets: np.ndarray) -> Part:
+    return Part(TARGET, inputs, rows, targets[rows])
+
+
+def _prevalence(experiment: Experiment, target: Target, targets: np.ndarray) -> dict:
+    known = np.where(targets == MASKED, np.nan, targets)
+    inflation = LOSSES[experiment.loss]().inflation(targets, experiment.batch_size)
+    with np.errstate(invalid="ignore"):
+        prevalence = np.nansum(known, axis=0) / (~np.isnan(known)).sum(axis=0)
+    names = target.dataset.labels
+    return {
+        "training_prevalence": {
+            name: None if np.isnan(value) else float(value)
+            for name, value in zip(names, prevalence, strict=True)
+        },
+        "inflation": dict(zip(names, map(float, inflation), strict=True)),
+    }
+
+
+def _save_model(
+    network: Network, folder: Path, experiment: Experiment, target: Target, facts: dict
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{os.getpid()}.keras"
+    network.probability.save(temporary)
+    os.replace(temporary, folder / "model.keras")
+    card = {
+        "labels": list(target.dataset.labels),
+        "image_size": experiment.image_size,
+        "trained_on": target.dataset.name,
+        "training_prevalence": facts["training_prevalence"],
+        "inflation": facts["inflation"],
+    }
+    atomic_write_json(folder / "model.json", card)

@@ -1,0 +1,1 @@
+"""Raw archives of chest radiographs become a prepared dataset. Never imports Keras."""

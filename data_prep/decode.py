@@ -1,0 +1,155 @@
+"""One raw file to one prepared PNG: the work of a worker process. Never imports Keras."""
+
+import io
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from data_prep.columns import plausible_age, sex_of
+from data_prep.duplicates import SAME_FILM, signature, similarity
+from data_prep.errors import RejectedFile
+from data_prep.files import atomic_write_bytes
+from data_prep.identity import keyed_hash
+from data_prep.pixels import Film, Header, read_film, to_square
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides a prepared image's bytes and pseudonyms.
+
+    Attributes:
+        size: side of the prepared square, pixels.
+        pad: keep the aspect and pad.
+        stretch: percentiles (low, high), or None.
+        any_body_part: take DICOM files of other body parts too.
+        public: keep identifiers as they are.
+    """
+
+    size: int = 512
+    pad: bool = False
+    stretch: tuple[float, float] | None = None
+    any_body_part: bool = False
+    public: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to prepare: `id` is its keyed identity, `target` where the PNG goes."""
+
+    id: str
+    path: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a file gave. Identifiers are keyed hashes (raw only in a public archive).
+
+    Attributes:
+        id: the job's.
+        reason: why the file was refused, or None.
+        bytes: the PNG's size.
+        digest: SHA-256 of the decoded pixels; signature: perceptual hash.
+        dicom: whether it had a DICOM header.
+        patient, study, sop, view, sex, age: from that header.
+        warnings: short lines without patient data.
+    """
+
+    id: str
+    reason: str | None = None
+    bytes: int = 0
+    digest: str = ""
+    signature: str = ""
+    dicom: bool = False
+    patient: str | None = None
+    study: str | None = None
+    sop: str | None = None
+    view: str | None = None
+    sex: str | None = None
+    age: float | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def pseudonym(key: bytes, public: bool, kind: str, value: str | None) -> str | None:
+    """The keyed hash of an identifier; in a public archive the identifier itself."""
+    if value is None or not value.strip():
+        return None
+    return value.strip() if public else keyed_hash(key, kind, value)
+
+
+def prepare_file(job: Job, settings: Settings, key: bytes) -> Result:
+    """Decode, resize and write one file.
+
+    Returns:
+        The result; a file that can't be used has its reason there.
+
+    Raises:
+        OSError: the PNG can't be written (a full disk): that is no fault of the file.
+    """
+    try:
+        film = read_film(job.path, stretch=settings.stretch, any_body_part=settings.any_body_part)
+        square = to_square(film.pixels, settings.size, pad=settings.pad)
+    except RejectedFile as refusal:
+        return Result(job.id, reason=str(refusal))
+    except Exception as error:  # a file must never stop the run; its message may hold patient data
+        return Result(job.id, reason=f"can't be read (unforeseen {type(error).__name__})")
+    png = _png(square)
+    atomic_write_bytes(job.target, png)
+    return _result(job.id, film, square, len(png), settings, key)
+
+
+def _png(square: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(square).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _result(
+    id_: str, film: Film, square: np.ndarray, size: int, settings: Settings, key: bytes
+) -> Result:
+    header = film.header or Header()
+    identity = {
+        kind: pseudonym(key, settings.public, kind, value)
+        for kind, value in (
+            ("patient", header.patient_id),
+            ("study", header.study_uid),
+            ("sop", header.sop_uid),
+        )
+    }
+    return Result(
+        id_,
+        bytes=size,
+        digest=film.digest,
+        signature=signature(square),
+        dicom=film.header is not None,
+        view=header.view,
+        sex=sex_of(header.sex or ""),
+        age=plausible_age(header.age),
+        warnings=tuple(film.warnings),
+        **identity,
+    )
+
+
+def same_film(pair: tuple[Path, Path]) -> bool:
+    """Whether two prepared images are copies of one film (see `duplicates.similarity`)."""
+    first, second = (np.asarray(Image.open(path)) for path in pair)
+    return similarity(first, second) >= SAME_FILM
+
+
+def as_line(result: Result) -> dict:
+    """The result for the journal: only what differs from the defaults."""
+    empty = Result("")
+    return {name: v for name, v in asdict(result).items() if v != getattr(empty, name)}
+
+
+def from_line(line: dict) -> Result:
+    """The result that `as_line` wrote."""
+    return Result(**{**line, "warnings": tuple(line.get("warnings", ()))})
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,128 @@
+"""Any file to display-ready grey, and grey of any size to the square that models see."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .dicom import Header, read_dicom
+from .errors import RejectedFile
+from .raster import read_raster
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """A radiograph as a person would see it.
+
+    Attributes:
+        pixels: (H, W) float32 in [0, 1], upright: air dark, bone bright.
+        header: What a DICOM header told; None for PNG, JPEG and TIFF.
+        warnings: Short lines without patient data.
+    """
+
+    pixels: np.ndarray
+    header: Header | None
+    warnings: tuple[str, ...]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the shape and the pixels at 16 bits: equal for equal pictures."""
+        deep = np.rint(self.pixels * 65535.0).astype("<u2")
+        return hashlib.sha256(repr(deep.shape).encode() + deep.tobytes()).hexdigest()
+
+
+def read_film(
+    path: Path, *, stretch: tuple[float, float] | None = None, any_body_part: bool = False
+) -> Film:
+    """Read a radiograph from DICOM, PNG, JPEG or TIFF; the content decides, not the name.
+
+    Args:
+        path: The file.
+        stretch: Two percentiles (low, high) of the picture that become 0 and 1; None keeps the
+            grey that the file asks for.
+        any_body_part: Take DICOM images whose header names another part of the body too.
+
+    Raises:
+        RejectedFile: The file can't serve; the message is the reason in one line.
+    """
+    header = None
+    if _is_dicom(path):
+        grey, header = read_dicom(path, any_body_part=any_body_part)
+    else:
+        grey = read_raster(path)
+    pixels = grey.pixels
+    if np.ptp(pixels) == 0:
+        raise RejectedFile("blank: every pixel has the same value")
+    if stretch is not None:
+        pixels = stretched(pixels, *stretch, padding=grey.padding)
+    return Film(pixels, header, tuple(grey.warnings))
+
+
+def _is_dicom(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            start = file.read(132)
+    except OSError as error:
+        raise RejectedFile(f"file can't be read ({type(error).__name__})") from None
+    if not start:
+        raise RejectedFile("empty file")
+    return start[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom")
+
+
+def stretched(
+    pixels: np.ndarray, low: float, high: float, *, padding: np.ndarray | None = None
+) -> np.ndarray:
+    """Spread the grey between two percentiles over [0, 1] and clip the rest.
+
+    Args:
+        pixels: (H, W) in [0, 1].
+        low: Percentile in [0, 100) that becomes 0.
+        high: Percentile above `low`, at most 100, that becomes 1.
+        padding: (H, W) bool, pixels to leave out of account and to keep at 0.
+
+    Returns:
+        (H, W) float32 in [0, 1]; a picture whose percentiles coincide is given back unchanged.
+
+    Raises:
+        ValueError: The percentiles are out of order or out of range.
+    """
+    if not 0 <= low < high <= 100:
+        raise ValueError(f"percentiles must be 0 <= low < high <= 100, not {low} and {high}")
+    inside = pixels if padding is None else pixels[~padding]
+    bottom, top = np.percentile(inside, [low, high])
+    if top <= bottom:
+        return pixels
+    spread = np.clip((pixels - np.float32(bottom)) / np.float32(top - bottom), 0, 1)
+    if padding is not None:
+        spread[padding] = 0
+    return spread.astype(np.float32)
+
+
+def to_square(pixels: np.ndarray, size: int, *, pad: bool = False) -> np.ndarray:
+    """Resize to a square with a triangle filter as wide as the reduction (antialiased bilinear).
+
+    The same filter as `tf.image.resize(..., "bilinear", antialias=True)`, so that a served model
+    can repeat it from the original picture.
+
+    Args:
+        pixels: (H, W) in [0, 1].
+        size: Side of the result in pixels, at least 1.
+        pad: Keep the aspect and fill up with 0 on both sides equally; otherwise the picture is
+            stretched to the square.
+
+    Returns:
+        (size, size) uint8: grey times 255, rounded once, at the end.
+    """
+    rows = columns = size
+    if pad:
+        longest = max(pixels.shape)
+        rows, columns = (max(1, round(size * side / longest)) for side in pixels.shape)
+    image = Image.fromarray(np.ascontiguousarray(pixels, np.float32))
+    grey = np.asarray(image.resize((columns, rows), Image.Resampling.BILINEAR))
+    square = np.zeros((size, size), np.uint8)
+    top, left = (size - rows) // 2, (size - columns) // 2
+    square[top : top + rows, left : left + columns] = np.rint(np.clip(grey, 0, 1) * 255)
+    return square

@@ -1,0 +1,243 @@
+"""The finished dataset: names, pseudonyms, tables, and its description last."""
+
+import csv
+import io
+import os
+import re
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from data_prep.decode import Result, Settings, pseudonym
+from data_prep.duplicates import Duplicate
+from data_prep.errors import UserError
+from data_prep.files import atomic_write_json, atomic_write_text
+from data_prep.identity import keyed_hash
+from data_prep.journal import Journal
+from data_prep.records import Record, Source
+from data_prep.tables import CODES
+
+FORMAT = 1
+WARNING = "warning: "  # begins the notes that a person should see
+MANIFEST = ("image", "patient", "study", "view", "sex", "age", "split", "source_id", "sha256")
+
+
+@dataclass(frozen=True)
+class Names:
+    """How identifiers leave: hashed under a key, or as they are; `hash_names`: file names too."""
+
+    key: bytes
+    public: bool = False
+    hash_names: bool = False
+
+
+def image_names(kept: list[tuple[Record, Result]], names: Names) -> list[str]:
+    """A file name for each prepared image: `images/NAME.png`, each once on any file system.
+
+    A DICOM image is named by its SOPInstanceUID's keyed hash (the UID itself in a public archive),
+    any other by its file name, by its path where two are alike, or by a keyed hash of its path.
+    """
+    proposals = [_name(record, result, names) for record, result in kept]
+    proposals = _apart(proposals, [_clean(record.key) for record, _ in kept])
+    hashes = [keyed_hash(names.key, "file", record.key) for record, _ in kept]
+    proposals = _apart(proposals, [f"{n}-{h}" for n, h in zip(proposals, hashes, strict=True)])
+    return [f"images/{name}.png" for name in proposals]
+
+
+def _name(record: Record, result: Result, names: Names) -> str:
+    if result.dicom or names.hash_names:
+        return result.sop or keyed_hash(names.key, "file", record.key)
+    return _clean(PurePosixPath(record.key).name)
+
+
+def _clean(key: str) -> str:
+    stem = re.sub(r"\.(png|jpe?g|tiff?|dcm|dicom|ima)$", "", key, flags=re.IGNORECASE)
+    return re.sub(r"[^\w.\-]+", "_", stem.replace("/", "__")).strip(".")[-100:] or "image"
+
+
+def _apart(names: list[str], otherwise: list[str]) -> list[str]:
+    """The names, but the other one for each that isn't the only one of its spelling."""
+    counts = Counter(name.casefold() for name in names)
+    pairs = zip(names, otherwise, strict=True)
+    return [name if counts[name.casefold()] == 1 else other for name, other in pairs]
+
+
+def publish(
+    source: Source,
+    results: list[Result],
+    duplicates: list[Duplicate],
+    settings: Settings,
+    names: Names,
+    journal: Journal,
+    request: str,
+    remarks: list[str],
+) -> None:
+    """Write the dataset from what is prepared; `dataset.json` last, each file in one step.
+
+    Args:
+        source: the archive.
+        results: one per record, in order.
+        duplicates: what to leave out; `kept` is never itself left out.
+        settings: how the images were prepared.
+        names: how identifiers leave.
+        journal: the output folder's state.
+        request: what `done.json` is to remember of the call.
+        remarks: notes to add.
+    """
+    left_out = {duplicate.dropped for duplicate in duplicates}
+    both = list(zip(source.records, results, strict=True))
+    numbers = [n for n, (_, r) in enumerate(both) if r.reason is None and n not in left_out]
+    kept = [both[number] for number in numbers]
+    files = image_names(kept, names)
+    image_of = dict(zip(numbers, files, strict=True))
+    rows = [_row(*pair, file, names) for pair, file in zip(kept, files, strict=True)]
+    rejected = source.rejected + [(rec.key, res.reason) for rec, res in both if res.reason]
+    _link_images(kept, files, journal)
+    out = journal.out
+    _write_csv(out / "manifest.csv", (*MANIFEST, *source.labels), rows)
+    _write_csv(out / "rejected.csv", ("file", "reason"), rejected)
+    _write_csv(
+        out / "duplicates.csv",
+        ("kept", "dropped", "kind", "conflict"),
+        [_duplicate_row(duplicate, source, image_of) for duplicate in duplicates],
+    )
+    journal.note_done({"request": request, "images": _images_by_id(kept, files)})
+    description = _describe(source, settings, rows, len(rejected), len(duplicates))
+    description["notes"] += _remarks(kept, source, duplicates) + remarks
+    atomic_write_json(out / "dataset.json", description)
+
+
+def _row(record: Record, result: Result, file: str, names: Names) -> tuple:
+    patient = pseudonym(names.key, names.public, "patient", record.patient) or result.patient
+    own = keyed_hash(names.key, "only image", record.key)
+    study = pseudonym(names.key, names.public, "study", record.study) or result.study
+    age = record.age if record.age is not None else result.age
+    return (
+        file,
+        patient or own,
+        study or "",
+        record.view or result.view or "",
+        record.sex or result.sex or "",
+        "" if age is None else f"{age:g}",
+        record.split,
+        _source_id(record, result, names),
+        result.digest,
+        *record.codes,
+    )
+
+
+def _source_id(record: Record, result: Result, names: Names) -> str:
+    if result.dicom or names.hash_names:
+        return result.sop or keyed_hash(names.key, "file", record.key)
+    return record.key
+
+
+def _link_images(kept: list[tuple[Record, Result]], files: list[str], journal: Journal) -> None:
+    """Give the prepared images their names; what an earlier, killed attempt left goes first."""
+    folder = journal.out / "images"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for (_, result), file in zip(kept, files, strict=True):
+        try:
+            os.link(journal.image(result.id), journal.out / file)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(journal.image(result.id), journal.out / file)
+
+
+def _images_by_id(kept: list[tuple[Record, Result]], files: list[str]) -> dict[str, str]:
+    return {result.id: file for (_, result), file in zip(kept, files, strict=True)}
+
+
+def conflict(duplicate: Duplicate, source: Source) -> list[str]:
+    """The labels on which two records of one picture differ."""
+    first = source.records[duplicate.kept].codes
+    second = source.records[duplicate.dropped].codes
+    triples = zip(source.labels, first, second, strict=True)
+    return [label for label, one, other in triples if one != other]
+
+
+def _duplicate_row(duplicate: Duplicate, source: Source, image_of: dict[int, str]) -> tuple:
+    dropped = source.records[duplicate.dropped].key
+    labels = "|".join(conflict(duplicate, source))
+    return image_of[duplicate.kept], dropped, duplicate.kind, labels
+
+
+def _describe(
+    source: Source, settings: Settings, rows: list[tuple], rejected: int, duplicates: int
+) -> dict:
+    columns = {label: len(MANIFEST) + place for place, label in enumerate(source.labels)}
+    per_label = {
+        label: {code: sum(row[column] == code for row in rows) for code in CODES}
+        for label, column in columns.items()
+    }
+    return {
+        "format": FORMAT,
+        "name": source.name,
+        "labels": list(source.labels),
+        "image_size": settings.size,
+        "pad": settings.pad,
+        "stretch": list(settings.stretch) if settings.stretch else None,
+        "counts": {
+            "images": len(rows),
+            "patients": len({row[1] for row in rows}),
+            "rejected": rejected,
+            "duplicates": duplicates,
+            "per_label": per_label,
+        },
+        "origin": source.origin,
+        "citation": source.citation,
+        "notes": list(source.notes),
+    }
+
+
+def _remarks(
+    kept: list[tuple[Record, Result]], source: Source, duplicates: list[Duplicate]
+) -> list[str]:
+    """What the files themselves showed."""
+    warnings = Counter(text for _, result in kept for text in result.warnings)
+    notes = [f"{text} ({count} images)" for text, count in sorted(warnings.items())]
+    alone = sum(record.patient is None and result.patient is None for record, result in kept)
+    if alone:
+        notes.append(
+            f"{WARNING}{alone} of {len(kept)} images have no known patient: each counts as a "
+            "patient of its own, so folds can't keep a patient's images together"
+        )
+    differing = sum(bool(conflict(duplicate, source)) for duplicate in duplicates)
+    if differing:
+        notes.append(
+            f"{WARNING}{differing} duplicates have other labels than the copy kept: see "
+            "duplicates.csv"
+        )
+    return notes
+
+
+def _write_csv(path: Path, header: tuple[str, ...], rows: list[tuple]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    atomic_write_text(path, text.getvalue())
+
+
+def write_linkage(path: Path, source: Source, ids: list[str], images: dict[str, str]) -> None:
+    """Write which file became which image, for its owner's eyes only (mode 0600).
+
+    Raises:
+        UserError: it can't be written there.
+    """
+    pairs = zip(source.records, ids, strict=True)
+    rows = [(str(record.path), images[id_]) for record, id_ in pairs if id_ in images]
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([("file", "image"), *rows])
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(
+            f"The linkage file {path} can't be written ({error.strerror}). Give another --linkage."
+        ) from None
+    finally:
+        temporary.unlink(missing_ok=True)

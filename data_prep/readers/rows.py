@@ -1,0 +1,187 @@
+"""Rows of a table joined to the files they name: what every reader of a table shares."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from data_prep.columns import USUAL, age_of, named_column, sex_of, usual_column
+from data_prep.errors import UserError
+from data_prep.matching import FileIndex
+from data_prep.records import Record
+
+NOT_FOUND = "file not found"
+NO_ROW = "no row in the table"
+ESCAPES = "a link that leads out of the image folder"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which column holds what; None is found by itself. `image` and the others are column names."""
+
+    image: str | None = None
+    patient: str | None = None
+    study: str | None = None
+    sex: str | None = None
+    age: str | None = None
+    view: str | None = None
+    split: str | None = None
+
+
+@dataclass
+class Rows:
+    """A table whose rows know their files.
+
+    Attributes:
+        frame: the table.
+        columns: role (`image`, `patient`, ...) -> column, for the roles that the table has.
+        keys: the file of each row, or None.
+        missing: the cells that name no file, each once.
+        notes: what was understood.
+    """
+
+    frame: pd.DataFrame
+    index: FileIndex
+    columns: dict[str, str]
+    keys: list[str | None]
+    missing: list[str]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def taken(self) -> set[str]:
+        """The columns that have a role already."""
+        return set(self.columns.values())
+
+    def groups(self) -> dict[str, list[int]]:
+        """File -> its row numbers, in the table's order."""
+        groups: dict[str, list[int]] = {}
+        for number, key in enumerate(self.keys):
+            if key is not None:
+                groups.setdefault(key, []).append(number)
+        return groups
+
+
+def join_rows(frame: pd.DataFrame, images: Path, choice: Choice) -> Rows:
+    """Find the files that a table's rows name, and the columns about patients.
+
+    Raises:
+        UserError: a named column is missing, no row names a file, or a row names one outside.
+    """
+    if frame.empty:
+        raise UserError("The table has a header but no rows: there is nothing to prepare.")
+    index = FileIndex(images)
+    columns = {"image": _image_column(frame, index, choice.image)}
+    for role, names in USUAL.items():
+        named = getattr(choice, role)
+        if named:
+            columns[role] = named_column(frame, named, f"--{role}-column")
+        elif found := usual_column(frame, names, set(columns.values())):
+            columns[role] = found
+    cells = list(frame[columns["image"]])
+    found: dict[str, str | None] = {}
+    for number, cell in enumerate(cells, start=1):
+        if cell not in found:
+            found[cell] = index.find(cell, f"Data row {number}")
+    keys = [found[cell] for cell in cells]
+    missing = list(dict.fromkeys(c for c, key in zip(cells, keys, strict=True) if key is None))
+    rows = Rows(frame, index, columns, keys, missing)
+    _describe(rows)
+    return rows
+
+
+def _image_column(frame: pd.DataFrame, index: FileIndex, named: str | None) -> str:
+    columns = [named_column(frame, named, "--image-column")] if named else list(frame.columns)
+    matched = {column: _matches(frame[column], index) for column in columns}
+    best = max(columns, key=lambda column: matched[column])
+    if not matched[best]:
+        where = f"Column {named!r}" if named else "No column of the table"
+        raise UserError(
+            f"{where} names {'no' if named else 'a'} file among the {len(index.keys)} images below "
+            f"{index.root}. Check --images, or name the column with --image-column."
+        )
+    return best
+
+
+def _matches(values: pd.Series, index: FileIndex) -> int:
+    """How many rows name a file; one that leads out counts: it is to be refused, not ignored."""
+    count = 0
+    for value, rows in values.value_counts().items():
+        try:
+            count += rows if value and index.find(value, "") else 0
+        except UserError:
+            count += rows if "/" in value or "\\" in value else 0
+    return count
+
+
+def _describe(rows: Rows) -> None:
+    matched = sum(key is not None for key in rows.keys)
+    rows.notes.append(
+        f"image column: {rows.columns['image']} ({matched} of {len(rows.keys)} rows name a file)"
+    )
+    rows.notes += [f"{role} column: {rows.columns[role]}" for role in USUAL if role in rows.columns]
+    repeated = matched - len(rows.groups())
+    if repeated:
+        rows.notes.append(f"{repeated} rows repeat an image: merged into its one row")
+
+
+def records_of(rows: Rows, codes: Callable[[list[int]], tuple[str, ...] | None]) -> list[Record]:
+    """One record per file.
+
+    Args:
+        rows: the joined table.
+        codes: gives a file's codes from the numbers of its rows; None leaves the file out.
+    """
+    troubles: Counter[str] = Counter()
+    records = []
+    for key, numbers in rows.groups().items():
+        labels = codes(numbers)
+        if labels is None:
+            continue
+        cells = {role: _cell(rows, role, numbers, troubles) for role in USUAL}
+        sex, age = cells["sex"], cells["age"]
+        record = Record(
+            path=rows.index.path(key),
+            key=key,
+            codes=labels,
+            patient=cells["patient"],
+            study=cells["study"],
+            view=cells["view"],
+            sex=_understood(sex_of, sex, "sex", troubles),
+            age=_understood(age_of, age, "age", troubles),
+            split=cells["split"] or "",
+        )
+        records.append(record)
+    rows.notes += [f"{text} ({count} images)" for text, count in sorted(troubles.items())]
+    return records
+
+
+def _cell(rows: Rows, role: str, numbers: list[int], troubles: Counter[str]) -> str | None:
+    """The first value that the rows of one file give."""
+    if role not in rows.columns:
+        return None
+    column = rows.frame[rows.columns[role]].to_numpy()
+    values = dict.fromkeys(column[number] for number in numbers)
+    values.pop("", None)
+    if len(values) > 1:
+        troubles[f"rows of one image differ in {role}: the first is kept"] += 1
+    return next(iter(values), None)
+
+
+def _understood(read: Callable, text: str | None, role: str, troubles: Counter[str]):
+    if text is None:
+        return None
+    value = read(text)
+    if value is None:
+        rule = "not an age from 0 to 100" if role == "age" else "neither female nor male"
+        troubles[f"{role}: {rule}, left blank"] += 1
+    return value
+
+
+def refused(rows: Rows) -> list[tuple[str, str]]:
+    """What the join itself refuses: rows without a file, then files without a row."""
+    wanted = set(rows.keys)
+    lone = [(key, NO_ROW) for key in rows.index.keys if key not in wanted]
+    links = [(key, ESCAPES) for key in sorted(rows.index.escapes)]
+    return [(cell or "(blank)", NOT_FOUND) for cell in rows.missing] + lone + links

@@ -1,0 +1,99 @@
+"""Any folder of images or DICOM, and any table with 0/1 columns or a column of `A|B` findings."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from data_prep.columns import findings_column, label_columns, named_column
+from data_prep.errors import UserError
+from data_prep.readers.rows import Choice, join_rows, records_of, refused
+from data_prep.records import Source
+from data_prep.tables import findings_to_codes, parse_codes, read_table
+
+_STRENGTH = {"1": 3, "-1": 2, "0": 1, "": 0}
+
+
+def table_source(
+    images: Path,
+    table: Path,
+    *,
+    name: str | None = None,
+    choice: Choice = Choice(),  # noqa: B008  (frozen: sharing it is safe)
+    labels_from: list[str] | None = None,
+    findings: str | None = None,
+    encoding: str | None = None,
+) -> Source:
+    """Read a folder and its table.
+
+    Rows are matched to files by path, file name, stem or SOPInstanceUID (`FileIndex.find`).
+    Several rows of one image are merged: a finding that any row asserts is asserted (1 over -1 over
+    0 over blank).
+
+    Args:
+        images: the folder, searched recursively.
+        table: the table; see `read_table`.
+        name: the dataset's name; the folder's where None.
+        choice: columns named by the user.
+        labels_from: the 0/1 columns; found by their values where None.
+        findings: the column of `A|B` findings; used where there are no 0/1 columns.
+        encoding: the table's encoding, where it isn't found out.
+
+    Returns:
+        The source; its notes say which column was taken for what.
+
+    Raises:
+        UserError: the table or the folder can't be used so.
+    """
+    frame = read_table(table, encoding)
+    rows = join_rows(frame, images, choice)
+    labels, codes, note = _labels(frame, rows.taken, labels_from, findings)
+    rows.notes.append(note)
+    values = codes.to_numpy()
+
+    def merged(numbers: list[int]) -> tuple[str, ...]:
+        return tuple(max(column, key=_STRENGTH.__getitem__) for column in values[numbers].T)
+
+    records = records_of(rows, merged)
+    return Source(
+        name=name or rows.index.root.name,
+        labels=tuple(labels),
+        records=records,
+        rejected=refused(rows),
+        origin=f"table {table.name}",
+        notes=tuple(rows.notes),
+    )
+
+
+def _labels(
+    frame: pd.DataFrame, taken: set[str], labels_from: list[str] | None, findings: str | None
+) -> tuple[list[str], pd.DataFrame, str]:
+    if findings:
+        return _from_findings(frame, named_column(frame, findings, "--findings-column"))
+    columns = labels_from or label_columns(frame, taken)
+    if columns:
+        if overlap := [column for column in columns if column in taken]:
+            raise UserError(
+                f"Column {overlap[0]!r} can't be a label: it is the image, patient, study, sex, "
+                "age, view or split column. Name other label columns with --labels-from."
+            )
+        note = "labels: " + ", ".join(columns) + _ignored(frame, taken | set(columns))
+        return list(columns), parse_codes(frame, columns), note
+    column = findings_column(frame, taken)
+    if column is None:
+        raise UserError(
+            "The table has neither 0/1 columns nor one of findings like `A|B`. Name them with "
+            "--labels-from COLUMNS or --findings-column COLUMN."
+        )
+    return _from_findings(frame, column)
+
+
+def _from_findings(frame: pd.DataFrame, column: str) -> tuple[list[str], pd.DataFrame, str]:
+    labels, codes = findings_to_codes(frame[column])
+    blank = int((frame[column] == "").sum())
+    note = f"labels: {', '.join(labels)} (from column {column})"
+    return labels, codes, note + (f"; {blank} rows blank: not mentioned" if blank else "")
+
+
+def _ignored(frame: pd.DataFrame, used: set[str]) -> str:
+    left = [column for column in frame.columns if column not in used]
+    return f" (columns not used: {', '.join(left)})" if left else ""

@@ -1,0 +1,50 @@
+"""What a reader hands to the preparation: which files, with which labels, of whom."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Record:
+    """One image file and what the archive's table says of it.
+
+    Attributes:
+        path: the file.
+        key: its path relative to the image folder, with `/`: its identity within the source.
+        codes: `"1"`, `"0"`, `"-1"` or `""` per label of the source, in its order.
+        patient, study: raw identifiers (never shown: they leave only as keyed hashes), or None.
+        view: e.g. `PA`; sex: `F` or `M`; age: years; None where the table doesn't say.
+        split: the archive's own split, e.g. `train`, or `""`.
+    """
+
+    path: Path
+    key: str
+    codes: tuple[str, ...]
+    patient: str | None = field(default=None, repr=False)
+    study: str | None = field(default=None, repr=False)
+    view: str | None = None
+    sex: str | None = None
+    age: float | None = None
+    split: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A raw archive, read: what to prepare, and what was refused already.
+
+    Attributes:
+        name: the dataset's name.
+        labels: its labels, in order.
+        records: one per image file, in the table's order, each key once.
+        rejected: (file, reason) for what the reader refused.
+        origin, citation: where the data come from and what to cite.
+        notes: what was understood, one line each, without patient data.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    records: list[Record]
+    rejected: list[tuple[str, str]]
+    origin: str = ""
+    citation: str = ""
+    notes: tuple[str, ...] = ()

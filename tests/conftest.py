@@ -1,0 +1,22 @@
+"""Fixtures that every test may use: the real files, or a skip that says where they were sought."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+REAL = Path(os.environ.get("CXRKERAS_REAL_DATA", ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def real():
+    """`real("nih_target")` is that file or folder of the real data; the test skips without it."""
+
+    def find(*parts: str) -> Path:
+        path = REAL.joinpath(*parts)
+        if not path.exists():
+            pytest.skip(f"real data absent: {path} (set CXRKERAS_REAL_DATA)")
+        return path
+
+    return find

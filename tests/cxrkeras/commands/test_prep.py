@@ -1,0 +1,200 @@
+"""`cxrkeras prep`: what it says, and that bad input is one line with nothing half-written."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cxrkeras.cli import main
+
+HEADER = "image,patient,Mass,Nodule"
+
+
+@pytest.fixture
+def films(tmp_path, monkeypatch):
+    """Four random films, and a key file of the test's own."""
+    monkeypatch.setenv("CXRKERAS_KEY_FILE", str(tmp_path / "key"))
+    folder = tmp_path / "films"
+    folder.mkdir()
+    noise = np.random.default_rng(0)
+    for number in range(4):
+        small = Image.fromarray(noise.integers(0, 256, (12, 12), np.uint8))
+        small.resize((64, 64), Image.Resampling.BICUBIC).save(folder / f"f{number}.png")
+    return folder
+
+
+def run(films, table: str | bytes, *options: str, verb: str = "table"):
+    """The exit code of `prep VERB` on a table's content."""
+    path = films.parent / "t.csv"
+    path.write_bytes(table if isinstance(table, bytes) else table.encode())
+    given = {"table": "--labels", "eda": "--table"}[verb]
+    arguments = ["prep", verb, "--images", films, given, path, "--out", films.parent / "out"]
+    arguments += ["--size", "32", "--workers", "0", *options]
+    with pytest.raises(SystemExit) as exit_:
+        main([str(word) for word in arguments])
+    return exit_.value.code
+
+
+def good(encoding="utf-8", separator=","):
+    lines = [HEADER, "f0.png,A,1,0", "f1.png,A,0,1", "f2.png,B,-1,", "gone.png,C,1.0,0.0"]
+    return "\n".join(lines).replace(",", separator).encode(encoding)
+
+
+def test_it_says_what_it_understood_what_came_out_and_what_is_next(films, capsys):
+    assert run(films, good()) == 0
+    said = capsys.readouterr().out
+    out = films.parent / "out"
+    for words in (
+        "image column: image (3 of 4 rows name a file)",
+        "patient column: patient",
+        "labels: Mass, Nodule",
+        f"under the key {films.parent / 'key'}",
+        "keep their file names (--hash-names",
+        f"{out}: prepared: 3 images of 2 patients",
+        "rejected: 2 (in rejected.csv)",
+        "1  file not found",
+        "1  no row in the table",
+        f"Next: cxrkeras cv --data {out} --source imagenet",
+    ):
+        assert words in said
+    assert run(films, good()) == 0
+    assert "already prepared, nothing done" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_table_of_any_make_gives_the_same(films, encoding, separator):
+    assert run(films, good(encoding, separator)) == 0
+    manifest = (films.parent / "out" / "manifest.csv").read_text()
+    assert [line.rsplit(",", 2)[1:] for line in manifest.splitlines()[1:]] == [
+        ["1", "0"],
+        ["0", "1"],
+        ["-1", ""],
+    ]
+
+
+BAD = {
+    "value 2": (f"{HEADER}\nf0.png,A,2,0\n", "'Mass' holds '2' in data row 1"),
+    "value yes": (
+        f"{HEADER}\nf0.png,A,1,0\nf1.png,A,1,yes\n",
+        "'Nodule' holds 'yes' in data row 2",
+    ),
+    "a name twice": ("image,Mass,Mass\nf0.png,1,0\n", "two columns of one name: 'Mass'"),
+    "missing files": (f"{HEADER}\ng0.png,A,1,0\n", "No column of the table names a file"),
+    "climbing out": (
+        f"{HEADER}\nf0.png,A,1,0\n../../x.png,A,1,0\n",
+        "Data row 2 names a path outside",
+    ),
+    "absolute": (f"{HEADER}\nf0.png,A,1,0\n/etc/x.png,A,1,0\n", "Data row 2 names a path outside"),
+    "only climbing": ("image,Mass\n../../x.png,1\n", "Data row 1 names a path outside"),
+    "a short row": (f"{HEADER}\nf0.png,A\n", "data row 1 has 2 values"),
+    "no labels": ("image,note\nf0.png,fine\n", "neither 0/1 columns nor"),
+    "no rows": (f"{HEADER}\n", "no rows"),
+    "empty": ("", "is empty"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_tables_are_one_line_and_leave_nothing(films, capsys, case):
+    table, words = BAD[case]
+    assert run(films, table) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith("Error: ")
+    assert said.err.count("\n") == 1
+    assert words in said.err
+    assert not (films.parent / "out").exists()
+
+
+OPTIONS = {
+    "unknown column": (["--labels-from", "Mas"], 1, "no column 'Mas'. Nearest known: Mass"),
+    "unknown patient column": (["--patient-column", "pat"], 1, "'pat' (--patient-column)"),
+    "unknown encoding": (["--encoding", "klingon"], 1, "no encoding 'klingon'"),
+    "key inside": (["--key-file", "OUT/key"], 1, "inside the dataset"),
+    "label twice": (["--labels-from", "Mass,Mass"], 1, "can't be called 'Mass'"),
+    "label of a manifest name": (["--labels-from", "image"], 1, "can't be a label"),
+    "linkage inside": (["--linkage", "OUT/link.csv"], 1, "inside the dataset"),
+    "stretch": (["--stretch", "9", "2"], 2, "0 <= LOW < HIGH <= 100"),
+    "size": (["--size", "0"], 2, "--size"),
+    "out inside images": (["--out", "IMAGES/out"], 1, "lies inside --images"),
+}
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_bad_options_leave_nothing(films, capsys, case):
+    options, code, words = OPTIONS[case]
+    places = {"OUT": str(films.parent / "out"), "IMAGES": str(films)}
+    for word, place in places.items():
+        options = [option.replace(word, place) for option in options]
+    assert run(films, good(), *options) == code
+    assert words in capsys.readouterr().err
+    assert not (films.parent / "out").exists()
+
+
+def test_eda_merges_and_reports(films, capsys):
+    table = "file,finding\nf0.png,scoliosis\nf0.png,aortic curvature\nf1.png,normal\n"
+    table += "f2.png,heart pacemaker placement\nf3.png,normal\n"
+    assert run(films, table, verb="eda") == 0
+    said = capsys.readouterr().out
+    assert "heart pacemaker placement is its only finding" in said
+    assert "3 of 3 images have no known patient" in said
+    manifest = (films.parent / "out" / "manifest.csv").read_text().splitlines()
+    assert manifest[0].endswith("intercostal pleural thickening,cardiac hypertrophy")
+    assert manifest[1].endswith(",0,1,0,0,1,0,0")
+    assert len(manifest) == 4
+
+
+def test_phantoms_are_written_and_prepared(tmp_path, capsys):
+    words = ["prep", "phantom", "--out", str(tmp_path / "p"), "--patients", "2", "--size", "32"]
+    with pytest.raises(SystemExit) as exit_:
+        main([*words, "--workers", "0"])
+    assert exit_.value.code == 0
+    said = capsys.readouterr().out
+    assert f"Next: cxrkeras cv --data {tmp_path / 'p' / 'target'} --source a=" in said
+    assert (tmp_path / "p" / "hospital_b" / "dataset.json").exists()
+
+
+def test_neither_help_nor_preparing_imports_tensorflow_or_keras():
+    code = (
+        "import sys\n"
+        "from click.testing import CliRunner\n"
+        "from cxrkeras.commands.prep import command\n"
+        "for verb in ('table', 'eda', 'phantom'):\n"
+        "    shown = CliRunner().invoke(command, [verb, '--help']).output\n"
+        "    assert '  Examples:\\n    cxrkeras prep ' + verb in shown, shown\n"
+        "heavy = {'numpy', 'pandas', 'pydicom'} & set(sys.modules)\n"
+        "import data_prep.builtin, data_prep.readers.eda\n"
+        "print(heavy, {'tensorflow', 'keras'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set() set()"
+
+
+@pytest.mark.real
+def test_all_real_dicom_files_are_prepared_or_rejected_and_nobody_is_named(films, real, capsys):
+    import pydicom
+
+    folder = real("dicom")
+    paths = sorted(folder.rglob("*.dcm"))
+    table = "image,Mass\n" + "".join(f"{path.relative_to(folder)},0\n" for path in paths)
+    assert run(films, table, "--images", str(folder)) == 0
+    out = films.parent / "out"
+    everything = b"".join(p.name.encode() + p.read_bytes() for p in out.rglob("*") if p.is_file())
+    said = "".join(capsys.readouterr()).encode()
+    keywords = (
+        "PatientName",
+        "PatientID",
+        "PatientBirthDate",
+        "StudyInstanceUID",
+        "SOPInstanceUID",
+    )
+    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in paths]
+    words = {str(header.get(keyword) or "") for header in headers for keyword in keywords}
+    words = {word for word in words if len(word) > 3 and not any(word in p.name for p in paths)}
+    assert len(words) > 5
+    assert [word for word in words if word.encode() in everything + said] == []
+    manifest, rejected = (out / name for name in ("manifest.csv", "rejected.csv"))
+    listed = sum(len(path.read_text().splitlines()) - 1 for path in (manifest, rejected))
+    duplicates = len((out / "duplicates.csv").read_text().splitlines()) - 1
+    assert listed + duplicates == len(paths) == 13

@@ -1,0 +1,40 @@
+"""The built-in data: made once, the same everywhere."""
+
+import csv
+
+import pytest
+from archives import contents
+
+from data_prep.builtin import builtin_datasets
+from data_prep.errors import UserError
+
+SMALL = {"patients": 3, "source_patients": 2, "size": 32, "workers": 0, "progress": False}
+
+
+def test_the_builtin_data_are_made_once_and_alike(tmp_path, monkeypatch):
+    outs = builtin_datasets(tmp_path / "one", **SMALL)
+    assert [out.name for out in outs] == ["target", "hospital_a", "hospital_b"]
+    assert contents(tmp_path / "one" / "raw") == contents(_second(tmp_path) / "raw")
+    with monkeypatch.context() as patch:
+        patch.setattr("data_prep.builtin.write_phantoms", None)
+        patch.setattr("data_prep.builtin.prepare", None)
+        assert builtin_datasets(tmp_path / "one", **SMALL) == outs
+    with (outs[0] / "manifest.csv").open(newline="") as file:
+        patients = {row["patient"] for row in csv.DictReader(file)}
+    assert len(patients) == 3
+    assert all(len(patient) == 16 for patient in patients)
+
+
+def _second(tmp_path):
+    builtin_datasets(tmp_path / "two", **SMALL)
+    return tmp_path / "two"
+
+
+def test_other_settings_and_other_files_are_refused(tmp_path):
+    builtin_datasets(tmp_path / "one", **SMALL)
+    with pytest.raises(UserError, match="other settings"):
+        builtin_datasets(tmp_path / "one", **{**SMALL, "patients": 4})
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    with pytest.raises(UserError, match="other files"):
+        builtin_datasets(tmp_path / "mine", **SMALL)

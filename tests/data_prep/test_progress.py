@@ -1,0 +1,47 @@
+"""Progress: a bar on a terminal, few plain lines elsewhere."""
+
+import io
+
+import pytest
+
+from data_prep.progress import Steps
+
+
+class Screen(io.StringIO):
+    """A standard error that may be a terminal."""
+
+    def __init__(self, terminal: bool) -> None:
+        super().__init__()
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+def count(monkeypatch, terminal: bool, **options) -> str:
+    screen = Screen(terminal)
+    monkeypatch.setattr("sys.stderr", screen)
+    with Steps("films", 200, **options) as steps:
+        for _ in range(steps.total - steps.done):
+            steps.step()
+    return screen.getvalue()
+
+
+def test_plain_lines_come_about_ten_times(monkeypatch):
+    lines = count(monkeypatch, terminal=False).splitlines()
+    assert lines == [f"films: {done} of 200" for done in range(0, 201, 20)]
+
+
+def test_a_resumed_job_starts_where_it_was(monkeypatch):
+    assert count(monkeypatch, terminal=False, done=150).splitlines()[0] == "films: 150 of 200"
+
+
+def test_a_terminal_gets_a_bar(monkeypatch):
+    shown = count(monkeypatch, terminal=True)
+    assert "200/200" in shown
+    assert "of 200" not in shown
+
+
+@pytest.mark.parametrize("options", [{"shown": False}, {"done": 200}])
+def test_silence_where_nothing_is_to_be_said(monkeypatch, options):
+    assert count(monkeypatch, terminal=False, **options) == ""
