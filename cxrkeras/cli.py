@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         _fail("Stopped. The same command goes on from here.", 130, debug)
     except Exception as error:
-        # The message of an unforeseen error may hold patient data: only its kind and place are shown.
+        # Its message may hold patient data: only the kind and the place are shown.
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
         _fail(

@@ -105,7 +105,7 @@ def image_batches(images: Images, index: np.ndarray, batch_size: int) -> tf.data
 def labelled_batches(
     parts: Sequence[Part], batch_size: int, *, shuffle: int | None = None, whole: bool = False
 ) -> tf.data.Dataset:
-    """Batches of (inputs, {head: targets}); each holds one batch of every part, one after the other.
+    """Batches of (inputs, {head: targets}); each holds one batch of every part in turn.
 
     Rows of a part are MASKED in the targets of the heads that don't learn from it. Shorter parts
     start again until the longest has been seen once: that is an epoch.

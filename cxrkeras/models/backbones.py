@@ -1,4 +1,4 @@
-"""The trunks: `keras.applications` image models without their top, one registry entry each."""
+"""The trunks: `keras.applications` image models without their top, a registry entry each."""
 
 from dataclasses import dataclass
 from typing import Literal

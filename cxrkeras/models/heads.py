@@ -6,7 +6,7 @@ import keras
 def pooled_features(maps: list) -> keras.KerasTensor:
     """Global average pooling of each map, concatenated: [(N, h, w, C_i)] -> (N, sum of C_i).
 
-    The study's integration after pooling (4096 features for two ResNet50, 2048 for two DenseNet121).
+    The study's integration after pooling: 4096 features of two ResNet50, 2048 of two DenseNet121.
     """
     pooled = [
         keras.layers.GlobalAveragePooling2D(name=f"pool_{number}")(feature_map)

@@ -1,4 +1,4 @@
-"""Trunks and heads assembled into one Keras graph, seen three ways: features, logits, probability."""
+"""Trunks and heads as one Keras graph, seen three ways: features, logits, probability."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Trunk weights to and from files: found inside any `.keras` or `.weights.h5`, at any image size."""
+"""Trunk weights to and from files: found inside any `.keras` or `.weights.h5`, of any size."""
 
 import hashlib
 import io
@@ -26,7 +26,7 @@ def load_trunk(trunk: keras.Model, backbone: str, weights: Weights) -> None:
         weights: `imagenet` or a file.
 
     Raises:
-        UserError: when the file is absent or holds no such trunk, or ImageNet's weights can't be had.
+        UserError: when the file is absent or holds no such trunk, or ImageNet's can't be had.
     """
     if weights.where == "imagenet":
         _load_imagenet(trunk, backbone)

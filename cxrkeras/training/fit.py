@@ -80,7 +80,7 @@ class Trainer:
 
         Returns:
             One row per epoch: `epoch` from 1, `loss`, `binary_accuracy`, `mae`, the same with
-            `val_`, `learning_rate`. With several heads, metrics carry the head's name before theirs.
+            `val_`, `learning_rate`. With several heads, a metric's name begins with its head's.
 
         Raises:
             UserError: when the loss becomes NaN or infinite.
@@ -109,10 +109,10 @@ class Trainer:
     def settle(self, batches: tf.data.Dataset) -> None:
         """Estimate the batch-norm statistics anew over `batches`, the weights standing still.
 
-        Keras's moving averages (momentum 0.99) need hundreds of steps; after a short training they
-        still hold their initial values. The step that `fit` compiled runs at learning rate 0 without
-        augmentation; each batch's own moments are read off the moving averages and pooled by
-        the law of total variance.
+        Keras's moving averages (momentum 0.99) need hundreds of steps; after a short training
+        they still hold their initial values. The step that `fit` compiled runs at learning rate 0
+        without augmentation; each batch's own moments are read off the moving averages and
+        pooled by the law of total variance.
         """
         collect = _CollectMoments(self.model)
         if not collect.layers:

@@ -18,7 +18,7 @@ from cxrkeras.models.weights import load_trunk
 from cxrkeras.training.experiment import Experiment
 from cxrkeras.training.features import frozen_features
 from cxrkeras.training.learn import Learner, validation_rows
-from cxrkeras.training.run_folder import fold_folder, held_out_rows, save_fold
+from cxrkeras.training.run_folder import check_sources, fold_folder, held_out_rows, save_fold
 from cxrkeras.training.say import say
 from cxrkeras.training.stages import describe, plan_stages, trained
 from cxrkeras.training.target import Target
@@ -38,6 +38,11 @@ def fit_folds(
         UserError: for sources that can't be used, or a training that diverges.
     """
     origins = [plan_stages(trunk, target.dataset) for trunk in plan]
+    descriptions = [
+        [trunk.backbone, describe(origin, experiment)]
+        for trunk, origin in zip(plan, origins, strict=True)
+    ]
+    check_sources(run, descriptions)
     weights = [trained(origin, experiment, run) for origin in origins]
     network = build_network(
         tuple(trunk.backbone for trunk in plan),
@@ -51,11 +56,7 @@ def fit_folds(
             load_trunk(trunk, trunk_plan.backbone, start)
     images = Images(target.dataset.paths, experiment.image_size)
     if experiment.reuse == "layers":
-        start = [
-            [trunk.backbone, describe(origin, experiment)]
-            for trunk, origin in zip(plan, origins, strict=True)
-        ]
-        fitter = _Frozen(network, experiment, target, images, start)
+        fitter = _Frozen(network, experiment, target, images, descriptions)
     else:
         fitter = _Finetuned(network, experiment, target, images)
     for fold in folds:

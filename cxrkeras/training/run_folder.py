@@ -66,6 +66,22 @@ def check_environment(run: Path, dataset: PreparedDataset) -> None:
         )
 
 
+def check_sources(run: Path, descriptions: list) -> None:
+    """Write what the trunks learned before, once; on a later start check that it is still the same.
+
+    Raises:
+        UserError: when a source changed since the run was begun: its folds would not be comparable.
+    """
+    path = run / "sources.json"
+    if not path.is_file():
+        atomic_write_json(path, descriptions)
+    elif json.loads(path.read_text(encoding="utf-8")) != descriptions:
+        raise UserError(
+            f"A source changed since {run} was begun. "
+            "Give another --out, so that all folds of a run start alike."
+        )
+
+
 def fold_folder(run: Path, fold: int) -> Path:
     """Where a fold's results lie."""
     return run / "folds" / str(fold)

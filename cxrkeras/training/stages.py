@@ -27,6 +27,7 @@ from cxrkeras.training.say import say
 from data_prep.files import atomic_write_json
 
 FORMAT = 1  # raise it when a change makes older stages wrong
+SOURCE_AUGMENT = "study"
 MERGED = "merged"
 """The head of a merged label space."""
 
@@ -71,6 +72,7 @@ def describe(origin: "Stage | Weights | None", experiment: Experiment) -> dict |
     settings = experiment.model_dump(include=_SETTINGS)
     settings["epochs"] = experiment.source_epochs or experiment.epochs
     settings["validation"] = experiment.source_validation
+    settings["augment"] = experiment.augment or SOURCE_AUGMENT
     return {
         "format": FORMAT,
         "backbone": origin.backbone,
@@ -81,9 +83,20 @@ def describe(origin: "Stage | Weights | None", experiment: Experiment) -> dict |
 
 
 _SETTINGS = {
-    "image_size", "joint", "loss", "uncertain", "blank", "batch_size", "source_learning_rate",
-    "dropout", "plateau_patience", "plateau_factor", "early_stopping", "batch_norm", "augment", "seed",
-}  # fmt: skip
+    "image_size",
+    "joint",
+    "loss",
+    "uncertain",
+    "blank",
+    "batch_size",
+    "source_learning_rate",
+    "dropout",
+    "plateau_patience",
+    "plateau_factor",
+    "early_stopping",
+    "batch_norm",
+    "seed",
+}
 
 
 def trained(origin: "Stage | Weights | None", experiment: Experiment, run: Path) -> Weights | None:
@@ -127,7 +140,9 @@ def _train(
     )
     if before:
         load_trunk(network.trunks[0], stage.backbone, before)
-    learner = Learner(network.logits, experiment, train, augment=experiment.augment or "study")
+    learner = Learner(
+        network.logits, experiment, train, augment=experiment.augment or SOURCE_AUGMENT
+    )
     history = learner.learn(
         train,
         validation,
@@ -190,7 +205,7 @@ def _without(source: PreparedDataset, link: Dataset, target: PreparedDataset) ->
     seen |= hashed & np.isin(source.patients, target.patients)
     if seen.any():
         say(
-            f"source {link.name}: {int(seen.sum())} of {len(source)} images are the target's, or of "
-            "its patients; they are left out"
+            f"source {link.name}: {int(seen.sum())} of {len(source)} images are left out: they are "
+            "the target's, or of its patients"
         )
     return source.subset(~seen)
