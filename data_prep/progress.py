@@ -1,46 +1,72 @@
 """How far a long job is: a bar on a terminal, a line per tenth elsewhere."""
 
-import sys
-from contextlib import ExitStack
-
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from data_prep.say import console, say
 
 
 class Steps:
-    """Counts the steps of a job on standard error, as a context."""
+    """Counts the steps of a job on standard error, as a context or from `start` to `close`.
 
-    def __init__(self, title: str, total: int, *, done: int = 0, shown: bool = True) -> None:
+    Args:
+        title: what the job does.
+        total: its steps.
+        done: steps of an earlier start.
+        shown: False = say nothing.
+        transient: leave nothing behind: the bar vanishes, and elsewhere no line is printed.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        total: int,
+        *,
+        done: int = 0,
+        shown: bool = True,
+        transient: bool = False,
+    ) -> None:
         self.title, self.total, self.done = title, total, done
         self._shown = shown and total > done
+        self._transient = transient
         self._tenth = self._tenths()
-        self._stack = ExitStack()
         self._bar: Progress | None = None
 
     def __enter__(self) -> "Steps":
-        if self._shown and sys.stderr.isatty():
-            layout = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-            bar = Progress(*layout, TimeRemainingColumn(), console=Console(stderr=True))
-            self._bar = self._stack.enter_context(bar)
-            self._task = bar.add_task(self.title, total=self.total, completed=self.done)
-        elif self._shown:
-            self._say()
-        return self
+        return self.start()
 
     def __exit__(self, *error: object) -> None:
-        self._stack.__exit__(*error)
+        self.close()
+
+    def start(self) -> "Steps":
+        """Show where the job stands."""
+        if self._shown and console.is_terminal:
+            layout = (TextColumn("{task.description}", markup=False), BarColumn())
+            columns = (*layout, MofNCompleteColumn(), TimeRemainingColumn())
+            self._bar = Progress(*columns, console=console, transient=self._transient)
+            self._task = self._bar.add_task(self.title, total=self.total, completed=self.done)
+            self._bar.start()
+        else:
+            self._say()
+        return self
 
     def step(self) -> None:
         """One more is done."""
         self.done += 1
         if self._bar:
             self._bar.advance(self._task)
-        elif self._shown and self._tenths() > self._tenth:
+        elif self._tenths() > self._tenth:
             self._tenth = self._tenths()
             self._say()
+
+    def close(self) -> None:
+        """Give the terminal its cursor back; a second call does nothing."""
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
 
     def _tenths(self) -> int:
         return 10 * self.done // max(1, self.total)
 
     def _say(self) -> None:
-        print(f"{self.title}: {self.done} of {self.total}", file=sys.stderr, flush=True)
+        if self._shown and not self._transient:
+            say(f"{self.title}: {self.done} of {self.total}")

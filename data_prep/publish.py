@@ -110,12 +110,11 @@ def publish(
 
 def _row(record: Record, result: Result, file: str, names: Names) -> tuple:
     patient = pseudonym(names.key, names.public, "patient", record.patient) or result.patient
-    own = keyed_hash(names.key, "only image", record.key)
     study = pseudonym(names.key, names.public, "study", record.study) or result.study
     age = record.age if record.age is not None else result.age
     return (
         file,
-        patient or own,
+        patient or "",
         study or "",
         record.view or result.view or "",
         record.sex or result.sex or "",
@@ -180,7 +179,7 @@ def _describe(
         "stretch": list(settings.stretch) if settings.stretch else None,
         "counts": {
             "images": len(rows),
-            "patients": len({row[1] for row in rows}),
+            "patients": len({row[1] for row in rows} - {""}),
             "rejected": rejected,
             "duplicates": duplicates,
             "per_label": per_label,
@@ -200,8 +199,8 @@ def _remarks(
     alone = sum(record.patient is None and result.patient is None for record, result in kept)
     if alone:
         notes.append(
-            f"{WARNING}{alone} of {len(kept)} images have no known patient: each counts as a "
-            "patient of its own, so folds can't keep a patient's images together"
+            f"{WARNING}{alone} of {len(kept)} images have no known patient: folds take each for a "
+            "patient of its own and can't keep a patient's images together"
         )
     differing = sum(bool(conflict(duplicate, source)) for duplicate in duplicates)
     if differing:

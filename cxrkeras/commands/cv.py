@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from cxrkeras.commands.options import SectionedCommand, chosen, experiment_options
-from cxrkeras.training import runtime
 from cxrkeras.training.builtin import with_builtin_data
 from cxrkeras.training.experiment import Experiment
 
@@ -33,14 +32,19 @@ def command(config: Path | None, out: Path | None, **options: Any) -> None:
     from cxrkeras.training.experiment import make_experiment, read_choices
 
     choices = {**(read_choices(config) if config else {}), **chosen(options)}
-    make_experiment(choices)  # what is wrong is said before anything is made
-    experiment = make_experiment(with_builtin_data(choices, _phantoms))
+    _check(make_experiment(choices))  # what is wrong is said before anything is made
+    experiment = make_experiment(with_builtin_data(choices, _phantoms)).located()
     run = out or Path("runs") / _name(experiment)
-    runtime.start()
-    # Imported after the runtime is set up: this is what imports TensorFlow.
     from cxrkeras.training.crossval import cross_validate
 
     _close(cross_validate(experiment, run), run)
+
+
+def _check(experiment: Experiment) -> None:
+    from cxrkeras.models.methods import make_plan
+
+    if experiment.data or experiment.source:  # else the built-in data bring their own sources
+        make_plan(experiment.method, experiment.backbone, experiment.source)
 
 
 def _phantoms() -> tuple[Path, Path, Path]:

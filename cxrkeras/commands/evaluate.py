@@ -7,7 +7,7 @@ import click
 
 from data_prep.errors import UserError
 
-MASK = {"mask": None, "0": 0.0, "1": 1.0}
+MEANINGS = {"ignore": None, "zeros": 0.0, "ones": 1.0}  # the words of `cxrkeras cv`
 LABEL_WIDTH = 28
 
 
@@ -39,17 +39,17 @@ LABEL_WIDTH = 28
 )
 @click.option(
     "--uncertain",
-    type=click.Choice(["mask", "0", "1"]),
-    default="mask",
+    type=click.Choice(["ignore", "zeros", "ones"]),
+    default="ignore",
     show_default=True,
-    help="What -1 counts as.",
+    help="What -1 counts as; ignore leaves the entry out.",
 )
 @click.option(
     "--blank",
-    type=click.Choice(["mask", "0"]),
-    default="mask",
+    type=click.Choice(["zeros", "ignore"]),
+    default="zeros",
     show_default=True,
-    help="What a blank counts as.",
+    help="What a finding that is not mentioned counts as.",
 )
 def command(predictions, labels, out, key, prevalence, uncertain, blank) -> None:
     """Score anyone's predictions against labels: metrics.json, predictions.csv and a report.
@@ -67,7 +67,8 @@ def command(predictions, labels, out, key, prevalence, uncertain, blank) -> None
     from cxrkeras.evaluation.report import write_report
 
     _refuse_foreign(out)
-    joined = join(predictions, labels, key=key, uncertain=MASK[uncertain], blank=MASK[blank])
+    meaning = {"uncertain": MEANINGS[uncertain], "blank": MEANINGS[blank]}
+    joined = join(predictions, labels, key=key, **meaning)
     training, origin = _training(joined.predictions, prevalence)
     about = {
         "predictions": predictions.name,

@@ -8,8 +8,6 @@ from pydantic.fields import FieldInfo
 
 from cxrkeras.training.experiment import Experiment
 
-_CHOICES = {"backbone": None}
-
 
 class SectionedCommand(click.Command):
     """A command whose help lists its options under headings."""

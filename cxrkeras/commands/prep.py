@@ -15,6 +15,10 @@ def command() -> None:
 
     Each verb may be stopped or killed at any moment: the same command then goes on. A file that
     can't be used never stops the run; it stands in rejected.csv with the reason.
+
+    \b
+    Example:
+      cxrkeras prep table --images DIR --labels labels.csv --out data/ours
     """
 
 

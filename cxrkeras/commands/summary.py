@@ -21,16 +21,17 @@ def command(labels: int, trunk_layers: bool, **options: Any) -> None:
       cxrkeras summary --backbone densenet121 --method mixed
       cxrkeras summary --backbone resnet50 --reuse layers --trunk-layers
     """
+    from cxrkeras.models.methods import make_plan
     from cxrkeras.training import runtime
     from cxrkeras.training.experiment import make_experiment
 
     experiment = make_experiment(chosen(options))
+    # On the target, cotrain's model is regular's: its several heads belong to the source stage.
+    method = "mixed" if experiment.method == "mixed" else "regular"
+    trunks = tuple(trunk.backbone for trunk in make_plan(method, experiment.backbone, ()))
     runtime.start()
     from cxrkeras.models.network import TARGET, build_network
 
-    trunks = experiment.backbone
-    if experiment.method == "mixed" and len(trunks) == 1:
-        trunks *= 2
     network = build_network(
         trunks, experiment.image_size, {TARGET: labels}, dropout=experiment.dropout
     )

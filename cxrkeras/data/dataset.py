@@ -4,12 +4,15 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
 
 from data_prep.errors import UserError
+from data_prep.tables import read_table
+
+_AGAIN = "Prepare the dataset again."
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,8 @@ class PreparedDataset:
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits of the content (labels, codes, patients, pixels), whatever the folder."""
-        digest = hashlib.sha256()
-        for part in (self.labels, self.image_size):
-            digest.update(repr(part).encode())
-        for column in (self.images, self.patients, self.digests):
-            digest.update("\n".join(column).encode())
+        columns = [column.tolist() for column in (self.images, self.patients, self.digests)]
+        digest = hashlib.sha256(json.dumps([self.labels, self.image_size, *columns]).encode())
         digest.update(np.ascontiguousarray(self.codes).tobytes())
         return digest.hexdigest()[:16]
 
@@ -78,26 +78,52 @@ def load_dataset(root: Path) -> PreparedDataset:
             "A prepared dataset is a folder with dataset.json and manifest.csv. "
             f"Received: {root}. Make one with `cxrkeras prep`."
         )
-    facts = json.loads(description.read_text(encoding="utf-8"))
-    table = pd.read_csv(manifest, dtype=str, keep_default_na=False)
-    labels = tuple(facts["labels"])
+    name, labels, image_size = _described(description)
+    table = read_table(manifest)
     missing = [c for c in ("image", "patient", "sha256", *labels) if c not in table.columns]
     if missing:
-        raise UserError(
-            f"{manifest} lacks the columns {', '.join(missing)}. Prepare the dataset again."
-        )
-    if table.empty:
-        raise UserError(f"{manifest} lists no image. Prepare the dataset again.")
+        raise UserError(f"{manifest} lacks the columns {', '.join(missing)}. {_AGAIN}")
+    _check_images(table["image"], manifest)
     return PreparedDataset(
         root=root,
-        name=facts["name"],
+        name=name,
         labels=labels,
         images=table["image"].to_numpy(str),
         patients=table["patient"].to_numpy(str),
         codes=_codes(table, labels, manifest),
         digests=table["sha256"].to_numpy(str),
-        image_size=int(facts["image_size"]),
+        image_size=image_size,
     )
+
+
+def _described(description: Path) -> tuple[str, tuple[str, ...], int]:
+    try:
+        facts = json.loads(description.read_text(encoding="utf-8"))
+        found = str(facts["name"]), tuple(map(str, facts["labels"])), int(facts["image_size"])
+    except (ValueError, KeyError, TypeError) as error:  # UnicodeDecodeError is a ValueError
+        raise UserError(
+            f"{description} isn't a description that `cxrkeras prep` wrote "
+            f"({type(error).__name__}). {_AGAIN}"
+        ) from error
+    if not found[1]:
+        raise UserError(f"{description} names no label. {_AGAIN}")
+    return found
+
+
+def _check_images(images: pd.Series, manifest: Path) -> None:
+    if images.empty:
+        raise UserError(f"{manifest} lists no image. {_AGAIN}")
+    if images.duplicated().any():
+        raise UserError(
+            f"{manifest} lists {images[images.duplicated()].iloc[0]} more than once. {_AGAIN}"
+        )
+    for image in images:
+        path = PurePosixPath(image)
+        if not image or path.is_absolute() or ".." in path.parts:
+            raise UserError(
+                f"An image lies inside its dataset's folder. Received: {image!r} in {manifest}. "
+                f"{_AGAIN}"
+            )
 
 
 def _codes(table: pd.DataFrame, labels: tuple[str, ...], manifest: Path) -> np.ndarray:
@@ -109,6 +135,6 @@ def _codes(table: pd.DataFrame, labels: tuple[str, ...], manifest: Path) -> np.n
         row = int(unknown[column].idxmax())
         raise UserError(
             f"Label codes are 1, 0, -1 and blank. Received: {text.loc[row, column]!r} in column "
-            f"{column!r}, row {row + 2} of {manifest}. Prepare the dataset again."
+            f"{column!r}, row {row + 2} of {manifest}. {_AGAIN}"
         )
     return text.apply(lambda column: column.map(meanings)).to_numpy(np.float32)

@@ -131,42 +131,6 @@ def fold_warnings(
     return warnings
 
 
-def audit(
-    folds: np.ndarray, targets: np.ndarray, patients: np.ndarray, labels: Sequence[str]
-) -> dict:
-    """Count what each fold holds.
-
-    Args:
-        folds: (N,) int; `TEST` = held out, and left out of the deviations.
-        targets: (N, K), as for `make_folds`.
-        patients: (N,), as for `make_folds`.
-        labels: K names.
-
-    Returns:
-        A JSON-ready dict: `folds` [{fold, images, patients, positives {label: n}}],
-        `shared_patients` (in two folds or more), `largest_deviation` {label, fold, deviation} of a
-        fold's share of positives from its share of the images, or None without a positive.
-    """
-    names, positive = known_patients(patients), np.asarray(targets) > 0.5
-    rows = [
-        {
-            "fold": int(fold),
-            "images": int((folds == fold).sum()),
-            "patients": len(np.unique(names[folds == fold])),
-            "positives": dict(
-                zip(labels, positive[folds == fold].sum(axis=0).tolist(), strict=True)
-            ),
-        }
-        for fold in np.unique(folds)
-    ]
-    trained = folds != TEST
-    return {
-        "folds": rows,
-        "shared_patients": shared_patients(folds, patients),
-        "largest_deviation": _largest_deviation(folds[trained], positive[trained], labels),
-    }
-
-
 def shared_patients(folds: np.ndarray, patients: np.ndarray) -> int:
     """The number of patients with images in two folds or more.
 
@@ -176,15 +140,3 @@ def shared_patients(folds: np.ndarray, patients: np.ndarray) -> int:
     """
     pairs = set(zip(known_patients(patients).tolist(), np.asarray(folds).tolist(), strict=True))
     return sum(count > 1 for count in Counter(patient for patient, _ in pairs).values())
-
-
-def _largest_deviation(folds: np.ndarray, positive: np.ndarray, labels: Sequence[str]):
-    names, index = np.unique(folds, return_inverse=True)
-    counts = patient_counts(positive, index)
-    shares = counts / np.maximum(counts.sum(axis=0), 1)
-    deviations = np.abs(shares[:, :-1] - shares[:, -1:]) * (counts[:, :-1].sum(axis=0) > 0)
-    if not deviations.any():
-        return None
-    fold, label = np.unravel_index(deviations.argmax(), deviations.shape)
-    worst = float(deviations[fold, label])
-    return {"label": labels[label], "fold": int(names[fold]), "deviation": worst}

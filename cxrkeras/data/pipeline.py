@@ -1,5 +1,6 @@
 """From image files to batches, with tf.data: decoding, resizing, order, interleaving of sources."""
 
+import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from data_prep.errors import UserError
 
 AUTOTUNE = tf.data.AUTOTUNE
 RAM_LIMIT = 4 * 2**30  # bytes of decoded images that are kept in memory
+_MEND = "Run the dataset's `cxrkeras prep` command again; it makes again what is missing."
 
 
 class Images:
@@ -19,9 +21,14 @@ class Images:
     Args:
         paths: N files, 8-bit grey PNG.
         size: the side S in pixels to which they are resized (bilinear, antialiased).
+
+    Raises:
+        UserError: for files that are missing, and for a damaged one where all are decoded at once.
     """
 
     def __init__(self, paths: list[str], size: int):
+        if missing := sum(not os.path.isfile(path) for path in paths):
+            raise UserError(f"{missing} of {len(paths)} prepared images are missing. {_MEND}")
         self.paths = tf.constant(paths)
         self.size = size
         self.pixels = self._decode_all() if len(paths) * size * size <= RAM_LIMIT else None
@@ -45,15 +52,15 @@ class Images:
         pixels = np.empty((len(self), self.size, self.size, 1), np.uint8)
         decoded = tf.data.Dataset.from_tensor_slices(self.paths)
         decoded = decoded.map(self._decode, num_parallel_calls=AUTOTUNE).prefetch(AUTOTUNE)
+        row = -1
         try:
             for row, image in enumerate(decoded.as_numpy_iterator()):
                 pixels[row] = image
         except tf.errors.OpError as error:
-            raise UserError(
-                "An image of a prepared dataset is missing or damaged. Run its `cxrkeras prep` "
-                "command again; it makes again what is missing."
-            ) from error
-        return tf.constant(pixels)
+            path = self.paths[row + 1].numpy().decode()
+            raise UserError(f"A prepared image is damaged: {path}. {_MEND}") from error
+        with tf.device("CPU:0"):  # where tf.data works, and what is short on a GPU is memory
+            return tf.constant(pixels)
 
     def _decode(self, path: tf.Tensor) -> tf.Tensor:
         image = tf.io.decode_png(tf.io.read_file(path), channels=1)
@@ -66,7 +73,8 @@ class Features:
     """Rows that stand in memory already, e.g. pooled features: (N, C) float32."""
 
     def __init__(self, values: np.ndarray):
-        self.values = tf.constant(values, tf.float32)
+        with tf.device("CPU:0"):
+            self.values = tf.constant(values, tf.float32)
 
     def take(self, index: tf.Tensor) -> tf.Tensor:
         """(B,) indices -> (B, C) float32."""

@@ -9,9 +9,10 @@ NAMES = {
     "backbone": "Backbone",
     "source": "Knowledge from",
     "loss": "Loss",
-    "preset": "Augmentation",
     "augment": "Augmentation",
-    "lr": "Learning rate",
+    "image_size": "Image size in pixels",
+    "learning_rate": "Learning rate",
+    "shuffle_labels": "Training labels shuffled",
 }
 WORDS = {
     "regular": "regular: each stage initialises the next",
@@ -20,9 +21,8 @@ WORDS = {
     "finetune": "finetune: every layer is trained",
     "layers": "layer transfer: the trunk stays frozen, the head is trained",
     "bce": "binary cross-entropy",
-    "bw-bce": "batch-weighted binary cross-entropy",
-    "bw_bce": "batch-weighted binary cross-entropy",
-    "bwbce": "batch-weighted binary cross-entropy",
+    "bw_bce": "batch-weighted binary cross-entropy, pooled over the labels",
+    "bw_bce_per_label": "batch-weighted binary cross-entropy, label by label",
 }
 FEW = 10  # positives below which a ranking score is mostly luck
 

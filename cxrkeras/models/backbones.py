@@ -1,26 +1,11 @@
-"""The trunks: `keras.applications` image models without their top, a registry entry each."""
+"""The registry of backbones: `keras.applications` image models, an entry each. Imports no Keras."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-import keras
-from keras import ops
-
 from data_prep.errors import UserError
 
 Scaling = Literal["caffe", "torch", "tf", "none"]
-
-# y = x * scale + offset per channel, x grey in 0..255, as keras.applications.imagenet_utils does it.
-# `caffe` is the original ResNet's: channels in BGR order, means subtracted, no scaling.
-_SCALINGS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "caffe": ((1.0, 1.0, 1.0), (-103.939, -116.779, -123.68)),
-    "torch": (
-        (1 / (255 * 0.229), 1 / (255 * 0.224), 1 / (255 * 0.225)),
-        (-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225),
-    ),
-    "tf": ((1 / 127.5,) * 3, (-1.0,) * 3),
-    "none": ((1.0,) * 3, (0.0,) * 3),  # the application scales inside
-}
 
 
 @dataclass(frozen=True)
@@ -29,7 +14,7 @@ class Backbone:
 
     Args:
         application: name of the constructor in `keras.applications`.
-        scaling: what its ImageNet weights expect, see `_SCALINGS`.
+        scaling: what its ImageNet weights expect, see `trunks.SCALINGS`.
         smallest: the smallest image side in pixels that it accepts.
     """
 
@@ -52,46 +37,8 @@ BACKBONES: dict[str, Backbone] = {
 }
 
 
-@keras.saving.register_keras_serializable(package="cxrkeras")
-class GreyToBackbone(keras.layers.Layer):
-    """Grey replicated to three channels and scaled as a backbone's weights expect it.
-
-    Call: (N, H, W, 1) float, 0-255 -> (N, H, W, 3) float. Channel replication is the broadcast.
-
-    Args:
-        scaling: one of `caffe`, `torch`, `tf`, `none`.
-    """
-
-    def __init__(self, scaling: Scaling, **kwargs):
-        super().__init__(**kwargs)
-        self.scaling = scaling
-
-    def call(self, image):
-        """Scale and replicate `image`."""
-        scale, offset = _SCALINGS[self.scaling]
-        scale = ops.convert_to_tensor(scale, dtype=self.compute_dtype)
-        offset = ops.convert_to_tensor(offset, dtype=self.compute_dtype)
-        return image * scale + offset
-
-    def compute_output_shape(self, input_shape):
-        """(N, H, W, 1) -> (N, H, W, 3)."""
-        return (*input_shape[:-1], 3)
-
-    def get_config(self) -> dict:
-        """The arguments, for saving."""
-        return {**super().get_config(), "scaling": self.scaling}
-
-
-def build_trunk(
-    backbone: str, image_size: int, *, name: str | None = None, weights: str | None = None
-) -> keras.Model:
-    """A backbone without its top: (N, S, S, 3) scaled image -> (N, h, w, C) feature map.
-
-    Args:
-        backbone: a key of `BACKBONES`.
-        image_size: the side S in pixels.
-        name: the layer name in a larger model; the backbone's own by default.
-        weights: `None` for a random start or `imagenet` (downloaded by Keras, or from its cache).
+def check_backbone(backbone: str, image_size: int) -> Backbone:
+    """The registry entry of a backbone that takes such images.
 
     Raises:
         UserError: for an unknown backbone or an image smaller than it accepts.
@@ -106,10 +53,4 @@ def build_trunk(
             f"{backbone} needs images of at least {entry.smallest} px. "
             f"Received: {image_size}. Raise --image-size."
         )
-    constructor = getattr(keras.applications, entry.application)
-    return constructor(
-        include_top=False,
-        weights=weights,
-        input_shape=(image_size, image_size, 3),
-        name=name or backbone,
-    )
+    return entry

@@ -38,14 +38,14 @@ def _regular(backbones: tuple[str, ...], chains: tuple[Chain, ...]) -> tuple[Tru
 
 def _mixed(backbones: tuple[str, ...], chains: tuple[Chain, ...]) -> tuple[TrunkPlan, ...]:
     trunks = max(len(backbones), len(chains), 2)
-    backbones = backbones * trunks if len(backbones) == 1 else backbones
-    chains = chains or ((),) * trunks
-    if not len(backbones) == len(chains) == trunks:
+    if len(backbones) not in (1, trunks) or len(chains) not in (0, trunks):
         raise UserError(
-            "mixed has one trunk per --source: give as many --source as --backbone, or one "
-            f"--backbone for all. Received: {len(backbones)} and {len(chains)}."
+            "mixed has two trunks or more, one per --source: give as many --source as --backbone, "
+            f"or one --backbone for all. Received: {len(chains)} --source, {len(backbones)} "
+            "--backbone."
         )
-    return tuple(_chained(*pair) for pair in zip(backbones, chains, strict=True))
+    backbones = backbones * trunks if len(backbones) == 1 else backbones
+    return tuple(_chained(*pair) for pair in zip(backbones, chains or ((),) * trunks, strict=True))
 
 
 def _cotrain(backbones: tuple[str, ...], chains: tuple[Chain, ...]) -> tuple[TrunkPlan, ...]:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import keras
 
-from cxrkeras.models.backbones import BACKBONES, GreyToBackbone, build_trunk
+from cxrkeras.models.backbones import BACKBONES
 from cxrkeras.models.heads import classifier, pooled_features
+from cxrkeras.models.trunks import GreyToBackbone, build_trunk
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def build_network(
         maps.append(trunk(scaled))
     features = pooled_features(maps)
     logits = {
-        name: classifier(features, labels, dropout=dropout, name=name, seed=seed)
+        name: classifier(features, labels, dropout=dropout, name=layer_name(name), seed=seed)
         for name, labels in heads.items()
     }
     probability = None
@@ -74,6 +75,11 @@ def build_network(
         logits=keras.Model(image, logits, name="logits"),
         probability=probability,
     )
+
+
+def layer_name(head: str) -> str:
+    """The dense layer of a head; `--source image=DIR` must not clash with the layer `image`."""
+    return head if head == TARGET else f"head_{head}"
 
 
 def _names(backbones: tuple[str, ...]) -> list[str]:

@@ -53,9 +53,10 @@ def _parse_link(word: str, text: str) -> Link:
     if word == "imagenet" or word.endswith(WEIGHT_FILES):
         return Weights(word)
     name, equals, folder = word.partition("=")
-    if equals and name.isidentifier() and folder:
+    if equals and name.isidentifier() and name.isascii() and folder:
         return Dataset(name, Path(folder))
     raise UserError(
         "A link of --source is `imagenet`, a .keras or .weights.h5 file, or NAME=DIR (a prepared "
-        f"dataset; NAME in letters, digits and _). Received: {word!r} in --source {text}."
+        "dataset; NAME in a-z, A-Z, 0-9 and _, no digit first). "
+        f"Received: {word!r} in --source {text}."
     )

@@ -2,9 +2,9 @@
 
 import hashlib
 import io
-import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +12,10 @@ from pathlib import Path
 import h5py
 import keras
 
-from cxrkeras.models.backbones import build_trunk
 from cxrkeras.models.sources import Weights
+from cxrkeras.models.trunks import build_trunk
 from data_prep.errors import UserError
+from data_prep.files import replacing
 
 
 def load_trunk(trunk: keras.Model, backbone: str, weights: Weights) -> None:
@@ -36,10 +37,8 @@ def load_trunk(trunk: keras.Model, backbone: str, weights: Weights) -> None:
 
 def save_trunk(trunk: keras.Model, path: Path) -> None:
     """Write `path` (`.weights.h5`) in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    trunk.save_weights(temporary)
-    os.replace(temporary, path)
+    with replacing(path, ".weights.h5") as temporary:
+        trunk.save_weights(temporary)
 
 
 def fingerprint(weights: Weights) -> str:
@@ -81,32 +80,36 @@ def _load_imagenet(trunk: keras.Model, backbone: str) -> None:
 
 def _load_file(trunk: keras.Model, backbone: str, path: Path) -> None:
     """Copy the one group that has the trunk's own layout; nothing of the file is executed."""
-    with tempfile.TemporaryDirectory() as scratch, _weights_of(_existing(path)) as store:
+    with tempfile.TemporaryDirectory() as scratch:
         own = Path(scratch, "own.weights.h5")
         trunk.save_weights(own)
         with h5py.File(own, "r+") as layout:
             shapes = _shapes(layout)
-            group = _matching_group(store, shapes, backbone, path)
-            for key in shapes:
-                layout[key][...] = group[key][...]
+            with _weights_of(_existing(path)) as store:
+                group = _matching_group(store, shapes, backbone, path)
+                values = {key: group[key][...] for key in shapes}
+            for key, value in values.items():
+                layout[key][...] = value
         trunk.load_weights(own)
 
 
 @contextmanager
 def _weights_of(path: Path) -> Iterator[h5py.File]:
     try:
-        if path.suffix == ".keras":
-            content = io.BytesIO(zipfile.ZipFile(path).read("model.weights.h5"))
-            store = h5py.File(content, "r")
-        else:
-            store = h5py.File(path, "r")
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        with h5py.File(_hdf5(path), "r") as store:
+            yield store
+    except (OSError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
             f"A weights file must be one that Keras 3 wrote (.keras or .weights.h5). {path} can't "
             f"be read as such ({type(error).__name__}). Save it again with model.save(…)."
         ) from error
-    with store:
-        yield store
+
+
+def _hdf5(path: Path) -> Path | io.BytesIO:
+    if path.suffix != ".keras":
+        return path
+    with zipfile.ZipFile(path) as archive:
+        return io.BytesIO(archive.read("model.weights.h5"))
 
 
 def _shapes(group: h5py.Group) -> dict[str, tuple[int, ...]]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cxrkeras.training.say import say
+from data_prep.say import say
 
 # What a small machine can learn from the phantoms in minutes; every value can be overridden.
 _SETTINGS = {

@@ -2,15 +2,18 @@
 
 from pathlib import Path
 
-from cxrkeras.data.fold_files import save_folds
+from cxrkeras.data.dataset import load_dataset
 from cxrkeras.data.folds import fold_warnings
 from cxrkeras.evaluation.evidence import write_metrics
 from cxrkeras.evaluation.report import write_report
 from cxrkeras.models.methods import make_plan
+from cxrkeras.training import runtime
 from cxrkeras.training.experiment import Experiment
-from cxrkeras.training.run_folder import check_environment, claim, gather, is_finished
-from cxrkeras.training.say import say
+from cxrkeras.training.run_folder import begin, check_data, gather, is_begun, is_finished
 from cxrkeras.training.target import Target, load_target
+from data_prep.errors import UserError
+from data_prep.say import say
+from data_prep.tables import read_table
 
 
 def cross_validate(experiment: Experiment, run: Path) -> dict:
@@ -26,11 +29,13 @@ def cross_validate(experiment: Experiment, run: Path) -> dict:
     Raises:
         UserError: for data, sources or settings that can't be used, or a folder of another run.
     """
+    experiment = experiment.located()
     plan = make_plan(experiment.method, experiment.backbone, experiment.source)
     target = _open(experiment, run)
     missing = [fold for fold in target.fold_numbers if not is_finished(run, fold)]
     if missing:
-        # Keras is imported only where something is left to fit.
+        # Keras, seconds to import, is imported only where something is left to fit.
+        runtime.start()
         from cxrkeras.training.fold_fit import fit_folds
 
         fit_folds(plan, experiment, target, run, missing)
@@ -43,17 +48,32 @@ def cross_validate(experiment: Experiment, run: Path) -> dict:
 
 
 def _open(experiment: Experiment, run: Path) -> Target:
-    folds = run / "folds.csv"
-    begun = folds.is_file()
-    given = Path(experiment.folds_file) if experiment.folds_file else None
-    target = load_target(experiment, folds if begun else given)
-    dataset = target.dataset
-    claim(run, experiment)
-    check_environment(run, dataset)
-    if not begun:
-        save_folds(folds, dataset.images, dataset.patients, target.folds)
+    """Read everything first: what can't be used leaves no run folder behind."""
+    begun = is_begun(run, experiment)
+    dataset = load_dataset(Path(experiment.data))
+    if begun:
+        check_data(run, dataset)
+    target = load_target(experiment, dataset, _folds_file(experiment, run, begun))
+    begin(run, experiment, target, begun=begun)
     for warning in fold_warnings(
         target.truth, dataset.patients, dataset.labels, len(target.fold_numbers)
     ):
         say(f"Warning: {warning}")
     return target
+
+
+def _folds_file(experiment: Experiment, run: Path, begun: bool) -> Path | None:
+    own = run / "folds.csv"
+    given = Path(experiment.folds_file) if experiment.folds_file else None
+    if not begun:
+        return given
+    if given and given.is_file() and not _same_folds(given, own):
+        raise UserError(
+            f"{run} was begun with other folds than --folds-file {given}. Give another --out."
+        )
+    return own
+
+
+def _same_folds(one: Path, other: Path) -> bool:
+    tables = [read_table(path).set_index("image")["fold"] for path in (one, other)]
+    return tables[0].reindex(tables[1].index).equals(tables[1])

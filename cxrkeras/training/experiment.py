@@ -3,12 +3,22 @@
 import hashlib
 import json
 import tomllib
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 
+from cxrkeras.models.backbones import BACKBONES, check_backbone
+from cxrkeras.models.sources import Dataset, Weights, parse_source
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_text
 
@@ -16,8 +26,8 @@ _Words = Annotated[
     tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
 ]
 
-
 VALIDATION = 0.15
+_LARGEST_SEED = 4_000_000  # times 1000, plus a fold's number, still fits Keras's 32 bits
 
 
 def _choice(default: Any, section: str, text: str, **rules: Any) -> Any:
@@ -30,7 +40,7 @@ class Experiment(BaseModel):
     The fields are the options of `cxrkeras cv` and the keys of `experiment.toml`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     data: str | None = _choice(
         None, "What", "Prepared dataset of the target. Without it: the built-in phantoms."
@@ -42,7 +52,10 @@ class Experiment(BaseModel):
         "concatenated; cotrain: one trunk trained on several sources together.",
     )
     backbone: _Words = _choice(
-        ("densenet121",), "What", "Trunk; for mixed one per trunk.", min_length=1
+        ("densenet121",),
+        "What",
+        f"Trunk, one of {', '.join(BACKBONES)}; for mixed one per trunk.",
+        min_length=1,
     )
     source: _Words = _choice(
         (),
@@ -128,10 +141,42 @@ class Experiment(BaseModel):
         ge=0,
         lt=0.9,
     )
-    seed: int = _choice(0, "Evidence", "Of folds, weights, order, dropout and augmentation.", ge=0)
+    seed: int = _choice(
+        0,
+        "Evidence",
+        "Of folds, weights, order, dropout and augmentation.",
+        ge=0,
+        le=_LARGEST_SEED,
+    )
     shuffle_labels: bool = _choice(
         False, "Evidence", "The leak test: training labels permuted; scores must fall to chance."
     )
+
+    @field_validator("source")
+    @classmethod
+    def _parsable(cls, source: tuple[str, ...]) -> tuple[str, ...]:
+        for text in source:
+            parse_source(text)  # a UserError says what is wrong
+        return source
+
+    def located(self) -> "Experiment":
+        """The same with absolute paths, so that the run folder finds its data from anywhere."""
+        return self.model_copy(
+            update={
+                "data": self.data and str(Path(self.data).absolute()),
+                "folds_file": self.folds_file and str(Path(self.folds_file).absolute()),
+                "source": tuple(",".join(map(_located, parse_source(s))) for s in self.source),
+            }
+        )
+
+    def placeless(self) -> dict[str, Any]:
+        """The choices without the places of files: equal for a run whose data were moved."""
+        return {
+            **self.model_dump(),
+            "data": None,
+            "folds_file": self.folds_file is not None,
+            "source": [[_nameonly(link) for link in parse_source(text)] for text in self.source],
+        }
 
     @property
     def target_augment(self) -> str:
@@ -158,6 +203,16 @@ class Experiment(BaseModel):
         ]
 
 
+def _located(link: Weights | Dataset) -> str:
+    if isinstance(link, Dataset):
+        return f"{link.name}={link.folder.absolute()}"
+    return link.where if link.where == "imagenet" else str(Path(link.where).absolute())
+
+
+def _nameonly(link: Weights | Dataset) -> str:
+    return link.name if isinstance(link, Dataset) else Path(link.where).name
+
+
 def make_experiment(choices: dict[str, Any]) -> Experiment:
     """Check a description.
 
@@ -168,25 +223,37 @@ def make_experiment(choices: dict[str, Any]) -> Experiment:
         UserError: naming the option, the rule and the value received.
     """
     try:
-        return Experiment(**choices)
+        experiment = Experiment(**choices)
     except ValidationError as error:
         first = error.errors()[0]
+        if first["type"] == "extra_forbidden":
+            raise UserError(_unknown(str(first["loc"][0]))) from error
         option = "--" + str(first["loc"][0]).replace("_", "-")
         raise UserError(f"{option}: {first['msg']}. Received: {first['input']!r}.") from error
+    for backbone in experiment.backbone:
+        check_backbone(backbone, experiment.image_size)
+    return experiment
+
+
+def _unknown(name: str) -> str:
+    near = get_close_matches(name, Experiment.model_fields, n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else "`cxrkeras cv --help` lists the options."
+    return f"A description's keys are the options of `cxrkeras cv`. Received: {name!r}. {hint}"
 
 
 def read_choices(path: Path) -> dict[str, Any]:
-    """Read a TOML file of choices, unchecked.
+    """Read a TOML file of choices, unchecked; `image-size` stands for `image_size`.
 
     Raises:
         UserError: for a file that is absent or no TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        choices = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path} can't be read: {error.strerror}.") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"{path} is no TOML: {error}.") from error
+    return {name.replace("-", "_"): value for name, value in choices.items()}
 
 
 def read_experiment(path: Path) -> Experiment:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 
 import keras
@@ -15,8 +14,9 @@ from cxrkeras.models.network import Network
 from cxrkeras.training.cache import cache_folder
 from cxrkeras.training.experiment import Experiment
 from cxrkeras.training.progress import PredictLines
-from cxrkeras.training.say import say
 from cxrkeras.training.stages import FORMAT
+from data_prep.files import replacing
+from data_prep.say import say
 
 
 def frozen_features(
@@ -38,7 +38,9 @@ def frozen_features(
     preset = experiment.target_augment
     views = 0 if preset == "none" else experiment.views
     size, seed = experiment.image_size, experiment.seed
-    identity = [FORMAT, start, dataset.fingerprint, size, seed, preset if views else "", views]
+    # Views are drawn batch by batch, so their batch size is part of what they are.
+    drawn = [preset, views, experiment.batch_size] if views else []
+    identity = [FORMAT, start, dataset.fingerprint, size, seed, drawn]
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     path = cache_folder() / "features" / f"{key}.npy"
     if path.is_file():
@@ -47,25 +49,36 @@ def frozen_features(
     say(f"features of {len(dataset)} images and {views} augmented views of each: computing them")
     batches = image_batches(images, np.arange(len(dataset)), experiment.batch_size)
     features = np.stack(list(_views(network, preset, seed, views, batches)))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    with temporary.open("wb") as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         np.save(file, features)
-    os.replace(temporary, path)
     return features
 
 
 def _views(network: Network, preset: str, seed: int, views: int, batches) -> Iterator[np.ndarray]:
-    augment = Augment(preset)
-    image = keras.Input(network.features.input_shape[1:])
-    model = keras.Model(image, network.features(augment(image, training=True)))
-    augment.strength.assign(0.0)
+    model = _Augmented(network.features, Augment(preset))
+    model.augment.strength.assign(0.0)
     yield _predict(model, batches, "features")
-    augment.strength.assign(1.0)
-    augment.random.state.assign([seed, 0])
+    model.augment.strength.assign(1.0)
+    model.augment.random.state.assign([seed, 0])
     for view in range(views):
         yield _predict(model, batches, f"features, view {view + 1}/{views}")
 
 
+class _Augmented(keras.Model):
+    """Features of augmented images; in a functional model `predict` would switch that off."""
+
+    def __init__(self, features: keras.Model, augment: Augment):
+        super().__init__(name="augmented_features")  # its own, with a leading _, TensorFlow refuses
+        self.features, self.augment = features, augment
+
+    def call(self, images):
+        """(N, S, S, 1) grey 0-255 -> (N, C)."""
+        return self.features(self.augment(images, training=True), training=False)
+
+
 def _predict(model: keras.Model, batches, title: str) -> np.ndarray:
-    return model.predict(batches, callbacks=[PredictLines(title)], verbose=0)
+    lines = PredictLines(title)
+    try:
+        return model.predict(batches, callbacks=[lines], verbose=0)
+    finally:
+        lines.close()

@@ -87,21 +87,25 @@ class Trainer:
         """
         self._reset(seed)
         self.model.optimizer.learning_rate.assign(schedule.learning_rate)
-        callbacks = _callbacks(schedule, title, validated=validation is not None)
+        callbacks = _callbacks(schedule, validated=validation is not None)
         if self._average and validation is None:
             callbacks.append(_Average())
-        history = self.model.fit(
-            train,
-            validation_data=validation,
-            epochs=schedule.epochs,
-            callbacks=callbacks,
-            shuffle=False,  # the batches bring their own order
-            verbose=0,
-        )
+        lines = EpochLines(title, schedule.epochs)
+        try:
+            history = self.model.fit(
+                train,
+                validation_data=validation,
+                epochs=schedule.epochs,
+                callbacks=[lines, *callbacks],
+                shuffle=False,  # the batches bring their own order
+                verbose=0,
+            )
+        finally:
+            lines.close()
         table = self._table(history)
-        if not table["loss"].map(pd.notna).all():
+        if not np.isfinite(table["loss"]).all():
             raise UserError(
-                f"{title}: the loss became NaN in epoch {len(table)}. "
+                f"{title}: the loss became NaN or infinite in epoch {len(table)}. "
                 f"Lower --learning-rate (it was {schedule.learning_rate:g})."
             )
         return table
@@ -202,9 +206,9 @@ class _CollectMoments(keras.callbacks.Callback):
             layer.moving_variance.assign(variances.mean(axis=0) + means.var(axis=0))
 
 
-def _callbacks(schedule: Schedule, title: str, *, validated: bool) -> list:
+def _callbacks(schedule: Schedule, *, validated: bool) -> list:
     monitor = "val_loss" if validated else "loss"
-    callbacks = [EpochLines(title, schedule.epochs), keras.callbacks.TerminateOnNaN()]
+    callbacks = [keras.callbacks.TerminateOnNaN()]
     if schedule.plateau_patience:
         callbacks.append(
             keras.callbacks.ReduceLROnPlateau(

@@ -1,12 +1,12 @@
 """Fitting the folds that are missing, with one compiled model for all of them."""
 
-import os
 import time
 from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from cxrkeras.data.pipeline import Features, Images, Part, image_batches
 from cxrkeras.data.targets import MASKED
@@ -19,10 +19,10 @@ from cxrkeras.training.experiment import Experiment
 from cxrkeras.training.features import frozen_features
 from cxrkeras.training.learn import Learner, validation_rows
 from cxrkeras.training.run_folder import check_sources, fold_folder, held_out_rows, save_fold
-from cxrkeras.training.say import say
 from cxrkeras.training.stages import describe, plan_stages, trained
 from cxrkeras.training.target import Target
-from data_prep.files import atomic_write_json
+from data_prep.files import atomic_write_json, replacing
+from data_prep.say import say
 
 
 def fit_folds(
@@ -140,7 +140,7 @@ class _Frozen:
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """(n,) rows -> (n, K) probabilities, from the features."""
         kernel, bias = self.network.logits.get_layer(TARGET).get_weights()
-        return 1 / (1 + np.exp(-(self._views[0, rows] @ kernel + bias)))
+        return expit(self._views[0, rows] @ kernel + bias)
 
 
 def _fit_fold(
@@ -152,7 +152,9 @@ def _fit_fold(
     seed = experiment.seed * 1000 + fold
     targets = _learned(experiment, target, learn, seed)
     patients = target.dataset.patients[learn]
-    validation = validation_rows(targets[learn], patients, experiment.target_validation, seed)
+    validation = validation_rows(
+        targets[learn], patients, experiment.target_validation, seed, what=f"fold {fold}"
+    )
     title = f"fold {target.fold_numbers.index(fold) + 1}/{len(target.fold_numbers)}"
     history = fitter.fit(
         learn[~validation],
@@ -204,10 +206,8 @@ def _prevalence(experiment: Experiment, target: Target, targets: np.ndarray) -> 
 def _save_model(
     network: Network, folder: Path, experiment: Experiment, target: Target, facts: dict
 ) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{os.getpid()}.keras"
-    network.probability.save(temporary)
-    os.replace(temporary, folder / "model.keras")
+    with replacing(folder / "model.keras", ".keras") as temporary:
+        network.probability.save(temporary)
     card = {
         "labels": list(target.dataset.labels),
         "image_size": experiment.image_size,

@@ -10,6 +10,7 @@ from cxrkeras.data.folds import hold_out
 from cxrkeras.data.pipeline import Part, labelled_batches
 from cxrkeras.training.experiment import Experiment
 from cxrkeras.training.fit import Schedule, Trainer, quicken_batch_norm
+from data_prep.errors import UserError
 
 _FEW_STEPS = 2000  # below it Keras's moving averages still hold part of their start
 _SETTLE_STEPS = 200
@@ -82,9 +83,19 @@ class Learner:
 
 
 def validation_rows(
-    targets: np.ndarray, patients: np.ndarray, fraction: float, seed: int
+    targets: np.ndarray, patients: np.ndarray, fraction: float, seed: int, *, what: str
 ) -> np.ndarray:
-    """(N,) bool: whole patients who steer the learning rate and early stopping; none at 0."""
+    """(N,) bool: whole patients who steer the learning rate and early stopping; none at 0.
+
+    Raises:
+        UserError: naming `what` is split, where its patients are too few for the fraction.
+    """
     if not fraction:
         return np.zeros(len(targets), bool)
-    return hold_out(targets, patients, fraction, seed)
+    try:
+        return hold_out(targets, patients, fraction, seed)
+    except UserError as error:
+        raise UserError(
+            f"The {len(targets)} training images of {what} have too few patients to hold a "
+            f"validation part of {fraction:g} out. Give another --validation-fraction, or 0."
+        ) from error

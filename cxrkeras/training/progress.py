@@ -3,30 +3,9 @@
 import time
 
 import keras
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cxrkeras.training.say import console, say
-
-
-class _Bar:
-    """A bar that vanishes when it is full; nothing where no terminal is."""
-
-    def __init__(self, title: str, steps: int | None):
-        self._progress = None
-        if console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-            self._progress = Progress(*columns, console=console, transient=True)
-            self._task = self._progress.add_task(title, total=steps)
-            self._progress.start()
-
-    def advance(self) -> None:
-        if self._progress:
-            self._progress.advance(self._task)
-
-    def close(self) -> None:
-        if self._progress:
-            self._progress.stop()
-            self._progress = None
+from data_prep.progress import Steps
+from data_prep.say import say
 
 
 class EpochLines(keras.callbacks.Callback):
@@ -40,27 +19,32 @@ class EpochLines(keras.callbacks.Callback):
     def __init__(self, title: str, epochs: int):
         super().__init__()
         self.title, self.epochs = title, epochs
+        self._bar = None
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Start the clock and the bar."""
         self._start = time.monotonic()
-        self._bar = _Bar(f"{self.title}, epoch {epoch + 1}/{self.epochs}", self.params.get("steps"))
+        title = f"{self.title}, epoch {epoch + 1}/{self.epochs}"
+        self._bar = Steps(title, self.params.get("steps") or 0, transient=True).start()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Advance the bar."""
-        self._bar.advance()
+        self._bar.step()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Print the epoch's line."""
+        """Print the epoch's line; the history gets the learning rate, plateau schedule or not."""
         self._bar.close()
+        if logs is not None:
+            logs["learning_rate"] = float(self.model.optimizer.learning_rate.numpy())
         shown = ("loss", "val_loss", "binary_accuracy", "val_binary_accuracy", "learning_rate")
         parts = [f"{name} {logs[name]:.4g}" for name in shown if name in (logs or {})]
         seconds = time.monotonic() - self._start
         say(f"{self.title}, epoch {epoch + 1}/{self.epochs}: {', '.join(parts)} ({seconds:.0f} s)")
 
-    def on_train_end(self, logs: dict | None = None) -> None:
-        """Leave no bar behind."""
-        self._bar.close()
+    def close(self) -> None:
+        """Leave no bar behind (a terminal without its cursor), also where training was stopped."""
+        if self._bar:
+            self._bar.close()
 
 
 class PredictLines(keras.callbacks.Callback):
@@ -69,17 +53,23 @@ class PredictLines(keras.callbacks.Callback):
     def __init__(self, title: str):
         super().__init__()
         self.title = title
+        self._bar = None
 
     def on_predict_begin(self, logs: dict | None = None) -> None:
         """Start the clock and the bar."""
         self._start = time.monotonic()
-        self._bar = _Bar(self.title, self.params.get("steps"))
+        self._bar = Steps(self.title, self.params.get("steps") or 0, transient=True).start()
 
     def on_predict_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Advance the bar."""
-        self._bar.advance()
+        self._bar.step()
 
     def on_predict_end(self, logs: dict | None = None) -> None:
         """Print the line."""
-        self._bar.close()
+        self.close()
         say(f"{self.title}: done ({time.monotonic() - self._start:.0f} s)")
+
+    def close(self) -> None:
+        """Leave no bar behind, also where the prediction was stopped."""
+        if self._bar:
+            self._bar.close()

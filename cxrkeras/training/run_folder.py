@@ -1,7 +1,9 @@
-"""The run folder: claimed for one experiment, filled fold by fold, put together at the end."""
+"""The run folder: begun for one experiment, filled fold by fold, put together at the end."""
 
 import json
 import platform
+import shutil
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -9,77 +11,123 @@ import numpy as np
 import pandas as pd
 
 from cxrkeras.data.dataset import PreparedDataset
+from cxrkeras.data.fold_files import save_folds
 from cxrkeras.data.folds import TEST
 from cxrkeras.data.targets import MASKED
+from cxrkeras.evaluation.predictions import (
+    TEST_FOLD,
+    Predictions,
+    read_predictions,
+    write_predictions,
+)
 from cxrkeras.training.experiment import Experiment, read_experiment, write_experiment
 from cxrkeras.training.target import Target
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_json, atomic_write_text
 
 
-def claim(run: Path, experiment: Experiment) -> None:
-    """Make the folder this experiment's, or check that it is.
+def is_begun(run: Path, experiment: Experiment) -> bool:
+    """Whether the folder holds this experiment already; changes nothing.
+
+    Another experiment of which no fold is finished is as good as none: it can be replaced.
 
     Raises:
         UserError: when it holds another run, or something that is no run.
     """
     description = run / "experiment.toml"
-    if description.is_file():
-        _refuse_another(run, experiment, read_experiment(description))
-        return
-    if run.exists() and (not run.is_dir() or any(run.iterdir())):
-        raise UserError(f"{run} holds something that is no run. Give another --out.")
-    run.mkdir(parents=True, exist_ok=True)
-    write_experiment(description, experiment)
-
-
-def _refuse_another(run: Path, experiment: Experiment, found: Experiment) -> None:
-    new, old = experiment.model_dump(), found.model_dump()
+    if not description.is_file():
+        _refuse_other_files(run)
+        return False
+    new, old = experiment.placeless(), read_experiment(description).placeless()
     differ = [name.replace("_", "-") for name in new if new[name] != old[name]]
-    if differ:
+    if differ and any(run.glob("folds/*/fold.json")):
         raise UserError(
             f"{run} is a run with another --{', --'.join(differ)}. "
             "Give another --out, or remove that folder first."
         )
+    return not differ
 
 
-def check_environment(run: Path, dataset: PreparedDataset) -> None:
-    """Write what the run ran on, once; on a later start check that the data are still the same.
+def _refuse_other_files(run: Path) -> None:
+    # Hidden files are what a killed start left.
+    own = {"environment.json", "folds.csv"}
+    if run.is_dir() and all(p.name in own or p.name.startswith(".") for p in run.iterdir()):
+        return
+    if run.exists():
+        raise UserError(f"{run} holds something that is no run. Give another --out.")
+
+
+def begin(run: Path, experiment: Experiment, target: Target, *, begun: bool) -> None:
+    """Write what the run is: environment and folds once, then the description, which claims it.
+
+    Args:
+        run: the run folder, made where it isn't there.
+        experiment: its description; written again for a begun run, whose data may have moved.
+        target: the data with their folds.
+        begun: see `is_begun`.
 
     Raises:
-        UserError: when the prepared data changed since the run was begun.
+        UserError: when the folder can't be made.
     """
-    path = run / "environment.json"
-    if not path.is_file():
-        packages = ("cxrkeras", "tensorflow", "keras", "numpy", "scikit-learn", "pandas")
-        facts = {
-            "data": dataset.fingerprint,
-            "python": platform.python_version(),
-            "system": f"{platform.system()} {platform.machine()}",
-            **{name: version(name) for name in packages},
-        }
-        atomic_write_json(path, facts)
-    elif json.loads(path.read_text(encoding="utf-8"))["data"] != dataset.fingerprint:
+    description = run / "experiment.toml"
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        if not begun:
+            # What another experiment left, which finished no fold; its description goes last.
+            for name in ("folds", "stages"):
+                shutil.rmtree(run / name, ignore_errors=True)
+            (run / "sources.json").unlink(missing_ok=True)
+            description.unlink(missing_ok=True)
+            atomic_write_json(run / "environment.json", _environment(target.dataset))
+            dataset = target.dataset
+            save_folds(run / "folds.csv", dataset.images, dataset.patients, target.folds)
+        write_experiment(description, experiment)
+    except OSError as error:
+        raise UserError(f"--out {run} can't be written: {error.strerror}.") from error
+
+
+def _environment(dataset: PreparedDataset) -> dict:
+    packages = ("cxrkeras", "tensorflow", "keras", "numpy", "scikit-learn", "pandas")
+    return {
+        "data": dataset.fingerprint,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        **{name: version(name) for name in packages},
+    }
+
+
+def check_data(run: Path, dataset: PreparedDataset) -> None:
+    """Check that a begun run still has the data it was begun with.
+
+    Raises:
+        UserError: when the prepared data changed.
+    """
+    found = json.loads((run / "environment.json").read_text(encoding="utf-8"))["data"]
+    if found != dataset.fingerprint:
         raise UserError(
             f"The prepared data changed since {run} was begun. "
             "Give another --out, so that one run has one dataset."
         )
 
 
-def check_sources(run: Path, descriptions: list) -> None:
-    """Write what the trunks learned before, once; on a later start check that it is still the same.
+def check_sources(run: Path, origin: list) -> None:
+    """Note what the trunks start from; on a later start check that it is still the same.
+
+    Args:
+        run: the run folder.
+        origin: what identifies the start of each trunk, as JSON.
 
     Raises:
-        UserError: when a source changed since the run was begun: its folds would not be comparable.
+        UserError: when a source changed while folds are finished already.
     """
     path = run / "sources.json"
-    if not path.is_file():
-        atomic_write_json(path, descriptions)
-    elif json.loads(path.read_text(encoding="utf-8")) != descriptions:
+    finished = any(run.glob("folds/*/fold.json"))
+    if finished and path.is_file() and json.loads(path.read_text(encoding="utf-8")) != origin:
         raise UserError(
-            f"A source changed since {run} was begun. "
-            "Give another --out, so that all folds of a run start alike."
+            f"A source's data or weights changed since {run} was begun. "
+            "Give another --out, so that all folds start from the same."
         )
+    atomic_write_json(path, origin)
 
 
 def fold_folder(run: Path, fold: int) -> Path:
@@ -113,11 +161,11 @@ def save_fold(
     """
     folder = fold_folder(run, fold)
     rows = held_out_rows(target, fold)
-    table = _table(target, rows, probabilities)
     tested = target.folds[rows] == TEST
-    write_table(folder / "predictions.csv", table[~tested])
-    if tested.any():
-        write_table(folder / "test_predictions.csv", table[tested])
+    for name, part in (("predictions", ~tested), ("test_predictions", tested)):
+        if part.any():
+            table = _predictions(target, rows[part], probabilities[part])
+            write_predictions(folder / f"{name}.csv", table)
     write_table(folder / "history.csv", history)
     atomic_write_json(folder / "fold.json", facts)
 
@@ -130,16 +178,17 @@ def held_out_rows(target: Target, fold: int) -> np.ndarray:
 def gather(run: Path, target: Target) -> None:
     """Put the folds' predictions together, in the dataset's order; the test set's are averaged."""
     folders = [fold_folder(run, fold) for fold in target.fold_numbers]
-    order = {image: row for row, image in enumerate(target.dataset.images)}
-    table = pd.concat([_read(folder / "predictions.csv") for folder in folders])
-    table = table.sort_values("image", key=lambda images: images.map(order))
-    write_table(run / "predictions.csv", table)
+    parts = [read_predictions(folder / "predictions.csv") for folder in folders]
+    row_of = {image: row for row, image in enumerate(target.dataset.images)}
+    rows = np.array([row_of[image] for part in parts for image in part.images])
+    order = np.argsort(rows)
+    probabilities = np.concatenate([part.prob for part in parts])
+    table = _predictions(target, rows[order], probabilities[order])
+    write_predictions(run / "predictions.csv", table)
     if (target.folds == TEST).any():
-        tables = [_read(folder / "test_predictions.csv") for folder in folders]
-        columns = [name for name in tables[0] if name.startswith("prob_")]
-        mean = np.mean([table[columns].to_numpy() for table in tables], axis=0)
-        tables[0][columns] = mean
-        write_table(run / "test_predictions.csv", tables[0])
+        tests = [read_predictions(folder / "test_predictions.csv") for folder in folders]
+        mean = np.mean([test.prob for test in tests], axis=0)
+        write_predictions(run / "test_predictions.csv", replace(tests[0], prob=mean))
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
@@ -147,21 +196,13 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     atomic_write_text(path, table.to_csv(index=False, float_format="%.9g"))
 
 
-def _table(target: Target, rows: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
+def _predictions(target: Target, rows: np.ndarray, probabilities: np.ndarray) -> Predictions:
     dataset, folds = target.dataset, target.folds[rows]
-    truth = np.where(target.truth == MASKED, np.nan, target.truth)[rows]
-    columns = {
-        "image": dataset.images[rows],
-        "patient": dataset.patients[rows],
-        "fold": np.where(folds == TEST, "test", folds.astype(str)),
-    }
-    for k, label in enumerate(dataset.labels):
-        columns[f"prob_{label}"] = probabilities[:, k]
-    for k, label in enumerate(dataset.labels):
-        columns[f"true_{label}"] = pd.array(truth[:, k], dtype="Int8")
-    return pd.DataFrame(columns)
-
-
-def _read(path: Path) -> pd.DataFrame:
-    table = pd.read_csv(path, dtype={"image": str, "patient": str, "fold": str})
-    return table.astype({name: "Int8" for name in table if name.startswith("true_")})
+    return Predictions(
+        images=tuple(dataset.images[rows].tolist()),
+        patients=tuple(dataset.patients[rows].tolist()),
+        folds=tuple(TEST_FOLD if fold == TEST else str(fold) for fold in folds),
+        labels=dataset.labels,
+        prob=probabilities,
+        truth=np.where(target.truth == MASKED, np.nan, target.truth)[rows],
+    )

@@ -23,8 +23,9 @@ from cxrkeras.training.cache import cache_folder
 from cxrkeras.training.experiment import Experiment
 from cxrkeras.training.learn import Learner, validation_rows
 from cxrkeras.training.run_folder import write_table
-from cxrkeras.training.say import say
+from data_prep.errors import UserError
 from data_prep.files import atomic_write_json
+from data_prep.say import say
 
 FORMAT = 1  # raise it when a change makes older stages wrong
 SOURCE_AUGMENT = "study"
@@ -72,6 +73,8 @@ def describe(origin: "Stage | Weights | None", experiment: Experiment) -> dict |
     settings = experiment.model_dump(include=_SETTINGS)
     settings["epochs"] = experiment.source_epochs or experiment.epochs
     settings["validation"] = experiment.source_validation
+    if len(origin.datasets) == 1:
+        del settings["joint"]  # one dataset has one head either way
     settings["augment"] = experiment.augment or SOURCE_AUGMENT
     return {
         "format": FORMAT,
@@ -165,8 +168,11 @@ def _keep(folder: Path, trunk: keras.Model, history: pd.DataFrame, facts: dict) 
         save_trunk(trunk, done / "trunk.weights.h5")
         write_table(done / "history.csv", history)
         atomic_write_json(done / "stage.json", facts)
-        if not folder.is_dir():
+        try:
             os.replace(done, folder)
+        except OSError:
+            if not folder.is_dir():  # else another run was first, with the same stage
+                raise
 
 
 def _parts(
@@ -181,7 +187,7 @@ def _parts(
             dataset.codes, uncertain=experiment.uncertain, blank=experiment.blank
         )
         fraction, seed = experiment.source_validation, experiment.seed
-        held = validation_rows(targets, dataset.patients, fraction, seed)
+        held = validation_rows(targets, dataset.patients, fraction, seed, what=f"source {name}")
         if merged:
             targets = _widen(targets, dataset.labels, union)
         images = Images(dataset.paths, experiment.image_size)
@@ -200,12 +206,18 @@ def _widen(targets: np.ndarray, labels: tuple[str, ...], union: list[str]) -> np
 
 
 def _without(source: PreparedDataset, link: Dataset, target: PreparedDataset) -> PreparedDataset:
-    seen = np.isin(source.digests, target.digests)
-    hashed = np.array([len(patient) == 16 for patient in source.patients])
-    seen |= hashed & np.isin(source.patients, target.patients)
+    same = np.isin(source.digests, target.digests)
+    known = source.patients != ""
+    seen = same | (known & np.isin(source.patients, target.patients))
     if seen.any():
         say(
-            f"source {link.name}: {int(seen.sum())} of {len(source)} images are left out: they are "
-            "the target's, or of its patients"
+            f"source {link.name}: {int(seen.sum())} of {len(source)} images are left out: "
+            f"{int(same.sum())} are the target's, the others have the patient of one of them"
+        )
+    if seen.all():
+        raise UserError(
+            f"A source needs images that aren't the target's. Received: {link.name}={link.folder}, "
+            "of which none is left. Give another --source; where patients of two places share a "
+            "number, prepare one of the datasets with another --key-file."
         )
     return source.subset(~seen)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cxrkeras.data.dataset import PreparedDataset, load_dataset
+from cxrkeras.data.dataset import PreparedDataset
 from cxrkeras.data.fold_files import load_folds
 from cxrkeras.data.folds import TEST, hold_out, make_folds
 from cxrkeras.data.targets import targets_from_codes
@@ -34,17 +34,19 @@ class Target:
         return sorted(set(self.folds.tolist()) - {TEST})
 
 
-def load_target(experiment: Experiment, folds_file: Path | None) -> Target:
-    """Read the target and share it out.
+def load_target(
+    experiment: Experiment, dataset: PreparedDataset, folds_file: Path | None
+) -> Target:
+    """Make the target's labels and share it out.
 
     Args:
-        experiment: with `data` given.
+        experiment: policies for labels, and how to make folds.
+        dataset: the target.
         folds_file: folds that were made before; None makes them as the experiment says.
 
     Raises:
-        UserError: for data or folds that can't be used.
+        UserError: for folds that can't be made or used.
     """
-    dataset = load_dataset(Path(experiment.data))
     truth = targets_from_codes(dataset.codes, uncertain="ignore", blank=experiment.blank)
     targets = targets_from_codes(
         dataset.codes, uncertain=experiment.uncertain, blank=experiment.blank

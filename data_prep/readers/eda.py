@@ -23,6 +23,7 @@ from data_prep.vocabulary import (
 )
 
 ONLY_PACEMAKER = f"{PACEMAKER} is its only finding"
+BESIDE_PACEMAKER = f"{PACEMAKER} is left out; the image stays with its other findings"
 NO_FINDING = "no sub-finding in the table"
 
 
@@ -81,7 +82,6 @@ class _Pile:
     ) -> None:
         self.rows, self.found, self.labels, self.keep_pacemaker = rows, found, labels, keep
         self.dropped: list[tuple[str, str]] = []
-        self.companions: list[str] = []
 
     def codes(self, numbers: list[int]) -> tuple[str, ...] | None:
         categories = frozenset().union(*(self.found[number] for number in numbers))
@@ -94,7 +94,7 @@ class _Pile:
             if not abnormal and not self.keep_pacemaker:
                 self.dropped.append((key, ONLY_PACEMAKER))
                 return None
-            self.companions.append(key)
+            self.dropped.append((key, BESIDE_PACEMAKER))
         positive = abnormal or (categories & {NORMAL} if PACEMAKER not in categories else set())
         return tuple("1" if label in positive else "0" for label in self.labels)
 
@@ -104,9 +104,9 @@ class _Pile:
         only = sum(reason == ONLY_PACEMAKER for _, reason in self.dropped)
         if only:
             notes.append(f"{PACEMAKER}: {only} images with nothing else dropped (in rejected.csv)")
-        if self.companions:
-            count, listed = len(self.companions), ", ".join(self.companions)
-            notes.append(f"{PACEMAKER}: left out of {count} images that stay: {listed}")
+        beside = sum(reason == BESIDE_PACEMAKER for _, reason in self.dropped)
+        if beside:
+            notes.append(f"{PACEMAKER}: left out of {beside} images that stay (in rejected.csv)")
         for category in EDA7:
             numbers = [n for n, categories in enumerate(self.found) if category in categories]
             images = {self.rows.keys[n] for n in numbers} - {None}

@@ -228,8 +228,9 @@ def test_a_linkage_inside_the_dataset_is_refused_and_one_afterwards_is_written(t
     assert len(rows(tmp_path / "link.csv")) == 6
 
 
-def test_images_without_a_patient_count_as_patients_and_it_is_said(tmp_path, source):
+def test_images_without_a_patient_stay_without_and_it_is_said(tmp_path, source):
     source = replace(source, records=[replace(r, patient=None) for r in source.records])
     done = prepare(source, tmp_path / "out", **FAST)
-    assert done.description["counts"]["patients"] == 6
+    assert done.description["counts"]["patients"] == 0
+    assert {row["patient"] for row in rows(done.out / "manifest.csv")} == {""}
     assert any("6 of 6 images have no known patient" in note for note in done.description["notes"])

@@ -5,6 +5,7 @@ import io
 import pytest
 
 from data_prep.progress import Steps
+from data_prep.say import say
 
 
 class Screen(io.StringIO):
@@ -45,3 +46,27 @@ def test_a_terminal_gets_a_bar(monkeypatch):
 @pytest.mark.parametrize("options", [{"shown": False}, {"done": 200}])
 def test_silence_where_nothing_is_to_be_said(monkeypatch, options):
     assert count(monkeypatch, terminal=False, **options) == ""
+
+
+def test_a_transient_job_leaves_nothing_to_read(monkeypatch):
+    assert count(monkeypatch, terminal=False, transient=True) == ""
+    assert "200" not in count(monkeypatch, terminal=True, transient=True)
+
+
+def test_closing_twice_is_closing_once(monkeypatch):
+    screen = Screen(terminal=True)
+    monkeypatch.setattr("sys.stderr", screen)
+    steps = Steps("films", 2).start()
+    steps.close()
+    shown = screen.getvalue()
+    steps.close()
+    assert screen.getvalue() == shown
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1  # the cursor is back
+
+
+@pytest.mark.parametrize("text", ["[bold]x[/bold]", ":warning: 12", "a" * 300, "é [/x] 50%"])
+def test_a_line_is_said_as_it_is(monkeypatch, text):
+    screen = Screen(terminal=False)
+    monkeypatch.setattr("sys.stderr", screen)
+    say(text)
+    assert screen.getvalue() == text + "\n"

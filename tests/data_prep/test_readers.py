@@ -6,7 +6,7 @@ from archives import archive, film, write_csv, write_png
 
 from data_prep.columns import age_of, label_columns, sex_of
 from data_prep.errors import UserError
-from data_prep.readers.eda import ONLY_PACEMAKER, eda_source
+from data_prep.readers.eda import BESIDE_PACEMAKER, ONLY_PACEMAKER, eda_source
 from data_prep.readers.rows import NO_ROW, NOT_FOUND, Choice
 from data_prep.readers.table import table_source
 from data_prep.vocabulary import EDA7, EDA_TAXONOMY, NIH14, NORMAL, PACEMAKER
@@ -199,7 +199,8 @@ def test_pacemakers_are_dropped_and_listed(films):
     source = eda(films, rows)
     assert ("f0.png", ONLY_PACEMAKER) in source.rejected
     assert list(codes(source)) == ["f1.png", "f2.png"]
-    assert any("stay: f1.png" in note for note in source.notes)
+    assert ("f1.png", BESIDE_PACEMAKER) in source.rejected
+    assert not any("f1.png" in note for note in source.notes)
     kept = eda(films, rows, keep_pacemaker=True, include_normal=True)
     assert codes(kept)["f0.png"] == ("0",) * 8
 

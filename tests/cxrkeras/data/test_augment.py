@@ -1,9 +1,5 @@
 """Augmentation: conventions, an independent resampler, seeds; on TensorFlow and on JAX."""
 
-import os
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -236,13 +232,5 @@ def test_an_unknown_preset_is_named():
 
 @pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="this is that subprocess")
-def test_the_same_on_jax():
-    pytest.importorskip("jax")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__],
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert " passed" in done.stdout
+def test_the_same_on_jax(on_jax):
+    on_jax(__file__)

@@ -1,9 +1,6 @@
 """The losses and the watched metrics against NumPy, on TensorFlow and (in a subprocess) on JAX."""
 
 import math
-import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -262,13 +259,5 @@ def test_watched_metrics_weigh_images():
 
 
 @pytest.mark.skipif(ON_JAX, reason="this is that subprocess")
-def test_the_same_on_jax():
-    pytest.importorskip("jax")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__],
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert " passed" in done.stdout
+def test_the_same_on_jax(on_jax):
+    on_jax(__file__)

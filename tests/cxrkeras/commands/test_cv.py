@@ -1,0 +1,99 @@
+"""`cxrkeras cv`: how options, a config file and the built-in data become an experiment."""
+
+from pathlib import Path
+
+import pytest
+
+from cxrkeras.cli import main
+from cxrkeras.commands import cv
+from cxrkeras.training import crossval
+from cxrkeras.training.experiment import make_experiment
+
+METRICS = {
+    "macro": {
+        "pooled": {"auroc": 0.8123},
+        "over_folds": {"auroc": {"mean": 0.8, "sd": 0.02, "folds": 3}},
+    }
+}
+
+
+@pytest.fixture
+def called(monkeypatch, tmp_path):
+    """The (experiment, run) that `cv` hands on, without training; phantoms are named, not made."""
+    calls = []
+
+    def cross_validate(experiment, run):
+        calls.append((experiment, run))
+        return METRICS
+
+    monkeypatch.setattr(crossval, "cross_validate", cross_validate)
+    monkeypatch.setattr(cv, "_phantoms", lambda: (Path("/p/t"), Path("/p/a"), Path("/p/b")))
+    monkeypatch.chdir(tmp_path)
+    return calls
+
+
+def code_of(*words: str) -> int:
+    with pytest.raises(SystemExit) as end:
+        main(["cv", *words])
+    return end.value.code
+
+
+def test_options_become_the_experiment(called, tmp_path):
+    assert code_of("--data", "d", "--source", "imagenet,nih=n", "--epochs", "3", "--out", "o") == 0
+    ((experiment, run),) = called
+    assert run == Path("o")
+    expected = {"data": f"{tmp_path}/d", "source": f"imagenet,nih={tmp_path}/n", "epochs": 3}
+    assert experiment == make_experiment(expected)
+
+
+def test_options_go_before_a_config_file_before_defaults(called):
+    Path("c.toml").write_text('data = "d"\nepochs = 3\nbatch-size = 4\nshuffle_labels = true\n')
+    assert code_of("--config", "c.toml", "--epochs", "5") == 0
+    ((experiment, _),) = called
+    assert (experiment.epochs, experiment.batch_size, experiment.folds) == (5, 4, 5)
+    assert experiment.shuffle_labels
+
+
+def test_a_value_of_zero_is_a_choice(called):
+    assert code_of("--data", "d", "--seed", "0", "--plateau-patience", "0", "--dropout", "0") == 0
+    ((experiment, _),) = called
+    assert (experiment.plateau_patience, experiment.dropout) == (0, 0.0)
+
+
+def test_the_run_folder_is_named_after_what_is_done(called):
+    for words in (["--seed", "1"], ["--seed", "1"], ["--seed", "2"]):
+        assert code_of("--data", "d", *words) == 0
+    one, same, other = (run for _, run in called)
+    assert one == same != other
+    assert str(one).startswith("runs/densenet121-regular-")
+
+
+def test_without_data_it_says_so_and_uses_the_phantoms(called, capsys):
+    assert code_of("--method", "cotrain") == 0
+    said = capsys.readouterr()
+    assert "built-in phantoms" in said.err
+    assert "Macro AUROC: 0.812 pooled out-of-fold, 0.800 ± 0.020 over 3 folds" in said.out
+    assert "report.html" in said.out
+    ((experiment, _),) = called
+    assert (experiment.data, experiment.source) == ("/p/t", ("a=/p/a", "b=/p/b"))
+    assert experiment.image_size == 64
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--epochs", "0"], "--epochs"),
+        (["--source", "nih"], "NAME=DIR"),
+        (["--source", "imagenet", "--source", "imagenet"], "one chain"),
+        (["--method", "cotrain", "--source", "imagenet"], "cotrain"),
+        (["--config", "gone.toml"], "gone.toml"),
+    ],
+    ids=str,
+)
+def test_a_mistake_is_said_before_any_phantom_is_made(called, capsys, monkeypatch, words, said):
+    monkeypatch.setattr(cv, "_phantoms", lambda: pytest.fail("made for nothing"))
+    assert code_of(*words) == 1
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+    assert not called

@@ -1,0 +1,25 @@
+"""What the tests of several folders share."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def on_jax():
+    """`on_jax(__file__)` runs a file's tests again, in a process whose Keras runs on JAX."""
+    pytest.importorskip("jax")
+
+    def run(file: str) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", file],
+            env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout[-3000:]
+        assert " passed" in done.stdout
+
+    return run

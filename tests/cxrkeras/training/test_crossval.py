@@ -1,0 +1,320 @@
+"""Whole runs on tiny data: the run folder's contract, resuming, and what is refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from tiny import write_dataset
+
+from cxrkeras.data.dataset import load_dataset
+from cxrkeras.training import crossval, fold_fit
+from cxrkeras.training.crossval import cross_validate
+from cxrkeras.training.experiment import read_experiment
+from cxrkeras.training.target import load_target
+from data_prep.errors import UserError
+
+LABELS = ["disc", "bar"]
+METHODS = {
+    "regular": {"source": "{a},b={b}", "epochs": 2},
+    "mixed": {"method": "mixed", "source": ["{a}", "b={b}"]},
+    "cotrain": {"method": "cotrain", "source": ["{a}", "b={b}"], "joint": "merged"},
+    "scratch": {"test_fraction": 0.2, "validation_fraction": 0, "uncertain": "ignore"},
+    "layers": {"source": "{a}", "reuse": "layers", "epochs": 5, "test_fraction": 0.2},
+    "views": {"reuse": "layers", "augment": "light", "views": 2, "validation_fraction": 0.2},
+}
+
+
+@pytest.fixture(scope="module")
+def choices(data):
+    """The choices of a name in METHODS, with the data's places."""
+
+    def fill(value):
+        if isinstance(value, list):
+            return [fill(one) for one in value]
+        return value.format(a=f"a={data / 'a'}", b=data / "b") if isinstance(value, str) else value
+
+    return lambda name: {key: fill(value) for key, value in METHODS[name].items()}
+
+
+@pytest.fixture(scope="module")
+def shared_cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def cache(shared_cache, monkeypatch):
+    """One cache for all runs of this module, so that the stage of `a` is trained once."""
+    monkeypatch.setenv("CXRKERAS_CACHE", str(shared_cache))
+    return shared_cache
+
+
+@pytest.fixture(scope="module")
+def runs(experiment, choices, tmp_path_factory, shared_cache):
+    """`runs(name)`: the finished run of a name in METHODS; made once. Don't write into it."""
+    made = {}
+
+    def run(name: str) -> Path:
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp("runs") / name
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("CXRKERAS_CACHE", str(shared_cache))
+                cross_validate(experiment(**choices(name)), made[name])
+        return made[name]
+
+    return run
+
+
+@pytest.fixture
+def copied(runs, tmp_path):
+    """`copied(name)`: a copy of the run to change."""
+    return lambda name: Path(shutil.copytree(runs(name), tmp_path / name))
+
+
+def table(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype={"image": str, "patient": str, "fold": str})
+
+
+def drop_last_row(path: Path) -> None:
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+
+
+def tree(run: Path) -> dict[str, bytes]:
+    """All results of a run by path, without its clock."""
+    paths = [p for p in run.rglob("*") if p.is_file() and p.suffix not in (".keras", ".html")]
+    kept = {str(p.relative_to(run)): p.read_bytes() for p in paths}
+    for name in kept:
+        if name.endswith("fold.json"):
+            facts = json.loads(kept[name])
+            facts.pop("seconds")
+            kept[name] = json.dumps(facts).encode()
+    return kept
+
+
+def saved_predictions(run: Path, fold: str, images) -> np.ndarray:
+    """What the saved model of a fold says, with Pillow as the reader of the images."""
+    root = Path(read_experiment(run / "experiment.toml").data)
+    pixels = [np.asarray(Image.open(root / image)) for image in images]
+    model = keras.models.load_model(run / "folds" / fold / "model.keras")
+    return model.predict(np.float32(pixels)[..., None], verbose=0)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_run_folder_keeps_the_contract(runs, data, name):
+    run = runs(name)
+    dataset = load_dataset(data / "target")
+    folds, predictions = table(run / "folds.csv"), table(run / "predictions.csv")
+    assert list(folds) == ["image", "patient", "fold"]
+    assert folds["image"].tolist() == dataset.images.tolist()
+    assert (folds.groupby("patient")["fold"].nunique() == 1).all()
+    tested = folds["fold"] == "test"
+    assert tested.any() == ("test_fraction" in METHODS[name])
+
+    columns = [f"prob_{label}" for label in LABELS] + [f"true_{label}" for label in LABELS]
+    assert list(predictions) == ["image", "patient", "fold", *columns]
+    assert predictions[["image", "patient", "fold"]].equals(folds[~tested].reset_index(drop=True))
+    assert predictions[columns[:2]].apply(lambda c: c.between(0, 1)).all().all()
+    truth = np.where(dataset.codes == -1, np.nan, np.nan_to_num(dataset.codes))[~tested]
+    np.testing.assert_array_equal(predictions[columns[2:]].to_numpy(float), truth)
+
+    for fold in ("0", "1"):
+        folder = run / "folds" / fold
+        history = pd.read_csv(folder / "history.csv")
+        assert {"epoch", "loss", "binary_accuracy", "mae", "learning_rate"} <= set(history)
+        facts = json.loads((folder / "fold.json").read_text())
+        assert set(facts) == {"training_prevalence", "inflation", "images", "seconds"}
+        assert set(facts["training_prevalence"]) == set(facts["inflation"]) == set(LABELS)
+        assert facts["images"] <= (folds["fold"] != fold).sum() - tested.sum()
+        card = json.loads((folder / "model.json").read_text())
+        assert card["labels"] == LABELS
+        assert sorted(p.name for p in folder.iterdir() if p.name.startswith(".")) == []
+    for document in ("metrics.json", "environment.json", "sources.json"):
+        json.loads((run / document).read_text())
+    assert (run / "report.html").read_text().lower().startswith("<!doctype html>")
+    assert read_experiment(run / "experiment.toml").data == str(data / "target")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_saved_model_says_what_predictions_csv_says(runs, name):
+    run = runs(name)
+    predictions = table(run / "predictions.csv")
+    for fold, rows in predictions.groupby("fold"):
+        said = saved_predictions(run, fold, rows["image"])
+        np.testing.assert_allclose(said, rows[["prob_disc", "prob_bar"]], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["scratch", "layers"])
+def test_the_test_set_gets_the_mean_of_the_folds_and_no_fold_learned_it(runs, data, name):
+    run = runs(name)
+    folds = table(run / "folds.csv")
+    together = table(run / "test_predictions.csv")
+    assert set(together["image"]) == set(folds["image"][folds["fold"] == "test"])
+    assert set(together["fold"]) == {"test"}
+    columns = ["prob_disc", "prob_bar"]
+    each = [table(run / "folds" / f / "test_predictions.csv")[columns] for f in ("0", "1")]
+    np.testing.assert_allclose(together[columns], (each[0] + each[1]) / 2, rtol=1e-7)
+    assert not set(together["patient"]) & set(table(run / "predictions.csv")["patient"])
+
+
+def test_prevalence_is_that_of_the_training_part(runs, data):
+    run = runs("scratch")
+    folds = table(run / "folds.csv")["fold"]
+    codes = load_dataset(data / "target").codes
+    for fold in ("0", "1"):
+        learned = codes[~folds.isin([fold, "test"]).to_numpy()]
+        known = np.where(learned == -1, np.nan, np.nan_to_num(learned))  # -1 ignored, blank is 0
+        facts = json.loads((run / "folds" / fold / "fold.json").read_text())
+        expected = dict(zip(LABELS, np.nanmean(known, axis=0), strict=True))
+        assert facts["training_prevalence"] == pytest.approx(expected)
+
+
+def test_bright_shapes_are_learned_and_shuffled_labels_are_not(experiment, tmp_path):
+    shapes = str(write_dataset(tmp_path / "shapes", images=96, seed=7))
+    settings = {"data": shapes, "learning_rate": 1e-2, "epochs": 12, "augment": "none"}
+    scores = {
+        shuffled: cross_validate(
+            experiment(**settings, shuffle_labels=shuffled), tmp_path / f"run-{shuffled}"
+        )["macro"]["pooled"]["auroc"]
+        for shuffled in (False, True)
+    }
+    assert scores[False] > 0.9
+    assert abs(scores[True] - 0.5) < 0.25
+
+
+@pytest.fixture
+def finished(copied, monkeypatch):
+    """`finished(name)`: a copy of the run, after which nothing may be fitted."""
+
+    def make(name: str) -> Path:
+        run = copied(name)
+        monkeypatch.setattr(fold_fit, "fit_folds", lambda *args: pytest.fail("fitted again"))
+        return run
+
+    return make
+
+
+def test_a_second_call_fits_nothing_and_changes_nothing(finished, experiment, choices):
+    run = finished("regular")
+    before = tree(run)
+    cross_validate(experiment(**choices("regular")), run)
+    assert tree(run) == before
+
+
+@pytest.mark.parametrize("name", ["regular", "layers"])
+def test_what_a_kill_left_undone_is_done_again_to_the_same_bytes(copied, experiment, choices, name):
+    run = copied(name)
+    before = tree(run)
+    (run / "folds" / "1" / "fold.json").unlink()
+    (run / "folds" / "1" / "predictions.csv").write_text("half a li")
+    for written_last in ("predictions.csv", "metrics.json", "report.html"):
+        (run / written_last).unlink()
+    cross_validate(experiment(**choices(name)), run)
+    assert tree(run) == before
+
+
+def test_another_experiment_in_the_same_folder_is_refused_by_option(finished, experiment, choices):
+    run = finished("scratch")
+    before = tree(run)
+    other = experiment(**{**choices("scratch"), "seed": 1, "batch_size": 4})
+    with pytest.raises(UserError, match="another --batch-size, --seed") as error:
+        cross_validate(other, run)
+    assert "\n" not in str(error.value)
+    assert tree(run) == before
+
+
+def test_a_run_goes_on_from_wherever_its_data_lie(finished, experiment, choices, data, tmp_path):
+    run = finished("scratch")
+    moved = shutil.copytree(data / "target", tmp_path / "moved")
+    cross_validate(experiment(**{**choices("scratch"), "data": str(moved)}), run)
+    assert read_experiment(run / "experiment.toml").data == str(moved)
+
+
+def test_changed_data_are_refused(finished, experiment, choices, data, tmp_path):
+    run = finished("scratch")
+    changed = shutil.copytree(data / "target", tmp_path / "changed")
+    drop_last_row(changed / "manifest.csv")
+    with pytest.raises(UserError, match="prepared data changed"):
+        cross_validate(experiment(**{**choices("scratch"), "data": str(changed)}), run)
+
+
+def test_changed_sources_are_refused_while_a_fold_is_missing(
+    copied, experiment, choices, data, tmp_path
+):
+    run = copied("layers")
+    (run / "folds" / "1" / "fold.json").unlink()
+    changed = shutil.copytree(data / "a", tmp_path / "a")
+    drop_last_row(changed / "manifest.csv")
+    with pytest.raises(UserError, match="source's data or weights changed"):
+        cross_validate(experiment(**{**choices("layers"), "source": f"a={changed}"}), run)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"backbone": "tinny"}, "--backbone must be one of"),
+        ({"backbone": "xception"}, "at least 71 px"),
+        ({"source": "gone.keras"}, "isn't there"),
+        ({"source": "s=gone"}, "dataset.json"),
+        ({"data": "gone"}, "dataset.json"),
+        ({"folds": 19}, "19 folds for 18 patients"),
+        ({"validation_fraction": 0.01}, "--validation-fraction"),
+        ({"method": "cotrain"}, "cotrain"),
+        ({"backbone": ["tiny", "tiny"]}, "one --backbone"),
+    ],
+    ids=str,
+)
+def test_a_mistake_does_not_block_the_folder_for_the_right_command(
+    experiment, tmp_path, wrong, words
+):
+    run = tmp_path / "new" / "run"
+    with pytest.raises(UserError, match=words) as error:
+        cross_validate(experiment(**wrong), run)
+    assert "\n" not in str(error.value)
+    assert not list(run.glob("folds/*"))
+    target = load_target(experiment(), load_dataset(experiment().data), None)
+    assert not crossval.is_begun(run, experiment())
+    crossval.begin(run, experiment(), target, begun=False)
+    assert crossval.is_begun(run, experiment())
+    assert not (run / "sources.json").exists()
+
+
+def test_a_folder_with_other_things_is_refused_and_left_alone(experiment, tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    for out in (tmp_path, tmp_path / "thesis.txt"):
+        with pytest.raises(UserError, match="no run"):
+            cross_validate(experiment(), out)
+    with pytest.raises(UserError, match=r"--out .*thesis\.txt/run can't be written"):
+        cross_validate(experiment(), tmp_path / "thesis.txt" / "run")
+    assert [p.name for p in tmp_path.iterdir() if p.name != "cache"] == ["thesis.txt"]
+
+
+def test_what_a_kill_during_the_first_write_left_is_taken_over(experiment, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".experiment.toml.123.tmp").write_text("da")
+    (tmp_path / "run" / "folds.csv").write_text("image,pat")
+    assert not crossval.is_begun(tmp_path / "run", experiment())
+
+
+def test_folds_of_an_earlier_run_are_used_as_they_are(runs, experiment, tmp_path, monkeypatch):
+    given = runs("scratch") / "folds.csv"  # with a test set
+    fitted = []
+    monkeypatch.setattr(fold_fit, "fit_folds", lambda plan, e, t, run, folds: fitted.extend(folds))
+    monkeypatch.setattr(crossval, "gather", lambda *args: None)
+    monkeypatch.setattr(crossval, "write_metrics", lambda *args: {})
+    monkeypatch.setattr(crossval, "write_report", lambda *args: None)
+    one = experiment(folds_file=str(given), folds=5, seed=3)
+    cross_validate(one, tmp_path / "run")
+    assert (tmp_path / "run" / "folds.csv").read_bytes() == given.read_bytes()
+    assert fitted == [0, 1]
+    cross_validate(one, tmp_path / "run")  # goes on
+    other = table(given)
+    other["fold"] = other["fold"].replace({"0": "1", "1": "0"})
+    other.to_csv(tmp_path / "other.csv", index=False)
+    with pytest.raises(UserError, match="other folds than --folds-file"):
+        cross_validate(
+            experiment(folds_file=str(tmp_path / "other.csv"), folds=5, seed=3), tmp_path / "run"
+        )

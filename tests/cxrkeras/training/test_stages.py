@@ -1,0 +1,241 @@
+"""Source stages: trained once, kept under what matters, blind to what the target holds."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny import write_dataset
+
+from cxrkeras.data.dataset import load_dataset
+from cxrkeras.data.pipeline import labelled_batches
+from cxrkeras.models.methods import make_plan
+from cxrkeras.models.sources import Weights
+from cxrkeras.models.trunks import build_trunk
+from cxrkeras.models.weights import load_trunk
+from cxrkeras.training import stages
+from cxrkeras.training.stages import Stage, describe, plan_stages, trained
+from data_prep.errors import UserError
+
+
+@pytest.fixture
+def fits(monkeypatch) -> list[str]:
+    """The names of the stages that are really trained."""
+    names, train = [], stages._train
+
+    def counted(stage, *args):
+        names.append(stage.name)
+        train(stage, *args)
+
+    monkeypatch.setattr(stages, "_train", counted)
+    return names
+
+
+def origin_of(experiment):
+    plan = make_plan(experiment.method, experiment.backbone, experiment.source)
+    return plan_stages(plan[0], load_dataset(experiment.data))
+
+
+def trunk_of(weights: Weights) -> list[np.ndarray]:
+    trunk = build_trunk("tiny", 32)
+    load_trunk(trunk, "tiny", weights)
+    return trunk.get_weights()
+
+
+def different(one, other) -> bool:
+    return any(not np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_a_chain_of_two_is_trained_once_and_reused_by_another_run(experiment, data, tmp_path, fits):
+    chain = f"a={data / 'a'},b={data / 'b'}"
+    one = experiment(source=chain)
+    first = trained(origin_of(one), one, tmp_path / "one")
+    assert fits == ["a", "b"]
+    other = experiment(source=chain, folds=3, epochs=7, source_epochs=1, learning_rate=0.1)
+    assert trained(origin_of(other), other, tmp_path / "other") == first
+    shorter = experiment(source=f"a={data / 'a'}")
+    before = trained(origin_of(shorter), shorter, tmp_path / "shorter")
+    assert fits == ["a", "b"]  # nothing was trained again
+    assert different(trunk_of(first), trunk_of(before))
+    for run in ("one", "other"):
+        folders = sorted((tmp_path / run / "stages").iterdir())
+        assert [folder.name.split("-")[0] for folder in folders] == ["a", "b"]
+        facts = json.loads((folders[1] / "stage.json").read_text())
+        assert facts["name"] == "b"
+        assert facts["description"]["before"]["datasets"].keys() == {"a"}
+        assert pd.read_csv(folders[1] / "history.csv")["epoch"].tolist() == [1]
+
+
+def test_training_again_gives_the_same_bits(experiment, data, tmp_path, cache):
+    one = experiment(source=f"a={data / 'a'}")
+    first = trunk_of(trained(origin_of(one), one, tmp_path / "one"))
+    shutil.rmtree(cache)
+    assert not different(first, trunk_of(trained(origin_of(one), one, tmp_path / "one")))
+
+
+MATTER = [
+    {"image_size": 32}, {"loss": "bce"}, {"uncertain": "ignore"}, {"blank": "ignore"},
+    {"source_epochs": 2}, {"epochs": 2}, {"batch_size": 4}, {"source_learning_rate": 1e-5},
+    {"dropout": 0.1}, {"plateau_patience": 1}, {"plateau_factor": 0.2}, {"early_stopping": 1},
+    {"batch_norm": "never"}, {"augment": "none"}, {"validation_fraction": 0.3}, {"seed": 1},
+    {"backbone": "mobilenet_v3_small"},
+]  # fmt: skip
+MATTER_NOT = [
+    {"folds": 5}, {"test_fraction": 0.2}, {"learning_rate": 0.5}, {"reuse": "layers"},
+    {"shuffle_labels": True}, {"views": 1}, {"augment": "study"}, {"joint": "merged"},
+    {"epochs": 9, "source_epochs": 1}, {"validation_fraction": 0.15},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("choices", [*MATTER, *MATTER_NOT], ids=str)
+def test_a_stage_is_kept_under_the_settings_that_matter_to_it(experiment, data, choices):
+    source = f"a={data / 'a'}"
+    one, other = experiment(source=source), experiment(source=source, **choices)
+    equal = describe(origin_of(one), one) == describe(origin_of(other), other)
+    assert equal == (choices in MATTER_NOT)
+
+
+def test_how_sources_are_joined_matters_to_several(experiment, data):
+    sources = [f"a={data / 'a'}", f"b={data / 'b'}"]
+    found = {
+        joint: describe(origin_of(one), one)
+        for joint in ("heads", "merged")
+        for one in [experiment(method="cotrain", source=sources, joint=joint)]
+    }
+    assert found["heads"] != found["merged"]
+
+
+def test_a_stage_is_kept_under_its_data_not_under_their_place(experiment, data, tmp_path):
+    def key(folder):
+        one = experiment(source=f"a={folder}")
+        return describe(origin_of(one), one)
+
+    copy = shutil.copytree(data / "a", tmp_path / "copy")
+    assert key(copy) == key(data / "a")
+    manifest = copy / "manifest.csv"
+    table = pd.read_csv(manifest, dtype=str, keep_default_na=False)
+    table.loc[0, "bar"] = {"1": "0", "0": "1"}[table.loc[0, "bar"]]
+    table.to_csv(manifest, index=False)
+    assert key(copy) != key(data / "a")
+
+
+def test_the_target_s_images_and_patients_are_left_out_of_a_source(experiment, data, tmp_path):
+    target = load_dataset(data / "target")
+    source = write_dataset(tmp_path / "s", images=20, seed=5)
+    manifest = source / "manifest.csv"
+    table = pd.read_csv(manifest, dtype=str, keep_default_na=False)
+    table.loc[3, "sha256"] = target.digests[10]  # the same image under another patient
+    table.loc[[8, 9], "patient"] = target.patients[0]  # other images of a patient of the target
+    table.to_csv(manifest, index=False)
+    stage = origin_of(experiment(source=f"s={source}"))
+    kept = stage.datasets["s"]
+    assert sorted(set(table["image"]) - set(kept.images)) == sorted(table["image"][[3, 8, 9]])
+    assert not set(kept.digests) & set(target.digests)
+    assert not set(kept.patients) & set(target.patients)
+
+
+def test_a_source_that_is_the_target_is_refused(experiment, data):
+    with pytest.raises(UserError, match="none is left"):
+        origin_of(experiment(source=f"s={data / 'target'}"))
+
+
+def test_too_few_patients_for_a_validation_part_name_the_source_and_the_option(
+    experiment, tmp_path, data
+):
+    source = write_dataset(tmp_path / "s", images=4, seed=5, per_patient=4)
+    one = experiment(source=f"s={source}")
+    with pytest.raises(UserError, match=r"4 training images of source s .* --validation-fraction"):
+        trained(origin_of(one), one, tmp_path / "run")
+    one = experiment(source=f"s={source}", validation_fraction=0)
+    assert trained(origin_of(one), one, tmp_path / "run")
+
+
+@pytest.fixture
+def cotrained(experiment, data):
+    """`cotrained(joint)`: the stage of a and b, and the experiment."""
+
+    def make(joint, start=""):
+        sources = [f"{start}a={data / 'a'}", f"b={data / 'b'}"]
+        one = experiment(method="cotrain", source=sources, joint=joint)
+        return origin_of(one), one
+
+    return make
+
+
+def test_cotraining_gives_each_source_a_head_of_its_own(cotrained, tmp_path, fits):
+    stage, one = cotrained("heads")
+    trained(stage, one, tmp_path / "run")
+    assert fits == ["a+b"]
+    (folder,) = (tmp_path / "run" / "stages").iterdir()
+    history = pd.read_csv(folder / "history.csv")
+    assert {"a_binary_accuracy", "b_binary_accuracy", "val_a_mae"} <= set(history)
+    train, validation = stages._parts(stage.datasets, one)
+    assert [part.head for part in train] == ["a", "b"] == [part.head for part in validation]
+    for name, kept, held in zip(("a", "b"), train, validation, strict=True):
+        dataset = stage.datasets[name]
+        assert sorted([*kept.index, *held.index]) == list(range(len(dataset)))
+        assert not set(dataset.patients[kept.index]) & set(dataset.patients[held.index])
+
+
+def test_in_a_merged_label_space_what_a_source_lacks_is_masked(cotrained, tmp_path):
+    stage, one = cotrained("merged")
+    assert trained(stage, one, tmp_path / "run")
+    train, _ = stages._parts(stage.datasets, one)
+    assert [part.head for part in train] == ["merged", "merged"]
+    a, b = (part.targets for part in train)  # labels: bar, frame, disc
+    assert (a[:, 2] < 0).all()
+    assert (a[:, :2] >= 0).all()
+    assert (b[:, 0] < 0).all()
+    assert (b[:, 1:] >= 0).all()
+    codes = stage.datasets["b"].codes
+    assert np.array_equal(b[:, 1], codes[train[1].index, 1])  # frame is b's second label
+    _, targets = next(iter(labelled_batches(train, 8)))
+    assert targets["merged"].shape == (16, 3)
+
+
+def test_a_stage_starts_from_the_weights_that_its_chain_names(cotrained, tmp_path, monkeypatch):
+    trunk = build_trunk("tiny", 48)
+    path = tmp_path / "given.weights.h5"
+    trunk.save_weights(path)
+    starts = []
+    monkeypatch.setattr(
+        stages, "load_trunk", lambda trunk, name, weights: starts.append((name, weights.where))
+    )
+    stage, one = cotrained("heads", start=f"{path},")
+    assert isinstance(stage.before, Weights)
+    trained(stage, one, tmp_path / "run")
+    assert starts == [("tiny", str(path))]
+    fresh, _ = cotrained("heads")
+    assert describe(fresh, one) != describe(stage, one)
+
+
+def test_two_runs_that_train_the_same_stage_at_once_do_not_clash(tmp_path):
+    trunk = build_trunk("tiny", 32)
+    history = pd.DataFrame({"epoch": [1]})
+    folder = tmp_path / "stages" / "key"
+    for run in (1, 2):
+        stages._keep(folder, trunk, history, {"run": run})
+    assert json.loads((folder / "stage.json").read_text()) == {"run": 1}
+    assert [path.name for path in folder.parent.iterdir()] == ["key"]
+
+
+def test_an_interrupted_stage_leaves_nothing_that_could_be_reused(
+    experiment, data, tmp_path, cache, monkeypatch
+):
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stages, "save_trunk", stop)
+    one = experiment(source=f"a={data / 'a'}")
+    with pytest.raises(KeyboardInterrupt):
+        trained(origin_of(one), one, tmp_path / "run")
+    assert list((cache / "stages").iterdir()) == []
+
+
+def test_a_stage_is_one_backbone_with_what_stands_before_it(data):
+    plan = make_plan("mixed", ("tiny", "xception"), ("imagenet", f"a={data / 'a'}"))
+    first, second = (plan_stages(trunk, load_dataset(data / "target")) for trunk in plan)
+    assert first == Weights("imagenet")
+    assert isinstance(second, Stage)
+    assert (second.name, second.backbone, second.before) == ("a", "xception", None)
