@@ -65,8 +65,12 @@ def _close(metrics: dict, run: Path) -> None:
     macro = metrics["macro"]
     pooled, folds = macro["pooled"]["auroc"], macro["over_folds"]["auroc"]
     click.echo(
-        f"Macro AUROC: {pooled:.3f} pooled out-of-fold, "
-        f"{folds['mean']:.3f} ± {folds['sd']:.3f} over {folds['folds']} folds"
+        f"Macro AUROC: {_said(pooled)} pooled out-of-fold, "
+        f"{_said(folds['mean'])} ± {_said(folds['sd'])} over {folds['folds']} folds"
     )
     click.echo(f"Report: {run / 'report.html'}")
     click.echo(f"Predictions: {run / 'predictions.csv'}")
+
+
+def _said(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"  # none: no label could be scored

@@ -53,10 +53,11 @@ def _parse_link(word: str, text: str) -> Link:
     if word == "imagenet" or word.endswith(WEIGHT_FILES):
         return Weights(word)
     name, equals, folder = word.partition("=")
-    if equals and name.isidentifier() and name.isascii() and folder:
+    # Keras names what is measured on validation val_…, so a head `val` could not be told apart.
+    if equals and name.isidentifier() and name.isascii() and name != "val" and folder:
         return Dataset(name, Path(folder))
     raise UserError(
         "A link of --source is `imagenet`, a .keras or .weights.h5 file, or NAME=DIR (a prepared "
-        "dataset; NAME in a-z, A-Z, 0-9 and _, no digit first). "
+        "dataset; NAME in a-z, A-Z, 0-9 and _, no digit first, not `val`). "
         f"Received: {word!r} in --source {text}."
     )

@@ -9,8 +9,9 @@ def start() -> None:
     """Prepare this process for training or prediction. Call it before anything imports Keras.
 
     Operations become deterministic, so that a run ends with the same bytes however often it was
-    killed. TensorFlow's graph optimiser is switched off: on a CPU it costs half the time to the
-    first step of a DenseNet121 and gains nothing after it (experiments/bench/first_step.py).
+    killed, which costs no measurable time. TensorFlow's graph optimiser is switched off: with it
+    the first step of a DenseNet121 on a CPU comes 1.4 times as late and later steps no sooner
+    (64 px, batch 16; experiments/bench/first_step.py).
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _silent_stderr():

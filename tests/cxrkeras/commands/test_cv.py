@@ -79,6 +79,17 @@ def test_without_data_it_says_so_and_uses_the_phantoms(called, capsys):
     assert experiment.image_size == 64
 
 
+def test_a_run_without_anything_to_score_ends_well(called, capsys, monkeypatch):
+    nothing = {
+        "pooled": {"auroc": None},
+        "over_folds": {"auroc": {"mean": None, "sd": None, "folds": 0}},
+    }
+    monkeypatch.setattr(crossval, "cross_validate", lambda *args: {"macro": nothing})
+    assert code_of("--data", "d") == 0
+    said = capsys.readouterr().out
+    assert "Macro AUROC: none pooled out-of-fold, none ± none over 0 folds" in said
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

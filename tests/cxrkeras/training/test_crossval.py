@@ -185,6 +185,14 @@ def test_bright_shapes_are_learned_and_shuffled_labels_are_not(experiment, tmp_p
     assert abs(scores[True] - 0.5) < 0.25
 
 
+def test_a_label_without_a_positive_is_reported_not_fatal(experiment, tmp_path):
+    data = write_dataset(tmp_path / "data", ("disc", "never"), images=30, seed=4)
+    metrics = cross_validate(experiment(data=str(data), reuse="layers"), tmp_path / "run")
+    macro = metrics["macro"]["pooled"]
+    assert macro["labels"]["auroc"] == 1  # disc alone
+    assert 0 <= macro["auroc"] <= 1
+
+
 @pytest.fixture
 def finished(copied, monkeypatch):
     """`finished(name)`: a copy of the run, after which nothing may be fitted."""

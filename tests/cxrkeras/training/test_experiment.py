@@ -1,6 +1,7 @@
 """The description of a run: what is refused and how, TOML there and back, places of files."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from click.testing import CliRunner
@@ -8,6 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cxrkeras.commands.cv import command
+from cxrkeras.data.augment import PRESETS
+from cxrkeras.data.targets import BLANK, UNCERTAIN
+from cxrkeras.models.backbones import BACKBONES
+from cxrkeras.models.losses import LOSSES
+from cxrkeras.models.methods import METHODS
 from cxrkeras.training.builtin import with_builtin_data
 from cxrkeras.training.experiment import (
     Experiment,
@@ -32,7 +38,7 @@ WORDS = {
     "loss": st.sampled_from(["bw_bce", "bw_bce_per_label", "bce"]),
     "augment": st.sampled_from(["study", "light", "none"]),
     "data": st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
-    "backbone": st.lists(st.text(min_size=1, alphabet="ab_1"), min_size=1).map(tuple),
+    "backbone": st.lists(st.sampled_from(list(BACKBONES)), min_size=1).map(tuple),
     "source": st.lists(st.sampled_from(["imagenet", "a=x y", "w.keras,b=../z"])).map(tuple),
     "shuffle_labels": st.booleans(),
 }
@@ -61,7 +67,8 @@ def test_what_is_written_reads_back_equal(tmp_path_factory, choices):
         ({"method": "guess"}, ("--method", "'guess'", "regular")),
         ({"augment": "lots"}, ("--augment", "'lots'")),
         ({"backbone": ()}, ("--backbone", "()")),
-        ({"epoch_s": 3}, ("--epoch-s", "3")),
+        ({"epoch_s": 3}, ("'epoch_s'", "'epochs'")),
+        ({"source": ("val=x",)}, ("--source", "not `val`")),
         ({"source": ("nih",)}, ("--source", "'nih'", "NAME=DIR")),
         ({"source": ("nih=x,imagenet",)}, ("begin a chain", "nih=x,imagenet")),
     ],
@@ -84,9 +91,9 @@ def test_every_choice_is_an_option_of_cv_with_its_description():
 
 def test_a_file_of_choices_may_spell_them_as_options(tmp_path):
     path = tmp_path / "c.toml"
-    path.write_text('image-size = 64\nbackbone = "xception"\n')
+    path.write_text('image-size = 96\nbackbone = "xception"\n')
     experiment = make_experiment(read_choices(path))
-    assert (experiment.image_size, experiment.backbone) == (64, ("xception",))
+    assert (experiment.image_size, experiment.backbone) == (96, ("xception",))
 
 
 @pytest.mark.parametrize("content", [b"epochs = ", b"\xff\xfe", None])
@@ -129,3 +136,27 @@ def test_without_data_the_phantoms_come_at_a_small_size_that_options_override():
     assert (filled.epochs, filled.image_size) == (1, 64)
     own = {"data": "mine"}
     assert with_builtin_data(own, lambda: pytest.fail("made for nothing")) == own
+
+
+def test_the_choices_are_the_registries():
+    choices = {name: get_args(field.annotation) for name, field in Experiment.model_fields.items()}
+    assert set(choices["method"]) == set(METHODS)
+    assert set(choices["loss"]) == set(LOSSES)
+    assert set(choices["uncertain"]) == set(UNCERTAIN)
+    assert set(choices["blank"]) == set(BLANK)
+    presets = get_args(get_args(Experiment.model_fields["augment"].annotation)[0])
+    assert set(presets) == set(PRESETS)
+
+
+@pytest.mark.parametrize(
+    ("choices", "words"),
+    [
+        ({"backbone": "resnet5"}, ("one of resnet50", "'resnet5'")),
+        ({"backbone": "xception", "image_size": 64}, ("at least 71 px", "64")),
+        ({"zzz": 3}, ("'zzz'", "--help")),
+    ],
+)
+def test_what_no_registry_knows_is_named(choices, words):
+    with pytest.raises(UserError) as error:
+        make_experiment(choices)
+    assert all(word in str(error.value) for word in words)

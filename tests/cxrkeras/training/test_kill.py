@@ -31,12 +31,13 @@ main()
 @pytest.fixture
 def begin(data, tmp_path, monkeypatch):
     """`begin(name, backbone)` starts `cxrkeras cv` into that folder, with a cache of its own."""
+    cotrain = ["--method", "cotrain", "--folds", 3]
+    cotrain += ["--source", f"a={data / 'a'}", "--source", f"b={data / 'b'}"]
 
-    def start(name: str, backbone: str, folds: int = 3) -> subprocess.Popen:
+    def start(name: str, backbone: str, how=cotrain) -> subprocess.Popen:
         monkeypatch.setenv("CXRKERAS_CACHE", str(tmp_path / f"cache-{name}"))
-        choices = ["--data", data / "target", "--method", "cotrain", "--out", tmp_path / name]
-        choices += ["--source", f"a={data / 'a'}", "--source", f"b={data / 'b'}"]
-        choices += ["--backbone", backbone, "--image-size", 32, "--epochs", 2, "--folds", folds]
+        choices = ["--data", data / "target", "--out", tmp_path / name, *how]
+        choices += ["--backbone", backbone, "--image-size", 32, "--epochs", 2]
         choices += ["--batch-size", 8, "--test-fraction", 0.15]
         return subprocess.Popen(
             [sys.executable, "-c", DRIVER, "cv", *map(str, choices)],
@@ -70,7 +71,7 @@ def kill_at(process: subprocess.Popen, moment: float) -> bool:
 
 
 def test_one_kill_between_the_folds(begin, tmp_path, monkeypatch):
-    process = begin("killed", "tiny", folds=2)
+    process = begin("killed", "tiny", how=["--folds", 2])
     deadline = time.monotonic() + 120
     while not (tmp_path / "killed" / "folds" / "0" / "fold.json").exists():
         assert time.monotonic() < deadline
@@ -79,7 +80,7 @@ def test_one_kill_between_the_folds(begin, tmp_path, monkeypatch):
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert not (tmp_path / "killed" / "predictions.csv").exists()
-    end(begin("killed", "tiny", folds=2))
+    end(begin("killed", "tiny", how=["--folds", 2]))
     # Undisturbed, and in another process: this one, which has trained other things before.
     monkeypatch.setenv("CXRKERAS_CACHE", str(tmp_path / "cache-whole"))
     cross_validate(read_experiment(tmp_path / "killed" / "experiment.toml"), tmp_path / "whole")

@@ -13,7 +13,7 @@ from data_prep.errors import UserError
 
 @pytest.mark.parametrize(
     ("batch_norm", "few_below", "settled"),
-    [("never", 2000, 0), ("auto", 2000, 1), ("auto", 3, 0), ("auto", 4, 1), ("always", 3, 1)],
+    [("never", 4, 0), ("auto", 4, 1), ("auto", 3, 0), ("always", 3, 1)],
 )
 def test_statistics_are_settled_as_the_option_says(
     experiment, data, monkeypatch, batch_norm, few_below, settled

@@ -178,6 +178,15 @@ def test_cotraining_gives_each_source_a_head_of_its_own(cotrained, tmp_path, fit
         assert not set(dataset.patients[kept.index]) & set(dataset.patients[held.index])
 
 
+def test_a_source_may_be_called_like_a_layer_or_a_metric(experiment, data, tmp_path):
+    names = ("image", "loss")
+    sources = [f"{name}={data / folder}" for name, folder in zip(names, "ab", strict=True)]
+    one = experiment(method="cotrain", source=sources)
+    assert trained(origin_of(one), one, tmp_path / "run")
+    (history,) = (tmp_path / "run" / "stages").glob("*/history.csv")
+    assert {"loss", "val_loss", "image_mae", "loss_mae"} <= set(pd.read_csv(history))
+
+
 def test_in_a_merged_label_space_what_a_source_lacks_is_masked(cotrained, tmp_path):
     stage, one = cotrained("merged")
     assert trained(stage, one, tmp_path / "run")
