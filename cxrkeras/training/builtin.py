@@ -9,7 +9,7 @@ _SETTINGS = {
     "image_size": 64,
     "folds": 3,
     "epochs": 6,
-    "source_epochs": 8,
+    "source_epochs": 7,
     "learning_rate": 5e-4,
     "source_learning_rate": 1e-3,
     "augment": "light",
