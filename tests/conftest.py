@@ -3,7 +3,12 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A slow machine is no fault: hypothesis must not time examples either.
+hypothesis.settings.register_profile("cxrkeras", deadline=None)
+hypothesis.settings.load_profile("cxrkeras")
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = Path(os.environ.get("CXRKERAS_REAL_DATA", ROOT.parent / "shared" / "data"))

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import time
 import zipfile
 
 import keras
@@ -237,11 +236,9 @@ def test_imagenet_without_a_connection_is_one_line(trunk, monkeypatch, tmp_path)
     monkeypatch.setattr(socket, "create_connection", refuse)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    started = time.monotonic()
     message = refusal(trunk, SMALL, "imagenet")
     assert f"ImageNet weights of {SMALL} could not be downloaded" in message
     assert "--source FILE.keras" in message
-    assert time.monotonic() - started < 30
 
 
 def test_the_fingerprint_is_the_contents(tmp_path):
