@@ -21,7 +21,6 @@ from data_prep.say import say
 
 def frozen_features(
     network: Network,
-    images: Images,
     dataset: PreparedDataset,
     experiment: Experiment,
     start: list,
@@ -30,8 +29,7 @@ def frozen_features(
 
     Args:
         network: with its weights loaded.
-        images: the dataset's, at the network's size.
-        dataset: what identifies the images.
+        dataset: the images; they are decoded only where the features aren't known.
         experiment: image and batch size, augmentation, views, seed.
         start: what identifies the weights, as JSON.
     """
@@ -47,6 +45,7 @@ def frozen_features(
         say(f"features of {len(dataset)} images: computed before, reused")
         return np.load(path)
     say(f"features of {len(dataset)} images and {views} augmented views of each: computing them")
+    images = Images(dataset.paths, network.features.input_shape[1])
     batches = image_batches(images, np.arange(len(dataset)), experiment.batch_size)
     features = np.stack(list(_views(network, preset, seed, views, batches)))
     with replacing(path) as temporary, temporary.open("wb") as file:

@@ -54,11 +54,10 @@ def fit_folds(
     for trunk, trunk_plan, start in zip(network.trunks, plan, weights, strict=True):
         if start:
             load_trunk(trunk, trunk_plan.backbone, start)
-    images = Images(target.dataset.paths, experiment.image_size)
     if experiment.reuse == "layers":
-        fitter = _Frozen(network, experiment, target, images, descriptions)
+        fitter = _Frozen(network, experiment, target, descriptions)
     else:
-        fitter = _Finetuned(network, experiment, target, images)
+        fitter = _Finetuned(network, experiment, target)
     for fold in folds:
         _fit_fold(fitter, experiment, target, run, fold)
 
@@ -66,11 +65,11 @@ def fit_folds(
 class _Finetuned:
     """All layers learn; the target's images pass through the trunks in every epoch."""
 
-    def __init__(self, network: Network, experiment: Experiment, target: Target, images: Images):
-        self.network, self._experiment, self._inputs = network, experiment, images
-        train = _part(
-            images, np.flatnonzero(target.folds != target.fold_numbers[0]), target.targets
-        )
+    def __init__(self, network: Network, experiment: Experiment, target: Target):
+        self.network, self._experiment = network, experiment
+        self._inputs = Images(target.dataset.paths, experiment.image_size)
+        rows = np.flatnonzero(target.folds != target.fold_numbers[0])
+        train = _part(self._inputs, rows, target.targets)
         self._learner = Learner(
             network.logits, experiment, [train], augment=experiment.target_augment
         )
@@ -99,11 +98,9 @@ class _Frozen:
     each image is seen about once, as it is or in one of its augmented views.
     """
 
-    def __init__(
-        self, network: Network, experiment: Experiment, target: Target, images: Images, start: list
-    ):
+    def __init__(self, network: Network, experiment: Experiment, target: Target, start: list):
         self.network = network
-        self._views = frozen_features(network, images, target.dataset, experiment, start)
+        self._views = frozen_features(network, target.dataset, experiment, start)
         inputs = keras.Input(self._views.shape[2:])
         logits = classifier(
             inputs,
@@ -113,7 +110,7 @@ class _Frozen:
             seed=experiment.seed,
         )
         self._head = keras.Model(inputs, {TARGET: logits})
-        rows = np.arange(len(images))
+        rows = np.arange(len(target.dataset))
         everything = _part(Features(self._views[0]), rows, target.targets)
         self._learner = Learner(self._head, experiment, [everything], augment="none", average=True)
 

@@ -54,15 +54,15 @@ def test_a_label_without_positives_or_without_any_known_entry(experiment, datase
     assert found["inflation"] == {"disc": 1.0, "bar": 1.0}
 
 
-def features_of(network, images, dataset, one):
-    return frozen_features(network, images, dataset, one, ["tiny", None])
+def features_of(network, dataset, one):
+    return frozen_features(network, dataset, one, ["tiny", None])
 
 
 def test_features_are_the_network_s_and_views_differ_from_them(
     experiment, network, dataset, images
 ):
     one = experiment(reuse="layers", augment="light", views=2)
-    found = features_of(network, images, dataset, one)
+    found = features_of(network, dataset, one)
     pixels = images.take(np.arange(36))
     expected = keras.ops.convert_to_numpy(network.features(pixels, training=False))
     assert found.shape == (3, *expected.shape)
@@ -87,20 +87,18 @@ def computed(monkeypatch):
     return titles
 
 
-def test_features_are_computed_once_for_what_they_depend_on(
-    experiment, network, dataset, images, computed
-):
+def test_features_are_computed_once_for_what_they_depend_on(experiment, network, dataset, computed):
     layers = {"reuse": "layers"}
-    first = features_of(network, images, dataset, experiment(**layers))
+    first = features_of(network, dataset, experiment(**layers))
     for same in ({"epochs": 9}, {"folds": 3}, {"batch_size": 4}, {"loss": "bce"}, {"views": 1}):
-        again = features_of(network, images, dataset, experiment(**layers, **same))
+        again = features_of(network, dataset, experiment(**layers, **same))
         assert np.array_equal(first, again)
     assert len(computed) == 1
     drawn = {"augment": "light", "views": 1}
     for other in (drawn, {**drawn, "batch_size": 4}, {**drawn, "augment": "study"}, {"seed": 1}):
-        features_of(network, images, dataset, experiment(**layers, **other))
+        features_of(network, dataset, experiment(**layers, **other))
     assert len(computed) == 1 + 3 * 2 + 1
-    features_of(network, images, dataset.subset(np.arange(36)), experiment(**layers))
+    features_of(network, dataset.subset(np.arange(36)), experiment(**layers))
     assert len(computed) == 8
 
 
@@ -108,7 +106,7 @@ def test_the_standardisation_is_folded_into_the_dense_layer(experiment, dataset,
     network = build_network(("tiny",), 32, {TARGET: 2})
     one = experiment(reuse="layers", epochs=3)
     target = load_target(one, dataset, None)
-    fitter = _Frozen(network, one, target, images, ["folding"])
+    fitter = _Frozen(network, one, target, ["folding"])
     rows = np.arange(36)
     fitter.fit(
         rows[:24], rows[24:30], target.targets, epochs=3, learning_rate=0.01, seed=0, title="t"
@@ -125,10 +123,10 @@ def test_the_standardisation_is_folded_into_the_dense_layer(experiment, dataset,
     np.testing.assert_allclose(keras.ops.sigmoid(logits), by_features, atol=1e-5)
 
 
-def test_predictions_from_features_stay_finite_at_extreme_logits(experiment, dataset, images):
+def test_predictions_from_features_stay_finite_at_extreme_logits(experiment, dataset):
     network = build_network(("tiny",), 32, {TARGET: 2})
     one = experiment(reuse="layers")
-    fitter = _Frozen(network, one, load_target(one, dataset, None), images, ["extreme"])
+    fitter = _Frozen(network, one, load_target(one, dataset, None), ["extreme"])
     dense = network.logits.get_layer(TARGET)
     kernel, _ = dense.get_weights()
     dense.set_weights([kernel, np.float32([-1e4, 1e4])])
