@@ -9,10 +9,13 @@ from data_prep.files import atomic_write_json
 from data_prep.phantom import write_phantoms
 from data_prep.prepare import prepare
 from data_prep.readers.table import table_source
+from data_prep.records import Box
+from data_prep.tables import read_table
 
 # The phantoms are nobody's images: a published key makes their pseudonyms the same everywhere.
 PUBLIC_KEY = b"cxrkeras: phantoms are public"
 HOSPITALS = ("target", "a", "b")
+_SIDES = ("x", "y", "width", "height")
 _CITATION = "Synthetic phantoms of cxrkeras; no patient."
 
 
@@ -62,7 +65,8 @@ def builtin_datasets(
             progress=progress,
         )
         source = table_source(raw / "dicom", raw / "labels.csv", name=f"phantom {hospital}")
-        source = replace(source, origin="built-in phantoms", citation=_CITATION)
+        boxes = _boxes(raw / "boxes.csv", size)
+        source = replace(source, origin="built-in phantoms", citation=_CITATION, boxes=boxes)
         # Phantoms of one patient are alike by design: none of them is a copy.
         prepare(
             source,
@@ -74,6 +78,15 @@ def builtin_datasets(
             progress=progress,
         )
     return outs
+
+
+def _boxes(path: Path, size: int) -> tuple[Box, ...]:
+    """The findings' boxes that lie beside the phantoms, as parts of the side."""
+    rows = read_table(path).itertuples(index=False)
+    return tuple(
+        Box(row.image, row.label, *(float(getattr(row, part)) / size for part in _SIDES))
+        for row in rows
+    )
 
 
 def _folder_name(hospital: str) -> str:

@@ -1,7 +1,6 @@
 """One raw file to one prepared PNG: the work of a worker process. Never imports Keras."""
 
 import io
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,29 +12,11 @@ from data_prep.duplicates import SAME_FILM, signature, similarity
 from data_prep.errors import RejectedFile
 from data_prep.files import atomic_write_bytes
 from data_prep.identity import keyed_hash
-from data_prep.pixels import Film, Header, read_film, to_square
+from data_prep.pixels import Film, Header
+from data_prep.squares import Settings, read_square
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What decides a prepared image's bytes and pseudonyms.
-
-    Attributes:
-        size: side of the prepared square, pixels.
-        pad: keep the aspect and pad.
-        stretch: percentiles (low, high), or None.
-        any_body_part: take DICOM files of other body parts too.
-        public: keep identifiers as they are.
-    """
-
-    size: int = 512
-    pad: bool = False
-    stretch: tuple[float, float] | None = None
-    any_body_part: bool = False
-    public: bool = False
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Job:
     """One file to prepare: `id` is its keyed identity, `target` where the PNG goes."""
 
@@ -44,7 +25,7 @@ class Job:
     target: Path
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Result:
     """What a file gave. Identifiers are keyed hashes (raw only in a public archive).
 
@@ -90,12 +71,9 @@ def prepare_file(job: Job, settings: Settings, key: bytes) -> Result:
         OSError: the PNG can't be written (a full disk): that is no fault of the file.
     """
     try:
-        film = read_film(job.path, stretch=settings.stretch, any_body_part=settings.any_body_part)
-        square = to_square(film.pixels, settings.size, pad=settings.pad)
+        film, square = read_square(job.path, settings)
     except RejectedFile as refusal:
         return Result(job.id, reason=str(refusal))
-    except Exception as error:  # a file must never stop the run; its message may hold patient data
-        return Result(job.id, reason=f"can't be read (unforeseen {type(error).__name__})")
     png = _png(square)
     atomic_write_bytes(job.target, png)
     return _result(job.id, film, square, len(png), settings, key)
@@ -148,8 +126,3 @@ def as_line(result: Result) -> dict:
 def from_line(line: dict) -> Result:
     """The result that `as_line` wrote."""
     return Result(**{**line, "warnings": tuple(line.get("warnings", ()))})
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

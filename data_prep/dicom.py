@@ -2,6 +2,7 @@
 but what `Header` holds; reasons and warnings are our own words.
 """
 
+import io
 import logging
 import re
 import warnings as python_warnings
@@ -77,11 +78,11 @@ class Header:
     body_part: str | None = None
 
 
-def read_dicom(path: Path, *, any_body_part: bool = False) -> tuple[Grey, Header]:
+def read_dicom(source: Path | bytes, *, any_body_part: bool = False) -> tuple[Grey, Header]:
     """Read and render one DICOM radiograph.
 
     Args:
-        path: A DICOM file (Part 10, with the `DICM` marker).
+        source: A DICOM file (Part 10, with the `DICM` marker), or what it holds.
         any_body_part: Take images whose header names another part of the body too.
 
     Returns:
@@ -91,7 +92,7 @@ def read_dicom(path: Path, *, any_body_part: bool = False) -> tuple[Grey, Header
         RejectedFile: The file isn't one readable, single-frame chest radiograph.
     """
     with _quiet():
-        dataset = _open(path)
+        dataset = _open(source)
         try:
             found = _check(dataset, any_body_part)
             grey = _decode(dataset)
@@ -118,9 +119,9 @@ def _quiet() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-def _open(path: Path) -> FileDataset:
+def _open(source: Path | bytes) -> FileDataset:
     try:
-        return pydicom.dcmread(path)
+        return pydicom.dcmread(io.BytesIO(source) if isinstance(source, bytes) else source)
     except InvalidDicomError:
         raise RejectedFile("not a DICOM file (no DICM marker)") from None
     except Exception as error:  # see above; OSError too, when a damaged length leads off the file

@@ -2,7 +2,9 @@
 
 import os
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import pydicom
@@ -12,6 +14,7 @@ from data_prep.errors import UserError
 
 IMAGE_SUFFIXES = frozenset((".dcm", ".dicom", ".ima", ".png", ".jpg", ".jpeg", ".tif", ".tiff"))
 _RASTER_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".tif", ".tiff"))
+_PLAIN = re.compile(r"[^/:.][^/:]*(/[^/:.][^/:]*)*")  # neither absolute, nor with . or ..
 _UID = re.compile(r"\d+(\.\d+){3,}")
 
 
@@ -35,21 +38,29 @@ class FileIndex:
         self._walk()
         self._uids: dict[str, list[str]] | None = None
         self._named = _Names(self.keys)
-        self._unsuffixed = _Names(self.keys, _without_suffix)
+
+    @cached_property
+    def _unsuffixed(self) -> "_Names":
+        """Only tables that leave suffixes out need it."""
+        return _Names(self.keys, _without_suffix)
 
     def _walk(self) -> None:
         for folder, folders, files in os.walk(self.root):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
+            below = os.path.relpath(folder, self.root).replace(os.sep, "/")
+            front = "" if below == "." else f"{below}/"
             for name in files:
-                path = Path(folder, name)
                 if name.startswith(".") or not _is_image_name(name):
                     continue
-                key = path.relative_to(self.root).as_posix()
-                outside = path.is_symlink() and not path.resolve().is_relative_to(self.root)
-                (self.escapes.add if outside else self.keys.append)(key)
+                outside = self._leads_out(os.path.join(folder, name))
+                (self.escapes.add if outside else self.keys.append)(front + name)
         self.keys.sort()
         if not self.keys:
             raise UserError(f"There is no image or DICOM file below {self.root}. Check the folder.")
+
+    def _leads_out(self, path: str) -> bool:
+        """Text, not `Path`: an archive has hundreds of thousands of files."""
+        return os.path.islink(path) and not Path(path).resolve().is_relative_to(self.root)
 
     def path(self, key: str) -> Path:
         """The file of a key."""
@@ -88,6 +99,8 @@ class FileIndex:
         return None
 
     def _inside(self, name: str, where: str) -> str:
+        if _PLAIN.fullmatch(name):
+            return name
         path = PurePosixPath(name)
         if path.is_absolute() and path.is_relative_to(self.root.as_posix()):
             path = path.relative_to(self.root.as_posix())
@@ -116,7 +129,7 @@ class FileIndex:
 
 
 def _is_image_name(name: str) -> bool:
-    suffix = Path(name).suffix.lower()
+    suffix = os.path.splitext(name)[1].lower()
     # A UID used as a file name ends in digits: `1.2.276.0.7230010.3` has no suffix in that sense.
     return suffix in IMAGE_SUFFIXES or not suffix or suffix[1:].isdigit()
 
@@ -132,21 +145,33 @@ def _tails(name: str) -> list[str]:
 
 
 class _Names:
-    """Keys by the whole of their (shortened) name, and by every tail of it."""
+    """Keys by the whole of their (shortened) name, and by every tail of it.
+
+    Sorted by their parts from the last to the first, names of one tail stand side by side: two
+    lists serve, however deep the folders are.
+    """
 
     def __init__(self, keys: list[str], shorten: Callable[[str], str] = str) -> None:
-        self._whole: dict[str, list[str]] = {}
-        self._by_tail: dict[str, list[str]] = {}
-        for key in keys:
-            name = shorten(key)
-            self._whole.setdefault(name, []).append(key)
-            for tail in _tails(name):
-                self._by_tail.setdefault(tail, []).append(key)
+        named = sorted((_turned(shorten(key)), key) for key in keys)
+        self._turned = [name for name, _ in named]
+        self._keys = [key for _, key in named]
 
     def candidates(self, name: str) -> Iterator[list[str]]:
         for tail in _tails(name):
-            yield self._whole.get(tail, [])
-        yield self._by_tail.get(name, [])
+            yield self._equal(_turned(tail))
+        turned = _turned(name)
+        yield self._equal(turned) + self._below(turned)
+
+    def _equal(self, turned: str) -> list[str]:
+        return self._keys[bisect_left(self._turned, turned) : bisect_right(self._turned, turned)]
+
+    def _below(self, turned: str) -> list[str]:
+        start = bisect_left(self._turned, turned + "/")
+        return self._keys[start : bisect_left(self._turned, turned + "0")]  # "0" follows "/"
+
+
+def _turned(name: str) -> str:
+    return "/".join(reversed(name.split("/")))
 
 
 def _sop_uid(path: Path) -> str | None:

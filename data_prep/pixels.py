@@ -35,12 +35,12 @@ class Film:
 
 
 def read_film(
-    path: Path, *, stretch: tuple[float, float] | None = None, any_body_part: bool = False
+    source: Path | bytes, *, stretch: tuple[float, float] | None = None, any_body_part: bool = False
 ) -> Film:
     """Read a radiograph from DICOM, PNG, JPEG or TIFF; the content decides, not the name.
 
     Args:
-        path: The file.
+        source: The file, or what it holds.
         stretch: Two percentiles (low, high) of the picture that become 0 and 1; None keeps the
             grey that the file asks for.
         any_body_part: Take DICOM images whose header names another part of the body too.
@@ -49,10 +49,10 @@ def read_film(
         RejectedFile: The file can't serve; the message is the reason in one line.
     """
     header = None
-    if _is_dicom(path):
-        grey, header = read_dicom(path, any_body_part=any_body_part)
+    if _is_dicom(source):
+        grey, header = read_dicom(source, any_body_part=any_body_part)
     else:
-        grey = read_raster(path)
+        grey = read_raster(source)
     pixels = grey.pixels
     if np.ptp(pixels) == 0:
         raise RejectedFile("blank: every pixel has the same value")
@@ -61,15 +61,20 @@ def read_film(
     return Film(pixels, header, tuple(grey.warnings))
 
 
-def _is_dicom(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            start = file.read(132)
-    except OSError as error:
-        raise RejectedFile(f"file can't be read ({type(error).__name__})") from None
+def _is_dicom(source: Path | bytes) -> bool:
+    start = source[:132] if isinstance(source, bytes) else _start(source)
     if not start:
         raise RejectedFile("empty file")
-    return start[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom")
+    named = isinstance(source, Path) and source.suffix.lower() in (".dcm", ".dicom")
+    return start[128:] == b"DICM" or named
+
+
+def _start(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(132)
+    except OSError as error:
+        raise RejectedFile(f"file can't be read ({type(error).__name__})") from None
 
 
 def stretched(

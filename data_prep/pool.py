@@ -19,6 +19,11 @@ CRASHED = object()  # the outcome of an item on which the process died, even alo
 _AHEAD = 4  # items handed out per worker: enough to keep it busy, few enough to retry singly
 
 
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def spread(
     work: Callable[[Item], Outcome], items: Iterable[Item], workers: int
 ) -> Iterator[tuple[Item, Outcome | object]]:
@@ -51,7 +56,7 @@ def spread(
 
 def _until_broken(work, items, workers: int, suspects: list) -> Iterator[tuple]:
     """Work with one pool; where it breaks, leave in `suspects` what was under way."""
-    pool = _pool(workers)
+    pool = start_pool(workers)
     running: dict[Future, object] = {}
 
     def refill() -> None:
@@ -82,7 +87,7 @@ def _submit(pool: ProcessPoolExecutor, work, *items) -> Future:
 
 
 def _alone(work, item) -> object:
-    with _pool(1) as pool:
+    with start_pool(1) as pool:
         try:
             _submit(pool, os.getpid).result()
         except BrokenProcessPool:
@@ -96,7 +101,8 @@ def _alone(work, item) -> object:
             return CRASHED
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
+def start_pool(workers: int) -> ProcessPoolExecutor:
+    """Processes that leave Ctrl-C to this one and end with it."""
     # Never fork: the caller may hold threads and locks. A forkserver starts workers faster.
     methods = multiprocessing.get_all_start_methods()
     method = "forkserver" if "forkserver" in methods else "spawn"

@@ -6,21 +6,23 @@ import hmac
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from functools import partial
 from pathlib import Path
 
-from data_prep.decode import Job, Result, Settings, cores, prepare_file, same_film
+from data_prep.decode import Job, Result, Settings, prepare_file, same_film
 from data_prep.duplicates import Duplicate, exact_duplicates, near_duplicates
 from data_prep.errors import UserError
 from data_prep.identity import keyed_hash
 from data_prep.journal import Journal
-from data_prep.pool import CRASHED, spread
+from data_prep.pool import CRASHED, cores, spread
 from data_prep.progress import Steps
 from data_prep.publish import FORMAT, MANIFEST, WARNING, Names, publish, write_linkage
 from data_prep.records import Record, Source
+from data_prep.say import say
 
 _CRASH = "the decoder crashed on this file"
+_MANY = 20_000  # images; among fewer, copies are found within a second or two
 _FEW_PAIRS = 100  # fewer are confirmed sooner here than in new processes
 
 
@@ -100,6 +102,8 @@ def prepare(
                 workers = cores() if workers is None else workers
                 results = _results(source, ids, settings, key, journal, workers, progress)
                 _check_any(source, results, journal)
+                if near and progress and len(results) > _MANY:
+                    say(f"{source.name}: looking for near-duplicates among {len(results)} images")
                 duplicates = _duplicates(results, journal, workers, near)
                 remarks = _unlike(duplicates, results, journal)
                 publish(source, results, duplicates, settings, names, journal, request, remarks)
@@ -148,13 +152,14 @@ def _begun_with(settings: Settings, key: bytes) -> dict:
 
 def _request(source: Source, ids: list[str], settings: Settings, names: Names, near: bool) -> str:
     """A fingerprint of everything that decides the dataset."""
-    records = [
-        [id_, r.codes, r.patient, r.study, r.view, r.sex, r.age, r.split]
-        for id_, r in zip(ids, source.records, strict=True)
-    ]
     about = [source.name, source.labels, source.rejected, source.origin, source.citation]
-    content = [about, source.notes, records, asdict(settings), names.hash_names, near, FORMAT]
-    return hmac.new(names.key, json.dumps(content).encode(), hashlib.sha256).hexdigest()
+    content = [about, source.notes, asdict(settings), names.hash_names, near, FORMAT]
+    digest = hmac.new(names.key, json.dumps(content).encode(), hashlib.sha256)
+    for id_, r in zip(ids, source.records, strict=True):
+        record = [id_, r.codes, r.patient, r.study, r.view, r.sex, r.age, r.split]
+        digest.update(json.dumps(record).encode())
+    digest.update(json.dumps([astuple(box) for box in source.boxes or ()]).encode())
+    return digest.hexdigest()
 
 
 def _check_same(journal: Journal, request: str) -> None:

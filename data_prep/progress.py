@@ -1,8 +1,12 @@
 """How far a long job is: a bar on a terminal, a line per tenth elsewhere."""
 
+import time
+
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from data_prep.say import console, say
+
+_WORTH = 60  # seconds; a shorter rest needs no forecast
 
 
 class Steps:
@@ -29,6 +33,7 @@ class Steps:
         self._shown = shown and total > done
         self._transient = transient
         self._tenth = self._tenths()
+        self._begun, self._began = done, time.monotonic()
         self._bar: Progress | None = None
 
     def __enter__(self) -> "Steps":
@@ -69,4 +74,19 @@ class Steps:
 
     def _say(self) -> None:
         if self._shown and not self._transient:
-            say(f"{self.title}: {self.done} of {self.total}")
+            say(f"{self.title}: {self.done} of {self.total}{self._left()}")
+
+    def _left(self) -> str:
+        """The time that the rest takes at the pace so far, where it is worth telling."""
+        pace = (time.monotonic() - self._began) / max(1, self.done - self._begun)
+        seconds = pace * (self.total - self.done)
+        worth = self.done > self._begun and seconds >= _WORTH
+        return f", about {duration(seconds)} left" if worth else ""
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3 h 20 min`: for a person to plan by."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

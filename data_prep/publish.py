@@ -1,18 +1,18 @@
 """The finished dataset: names, pseudonyms, tables, and its description last."""
 
 import csv
-import io
 import os
 import re
 import shutil
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
 from pathlib import Path, PurePosixPath
 
 from data_prep.decode import Result, Settings, pseudonym
 from data_prep.duplicates import Duplicate
 from data_prep.errors import UserError
-from data_prep.files import atomic_write_json, atomic_write_text
+from data_prep.files import atomic_write_json, replacing
 from data_prep.identity import keyed_hash
 from data_prep.journal import Journal
 from data_prep.records import Record, Source
@@ -91,7 +91,8 @@ def publish(
     kept = [both[number] for number in numbers]
     files = image_names(kept, names)
     image_of = dict(zip(numbers, files, strict=True))
-    rows = [_row(*pair, file, names) for pair, file in zip(kept, files, strict=True)]
+    patients = [_patient(*pair, names) for pair in kept]
+    rows = (_row(*row, names) for row in zip(kept, files, patients, strict=True))
     rejected = source.rejected + [(rec.key, res.reason) for rec, res in both if res.reason]
     _link_images(kept, files, journal)
     out = journal.out
@@ -102,19 +103,26 @@ def publish(
         ("kept", "dropped", "kind", "conflict"),
         [_duplicate_row(duplicate, source, image_of) for duplicate in duplicates],
     )
+    _write_boxes(source, kept, files, settings.size, out)
     journal.note_done({"request": request, "images": _images_by_id(kept, files)})
-    description = _describe(source, settings, rows, len(rejected), len(duplicates))
+    left = {"rejected": len(rejected), "duplicates": len(duplicates)}
+    description = _describe(source, settings, [record for record, _ in kept], patients, left)
     description["notes"] += _remarks(kept, source, duplicates) + remarks
     atomic_write_json(out / "dataset.json", description)
 
 
-def _row(record: Record, result: Result, file: str, names: Names) -> tuple:
-    patient = pseudonym(names.key, names.public, "patient", record.patient) or result.patient
+def _patient(record: Record, result: Result, names: Names) -> str:
+    ours = pseudonym(names.key, names.public, "patient", record.patient)
+    return ours or result.patient or ""
+
+
+def _row(pair: tuple[Record, Result], file: str, patient: str, names: Names) -> tuple:
+    record, result = pair
     study = pseudonym(names.key, names.public, "study", record.study) or result.study
     age = record.age if record.age is not None else result.age
     return (
         file,
-        patient or "",
+        patient,
         study or "",
         record.view or result.view or "",
         record.sex or result.sex or "",
@@ -163,13 +171,16 @@ def _duplicate_row(duplicate: Duplicate, source: Source, image_of: dict[int, str
 
 
 def _describe(
-    source: Source, settings: Settings, rows: list[tuple], rejected: int, duplicates: int
+    source: Source,
+    settings: Settings,
+    records: list[Record],
+    patients: list[str],
+    left: dict[str, int],
 ) -> dict:
-    columns = {label: len(MANIFEST) + place for place, label in enumerate(source.labels)}
-    per_label = {
-        label: {code: sum(row[column] == code for row in rows) for code in CODES}
-        for label, column in columns.items()
-    }
+    per_label = {}
+    for place, label in enumerate(source.labels):
+        found = Counter(record.codes[place] for record in records)
+        per_label[label] = {code: found[code] for code in CODES}
     return {
         "format": FORMAT,
         "name": source.name,
@@ -178,10 +189,9 @@ def _describe(
         "pad": settings.pad,
         "stretch": list(settings.stretch) if settings.stretch else None,
         "counts": {
-            "images": len(rows),
-            "patients": len({row[1] for row in rows} - {""}),
-            "rejected": rejected,
-            "duplicates": duplicates,
+            "images": len(records),
+            "patients": len(set(patients) - {""}),
+            **left,
             "per_label": per_label,
         },
         "origin": source.origin,
@@ -211,12 +221,26 @@ def _remarks(
     return notes
 
 
-def _write_csv(path: Path, header: tuple[str, ...], rows: list[tuple]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    atomic_write_text(path, text.getvalue())
+def _write_boxes(
+    source: Source, kept: list[tuple[Record, Result]], files: list[str], side: int, out: Path
+) -> None:
+    """The boxes on prepared images, in their pixels; no file for an archive without boxes."""
+    if source.boxes is None:
+        return
+    file_of = {record.key: file for (record, _), file in zip(kept, files, strict=True)}
+    rows = [
+        (file_of[box.key], box.label, *(f"{side * part:.2f}" for part in astuple(box)[2:]))
+        for box in source.boxes
+        if box.key in file_of
+    ]
+    _write_csv(out / "boxes.csv", ("image", "label", "x", "y", "width", "height"), rows)
+
+
+def _write_csv(path: Path, header: tuple[str, ...], rows: Iterable[tuple]) -> None:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
 
 
 def write_linkage(path: Path, source: Source, ids: list[str], images: dict[str, str]) -> None:

@@ -1,5 +1,6 @@
 """PNG, JPEG and TIFF pictures as grey in [0, 1]."""
 
+import io
 import warnings as python_warnings
 from pathlib import Path
 
@@ -16,7 +17,7 @@ TIFF_BITS, TIFF_PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
 TOO_LARGE = "picture of more than 100 million pixels"
 
 
-def read_raster(path: Path) -> Grey:
+def read_raster(source: Path | bytes) -> Grey:
     """Read a PNG, JPEG or TIFF as it is meant to be seen, EXIF orientation applied.
 
     The range of the storage is the range of grey: 0..255 or 0..65535 become 0..1, whatever part
@@ -29,7 +30,8 @@ def read_raster(path: Path) -> Grey:
     with python_warnings.catch_warnings():
         python_warnings.simplefilter("ignore")
         try:
-            with Image.open(path, formats=("PNG", "JPEG", "TIFF")) as image:
+            file = io.BytesIO(source) if isinstance(source, bytes) else source
+            with Image.open(file, formats=("PNG", "JPEG", "TIFF")) as image:
                 _check(image)
                 return _grey(image)
         except RejectedFile:

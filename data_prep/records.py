@@ -4,13 +4,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """One image file and what the archive's table says of it.
 
     Attributes:
         path: the file.
-        key: its path relative to the image folder, with `/`: its identity within the source.
+        key: its identity within the source: its path relative to the image folder, with `/`, or
+            a public archive's own name of it.
         codes: `"1"`, `"0"`, `"-1"` or `""` per label of the source, in its order.
         patient, study: raw identifiers (never shown: they leave only as keyed hashes), or None.
         view: e.g. `PA`; sex: `F` or `M`; age: years; None where the table doesn't say.
@@ -28,6 +29,24 @@ class Record:
     split: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A finding's place in a square picture, as parts of its side (0 to 1).
+
+    Attributes:
+        key: the record's.
+        label: the finding, as `vocabulary.canonical` spells it.
+        x, y: the upper left corner; width, height: the extent.
+    """
+
+    key: str
+    label: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
 @dataclass(frozen=True)
 class Source:
     """A raw archive, read: what to prepare, and what was refused already.
@@ -39,6 +58,7 @@ class Source:
         rejected: (file, reason) for what the reader refused.
         origin, citation: where the data come from and what to cite.
         notes: what was understood, one line each, without patient data.
+        boxes: where findings are; None for an archive that doesn't say.
     """
 
     name: str
@@ -48,3 +68,4 @@ class Source:
     origin: str = ""
     citation: str = ""
     notes: tuple[str, ...] = ()
+    boxes: tuple[Box, ...] | None = None

@@ -1,27 +1,20 @@
 """Reading the tables that people really have: any encoding, separator, compression; all as text."""
 
 import csv
-import gzip
-import io
 import re
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
 
 from data_prep.errors import UserError
+from data_prep.textfile import read_text
 from data_prep.vocabulary import NIH14, canonical, is_normal, nearest
 
 CODES = ("1", "0", "-1", "")
-_BOMS = (
-    (b"\xef\xbb\xbf", "utf-8-sig"),
-    (b"\xff\xfe\x00\x00", "utf-32"),
-    (b"\x00\x00\xfe\xff", "utf-32"),
-    (b"\xff\xfe", "utf-16"),
-    (b"\xfe\xff", "utf-16"),
-)
+_SHORT = 12  # characters; longer cells are mostly names, each of them once
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 # Values that may be shown in an error: none of them can identify a person.
 _SHOWN = re.compile(
     r"yes|no|y|n|true|false|t|f|positive|negative|pos|neg|present|absent|unknown|uncertain|maybe|"
@@ -47,99 +40,37 @@ def read_table(path: Path | str, encoding: str | None = None) -> pd.DataFrame:
         UserError: not readable as a table, a column name twice, or rows of differing length.
     """
     path = Path(path)
-    text = _decode(_read_bytes(path), path, encoding)
-    rows = _split(text, path)
+    rows = _split(read_text(path, encoding), path)
     if not rows:
         raise UserError(f"The table {path.name} is empty: it needs a header line and rows.")
-    names, body = [name.strip() for name in rows[0]], rows[1:]
+    names, body = rows[0], rows[1:]
     names, body = _without_trailing_column(names, body)
     _check_names(names, path)
     _check_lengths(names, body, path)
-    frame = pd.DataFrame([[value.strip() for value in row] for row in body], columns=names)
-    return frame.astype(str)
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
-    except FileNotFoundError:
-        raise UserError(f"There is no table {path}. Check the path.") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"The table {path} can't be read: {_reason(error)}.") from None
-    if content[:4] == b"PK\x03\x04" or content[:4] == b"\xd0\xcf\x11\xe0":
-        raise UserError(f"{path.name} is a spreadsheet or archive: save it as CSV (UTF-8) first.")
-    return content
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def _decode(content: bytes, path: Path, encoding: str | None) -> str:
-    chosen = encoding or _encoding_of(content)
-    try:
-        text = content.decode(chosen)
-    except LookupError:
-        raise UserError(f"There is no encoding {chosen!r}. Try utf-8, big5 or gb18030.") from None
-    except UnicodeError:
-        raise UserError(
-            f"{path.name} isn't {chosen} text. Save it as CSV in UTF-8, or name its encoding."
-        ) from None
-    if "\x00" in text:
-        raise UserError(f"{path.name} holds zero bytes: it isn't a table. Save it as CSV in UTF-8.")
-    return text.removeprefix("\ufeff")
-
-
-def _encoding_of(content: bytes) -> str:
-    for mark, encoding in _BOMS:
-        if content.startswith(mark):
-            return encoding
-    head = content[:4096]
-    if head[1::2].count(0) > len(head) // 4:
-        return "utf-16-le"
-    if head[0::2].count(0) > len(head) // 4:
-        return "utf-16-be"
-    for encoding in ("utf-8", "cp950"):
-        try:
-            content.decode(encoding)
-        except UnicodeError:
-            continue
-        if encoding == "utf-8" or _looks_like_big5(content):
-            return encoding
-    return "cp1252" if _decodes(content, "cp1252") else "latin-1"
-
-
-def _decodes(content: bytes, encoding: str) -> bool:
-    try:
-        content.decode(encoding)
-    except UnicodeError:
-        return False
-    return True
-
-
-def _looks_like_big5(content: bytes) -> bool:
-    """Accented Western text may be valid Big5 too; but real Chinese uses the frequent characters.
-
-    Big5 puts punctuation and its 5,401 frequent characters under the lead bytes A1 to C6, the rare
-    ones under C9 to F9, where cp1252 has its accented letters.
-    """
-    leads = [pair[0] for pair in re.findall(rb"[\x81-\xfe][\x40-\x7e\xa1-\xfe]", content)]
-    return sum(0xA1 <= lead <= 0xC6 for lead in leads) > len(leads) / 2
+    return pd.DataFrame(body, columns=names).astype(str)
 
 
 def _split(text: str, path: Path) -> list[list[str]]:
     header = text.split("\n", 1)[0]
     outside_quotes = re.sub(r'"[^"]*"', "", header)
     separator = max(",\t;", key=outside_quotes.count)
+    kept: dict[str, str] = {}  # a code that stands in a million cells needs one string only
+    rows = []
     try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
+        for row in csv.reader(_lines(text), delimiter=separator, strict=True):
+            cells = [cell.strip() for cell in row]
+            if any(cells):
+                rows.append([kept.setdefault(c, c) if len(c) < _SHORT else c for c in cells])
     except csv.Error:
         raise UserError(
             f"{path.name} isn't a proper table: a quoted value is never closed, or is enormous."
         ) from None
-    return [row for row in rows if any(value.strip() for value in row)]
+    return rows
+
+
+def _lines(text: str) -> Iterator[str]:
+    """The lines with their ends, one after the other: a whole archive's table is large."""
+    return (match.group() for match in _LINE.finditer(text))
 
 
 def _without_trailing_column(

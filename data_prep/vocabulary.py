@@ -116,6 +116,15 @@ def canonical(label: str) -> str:
     return _CANONICAL.get(folded(label), label.strip())
 
 
+# Labels that mean "any of these": the adjudicated findings of Majkowska et al. (Radiology 2020).
+_UNIONS = {"nodule or mass": ("Nodule", "Mass"), "nodule/mass": ("Nodule", "Mass")}
+
+
+def parts_of(label: str) -> tuple[str, ...]:
+    """The findings of which a label means any (`Nodule or mass`: Nodule, Mass), or none."""
+    return _UNIONS.get(folded(label), ())
+
+
 def is_normal(label: str) -> bool:
     """Whether `label` says that there is nothing to find: the all-zero vector."""
     return canonical(label) == "No Finding" or label.strip() == "正常"

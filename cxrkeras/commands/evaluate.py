@@ -7,7 +7,6 @@ import click
 
 from data_prep.errors import UserError
 
-MEANINGS = {"ignore": None, "zeros": 0.0, "ones": 1.0}  # the words of `cxrkeras cv`
 LABEL_WIDTH = 28
 
 
@@ -51,7 +50,15 @@ LABEL_WIDTH = 28
     show_default=True,
     help="What a finding that is not mentioned counts as.",
 )
-def command(predictions, labels, out, key, prevalence, uncertain, blank) -> None:
+@click.option(
+    "--per",
+    type=click.Choice(["image", "study"]),
+    default="image",
+    show_default=True,
+    help="study: the highest probability of a study's views is its own (as CheXpert is scored). "
+    "Studies come from a column of the labels, or from CheXpert's paths.",
+)
+def command(predictions, labels, out, key, prevalence, uncertain, blank, per) -> None:
     """Score anyone's predictions against labels: metrics.json, predictions.csv and a report.
 
     Rows are joined on a shared column; extra rows and columns of either table are left out, and
@@ -61,14 +68,15 @@ def command(predictions, labels, out, key, prevalence, uncertain, blank) -> None
     Examples:
       cxrkeras evaluate --predictions preds.csv --labels Data_Entry_2017_v2020.csv.gz --out eval/nih
       cxrkeras evaluate --predictions preds.csv --labels data/ours --key file=source_id --out eval/x
+      cxrkeras evaluate --predictions preds.csv --labels valid.csv --per study --out eval/chexpert
     """
     from cxrkeras.evaluation.evidence import write_evaluation
     from cxrkeras.evaluation.join import join
     from cxrkeras.evaluation.report import write_report
 
     _refuse_foreign(out)
-    meaning = {"uncertain": MEANINGS[uncertain], "blank": MEANINGS[blank]}
-    joined = join(predictions, labels, key=key, **meaning)
+    meaning = {"uncertain": uncertain, "blank": blank}
+    joined = join(predictions, labels, key=key, **meaning, per_study=per == "study")
     training, origin = _training(joined.predictions, prevalence)
     about = {
         "predictions": predictions.name,

@@ -1,21 +1,19 @@
 """Anyone's predictions beside anyone's labels: two tables joined row by row and name by name."""
 
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from cxrkeras.data.targets import targets_from_codes
+from cxrkeras.evaluation.pairing import PREFIX, TRUTH_PREFIX, holds_labels, listed, paired
 from cxrkeras.evaluation.predictions import Predictions
+from cxrkeras.evaluation.studies import by_study, same_archive, studies_of
 from data_prep.errors import UserError
-from data_prep.tables import code_of, findings_to_codes, parse_codes, read_table
-from data_prep.vocabulary import CHEXPERT14, NIH14, canonical, is_normal
+from data_prep.tables import read_table
 
-PREFIX = "prob_"
-TRUTH_PREFIX = "true_"
-FINDINGS = {canonical(name) for name in (*NIH14, *CHEXPERT14)}
+_DONE = {"ignore": "masked", "zeros": "counted as 0", "ones": "counted as 1"}
 MANIFEST = ["image", "patient", "study", "view", "sex", "age", "split", "source_id", "sha256"]
 
 
@@ -37,8 +35,9 @@ def join(
     labels: Path,
     *,
     key: str | None = None,
-    uncertain: float | None = None,
-    blank: float | None = None,
+    uncertain: str = "ignore",
+    blank: str = "ignore",
+    per_study: bool = False,
 ) -> Joined:
     """Join a table of predictions to a table of labels.
 
@@ -49,36 +48,40 @@ def join(
             `A|B` findings; or a prepared dataset's folder.
         key: the column that both are joined on, or `PREDICTIONS_COLUMN=LABELS_COLUMN`; None takes
             the first column of the predictions that the labels have too and that holds no label.
-        uncertain: what -1 counts as: 1, 0, or None to mask it.
-        blank: what a blank counts as: 0, or None to mask it.
+        uncertain: what -1 counts as: `ones`, `zeros`, or `ignore` to mask it.
+        blank: what a blank counts as: `zeros`, or `ignore` to mask it.
+        per_study: score studies, not images (`studies.by_study`).
 
     Returns:
         The joined rows and notes.
 
     Raises:
         UserError: no common key, a key value twice, no common label or row, a score outside [0, 1],
-            or a label code that is none.
+            a label code that is none, or studies wanted but unknown.
     """
     scores, truth = read_table(predictions), read_table(_labels_file(labels))
     left, right = _keys(scores, truth, key)
     for table, column, path in ((scores, left, predictions), (truth, right, labels)):
         _refuse_duplicates(table[column], path)
-    columns, codes, notes = _match(scores, truth, left, right)
-    here, there, row_notes = _rows(scores[left], truth[right])
-    prob = _probabilities(scores, list(columns.values()), predictions.name)[here]
-    values, mask_notes = _values(codes.iloc[there], uncertain, blank)
+    pairs = paired(scores, truth, left, right)
+    here, there, row_notes = _rows(*same_archive(scores[left], truth[right]))
+    prob = _probabilities(scores, pairs.columns, predictions.name)[here]
+    values, mask_notes = _values(pairs.codes.iloc[there], uncertain, blank)
     patients = truth["patient"].iloc[there] if _is_manifest(truth) else [""] * len(here)
     joined = Predictions(
         images=tuple(scores[left].iloc[here]),
         patients=tuple(patients),
         folds=("0",) * len(here),
-        labels=tuple(columns),
+        labels=tuple(pairs.columns),
         prob=prob,
         truth=values,
     )
+    if per_study:
+        joined, note = by_study(joined, studies_of(truth, right).to_numpy()[there])
+        mask_notes.append(note)
     shared = left if left == right else f"{left} = {right}"
     first = f"Joined on {shared}: {len(here):,} rows."
-    return Joined(joined, (first, *row_notes, *notes, *mask_notes))
+    return Joined(joined, (first, *row_notes, *pairs.notes, *mask_notes))
 
 
 def _labels_file(path: Path) -> Path:
@@ -98,32 +101,26 @@ def _is_manifest(table: pd.DataFrame) -> bool:
 
 def _keys(scores: pd.DataFrame, truth: pd.DataFrame, key: str | None) -> tuple[str, str]:
     if key is None:
-        shared = [c for c in scores if c in truth and not _holds_labels(c, truth)]
+        shared = [c for c in scores if c in truth and not holds_labels(c, truth)]
         if shared:
             return shared[0], shared[0]
         raise UserError(
             "The tables must share a column to be joined on. "
-            f"Received: predictions with {_listed(_unprefixed(scores))}; labels with "
-            f"{_listed(truth.columns)}. Give --key PREDICTIONS_COLUMN=LABELS_COLUMN."
+            f"Received: predictions with {listed(_unprefixed(scores))}; labels with "
+            f"{listed(truth.columns)}. Give --key PREDICTIONS_COLUMN=LABELS_COLUMN."
         )
     left, _, right = (key, "", key) if "=" not in key else key.partition("=")
     for name, table, side in ((left, scores, "predictions"), (right, truth, "labels")):
         if name not in table:
             raise UserError(
                 f"--key names a column of both tables. The {side} have no {name!r}, but "
-                f"{_listed(_unprefixed(table))}. Give --key PREDICTIONS_COLUMN=LABELS_COLUMN."
+                f"{listed(_unprefixed(table))}. Give --key PREDICTIONS_COLUMN=LABELS_COLUMN."
             )
     return left, right
 
 
 def _unprefixed(table: pd.DataFrame) -> list[str]:
     return [c for c in table.columns if not c.startswith((PREFIX, TRUTH_PREFIX))]
-
-
-def _holds_labels(column: str, truth: pd.DataFrame) -> bool:
-    return column.startswith((PREFIX, TRUTH_PREFIX)) or all(
-        code_of(value) is not None for value in truth[column].unique()
-    )
 
 
 def _refuse_duplicates(values: pd.Series, path: Path) -> None:
@@ -154,87 +151,12 @@ def _rows(scores: pd.Series, truth: pd.Series) -> tuple[np.ndarray, np.ndarray, 
     return here, found[here].astype(int), notes
 
 
-def _match(
-    scores: pd.DataFrame, truth: pd.DataFrame, left: str, right: str
-) -> tuple[dict[str, str], pd.DataFrame, list[str]]:
-    """{label: score column}, the codes with one column per label, and notes."""
-    predicted = _score_columns(scores, left)
-    pairs, codes, used, spare = _truth(truth, right, predicted)
-    columns = {name: predicted[name] for name in pairs}
-    renamed = {name: theirs for name, theirs in pairs.items() if theirs != name}
-    notes = [f"The labels' {theirs} was taken for {name}." for name, theirs in renamed.items()]
-    ignored = [c for c in scores if c != left and c not in columns.values()]
-    unused = [c for c in truth if c != right and c not in used] + spare
-    for side, names in (("predictions", ignored), ("labels", unused)):
-        if names:
-            notes.append(f"Not used, of the {side}: {', '.join(names)}.")
-    return columns, codes.set_axis(list(columns), axis=1), notes
-
-
-def _score_columns(scores: pd.DataFrame, left: str) -> dict[str, str]:
-    """{label: column}: the prefixed columns, or where there are none, every column but the key."""
-    prefixed = {c.removeprefix(PREFIX): c for c in scores if c.startswith(PREFIX)}
-    return prefixed or {c: c for c in scores if c != left and not c.startswith(TRUTH_PREFIX)}
-
-
-def _label_columns(truth: pd.DataFrame, right: str, prefixed: bool) -> dict[str, str]:
-    """{label: column}; where no prefix marks the scores, an age in both tables is no label."""
-    own = {c.removeprefix(TRUTH_PREFIX): c for c in truth if c.startswith(TRUTH_PREFIX)}
-    rest = [c for c in truth if c != right]
-    if not prefixed:
-        rest = [c for c in rest if canonical(c) in FINDINGS or _holds_labels(c, truth)]
-    return own or {c: c for c in rest}
-
-
-def _truth(
-    truth: pd.DataFrame, right: str, predicted: dict[str, str]
-) -> tuple[dict[str, str], pd.DataFrame, list[str], list[str]]:
-    """{label: their name}, the codes in that order, columns used, and findings not predicted."""
-    names = _label_columns(truth, right, prefixed=set(predicted).isdisjoint(predicted.values()))
-    pairs = _pair(predicted, names)
-    if pairs:
-        used = [names[theirs] for theirs in pairs.values()]
-        return pairs, parse_codes(truth, used), used, []
-    column = _findings_column(truth, right, predicted)
-    if column is None:
-        raise UserError(
-            f"The tables must share a label. Received: scores for {_listed(predicted)}; "
-            f"labels with {_listed(names)}. Name the columns prob_LABEL and LABEL."
-        )
-    found, codes = findings_to_codes(truth[column])
-    pairs = _pair(predicted, found)
-    spare = [f"finding {name}" for name in found if name not in pairs.values()]
-    return pairs, codes[list(pairs.values())], [column], spare
-
-
-def _pair(predicted: Iterable[str], offered: Iterable[str]) -> dict[str, str]:
-    """{predicted: offered}: the same spelling, or the same meaning if only one on each side."""
-    predicted, offered = list(predicted), list(offered)
-    ours, theirs = (Counter(map(canonical, names)) for names in (predicted, offered))
-    by_meaning = {canonical(name): name for name in offered}
-    pairs = {}
-    for name in predicted:
-        meaning = canonical(name)
-        if name in offered:
-            pairs[name] = name
-        elif ours[meaning] == theirs[meaning] == 1:
-            pairs[name] = by_meaning[meaning]
-    return pairs
-
-
-def _findings_column(truth: pd.DataFrame, right: str, predicted: Iterable[str]) -> str | None:
-    """The first column in whose cells, split at `|`, a predicted label stands."""
-    wanted = {canonical(name) for name in predicted if not is_normal(name)}
-    for column in truth.columns:
-        if column != right:
-            cells = "|".join(truth[column].unique())
-            if wanted & {canonical(word) for word in set(cells.split("|"))}:
-                return column
-    return None
-
-
-def _probabilities(scores: pd.DataFrame, columns: list[str], file: str) -> np.ndarray:
-    return np.column_stack([_probability(scores[name], file) for name in columns])
+def _probabilities(scores: pd.DataFrame, columns: dict[str, list[str]], file: str) -> np.ndarray:
+    every = dict.fromkeys(name for parts in columns.values() for name in parts)
+    values = {name: _probability(scores[name], file) for name in every}
+    return np.column_stack(
+        [np.max([values[n] for n in parts], axis=0) for parts in columns.values()]
+    )
 
 
 def _probability(column: pd.Series, file: str) -> np.ndarray:
@@ -255,23 +177,15 @@ def _kind(cell: str) -> str:
     return known.get(cell.casefold(), "text")
 
 
-def _values(
-    codes: pd.DataFrame, uncertain: float | None, blank: float | None
-) -> tuple[np.ndarray, list[str]]:
-    meaning = {"1": 1.0, "0": 0.0, "-1": uncertain, "": blank}
-    table = {code: np.nan if value is None else value for code, value in meaning.items()}
+def _values(codes: pd.DataFrame, uncertain: str, blank: str) -> tuple[np.ndarray, list[str]]:
+    """(N, K) truths, 1, 0 or NaN for masked, and what was done to entries that are neither."""
     text = codes.to_numpy(dtype=object)
+    numbers = np.where(text == "", "nan", text).astype(np.float32)
     notes = []
-    for code, name in (("-1", "uncertain (-1)"), ("", "blank")):
-        count = int((text == code).sum())
-        if count:
-            done = "masked" if meaning[code] is None else f"counted as {meaning[code]:g}"
-            notes.append(f"{count:,} entries are {name}: {done}.")
-    values = [[table[code] for code in row] for row in text]
-    return np.array(values, dtype=np.float64).reshape(text.shape), notes
-
-
-def _listed(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return ", ".join(names[:8]) + more
+    for entries, name, choice in (
+        (text == "-1", "uncertain (-1)", uncertain),
+        (text == "", "blank", blank),
+    ):
+        if count := int(entries.sum()):
+            notes.append(f"{count:,} entries are {name}: {_DONE[choice]}.")
+    return targets_from_codes(numbers, uncertain=uncertain, blank=blank).known.astype(float), notes

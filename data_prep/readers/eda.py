@@ -64,11 +64,12 @@ def eda_source(
     labels = (*EDA7, NORMAL) if include_normal else EDA7
     pile = _Pile(rows, found, labels, keep_pacemaker)
     records = records_of(rows, pile.codes)
+    rejected = pile.dropped + refused(rows)
     return Source(
         name=name or "e-da",
         labels=labels,
         records=records,
-        rejected=pile.dropped + refused(rows),
+        rejected=rejected,
         origin=f"table {table.name}",
         notes=(*rows.notes, *pile.notes()),
     )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from data_prep.columns import USUAL, age_of, named_column, sex_of, usual_column
@@ -15,6 +16,8 @@ from data_prep.records import Record
 NOT_FOUND = "file not found"
 NO_ROW = "no row in the table"
 ESCAPES = "a link that leads out of the image folder"
+LISTED = 1000  # more files without a row, or rows without a file, are counted instead
+_STRENGTH = {"1": 3, "-1": 2, "0": 1, "": 0}
 
 
 @dataclass(frozen=True)
@@ -79,16 +82,24 @@ def join_rows(frame: pd.DataFrame, images: Path, choice: Choice) -> Rows:
             columns[role] = named_column(frame, named, f"--{role}-column")
         elif found := usual_column(frame, names, set(columns.values())):
             columns[role] = found
-    cells = list(frame[columns["image"]])
+    rows = link_rows(frame, index, columns)
+    _describe(rows)
+    return rows
+
+
+def link_rows(frame: pd.DataFrame, index: FileIndex, columns: dict[str, str]) -> Rows:
+    """Find the files that the cells of the `image` column name.
+
+    Raises:
+        UserError: a cell names a file outside the folder, or several files answer to it.
+    """
+    cells = frame[columns["image"]].tolist()
     found: dict[str, str | None] = {}
     for number, cell in enumerate(cells, start=1):
         if cell not in found:
             found[cell] = index.find(cell, f"Data row {number}")
     keys = [found[cell] for cell in cells]
-    missing = list(dict.fromkeys(c for c, key in zip(cells, keys, strict=True) if key is None))
-    rows = Rows(frame, index, columns, keys, missing)
-    _describe(rows)
-    return rows
+    return Rows(frame, index, columns, keys, [cell for cell, key in found.items() if key is None])
 
 
 def _image_column(frame: pd.DataFrame, index: FileIndex, named: str | None) -> str:
@@ -126,30 +137,43 @@ def _describe(rows: Rows) -> None:
         rows.notes.append(f"{repeated} rows repeat an image: merged into its one row")
 
 
-def records_of(rows: Rows, codes: Callable[[list[int]], tuple[str, ...] | None]) -> list[Record]:
+def merged(codes: np.ndarray) -> tuple[str, ...]:
+    """The codes of one image from those of its rows, (rows, labels): 1 over -1 over 0 over blank.
+
+    A finding that any row asserts is asserted.
+    """
+    if len(codes) == 1:
+        return tuple(codes[0])
+    return tuple(max(column, key=_STRENGTH.__getitem__) for column in codes.T)
+
+
+def records_of(
+    rows: Rows, codes: Callable[[list[int]], tuple[str, ...] | None], *, own_names: bool = False
+) -> list[Record]:
     """One record per file.
 
     Args:
         rows: the joined table.
         codes: gives a file's codes from the numbers of its rows; None leaves the file out.
+        own_names: the table's name of an image is its identity, wherever its file lies.
     """
     troubles: Counter[str] = Counter()
+    columns = {role: rows.frame[name].tolist() for role, name in rows.columns.items()}
     records = []
-    for key, numbers in rows.groups().items():
+    for file, numbers in rows.groups().items():
         labels = codes(numbers)
         if labels is None:
             continue
-        cells = {role: _cell(rows, role, numbers, troubles) for role in USUAL}
-        sex, age = cells["sex"], cells["age"]
+        cells = {role: _cell(columns.get(role), role, numbers, troubles) for role in USUAL}
         record = Record(
-            path=rows.index.path(key),
-            key=key,
+            path=rows.index.path(file),
+            key=columns["image"][numbers[0]] if own_names else file,
             codes=labels,
             patient=cells["patient"],
             study=cells["study"],
             view=cells["view"],
-            sex=_understood(sex_of, sex, "sex", troubles),
-            age=_understood(age_of, age, "age", troubles),
+            sex=_understood(sex_of, cells["sex"], "sex", troubles),
+            age=_understood(age_of, cells["age"], "age", troubles),
             split=cells["split"] or "",
         )
         records.append(record)
@@ -157,11 +181,12 @@ def records_of(rows: Rows, codes: Callable[[list[int]], tuple[str, ...] | None])
     return records
 
 
-def _cell(rows: Rows, role: str, numbers: list[int], troubles: Counter[str]) -> str | None:
+def _cell(
+    column: list[str] | None, role: str, numbers: list[int], troubles: Counter[str]
+) -> str | None:
     """The first value that the rows of one file give."""
-    if role not in rows.columns:
+    if column is None:
         return None
-    column = rows.frame[rows.columns[role]].to_numpy()
     values = dict.fromkeys(column[number] for number in numbers)
     values.pop("", None)
     if len(values) > 1:
@@ -179,9 +204,22 @@ def _understood(read: Callable, text: str | None, role: str, troubles: Counter[s
     return value
 
 
-def refused(rows: Rows) -> list[tuple[str, str]]:
-    """What the join itself refuses: rows without a file, then files without a row."""
+def refused(rows: Rows, others: bool = True) -> list[tuple[str, str]]:
+    """What the join itself refuses: rows without a file, then (`others`) files without a row.
+
+    More than `LISTED` of either are a partial download, or a table of a part: a note counts them,
+    and the list keeps its use.
+    """
     wanted = set(rows.keys)
-    lone = [(key, NO_ROW) for key in rows.index.keys if key not in wanted]
+    missing = [(cell or "(blank)", NOT_FOUND) for cell in rows.missing]
+    lone = [(key, NO_ROW) for key in rows.index.keys if others and key not in wanted]
     links = [(key, ESCAPES) for key in sorted(rows.index.escapes)]
-    return [(cell or "(blank)", NOT_FOUND) for cell in rows.missing] + lone + links
+    text = "images of the table aren't here (a partial download?)"
+    return _listed(rows, missing, text) + _listed(rows, lone, f"files have {NO_ROW}") + links
+
+
+def _listed(rows: Rows, files: list[tuple[str, str]], text: str) -> list[tuple[str, str]]:
+    if len(files) <= LISTED:
+        return files
+    rows.notes.append(f"{len(files):,} {text}: too many to list in rejected.csv")
+    return []

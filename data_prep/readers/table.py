@@ -6,11 +6,9 @@ import pandas as pd
 
 from data_prep.columns import findings_column, label_columns, named_column
 from data_prep.errors import UserError
-from data_prep.readers.rows import Choice, join_rows, records_of, refused
+from data_prep.readers.rows import Choice, join_rows, merged, records_of, refused
 from data_prep.records import Source
 from data_prep.tables import findings_to_codes, parse_codes, read_table
-
-_STRENGTH = {"1": 3, "-1": 2, "0": 1, "": 0}
 
 
 def table_source(
@@ -49,16 +47,13 @@ def table_source(
     labels, codes, note = _labels(frame, rows.taken, labels_from, findings)
     rows.notes.append(note)
     values = codes.to_numpy()
-
-    def merged(numbers: list[int]) -> tuple[str, ...]:
-        return tuple(max(column, key=_STRENGTH.__getitem__) for column in values[numbers].T)
-
-    records = records_of(rows, merged)
+    records = records_of(rows, lambda numbers: merged(values[numbers]))
+    rejected = refused(rows)
     return Source(
         name=name or rows.index.root.name,
         labels=tuple(labels),
         records=records,
-        rejected=refused(rows),
+        rejected=rejected,
         origin=f"table {table.name}",
         notes=tuple(rows.notes),
     )

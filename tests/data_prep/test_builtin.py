@@ -30,6 +30,29 @@ def _second(tmp_path):
     return tmp_path / "two"
 
 
+def test_the_findings_boxes_follow_the_images(tmp_path):
+    out = tmp_path / "one"
+    target, *_ = builtin_datasets(out, **SMALL)
+    raw, prepared = (_table(folder / "boxes.csv") for folder in (out / "raw" / "target", target))
+    assert [_box(row) for row in prepared] == [_box(row) for row in raw]
+    positive = {
+        (row["image"], label)
+        for row in _table(target / "manifest.csv")
+        for label in {box["label"] for box in raw}
+        if row[label] == "1"
+    }
+    assert {(row["image"], row["label"]) for row in prepared} == positive
+
+
+def _table(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _box(row):
+    return (row["label"], *(float(row[side]) for side in ("x", "y", "width", "height")))
+
+
 def test_other_settings_and_other_files_are_refused(tmp_path):
     builtin_datasets(tmp_path / "one", **SMALL)
     with pytest.raises(UserError, match="other settings"):

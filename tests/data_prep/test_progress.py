@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from data_prep.progress import Steps
+from data_prep.progress import Steps, duration
 from data_prep.say import say
 
 
@@ -35,6 +35,20 @@ def test_plain_lines_come_about_ten_times(monkeypatch):
 
 def test_a_resumed_job_starts_where_it_was(monkeypatch):
     assert count(monkeypatch, terminal=False, done=150).splitlines()[0] == "films: 150 of 200"
+
+
+def test_plain_lines_tell_the_time_left_where_it_is_long(monkeypatch):
+    clock = iter(range(0, 10_000, 60))
+    monkeypatch.setattr("data_prep.progress.time.monotonic", lambda: next(clock))
+    screen = Screen(terminal=False)
+    monkeypatch.setattr("sys.stderr", screen)
+    with Steps("films", 40, done=20) as steps:
+        for _ in range(20):
+            steps.step()
+    lines = screen.getvalue().splitlines()
+    assert lines[0] == "films: 20 of 40"
+    assert lines[1] == "films: 24 of 40, about 8 min left"  # 2 minutes for 4 of them
+    assert lines[-1] == "films: 40 of 40"
 
 
 def test_a_terminal_gets_a_bar(monkeypatch):
@@ -70,3 +84,11 @@ def test_a_line_is_said_as_it_is(monkeypatch, text):
     monkeypatch.setattr("sys.stderr", screen)
     say(text)
     assert screen.getvalue() == text + "\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "0 s"), (89, "89 s"), (91, "2 min"), (3600, "60 min"), (12_000, "3 h 20 min")],
+)
+def test_a_duration_is_said_for_planning(seconds, said):
+    assert duration(seconds) == said

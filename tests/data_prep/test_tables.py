@@ -94,7 +94,7 @@ def test_what_is_no_table_is_refused_in_one_line(tmp_path, content, words):
 
 
 def test_a_missing_table_is_refused(tmp_path):
-    with pytest.raises(UserError, match="There is no table"):
+    with pytest.raises(UserError, match="There is no file"):
         read_table(tmp_path / "absent.csv")
 
 

@@ -104,8 +104,8 @@ def test_true_columns_of_a_run_are_labels_but_never_predictions(tables):
 @pytest.mark.parametrize(
     ("uncertain", "blank", "expected", "said"),
     [
-        (None, None, [np.nan, np.nan, 0], "1 entries are blank: masked"),
-        (1.0, 0.0, [1, 0, 0], "1 entries are uncertain (-1): counted as 1"),
+        ("ignore", "ignore", [np.nan, np.nan, 0], "1 entries are blank: masked"),
+        ("ones", "zeros", [1, 0, 0], "1 entries are uncertain (-1): counted as 1"),
     ],
 )
 def test_uncertain_and_blank(tables, uncertain, blank, expected, said):

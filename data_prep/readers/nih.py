@@ -1,0 +1,249 @@
+"""ChestX-ray14 as the NIH Clinical Center gives it out: images in one or twelve folders, and lists.
+
+Both releases of the table are read: the first (ages like `058Y` and up to 414 years, a trailing
+comma) and v2020. Every picture is 1024x1024, which the boxes refer to.
+"""
+
+import csv
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from data_prep.columns import label_columns, named_column, usual_column
+from data_prep.errors import UserError
+from data_prep.matching import FileIndex
+from data_prep.readers.archive import ArchiveTable, archive_source, located
+from data_prep.records import Box, Source
+from data_prep.tables import code_of, findings_to_codes, read_table
+from data_prep.textfile import read_names, read_text
+from data_prep.vocabulary import NIH14, canonical, nearest
+
+CITATION = (
+    "Wang X, Peng Y, Lu L, Lu Z, Bagheri M, Summers RM. ChestX-ray8: Hospital-scale Chest X-ray "
+    "Database and Benchmarks on Weakly-Supervised Classification and Localization of Common Thorax "
+    "Diseases. CVPR 2017. Images: NIH Clinical Center, "
+    "https://nihcc.app.box.com/v/ChestXray-NIHCC"
+)
+ADJUDICATED = (
+    "Adjudicated labels: Majkowska A, et al. Chest Radiograph Interpretation with Deep Learning "
+    "Models. Radiology 2020"
+)
+SIDE = 1024  # of the archive's pictures, pixels: what its boxes are given in
+_TABLES = ("Data_Entry_2017*.csv", "Data_Entry_2017*.csv.gz")
+_LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
+_BOXES = "BBox_List_2017.csv"
+_FINDINGS = "Finding Labels"
+_COLUMNS = {
+    "image": "image index",
+    "patient": "patient id",
+    "view": "view position",
+    "sex": "patient gender|patient sex",
+    "age": "patient age",
+}
+_WORDS = {"yes": "1", "no": "0"}
+
+
+def nih_source(
+    root: Path,
+    *,
+    name: str = "nih",
+    table: Path | None = None,
+    adjudicated: Path | None = None,
+) -> Source:
+    """Read ChestX-ray14.
+
+    Args:
+        root: the folder that holds the table and the images (`images_001/images/` and so on,
+            `images/`, or loose); of these as many as are there.
+        name: the dataset's name.
+        table: the table, where it isn't `Data_Entry_2017*.csv` in `root`.
+        adjudicated: a table of labels that readers agreed upon (`YES` and `NO`), to be taken
+            instead of the archive's own, for the images that it names.
+
+    Returns:
+        The source: `NIH14` with the codes 1 and 0 (or the adjudicated labels); the official lists
+        as `split` (`train_val`, `test`); the boxes; public patient numbers.
+
+    Raises:
+        UserError: a table is absent or can't be used so, or none of its images is here.
+    """
+    path = table or _table_in(root)
+    listed = {split: set(read_names(file)) for split, file in _beside(path, root, _LISTS).items()}
+    known = nih_table(path, listed)
+    origin, citation = f"ChestX-ray14, {path.name}", CITATION
+    if adjudicated:
+        known = adjudicated_table(adjudicated, known)
+        origin, citation = f"{origin}, {adjudicated.name}", f"{CITATION}. {ADJUDICATED}"
+    source = archive_source(
+        known,
+        FileIndex(root),
+        name=name,
+        origin=origin,
+        citation=citation,
+        others=adjudicated is None,
+    )
+    if adjudicated:
+        return source
+    return _with_boxes(source, _beside(path, root, {"boxes": _BOXES}).get("boxes"))
+
+
+def _table_in(root: Path) -> Path:
+    found = located(root, _TABLES)
+    if not found:
+        raise UserError(
+            f"There is no Data_Entry_2017*.csv in {root}. Download it beside the images, or name "
+            "the table with --table."
+        )
+    return found[-1]  # v2020 where both releases are there
+
+
+def _beside(table: Path, root: Path, names: dict[str, str]) -> dict[str, Path]:
+    """The archive's other files, by what they are: those beside the table or in the folder."""
+    found = {}
+    for what, name in names.items():
+        places = [folder / (name + end) for folder in (table.parent, root) for end in ("", ".gz")]
+        path = next((place for place in places if place.is_file()), None)
+        if path:
+            found[what] = path
+    return found
+
+
+def nih_table(path: Path, splits: dict[str, set[str]] | None = None) -> ArchiveTable:
+    """Read the archive's table alone.
+
+    Args:
+        path: `Data_Entry_2017.csv` of either release, gzipped or not.
+        splits: split -> the images of its official list.
+
+    Returns:
+        The table with the labels `NIH14`; `No Finding` is the all-zero row.
+
+    Raises:
+        UserError: it lacks a column, names an unknown finding, or the lists share an image.
+    """
+    frame = read_table(path)
+    for column in ("Image Index", _FINDINGS):
+        named_column(frame, column, "of Data_Entry_2017.csv")
+    columns = {role: usual_column(frame, names, set()) for role, names in _COLUMNS.items()}
+    ours = {role: frame[column] for role, column in columns.items() if column}
+    split, note = _splits(frame["Image Index"], splits or {})
+    _, codes = findings_to_codes(frame[_FINDINGS], list(NIH14))
+    about = pd.DataFrame({"study": "", **ours, "split": split}, index=frame.index)
+    about = about.reindex(columns=["image", "patient", "study", "view", "sex", "age", "split"])
+    return ArchiveTable(
+        pd.concat([about.fillna(""), codes], axis=1),
+        NIH14,
+        (f"{path.name}: {len(frame):,} images of {_patients(about):,} patients", note),
+    )
+
+
+def _patients(frame: pd.DataFrame) -> int:
+    return frame["patient"].nunique()
+
+
+def _splits(images: pd.Series, splits: dict[str, set[str]]) -> tuple[pd.Series, str]:
+    if not splits:
+        return images.map(lambda _: ""), (
+            "official split: unknown (no train_val_list.txt and test_list.txt beside the table)"
+        )
+    both = set.intersection(*splits.values()) if len(splits) > 1 else set()
+    if both:
+        raise UserError(
+            f"{len(both)} images stand in both official lists: download train_val_list.txt and "
+            "test_list.txt again."
+        )
+    of = {image: split for split, names in splits.items() for image in names}
+    column = images.map(lambda image: of.get(image, ""))
+    counts = ", ".join(f"{split} {int((column == split).sum()):,}" for split in splits)
+    return column, f"official split: {counts}"
+
+
+def adjudicated_table(path: Path, archive: ArchiveTable) -> ArchiveTable:
+    """The archive's rows that a table of agreed labels names, with those labels.
+
+    Args:
+        path: one row per image: its name, and columns of `YES` and `NO` (or codes).
+        archive: the archive's table.
+
+    Raises:
+        UserError: it has no such column, or names no image of the archive.
+    """
+    frame = read_table(path)
+    image = usual_column(frame, "image index|image id|image|filename", set())
+    if image is None:
+        raise UserError(f"{path.name} has no column 'Image Index'. Name the images in one.")
+    taken = {column for names in _COLUMNS.values() if (column := usual_column(frame, names, set()))}
+    labels = label_columns(frame, taken | {image})
+    if not labels:
+        raise UserError(f"{path.name} has no column of YES and NO: it holds no adjudicated labels.")
+    codes = pd.DataFrame({label: _said(frame[label], path) for label in labels})
+    codes.index = pd.Index(frame[image])
+    codes = codes[~codes.index.duplicated()]
+    rows = archive.frame[archive.frame["image"].isin(codes.index)]
+    if rows.empty:
+        raise UserError(f"{path.name} names no image of the archive's table. Check the file.")
+    codes = codes.loc[rows["image"]].set_axis(rows.index)
+    about = rows.drop(columns=list(archive.labels))
+    note = f"{path.name}: labels of {len(rows):,} images: {', '.join(labels)}"
+    if unknown := len(frame) - len(rows):
+        note += f" ({unknown:,} rows name no image of the archive)"
+    return ArchiveTable(
+        pd.concat([about, codes], axis=1).reset_index(drop=True),
+        tuple(labels),
+        (*archive.notes, note),
+    )
+
+
+def _said(values: pd.Series, path: Path) -> pd.Series:
+    table = {value: _WORDS.get(value.casefold(), code_of(value)) for value in values.unique()}
+    if None in table.values():
+        raise UserError(
+            f"{path.name}: column {values.name!r} holds something else than YES, NO, 1, 0, -1 and "
+            "blank. Mend it."
+        )
+    return values.map(table)
+
+
+def _with_boxes(source: Source, path: Path | None) -> Source:
+    if path is None:
+        note = f"boxes: none ({_BOXES} isn't beside the table)"
+        return replace(source, notes=(*source.notes, note))
+    every = read_boxes(path)
+    here = {record.key for record in source.records}
+    boxes = tuple(box for box in every if box.key in here)
+    note = f"boxes: {len(boxes):,} of the {len(every):,} in {path.name} are on images that are here"
+    return replace(source, boxes=boxes, notes=(*source.notes, note))
+
+
+def read_boxes(path: Path) -> list[Box]:
+    """Read `BBox_List_2017.csv`.
+
+    Its header has nine names (`Bbox [x`, `y`, `w`, `h]` and three blank ones) over rows of six
+    values, and it spells Infiltration `Infiltrate`.
+
+    Returns:
+        The boxes, in the file's order; `key` is the image's name.
+
+    Raises:
+        UserError: a row isn't an image, a finding of `NIH14` and four numbers within the picture.
+    """
+    boxes = []
+    for number, row in enumerate(csv.reader(read_text(path).splitlines()), start=1):
+        if number > 1 and any(row):
+            boxes.append(_box(row, f"{path.name}, line {number}"))
+    return boxes
+
+
+def _box(row: list[str], where: str) -> Box:
+    try:
+        image, finding, *sides = row[:6]
+        x, y, width, height = (float(side) / SIDE for side in sides)
+    except ValueError:
+        raise UserError(f"{where} isn't an image, a finding and four numbers.") from None
+    label = canonical(finding)
+    if label not in NIH14:
+        raise UserError(f"{where} has the finding {finding!r}. {nearest(finding, NIH14)}")
+    if not (0 <= x <= x + width <= 1 and 0 <= y <= y + height <= 1):
+        raise UserError(f"{where} has a box outside the {SIDE}x{SIDE} picture.")
+    return Box(PurePosixPath(image.strip()).name, label, x, y, width, height)
