@@ -1,4 +1,4 @@
-"""The registry of backbones: `keras.applications` image models, an entry each. Imports no Keras."""
+"""The registry of backbones: image models, an entry each. Imports no Keras."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +13,7 @@ class Backbone:
     """A registry entry.
 
     Args:
-        application: name of the constructor in `keras.applications`.
+        application: name of the constructor in `keras.applications`, or in `trunks.OWN`.
         scaling: what its ImageNet weights expect, see `trunks.SCALINGS`.
         smallest: the smallest image side in pixels that it accepts.
     """
@@ -34,6 +34,7 @@ BACKBONES: dict[str, Backbone] = {
     "convnext_tiny": Backbone("ConvNeXtTiny", "none"),
     "resnet101": Backbone("ResNet101", "caffe"),
     "mobilenet_v3_small": Backbone("MobileNetV3Small", "none"),
+    "resnet50_v1_5": Backbone("ResNet50V1_5", "torch"),
 }
 
 

@@ -6,6 +6,9 @@ from pathlib import Path
 from data_prep.errors import UserError
 
 WEIGHT_FILES = (".keras", ".weights.h5")
+TORCH_FILES = (".pth", ".pt", ".pth.tar", ".pt.tar", ".ckpt", ".bin")
+FOREIGN_FILES = (".safetensors", *TORCH_FILES, ".h5", ".hdf5")
+"""Endings of what others trained: to be imported first."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,11 @@ def _parse_link(word: str, text: str) -> Link:
     # Keras names what is measured on validation val_…, so a head `val` could not be told apart.
     if equals and name.isidentifier() and name.isascii() and name != "val" and folder:
         return Dataset(name, Path(folder))
+    if word.lower().endswith(FOREIGN_FILES):
+        raise UserError(
+            f"--source takes {word!r} only after an import: cxrkeras weights import {word} --as "
+            "BACKBONE, then --source with the trunk.weights.h5 that it writes."
+        )
     raise UserError(
         "A link of --source is `imagenet`, a .keras or .weights.h5 file, or NAME=DIR (a prepared "
         "dataset; NAME in a-z, A-Z, 0-9 and _, no digit first, not `val`). "

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from cxrkeras.models.backbones import Scaling, check_backbone
+from cxrkeras.models.resnet_v1_5 import resnet50_v1_5
 
 # y = x * scale + offset per channel, x grey in 0..255, as in keras.applications.imagenet_utils.
 # `caffe` is the original ResNet's: channels in BGR order, means subtracted, no scaling.
@@ -16,6 +17,10 @@ SCALINGS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "tf": ((1 / 127.5,) * 3, (-1.0,) * 3),
     "none": ((1.0,) * 3, (0.0,) * 3),  # the application scales inside
 }
+
+
+OWN = {"ResNet50V1_5": resnet50_v1_5}
+"""Constructors that `keras.applications` doesn't have; called as its are."""
 
 
 @keras.saving.register_keras_serializable(package="cxrkeras")
@@ -63,7 +68,7 @@ def build_trunk(
         UserError: for an unknown backbone or an image smaller than it accepts.
     """
     entry = check_backbone(backbone, image_size)
-    constructor = getattr(keras.applications, entry.application)
+    constructor = OWN.get(entry.application) or getattr(keras.applications, entry.application)
     trunk = constructor(include_top=False, weights=weights, input_shape=(image_size, image_size, 3))
     trunk.name = name or backbone  # as an argument, EfficientNetV2 takes it for its variant's key
     return trunk

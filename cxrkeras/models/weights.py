@@ -1,12 +1,8 @@
 """Trunk weights to and from files: found inside any `.keras` or `.weights.h5`, of any size."""
 
 import hashlib
-import io
+import json
 import tempfile
-import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -14,6 +10,7 @@ import keras
 
 from cxrkeras.models.sources import Weights
 from cxrkeras.models.trunks import build_trunk
+from cxrkeras.models.weight_files import FACTS, shapes_of, weights_of
 from data_prep.errors import UserError
 from data_prep.files import replacing
 
@@ -35,10 +32,19 @@ def load_trunk(trunk: keras.Model, backbone: str, weights: Weights) -> None:
         _load_file(trunk, backbone, Path(weights.where))
 
 
-def save_trunk(trunk: keras.Model, path: Path) -> None:
-    """Write `path` (`.weights.h5`) in one step."""
+def save_trunk(trunk: keras.Model, path: Path, facts: dict | None = None) -> None:
+    """Write `path` (`.weights.h5`) in one step.
+
+    Args:
+        trunk: whose weights to write.
+        path: where.
+        facts: JSON about them, as an attribute of the file, which Keras ignores.
+    """
     with replacing(path, ".weights.h5") as temporary:
         trunk.save_weights(temporary)
+        if facts:
+            with h5py.File(temporary, "r+") as store:
+                store.attrs[FACTS] = json.dumps(facts, ensure_ascii=False, allow_nan=False)
 
 
 def fingerprint(weights: Weights) -> str:
@@ -84,42 +90,13 @@ def _load_file(trunk: keras.Model, backbone: str, path: Path) -> None:
         own = Path(scratch, "own.weights.h5")
         trunk.save_weights(own)
         with h5py.File(own, "r+") as layout:
-            shapes = _shapes(layout)
-            with _weights_of(_existing(path)) as store:
+            shapes = shapes_of(layout)
+            with weights_of(_existing(path)) as store:
                 group = _matching_group(store, shapes, backbone, path)
                 values = {key: group[key][...] for key in shapes}
             for key, value in values.items():
                 layout[key][...] = value
         trunk.load_weights(own)
-
-
-@contextmanager
-def _weights_of(path: Path) -> Iterator[h5py.File]:
-    try:
-        with h5py.File(_hdf5(path), "r") as store:
-            yield store
-    except (OSError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(
-            f"A weights file must be one that Keras 3 wrote (.keras or .weights.h5). {path} can't "
-            f"be read as such ({type(error).__name__}). Save it again with model.save(…)."
-        ) from error
-
-
-def _hdf5(path: Path) -> Path | io.BytesIO:
-    if path.suffix != ".keras":
-        return path
-    with zipfile.ZipFile(path) as archive:
-        return io.BytesIO(archive.read("model.weights.h5"))
-
-
-def _shapes(group: h5py.Group) -> dict[str, tuple[int, ...]]:
-    found = {}
-    group.visititems(
-        lambda key, item: (
-            found.update({key: item.shape}) if isinstance(item, h5py.Dataset) else None
-        )
-    )
-    return found
 
 
 def _matching_group(
@@ -139,9 +116,10 @@ def _matching_group(
         )
     best = max(fits, key=fits.get, default=None)
     nearest = f" (the nearest part, {best}, has {fits[best]} of them)" if best else ""
+    made = json.loads(store.attrs.get(FACTS, "{}")).get("backbone", "that the file was made with")
     raise UserError(
         f"{path} holds no {backbone} trunk: no part of it has its {len(shapes)} tensors in their "
-        f"shapes{nearest}. Give the --backbone that the file was made with."
+        f"shapes{nearest}. Give the --backbone {made}."
     )
 
 

@@ -52,7 +52,6 @@ def test_weights_behind_a_link_are_refused(links, late):
         "9a=data",
         "a b=data",
         "köln=data",
-        "x.h5",
         "data/nih",
         "IMAGENET",
         "imagenet;nih=data",
@@ -63,6 +62,13 @@ def test_what_is_no_link_is_refused_in_one_line(text):
     with pytest.raises(UserError, match="A link of --source is") as caught:
         parse_source(text)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("file", ["x.safetensors", "a/x.PTH", "x.pth.tar", "x.pt", "x.h5"])
+def test_what_must_be_imported_first_is_said_so(file):
+    with pytest.raises(UserError, match="only after an import") as caught:
+        parse_source(f"{file},nih=data")
+    assert f"cxrkeras weights import {file} --as" in str(caught.value)
 
 
 @given(st.text(max_size=20))

@@ -1,0 +1,159 @@
+"""`cxrkeras weights`: trunks that others trained, and what a weights file says about itself."""
+
+import json
+from pathlib import Path
+
+import click
+
+_AS = ("densenet121", "resnet50_v1_5", "resnet50", "vgg16", "xception", "inception_v3")
+_SIZES = {"xception": 299, "inception_v3": 299}
+_SCALINGS = ("torch", "caffe", "tf", "unit", "xrv")
+_file = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.group("weights")
+def command() -> None:
+    """Trunks that others trained: import them, and see where a trunk comes from.
+
+    \b
+    Examples:
+      cxrkeras weights import model.pth.tar --as densenet121 --labels nih14
+      cxrkeras weights show weights/model/trunk.weights.h5
+    """
+
+
+@command.command("import")
+@click.argument("file", type=_file)
+@click.option("--as", "backbone", type=click.Choice(_AS), required=True, help="What FILE holds.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="New folder. [default: weights/NAME OF FILE]"
+)
+@click.option(
+    "--labels",
+    help="Labels of the classifier's outputs in order, A,B,… (a blank leaves one out), or nih14, "
+    "chexpert14, chexpert5, xrv18.",
+)
+@click.option("--origin", default="", help="Who trained it on what, and where you had it.")
+@click.option("--licence", default="", help="Under which it may be used.")
+@click.option(
+    "--image-size",
+    type=click.IntRange(32),
+    help="Side in pixels of the model that predicts. [default: 224; xception, inception_v3: 299]",
+)
+@click.option(
+    "--scaling",
+    type=click.Choice(_SCALINGS),
+    help="What the original's pixels were: torch, caffe, tf (keras.applications' modes), unit "
+    "(0 to 1), xrv (-1024 to 1024). [default: the usual of its kind]",
+)
+@click.option("--trunk-only", is_flag=True, help="Leave out whatever stands beside the trunk.")
+def import_command(file: Path, backbone: str, out: Path | None, labels: str | None, **wish) -> None:
+    """Make a trunk for --source out of a FILE that was trained elsewhere.
+
+    FILE is a .safetensors file, a PyTorch state dict (.pth, .pt, .pth.tar; needs torch: pip install
+    'cxrkeras[torch]') or a Keras 2 .h5 file. Understood are torchvision's DenseNet121 and ResNet50
+    (resnet50_v1_5: its stride sits in the 3x3 convolution, so it is not Keras's resnet50), the old
+    spelling norm.1, conv.1 of released CheXNet weights, prefixes such as module., torchxrayvision's
+    one-channel networks, and keras.applications' names. Nothing in FILE is executed.
+
+    --out gets trunk.weights.h5. If FILE has a classifier whose labels are known, it also gets
+    model.keras, which takes grey images of 0 to 255 and gives a probability per label, and
+    model.json. Labels are known from --labels, or from torchxrayvision's one-channel form.
+
+    \b
+    Examples:
+      cxrkeras weights import model.pth.tar --as densenet121 --labels nih14 \\
+          --origin "CheXNet, github.com/arnoweng/CheXNet"
+      cxrkeras weights import resnet50.safetensors --as resnet50_v1_5 --trunk-only
+      cxrkeras weights import chexnet_weights.h5 --as densenet121 --labels nih14
+    """
+    from cxrkeras.models.importing.labels import parse_labels
+    from cxrkeras.training import runtime
+
+    parsed = parse_labels(labels) if labels else None
+    out = out or Path("weights") / _stem(file)
+    size = wish.pop("image_size") or _SIZES.get(backbone, 224)
+    runtime.start()
+    from cxrkeras.models.importing.importer import Wish, import_weights
+
+    _report(import_weights(file, out, Wish(backbone, size, parsed, **wish)))
+
+
+@command.command("show")
+@click.argument("file", type=_file)
+def show_command(file: Path) -> None:
+    """Say where the weights in FILE come from, as far as that is written in it or beside it.
+
+    FILE is a .weights.h5 or .keras file, or one that could be imported.
+
+    \b
+    Examples:
+      cxrkeras weights show weights/chexnet/trunk.weights.h5
+      cxrkeras weights show model.pth.tar
+    """
+    from cxrkeras.models.sources import FOREIGN_FILES, WEIGHT_FILES
+
+    name = file.name.lower()
+    if name.endswith(FOREIGN_FILES) and not name.endswith(WEIGHT_FILES):
+        _show_foreign(file)
+    else:
+        _show_own(file)
+
+
+def _stem(file: Path) -> str:
+    from cxrkeras.models.sources import FOREIGN_FILES
+
+    endings = sorted(FOREIGN_FILES, key=len, reverse=True)
+    ending = next((end for end in endings if file.name.lower().endswith(end)), file.suffix)
+    return file.name[: len(file.name) - len(ending)] or file.name
+
+
+def _report(done) -> None:
+    _say_facts(done.facts)
+    trunk = done.folder / "trunk.weights.h5"
+    click.echo(f"\n{trunk}")
+    if done.facts["labels"]:
+        click.echo(f"{done.folder / 'model.keras'}, model.json: predicts the labels above")
+    elif done.outputs:
+        click.echo(
+            f"Its classifier of {done.outputs} outputs is left out: what they mean isn't known. "
+            "--labels says it (CheXNet: --labels nih14)."
+        )
+    backbone = done.facts["backbone"]
+    click.echo(f"\nNext: cxrkeras cv --data DIR --backbone {backbone} --source {trunk}")
+
+
+def _say_facts(facts: dict) -> None:
+    """Every entry on its line; a value that nobody gave is said to be unknown."""
+    for name, value in facts.items():
+        if name == "format" or (isinstance(value, list) and not value):
+            continue
+        text = ", ".join(value) if isinstance(value, list) else value
+        click.echo(f"{name + ':':<10} {text or 'not said'}")
+
+
+def _show_foreign(file: Path) -> None:
+    from cxrkeras.models.importing.recognise import IMPORTABLE, recognise
+    from cxrkeras.models.importing.state import read_state
+
+    state = read_state(file)
+    found = recognise(state)
+    click.echo(f"{file}: {len(state.tensors)} tensors, {found or 'no network known by name'}")
+    if found in IMPORTABLE:
+        click.echo(f"\nNext: cxrkeras weights import {file} --as {IMPORTABLE[found]}")
+
+
+def _show_own(file: Path) -> None:
+    from cxrkeras.models.weight_files import contents
+
+    held = contents(file)
+    click.echo(f"{file}: {held.tensors} tensors, {held.parameters:,} parameters")
+    beside = [file.with_name(name) for name in ("stage.json", "model.json")]
+    found = [path for path in beside if path.is_file()]
+    if held.facts:
+        _say_facts(held.facts)
+    elif found:
+        click.echo(f"{found[0].name} beside it says:")
+        click.echo(json.dumps(json.loads(found[0].read_text("utf-8")), indent=1))
+    else:
+        click.echo("Where they come from is written neither in it nor beside it.")

@@ -1,0 +1,200 @@
+"""A foreign file -> a folder with a trunk of ours and, where its labels are known, a model."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from cxrkeras.models.backbones import BACKBONES
+from cxrkeras.models.importing.keras_names import keras_names
+from cxrkeras.models.importing.labels import one_channel, output_labels
+from cxrkeras.models.importing.names import Names
+from cxrkeras.models.importing.recognise import check_network
+from cxrkeras.models.importing.state import State, read_state
+from cxrkeras.models.importing.torch_names import torch_names
+from cxrkeras.models.importing.values import check_leftovers, fill_trunk, head_values
+from cxrkeras.models.network import TARGET, build_network
+from cxrkeras.models.trunks import build_trunk
+from cxrkeras.models.weights import save_trunk
+from data_prep.errors import UserError
+from data_prep.files import atomic_write_json
+
+TRUNK, MODEL, CARD = "trunk.weights.h5", "model.keras", "model.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is said about a file, beyond what stands in it.
+
+    Args:
+        backbone: which network it holds, one of `recognise.AS`.
+        image_size: side in pixels of the model that predicts; the trunk works at any.
+        labels: of the classifier's outputs in order, "" for one to leave out.
+        scaling: what its pixels were, a key of `pixels.PIXELS`; by its naming if None.
+        trunk_only: leave out whatever is not the trunk.
+        origin: who trained it on what, and where it was had.
+        licence: under which it may be used.
+    """
+
+    backbone: str
+    image_size: int
+    labels: tuple[str, ...] | None = None
+    scaling: str | None = None
+    trunk_only: bool = False
+    origin: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What was made.
+
+    Args:
+        folder: where.
+        facts: what is written into the trunk file.
+        outputs: of the file's classifier, 0 without one.
+    """
+
+    folder: Path
+    facts: dict
+    outputs: int
+
+
+def import_weights(path: Path, out: Path, wish: Wish) -> Imported:
+    """Import a file that somebody else trained.
+
+    `out` gets `trunk.weights.h5`, with the facts in it, and if the classifier came along and its
+    labels are known `model.keras` and `model.json`. It is there whole or not at all.
+
+    Args:
+        path: see `read_state`.
+        out: a folder that isn't there yet, or is empty.
+        wish: what is said about the file.
+
+    Raises:
+        UserError: for a file that isn't what it is said to be, by the first tensor that is wrong.
+    """
+    _check_new(out)
+    if wish.labels and wish.trunk_only:
+        raise UserError("--labels names outputs that --trunk-only leaves out: give one of the two.")
+    state = read_state(path)
+    check_network(state, wish.backbone, path)
+    ours = BACKBONES[wish.backbone].scaling
+    trunk = build_trunk(wish.backbone, wish.image_size)
+    names = _names(wish.backbone, trunk, state, path)
+    check_leftovers(names, state, path, trunk_only=wish.trunk_only)
+    scaling = wish.scaling or ("xrv" if one_channel(names, state) else ours)
+    fill_trunk(trunk, names, state, scaling=scaling, ours=ours, path=path)
+    classifier = _classifier(names, state, trunk.output_shape[-1], wish, path)
+    facts = _facts(path, wish, names, scaling, classifier)
+    with _appearing(out) as folder:
+        save_trunk(trunk, folder / TRUNK, facts)
+        if classifier and classifier.labels:
+            _save_model(trunk, classifier, wish, facts, folder)
+    return Imported(out, facts, len(classifier.bias) if classifier else 0)
+
+
+@dataclass(frozen=True)
+class _Classifier:
+    """Kernel (C, K), bias (K,), and the label of each output ("" to leave out) if known."""
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    labels: tuple[str, ...] | None
+
+
+def _facts(
+    path: Path, wish: Wish, names: Names, scaling: str, classifier: _Classifier | None
+) -> dict:
+    labels = [label for label in (classifier and classifier.labels) or () if label]
+    notes = list(names.notes)
+    if labels and scaling == "xrv":
+        notes.append(
+            "probabilities are the sigmoid's; torchxrayvision rescales them about each label's "
+            "operating point, which keeps their order"
+        )
+    return {
+        "format": FORMAT,
+        "backbone": wish.backbone,
+        "origin": wish.origin,
+        "licence": wish.licence,
+        "file": path.name,
+        "sha256": _sha256(path),
+        "naming": names.said,
+        "scaling": scaling,
+        "labels": labels,
+        "notes": notes,
+    }
+
+
+def _names(backbone: str, trunk: keras.Model, state: State, path: Path) -> Names:
+    if state.kind == "torch":
+        return torch_names(backbone, state, path)
+    return keras_names(trunk, state, path)
+
+
+def _classifier(
+    names: Names, state: State, features: int, wish: Wish, path: Path
+) -> _Classifier | None:
+    if wish.trunk_only or names.head is None:
+        if wish.labels:
+            why = f" ({'; '.join(names.notes)})" if names.notes else ""
+            raise UserError(
+                f"--labels names the outputs of a classifier, and none is taken from {path}{why}. "
+                "Leave --labels out."
+            )
+        return None
+    kernel, bias = head_values(names, state, features, path)
+    labels = output_labels(wish.labels, names, state, len(bias), path)
+    return _Classifier(kernel, bias, labels)
+
+
+def _save_model(
+    trunk: keras.Model, classifier: _Classifier, wish: Wish, facts: dict, folder: Path
+) -> None:
+    kept = [number for number, label in enumerate(classifier.labels) if label]
+    labels = facts["labels"]
+    network = build_network((wish.backbone,), wish.image_size, {TARGET: len(labels)})
+    network.trunks[0].set_weights(trunk.get_weights())
+    kernel, bias = classifier.kernel[:, kept], classifier.bias[kept]
+    network.probability.get_layer(TARGET).set_weights(
+        [kernel.astype(np.float32), bias.astype(np.float32)]
+    )
+    network.probability.save(folder / MODEL)
+    card = {
+        "labels": labels,
+        "image_size": wish.image_size,
+        "trained_on": wish.origin or facts["file"],
+        "training_prevalence": dict.fromkeys(labels),
+        "inflation": dict.fromkeys(labels, 1.0),
+        "imported": facts,
+    }
+    atomic_write_json(folder / CARD, card)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_new(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"--out {out} is there already. Give another folder, or remove it first.")
+
+
+@contextmanager
+def _appearing(out: Path) -> Iterator[Path]:
+    """A folder that becomes `out` in one step, if all went well."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
+        done = Path(scratch, "done")
+        done.mkdir()
+        yield done
+        os.replace(done, out)

@@ -1,0 +1,216 @@
+"""`cxrkeras weights`: from a foreign file to a trunk that trains and a model that predicts."""
+
+import json
+import os
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from scipy.special import expit
+
+from cxrkeras.cli import main
+from cxrkeras.models.backbones import BACKBONES
+from cxrkeras.models.importing.torch_names import resnet50_modules
+from cxrkeras.models.network import TARGET, build_network
+from cxrkeras.models.sources import Weights
+from cxrkeras.models.trunks import build_trunk
+from cxrkeras.models.weights import load_trunk, save_trunk
+from data_prep.errors import UserError
+
+LABELS = ["Edema", "Mass", "Nodule"]
+RESNET = "resnet50_v1_5"
+
+
+def run(*words: object) -> int:
+    with pytest.raises(SystemExit) as end:
+        main(["weights", *map(str, words)])
+    return end.value.code
+
+
+@pytest.fixture(scope="module")
+def donor():
+    """A ResNet50 of PyTorch's kind in Keras, with weights of its own."""
+    keras.utils.set_random_seed(1)
+    trunk = build_trunk(RESNET, 32)
+    rng = np.random.default_rng(1)
+    for layer in trunk.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.weights])
+    return trunk
+
+
+def head() -> tuple[np.ndarray, np.ndarray]:
+    """A classifier of three outputs, in PyTorch's order of axes."""
+    rng = np.random.default_rng(2)
+    return np.float32(rng.normal(size=(3, 2048)) / 1e5), np.float32(rng.normal(size=3))
+
+
+@pytest.fixture(scope="module")
+def foreign(donor, tmp_path_factory):
+    """The donor as a PyTorch file: DataParallel's prefix, a classifier of three outputs."""
+    spelled = {
+        "kernel": "weight",
+        "gamma": "weight",
+        "beta": "bias",
+        "moving_mean": "running_mean",
+        "moving_variance": "running_var",
+    }
+    tensors = {}
+    for layer, module in resnet50_modules().items():
+        for variable in donor.get_layer(layer).weights:
+            value = np.array(variable)
+            value = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value
+            tensors[f"module.{module}.{spelled[variable.name]}"] = np.ascontiguousarray(value)
+    tensors["module.fc.weight"], tensors["module.fc.bias"] = head()
+    path = tmp_path_factory.mktemp("foreign") / "heart.safetensors"
+    save_file(tensors, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def imported(foreign, tmp_path_factory):
+    """The folder of an import with labels."""
+    out = tmp_path_factory.mktemp("imported") / "deep" / "heart"
+    words = ["--labels", "Edema,Mass,Nodule", "--image-size", 32, "--out", out]
+    assert run("import", foreign, "--as", RESNET, *words, "--origin", "ward 5, Nöte") == 0
+    return out
+
+
+def test_the_trunk_is_one_like_any_other(imported, donor):
+    assert sorted(os.listdir(imported)) == ["model.json", "model.keras", "trunk.weights.h5"]
+    assert os.listdir(imported.parent) == ["heart"]
+    expected = donor.get_weights()
+    trunk = build_trunk(RESNET, 64)
+    for file in ("trunk.weights.h5", "model.keras"):
+        trunk.set_weights([np.zeros(w.shape) for w in trunk.weights])
+        load_trunk(trunk, RESNET, Weights(str(imported / file)))
+        for found, value in zip(trunk.get_weights(), expected, strict=True):
+            np.testing.assert_allclose(found, value, rtol=1e-6)
+    trunk.load_weights(imported / "trunk.weights.h5")  # Keras overlooks what is written into it
+
+
+def test_the_model_predicts(imported, foreign, donor):
+    card = json.loads((imported / "model.json").read_text("utf-8"))
+    assert card["labels"] == LABELS
+    assert card["image_size"] == 32
+    assert card["trained_on"] == "ward 5, Nöte"
+    assert card["training_prevalence"] == dict.fromkeys(LABELS)
+    assert card["inflation"] == dict.fromkeys(LABELS, 1.0)
+    model = keras.saving.load_model(imported / "model.keras")
+    assert (model.inputs[0].name, model.output_names) == ("image", ["probability"])
+    grey = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 1)).astype(np.float32)
+    network = build_network((RESNET,), 32, {TARGET: 3})
+    network.trunks[0].set_weights(donor.get_weights())
+    features = np.asarray(network.features(grey))
+    kernel, bias = head()
+    expected = expit(features @ kernel.T + bias)
+    assert 0.01 < expected.min() < expected.max() < 0.99
+    np.testing.assert_allclose(np.asarray(model(grey)), expected, atol=1e-5)
+
+
+def test_show_says_where_it_comes_from(imported, foreign, donor, capsys):
+    import hashlib
+
+    assert run("show", imported / "trunk.weights.h5") == 0
+    said = capsys.readouterr().out
+    digest = hashlib.sha256(foreign.read_bytes()).hexdigest()
+    for word in (RESNET, "ward 5, Nöte", "heart.safetensors", digest, "PyTorch's names", "Edema"):
+        assert word in said
+    assert "licence:   not said" in said
+    assert f"{donor.count_params():,} parameters" in said
+
+
+def test_show_knows_other_files_too(tmp_path, foreign, imported, donor, capsys):
+    assert run("show", foreign) == 0
+    assert "267 tensors, PyTorch's ResNet50" in capsys.readouterr().out
+    save_trunk(donor, tmp_path / "trunk.weights.h5")
+    assert run("show", tmp_path / "trunk.weights.h5") == 0
+    assert "neither in it nor beside it" in capsys.readouterr().out
+    (tmp_path / "stage.json").write_text('{"name": "nih+chexpert"}', "utf-8")
+    assert run("show", tmp_path / "trunk.weights.h5") == 0
+    assert "nih+chexpert" in capsys.readouterr().out
+    assert run("show", imported / "model.keras") == 0
+    assert "ward 5" in capsys.readouterr().out
+    for name in ("absent.keras", "absent.pth"):
+        assert run("show", tmp_path / name) == 1
+        assert name in capsys.readouterr().err
+
+
+def test_two_imports_are_alike_to_the_byte(foreign, tmp_path, capsys, monkeypatch):
+    """The second one in the folder that is named after the file."""
+    monkeypatch.chdir(tmp_path)
+    for out in (["--out", "a"], []):
+        keras.backend.clear_session()  # Keras writes the names of layers, which it numbers on
+        assert run("import", foreign, "--as", RESNET, *out) == 0
+    said = capsys.readouterr().out
+    assert "Its classifier of 3 outputs is left out" in said
+    assert f"--backbone {RESNET} --source" in said
+    assert os.listdir(tmp_path / "a") == ["trunk.weights.h5"]
+    one, two = (Path(name, "trunk.weights.h5").read_bytes() for name in ("a", "weights/heart"))
+    assert one == two
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--as", "densenet121"], "looks like PyTorch's ResNet50. Give --as resnet50_v1_5"),
+        (["--as", "resnet50"], "looks like PyTorch's ResNet50. Give --as resnet50_v1_5"),
+        (["--as", RESNET, "--labels", "a,b"], "names 2 labels"),
+        (["--as", RESNET, "--labels", "a,a,b"], "--labels is one of"),
+        (["--as", RESNET, "--labels", "a,b,c", "--trunk-only"], "give one of the two"),
+        (["--as", RESNET, "--scaling", "xrv", "--out", "OCCUPIED"], "is there already"),
+    ],
+    ids=str,
+)
+def test_what_can_t_be_is_one_line_and_leaves_nothing(foreign, tmp_path, capsys, words, said):
+    (tmp_path / "occupied").mkdir()
+    (tmp_path / "occupied" / "x").touch()
+    words = [str(tmp_path / "occupied") if word == "OCCUPIED" else word for word in words]
+    out = [] if "--out" in words else ["--out", tmp_path / "out"]
+    assert run("import", foreign, *words, *out) == 1
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+    assert os.listdir(tmp_path) == ["occupied"]
+
+
+def test_a_failure_while_writing_leaves_nothing(foreign, tmp_path, monkeypatch):
+    from cxrkeras.models.importing import importer
+
+    def full(*arguments):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(importer, "save_trunk", full)
+    with pytest.raises(OSError, match="disk full"):
+        importer.import_weights(foreign, tmp_path / "out", importer.Wish(RESNET, 32))
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_backbone_that_a_file_names_is_given_for_a_wrong_one(imported):
+    with pytest.raises(UserError, match=f"Give the --backbone {RESNET}"):
+        load_trunk(build_trunk("vgg16", 32), "vgg16", Weights(str(imported / "trunk.weights.h5")))
+
+
+def test_imagenet_weights_that_keras_has_not_are_refused_with_the_cure(donor):
+    with pytest.raises(UserError, match=r"weights import resnet50\.pth --as resnet50_v1_5"):
+        load_trunk(donor, RESNET, Weights("imagenet"))
+
+
+def test_facts_that_were_never_written_are_none(donor, tmp_path):
+    save_trunk(donor, tmp_path / "x.weights.h5")
+    with h5py.File(tmp_path / "x.weights.h5") as file:
+        assert not file.attrs
+
+
+def test_help_lists_every_backbone_that_can_be_imported(capsys):
+    from cxrkeras.commands.weights import _AS, _SCALINGS
+    from cxrkeras.models.importing.pixels import PIXELS
+    from cxrkeras.models.importing.recognise import AS
+
+    assert set(_AS) == set(AS) <= set(BACKBONES)
+    assert set(_SCALINGS) == set(PIXELS)
+    assert run("import", "--help") == 0
+    assert "resnet50_v1_5" in capsys.readouterr().out
