@@ -36,12 +36,17 @@ def reliability_points(truth: np.ndarray, prob: np.ndarray, bins: int = 10) -> n
     y, p = _known(truth, prob)
     if not len(y):
         return None
-    edges = np.unique(np.quantile(p, np.linspace(0, 1, bins + 1))[1:-1])
-    index = np.searchsorted(edges, p, side="left")
+    index = equal_count_bins(p, bins)
     counts = np.bincount(index)
     used = counts > 0
     sums = [np.bincount(index, weights=values)[used] / counts[used] for values in (p, y)]
     return np.column_stack(sums)
+
+
+def equal_count_bins(score: np.ndarray, bins: int = 10) -> np.ndarray:
+    """(N,) the number of each score's bin, of up to `bins` of equal count; equal scores share."""
+    edges = np.unique(np.quantile(score, np.linspace(0, 1, bins + 1))[1:-1])
+    return np.searchsorted(edges, score, side="left")
 
 
 def _known(truth: np.ndarray, prob: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from cxrkeras.evaluation.audit import audit_folds
 from cxrkeras.evaluation.metrics import evaluate
 from cxrkeras.evaluation.predictions import Predictions, read_predictions, write_predictions
 from cxrkeras.evaluation.thresholds import by_rule
+from cxrkeras.evaluation.uncertainty import with_intervals
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_json
 
@@ -27,8 +28,9 @@ def write_metrics(run_dir: Path) -> dict:
         run_dir: the run folder, all folds finished.
 
     Returns:
-        What was written: `metrics.evaluate`'s dict with `format`, `kind`, `patients`, `training`
-        (per fold: prevalence and inflation by label), `audit`, and `test` (None without one).
+        What was written: `metrics.evaluate`'s dict with intervals (`uncertainty.with_intervals`),
+        `format`, `kind`, `patients`, `training` (per fold: prevalence and inflation by label),
+        `audit`, and `test` (None without one).
 
     Raises:
         UserError: a part is missing or doesn't fit the others.
@@ -123,9 +125,10 @@ def _scores(predictions: Predictions, training: dict, fold: np.ndarray | None) -
         rows = np.searchsorted(order, fold)
         tables = {name: np.stack([rules[k][name] for k in order]) for name in names}
     thresholds = {name: table[rows] for name, table in tables.items()}
-    return evaluate(
+    scores = evaluate(
         predictions.truth, predictions.prob, predictions.labels, fold=fold, thresholds=thresholds
     )
+    return with_intervals(scores, predictions)
 
 
 def _mean_of_known(rows: list[np.ndarray]) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from cxrkeras.evaluation.verdict import percent
+
 NAMES = {
     "data": "Target data",
     "method": "Method",
@@ -52,7 +54,16 @@ def sentence(metrics: Mapping) -> str:
     over = _count(defined, "label")
     over = over if defined == len(labels) else f"{defined} of {_count(len(labels), 'label')}"
     kind = "Pooled out-of-fold macro AUROC" if folds else "Macro AUROC"
-    return f"{kind} {pooled:.3f} over {over}; {where}."
+    return f"{kind} {pooled:.3f} over {over}{_interval(metrics)}; {where}."
+
+
+def _interval(metrics: Mapping) -> str:
+    """The macro AUROC's interval in brackets; nothing for a `metrics.json` without."""
+    bounds = metrics["macro"]["pooled"].get("auroc_interval")
+    if bounds is None:
+        return ""
+    level = percent(metrics["intervals"]["level"])
+    return f" ({level} interval {bounds['low']:.3f} to {bounds['high']:.3f})"
 
 
 def facts(experiment: Mapping) -> list[tuple[str, str]]:

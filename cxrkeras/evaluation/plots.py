@@ -4,11 +4,14 @@ Every function returns markup with `role="img"` and a text alternative.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from markupsafe import Markup, escape
+
+STRIP = (150.0, 22.0, 6.0)  # width, height and margin of a dot plot in a table cell
+WIDE = (300.0, 22.0, 12.0)
 
 
 @dataclass
@@ -149,26 +152,60 @@ def history_panel(
 def strip(
     value: float | None,
     folds: Sequence[float],
-    reference: float,
+    reference: float | None,
     limits: tuple[float, float],
     alternative: str,
+    *,
+    interval: Mapping | None = None,
+    wide: bool = False,
 ) -> Markup:
-    """A dot plot for a table cell: folds as small dots, pooled as a large one, chance as a bar."""
-    width, height, edge = 150.0, 22.0, 6.0
-    scale = (width - 2 * edge) / (limits[1] - limits[0])
+    """A dot plot for a table cell: folds as small dots, pooled as a large one, chance as a bar.
+
+    Args:
+        value: the pooled score; None is not drawn.
+        folds: each fold's.
+        reference: where chance, or no difference, stands; None is not drawn.
+        limits: of the axis; what lies outside stands on its end.
+        alternative: the text alternative.
+        interval: `low` and `high` of the pooled score, drawn as a line with ends; None or bounds of
+            None are not drawn.
+        wide: twice as long, for a table with room.
+    """
+    width, height, edge = WIDE if wide else STRIP
 
     def x(v: float) -> float:
-        return edge + (min(max(v, limits[0]), limits[1]) - limits[0]) * scale
+        share = min(max(_share(v, limits), 0.0), 1.0)
+        return edge + share * (width - 2 * edge)
 
     middle = height / 2
-    parts = [
-        f'<line class="rail" x1="{edge}" x2="{width - edge}" y1="{middle}" y2="{middle}"/>',
-        f'<line class="tickmark" x1="{x(reference):.1f}" x2="{x(reference):.1f}" y1="3" y2="19"/>',
-    ]
+    parts = [f'<line class="rail" x1="{edge}" x2="{width - edge}" y1="{middle}" y2="{middle}"/>']
+    if reference is not None:
+        at = f"{x(reference):.1f}"
+        parts.append(f'<line class="tickmark" x1="{at}" x2="{at}" y1="3" y2="19"/>')
     parts += [f'<circle class="dot fold" cx="{x(v):.1f}" cy="{middle}" r="3"/>' for v in folds]
+    if interval is not None and interval["low"] is not None:
+        low, high = x(interval["low"]), x(interval["high"])
+        ends = f"M{low:.1f} {middle - 4}v8M{high:.1f} {middle - 4}v8"
+        parts.append(f'<path class="whisker" d="M{low:.1f} {middle}H{high:.1f}{ends}"/>')
     if value is not None:
         parts.append(f'<circle class="dot pooled" cx="{x(value):.1f}" cy="{middle}" r="5"/>')
     return _svg(width, height, parts, alternative, "strip")
+
+
+def strip_axis(limits: tuple[float, float]) -> Markup:
+    """The ends of a wide strip's axis, and its middle, as text above the strips of a table."""
+    width, _, edge = WIDE
+    middle = (limits[0] + limits[1]) / 2
+    places = (
+        (edge, limits[0], ""),
+        (width / 2, middle, "middle"),
+        (width - edge, limits[1], "end"),
+    )
+    parts = []
+    for x, value, kind in places:
+        text = tick_text(round(value, 3)).replace("-", "−")
+        parts.append(f'<text class="{kind}" x="{x:g}" y="14">{text}</text>')
+    return _svg(width, 18, parts, f"axis from {limits[0]:g} to {limits[1]:g}", "ticks")
 
 
 def nice_ticks(low: float, high: float, wanted: int) -> list[float]:

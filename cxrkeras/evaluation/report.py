@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from cxrkeras import __version__
 from cxrkeras.evaluation import curves, history, narrative, plots, samples
 from cxrkeras.evaluation.evidence import fold_numbers, row_inflation, row_thresholds
+from cxrkeras.evaluation.page import page
 from cxrkeras.evaluation.predictions import Predictions, read_predictions
 from cxrkeras.evaluation.thresholds import deflate
 from data_prep.errors import UserError
@@ -44,7 +43,7 @@ def write_report(run_dir: Path) -> Path:
     """
     run = _read(Path(run_dir))
     path = run.folder / "report.html"
-    atomic_write_text(path, _environment().get_template("report.html").render(_context(run)))
+    atomic_write_text(path, page("report.html", _context(run)))
     return path
 
 
@@ -100,7 +99,6 @@ def _context(run: _Run) -> dict:
         "figures": _figures(run),
         "training": _training(run),
         "samples": _samples(run),
-        "version": __version__,
     }
 
 
@@ -120,6 +118,7 @@ def _strips(part: Mapping, name: str) -> dict[str, Markup]:
             chance[metric],
             limits[metric],
             f"{name}, {metric.replace('_', ' ')}: the folds, their pooled value, and chance",
+            interval=pooled.get(f"{metric}_interval"),
         )
         for metric in chance
     }
@@ -187,34 +186,3 @@ def _samples(run: _Run) -> list:
         return []
     thresholds = row_thresholds(run.metrics, run.fold)["corrected"]
     return samples.load(run.predictions, thresholds, dataset)
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("cxrkeras.evaluation"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(num=_num, pct=_pct, count=_count, pm=_pm)
-    return environment
-
-
-def _num(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def _pct(value: float | None, digits: int = 1) -> str:
-    return "–" if value is None else f"{100 * value:.{digits}f} %"
-
-
-def _count(value: int) -> str:
-    return f"{value:,}"
-
-
-def _pm(over: Mapping, digits: int = 3) -> str:
-    if over["mean"] is None:
-        return "–"
-    spread = "" if over["sd"] is None else f" ± {over['sd']:.{digits}f}"
-    return f"{over['mean']:.{digits}f}{spread}"

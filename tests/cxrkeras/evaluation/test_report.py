@@ -3,10 +3,10 @@ import dataclasses
 import io
 import json
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from pages import check
 from PIL import Image
 
 from cxrkeras.evaluation import samples
@@ -14,60 +14,6 @@ from cxrkeras.evaluation.evidence import row_thresholds, write_evaluation, write
 from cxrkeras.evaluation.predictions import Predictions, read_predictions, write_predictions
 from cxrkeras.evaluation.report import write_report
 from data_prep.errors import UserError
-
-VOID = {"meta", "img", "br", "link"}
-
-
-class Checker(HTMLParser):
-    """Collects what a well-formed, accessible and self-contained page must prove."""
-
-    def __init__(self):
-        super().__init__(convert_charrefs=True)
-        self.open, self.links, self.ids, self.images, self.figures = [], [], set(), [], []
-        self.text = ""
-
-    def handle_starttag(self, tag, attrs):
-        attrs = dict(attrs)
-        if tag not in VOID:
-            self.open.append(tag)
-        self.ids |= {attrs["id"]} if "id" in attrs else set()
-        self.links += [attrs[name] for name in ("src", "href", "action") if name in attrs]
-        if tag == "img":
-            self.images.append(attrs)
-        if tag == "svg":
-            self.figures.append(attrs)
-        if tag == "th":
-            assert attrs.get("scope"), "every header cell says what it heads"
-        assert tag not in ("script", "link", "iframe", "object")
-
-    def handle_startendtag(self, tag, attrs):
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if not self.open or self.open[-1] != "style":
-            self.text += data
-
-
-def check(path) -> Checker:
-    html = path.read_text("utf-8")
-    page = Checker()
-    page.feed(html)
-    page.close()
-    assert page.open == []
-    for link in page.links:
-        assert link.startswith(("#", "data:image/png;base64,"))
-        assert not link.startswith("#") or link[1:] in page.ids
-    assert not re.search(r"https?://|//[a-z]+\.|@import|url\(", html)
-    assert all(figure["role"] == "img" and figure["aria-label"] for figure in page.figures)
-    assert all(image["alt"] for image in page.images)
-    assert "Not for clinical use" in page.text
-    assert not re.search(r"\b(nan|None|inf)\b", page.text)
-    return page
 
 
 def test_report_of_a_run_is_whole_self_contained_and_names_nobody(run_of):
@@ -87,8 +33,13 @@ def test_report_of_a_run_is_whole_self_contained_and_names_nobody(run_of):
         "made",
     ):
         assert section in page.ids
+    bounds = metrics["macro"]["pooled"]["auroc_interval"]
+    assert f"(95% interval {bounds['low']:.3f} to {bounds['high']:.3f})" in page.text
+    assert "whole patients were drawn with replacement, 2,000 times" in page.text
     for name, part in metrics["per_label"].items():
         assert name in page.text
+        bounds = part["pooled"]["average_precision_interval"]
+        assert f"{bounds['low']:.3f} to {bounds['high']:.3f}" in page.text
         assert f"{part['pooled']['auroc']:.3f}" in page.text
         assert f"{part['thresholds']['corrected']['mean']:.3f}" in page.text
     assert "No patient in two folds: checked" in page.text
@@ -105,6 +56,32 @@ def test_writing_again_gives_the_same_bytes(run_of):
     write_metrics(run)
     first = write_report(run).read_bytes()
     assert write_report(run).read_bytes() == first
+
+
+def test_metrics_of_an_earlier_version_have_no_intervals_and_are_shown(run_of):
+    run = run_of()
+    metrics = write_metrics(run)
+    for part in (metrics, metrics["test"]):
+        del part["intervals"]
+        for scored in (part["macro"], *part["per_label"].values()):
+            for score in ("auroc", "average_precision"):
+                del scored["pooled"][f"{score}_interval"]
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    html = write_report(run).read_text("utf-8")
+    assert "interval" not in check(run / "report.html").text
+    assert 'class="whisker"' not in html
+
+
+def test_intervals_are_drawn_around_their_scores(run_of):
+    run = run_of()
+    write_metrics(run)
+    html = write_report(run).read_text("utf-8")
+    found = re.findall(
+        r'd="M([\d.]+) [\d.]+H([\d.]+)M.*?<circle class="dot pooled" cx="([\d.]+)"', html
+    )
+    assert len(found) == 2 * 8
+    for low, high, at in found:
+        assert float(low) <= float(at) <= float(high)
 
 
 def test_sample_images_are_inlined_grey_and_small(run_of):

@@ -1,0 +1,136 @@
+"""`cxrkeras compare`: runs on the same images, with the uncertainty of their differences."""
+
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from data_prep.errors import UserError
+
+WIDTH = 28
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option("--test", is_flag=True, help="Compare on the held-out test sets.")
+@click.option("--common", is_flag=True, help="Keep the images that all runs have, drop others.")
+@click.option("--all-pairs", is_flag=True, help="Each with each, not each with the first.")
+@click.option(
+    "--resamples", type=click.IntRange(100), default=2000, show_default=True, help="Of patients."
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of resampling.")
+@click.option(
+    "--level",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.95,
+    show_default=True,
+    help="Of the intervals.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for JSON, CSV and a page.")
+def command(runs, test, common, all_pairs, resamples, seed, level, out) -> None:
+    """Compare runs on the same images: who is better, by how much, and how sure that is.
+
+    A RUN is a folder that `cxrkeras cv` or `evaluate` wrote, or a predictions.csv. The others are
+    held against the first. Whole patients are resampled for the differences of macro AUROC and
+    average precision; labels are compared by DeLong's test with Holm's correction.
+
+    \b
+    Examples:
+      cxrkeras compare runs/first runs/from-scratch
+      cxrkeras compare runs/* --all-pairs --out runs/compared
+    """
+    from cxrkeras.evaluation.compare import compare_predictions
+    from cxrkeras.evaluation.compare_report import write_comparison
+    from data_prep.progress import Steps
+
+    _refuse_foreign(out)
+    named = _read(runs, test)
+    options = {"resamples": resamples, "seed": seed, "level": level}
+    long = len(named) * len(next(iter(named.values())).images) > 20_000
+    with Steps("Resampling patients", resamples, shown=long, transient=True) as steps:
+        comparison = compare_predictions(
+            named, all_pairs=all_pairs, common=common, done=steps.step, **options
+        )
+    for line in _lines(comparison):
+        click.echo(line)
+    if out is not None:
+        click.echo(f"Page: {write_comparison(out, comparison)}")
+
+
+def _refuse_foreign(out: Path | None) -> None:
+    """Only a new or empty folder, or an earlier comparison's, may be written to."""
+    if out is None or not out.exists():
+        return
+    ours = {"comparison.json", "comparison.csv", "comparison.html"}
+    # a killed run may leave a hidden temporary file
+    names = {p.name for p in out.iterdir() if p.name[0] != "."} if out.is_dir() else {out.name}
+    if names - ours:
+        raise UserError(
+            "--out is a new or empty folder, or one that `cxrkeras compare` wrote. "
+            f"Received: {out}, which holds something else. Give another folder."
+        )
+
+
+def _read(runs: tuple[Path, ...], test: bool) -> dict:
+    from cxrkeras.evaluation.predictions import read_predictions
+
+    file = "test_predictions.csv" if test else "predictions.csv"
+    paths = [run / file if run.is_dir() else run for run in runs]
+    return dict(zip(_names(runs), map(read_predictions, paths), strict=True))
+
+
+def _names(runs: tuple[Path, ...]) -> list[str]:
+    """The folder's name; the whole path where that isn't enough; numbered where it is the same."""
+    folders = [run if run.suffix != ".csv" else run.parent for run in runs]
+    short = [folder.resolve().name for folder in folders]
+    counts = Counter(short)
+    names = [name if counts[name] == 1 else str(run) for name, run in zip(short, runs, strict=True)]
+    repeats = Counter()
+    for i, name in enumerate(names):
+        repeats[name] += 1
+        names[i] = name if repeats[name] == 1 else f"{name} ({repeats[name]})"
+    return names
+
+
+def _lines(comparison: dict) -> list[str]:
+    differences = comparison["differences"]
+    lines = [*comparison["notes"], *_run_lines(comparison), ""]
+    if len(differences) == 1:
+        lines += [*_label_lines(comparison, differences[0]), ""]
+    return [*lines, *(difference["sentence"] for difference in differences)]
+
+
+def _run_lines(comparison: dict) -> list[str]:
+    from cxrkeras.evaluation.verdict import percent
+
+    level = f"{percent(comparison['level'])} interval"
+    width = max(WIDTH, *(len(name) for name in comparison["runs"]))
+    lines = [f"{'run':<{width}} {'macro AUROC':>12} {level:>16} {'macro AP':>9} {level:>16}"]
+    for name, run in comparison["runs"].items():
+        auroc, precision = run["auroc"], run["average_precision"]
+        lines.append(
+            f"{name:<{width}} {_number(auroc['value']):>12} {_span(auroc):>16} "
+            f"{_number(precision['value']):>9} {_span(precision):>16}"
+        )
+    return lines
+
+
+def _label_lines(comparison: dict, difference: dict) -> list[str]:
+    width = max(WIDTH, *(len(name) for name in comparison["labels"]))
+    head = f"{'AUROC, second minus first run':<{width}} {'positive':>9} {'difference':>11}"
+    lines = [f"{head} {'interval':>18} {'p':>7} {'p, Holm':>8}"]
+    for name, part in difference["per_label"].items():
+        lines.append(
+            f"{name:<{width}} {comparison['positives'][name]:>9,} "
+            f"{_number(part['difference'], '+'):>11} {_span(part, '+'):>18} "
+            f"{_number(part['p']):>7} {_number(part['p_holm']):>8}"
+        )
+    return lines
+
+
+def _number(value: float | None, sign: str = "") -> str:
+    return "-" if value is None else f"{value:{sign}.3f}"
+
+
+def _span(part: dict, sign: str = "") -> str:
+    return "-" if part["low"] is None else f"{part['low']:{sign}.3f} to {part['high']:{sign}.3f}"

@@ -1,0 +1,137 @@
+"""Runs compared on the same images: who is better, by how much, and how sure that is."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from cxrkeras.evaluation.align import align
+from cxrkeras.evaluation.delong import paired_difference
+from cxrkeras.evaluation.intervals import LEVEL, RESAMPLES, SEED, Resampled, holm, resample
+from cxrkeras.evaluation.predictions import Predictions
+from cxrkeras.evaluation.resampling import sampling_units
+from cxrkeras.evaluation.verdict import verdict
+from data_prep.errors import UserError
+
+SCORES = ("auroc", "average_precision")
+
+
+def compare_predictions(
+    named: Mapping[str, Predictions],
+    *,
+    reference: str | None = None,
+    all_pairs: bool = False,
+    common: bool = False,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+    level: float = LEVEL,
+    done: Callable[[], object] = lambda: None,
+) -> dict:
+    """Compare predictions for the same images, each with the reference or each with each.
+
+    Whole patients are resampled, the same for every run, for the intervals of macro AUROC and
+    average precision and of their differences. Each label's AUROCs are compared by DeLong's test
+    (Obuchowski's where patients have several images), Holm-corrected over the labels of a pair. A
+    macro difference is Holm-corrected over the pairs.
+
+    Args:
+        named: predictions by the name that the result calls them; two or more.
+        reference: what the others are compared with; the first where None.
+        all_pairs: compare each with each instead.
+        common: keep only the images that all have, instead of refusing.
+        resamples: of patients; 2 or more.
+        seed: of the resamples; the same seed gives the same result.
+        level: of the intervals, in (0, 1).
+        done: called once for each resample.
+
+    Returns:
+        A JSON-ready dict: `images`, `patients` (0 where not known), `units` (patients, and images
+        without one), `labels`, `positives` {label: count}, `level`, `resamples`, `seed`,
+        `undefined_resamples` {label: in how many it had one class only, and the macro means went
+        without it}, `notes`, `runs` {name: {score: {value, low, high}, `per_label` {label:
+        {score: ...}}}} and `differences` [{`first`, `second`, score: {value, low, high, p,
+        p_holm}, `per_label` {label: {difference, low, high, p, p_holm}}, `sentence`}], first minus
+        second. The scores are `auroc` and `average_precision`: the macro mean over the labels that
+        have both classes. None where undefined.
+
+    Raises:
+        UserError: fewer than two, an unknown reference, or labels, images or truth that differ.
+    """
+    aligned, notes = align(named, common=common)
+    names = list(aligned)
+    if reference is not None and reference not in aligned:
+        raise UserError(f"The reference is one of {', '.join(names)}. Received: {reference}.")
+    probs = [p.prob for p in aligned.values()]
+    first = aligned[names[0]]
+    patients = max((p.patients for p in aligned.values()), key=lambda own: sum(map(bool, own)))
+    unit = sampling_units(first.images, patients)
+    drawn = resample(first.truth, probs, unit, resamples=resamples, seed=seed, done=done)
+    result = {
+        "images": len(first.images),
+        "patients": len(set(patients) - {""}),
+        "units": int(unit.max()) + 1,
+        "labels": list(first.labels),
+        "positives": _by_label(first.labels, (first.truth == 1).sum(axis=0).tolist()),
+        "level": level,
+        "resamples": resamples,
+        "seed": seed,
+        "undefined_resamples": drawn["auroc"].undefined(first.labels),
+        "notes": notes,
+        "runs": {name: _run(r, first.labels, drawn, level) for r, name in enumerate(names)},
+    }
+    pairs = _pairs(names, reference or names[0], all_pairs)
+    differences = [_difference(i, j, names, aligned, unit, drawn, level) for i, j in pairs]
+    for score in SCORES:
+        for part, p in zip(differences, holm([d[score]["p"] for d in differences]), strict=True):
+            part[score]["p_holm"] = p
+    for part in differences:
+        part["sentence"] = verdict(part, result, len(differences))
+    return {**result, "differences": differences}
+
+
+def _pairs(names: list[str], reference: str, all_pairs: bool) -> list[tuple[int, int]]:
+    """(first, second) places: the later against the earlier, or each against the reference."""
+    if all_pairs:
+        return [(j, i) for i in range(len(names)) for j in range(i + 1, len(names))]
+    base = names.index(reference)
+    return [(i, base) for i in range(len(names)) if i != base]
+
+
+def _run(r: int, labels: tuple[str, ...], drawn: Mapping[str, Resampled], level: float) -> dict:
+    return {
+        **{score: drawn[score].of_macro(r, level) for score in SCORES},
+        "per_label": {
+            label: {score: drawn[score].of_label(r, k, level) for score in SCORES}
+            for k, label in enumerate(labels)
+        },
+    }
+
+
+def _difference(
+    i: int,
+    j: int,
+    names: list[str],
+    aligned: Mapping[str, Predictions],
+    unit: np.ndarray,
+    drawn: Mapping[str, Resampled],
+    level: float,
+) -> dict:
+    first, second = aligned[names[i]], aligned[names[j]]
+    tests = [
+        paired_difference(first.truth[:, k], first.prob[:, k], second.prob[:, k], unit, level)
+        for k in range(len(first.labels))
+    ]
+    corrected = holm([test["p"] for test in tests])
+    per_label = [
+        {"difference": t["value"], "low": t["low"], "high": t["high"], "p": t["p"], "p_holm": p}
+        for t, p in zip(tests, corrected, strict=True)
+    ]
+    return {
+        "first": names[i],
+        "second": names[j],
+        **{score: drawn[score].of_difference(i, j, level) for score in SCORES},
+        "per_label": _by_label(first.labels, per_label),
+    }
+
+
+def _by_label(labels: tuple[str, ...], values: list) -> dict:
+    return dict(zip(labels, values, strict=True))

@@ -1,0 +1,44 @@
+"""One run's own scores with their intervals."""
+
+from cxrkeras.evaluation.intervals import LEVEL, RESAMPLES, SEED, resample
+from cxrkeras.evaluation.predictions import Predictions
+from cxrkeras.evaluation.resampling import sampling_units
+
+SCORES = ("auroc", "average_precision")
+
+
+def with_intervals(scores: dict, predictions: Predictions) -> dict:
+    """Add the intervals of AUROC and average precision, macro and by label.
+
+    Args:
+        scores: what `metrics.evaluate` gave for these predictions.
+        predictions: all in one set, or out of fold.
+
+    Returns:
+        `scores`, whose `pooled` parts of `macro` and each of `per_label` now also have
+        `auroc_interval` and `average_precision_interval`, {low, high}, or None where there is none
+        (`intervals.score_interval`); and `intervals` {level, resamples, seed, patients, units,
+        undefined_resamples}, how they were made.
+    """
+    unit = sampling_units(predictions.images, predictions.patients)
+    drawn = resample(predictions.truth, [predictions.prob], unit)
+    for score in SCORES:
+        found = drawn[score]
+        parts = {name: found.of_label(0, k, LEVEL) for k, name in enumerate(predictions.labels)}
+        for name, part in parts.items():
+            scores["per_label"][name]["pooled"][f"{score}_interval"] = _bounds(part)
+        macro = found.of_macro(0, LEVEL)
+        scores["macro"]["pooled"][f"{score}_interval"] = _bounds(macro)
+    scores["intervals"] = {
+        "level": LEVEL,
+        "resamples": RESAMPLES,
+        "seed": SEED,
+        "patients": len(set(predictions.patients) - {""}),
+        "units": int(unit.max()) + 1,
+        "undefined_resamples": drawn["auroc"].undefined(predictions.labels),
+    }
+    return scores
+
+
+def _bounds(part: dict) -> dict | None:
+    return None if part["low"] is None else {"low": part["low"], "high": part["high"]}

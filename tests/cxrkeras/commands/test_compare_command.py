@@ -1,0 +1,123 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxrkeras.cli import main
+
+
+def table(seed, n=60, noise=0.5):
+    """A predictions.csv of two labels; the truth is the same for every seed."""
+    truth = np.random.default_rng(0).random((n, 2)) < 0.4
+    random = np.random.default_rng(seed)
+    prob = 1 / (1 + np.exp(-(2 * truth - 1) - noise * random.normal(size=truth.shape)))
+    columns = {
+        "image": [f"images/{i}.png" for i in range(n)],
+        "patient": [f"p{i}" for i in range(n)],
+    }
+    columns["fold"] = [i % 3 for i in range(n)]
+    for k, name in enumerate(("Effusion", "Mass")):
+        columns[f"prob_{name}"] = prob[:, k]
+        columns[f"true_{name}"] = truth[:, k].astype(int)
+    return pd.DataFrame(columns)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """`run(...)` calls `cxrkeras compare` where the runs good, bad and other/good lie."""
+    monkeypatch.chdir(tmp_path)
+    for name, seed, noise in (("good", 1, 0.5), ("bad", 2, 6), ("other/good", 3, 0.6)):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        table(seed, noise=noise).to_csv(folder / "predictions.csv", index=False)
+        table(seed + 9, 40, noise).to_csv(folder / "test_predictions.csv", index=False)
+
+    def call(*words):
+        with pytest.raises(SystemExit) as stop:
+            main(["compare", *map(str, words)])
+        captured = capsys.readouterr()
+        return stop.value.code, captured.out, captured.err
+
+    return call
+
+
+def test_prints_runs_labels_and_the_sentence_last(run):
+    code, out, err = run("good", "bad", "--resamples", 200)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].startswith("run ")
+    assert lines[1].startswith("good ")
+    assert any(line.startswith("Effusion") for line in lines)
+    assert lines[-1].startswith("bad is worse than good on 60 images: macro AUROC -0.")
+    assert run("good", "bad", "--resamples", 200)[1] == out
+
+
+def test_writes_files_where_it_may(run, tmp_path):
+    code, out, _ = run("good", "bad", "good", "--all-pairs", "--out", "cmp", "--resamples", 100)
+    assert code == 0
+    assert out.splitlines()[-1] == "Page: cmp/comparison.html"
+    names = {path.name for path in (tmp_path / "cmp").iterdir()}
+    assert names == {"comparison.html", "comparison.json", "comparison.csv"}
+    result = json.loads((tmp_path / "cmp" / "comparison.json").read_text())
+    assert list(result["runs"]) == ["good", "bad", "good (2)"]
+    assert len(result["differences"]) == 3
+    assert "good and good (2) are not distinguishable on 60 images" in out
+    assert run("good", "bad", "--out", "cmp")[0] == 0
+    code, _, err = run("good", "bad", "--out", "good")
+    assert code == 1
+    assert "holds something else" in err
+
+
+def test_runs_of_one_name_are_told_apart_by_their_path(run):
+    out = run("good", "other/good", "--resamples", 100)[1]
+    assert "other/good and good are" in out or "good and other/good are" in out
+
+
+def test_files_and_test_sets(run, tmp_path):
+    out = run("good/predictions.csv", "bad", "--resamples", 100)[1]
+    assert "bad is worse than good on 60 images" in out
+    out = run("good", "bad", "--test", "--resamples", 100)[1]
+    assert "on 40 images" in out
+    (tmp_path / "bad" / "test_predictions.csv").unlink()
+    code, _, err = run("good", "bad", "--test")
+    assert code == 1
+    assert "test_predictions.csv" in err
+
+
+def test_common_images(run, tmp_path):
+    table(2).iloc[:50].to_csv(tmp_path / "bad" / "predictions.csv", index=False)
+    code, out, err = run("good", "bad")
+    assert (code, out) == (1, "")
+    assert err.count("\n") == 1
+    assert "--common" in err
+    out = run("good", "bad", "--common", "--resamples", 100)[1]
+    assert out.startswith("Only the 50 images common to all; left out: good 10.\n")
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["good", "bad", "--level", "1"], ["good", "--resamples", "x"]]
+)
+def test_wrong_usage(run, words):
+    assert run(*words)[0] == 2
+
+
+def test_one_run_is_not_enough(run):
+    code, _, err = run("good")
+    assert code == 1
+    assert "two runs or more" in err
+
+
+def test_imports_neither_tensorflow_nor_keras(run, tmp_path):
+    code = (
+        "import sys; from cxrkeras.cli import main\n"
+        "try: main(['compare', 'good', 'bad', '--resamples', '100', '--out', 'c'])\n"
+        "except SystemExit as stop: assert not stop.code\n"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
