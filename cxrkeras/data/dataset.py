@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -11,6 +12,7 @@ import pandas as pd
 
 from data_prep.errors import UserError
 from data_prep.tables import read_table
+from data_prep.vocabulary import canonical, folded
 
 _AGAIN = "Prepare the dataset again."
 
@@ -27,6 +29,7 @@ class PreparedDataset:
         patients: (N,) patient identity, a keyed hash unless the archive is public.
         codes: (N, K) float32: 1, 0, -1 uncertain, NaN not mentioned.
         digests: (N,) sha256 of the decoded pixels.
+        splits: (N,) the archive's own part, e.g. `train` or `test`; blank where it has none.
         image_size: side of the stored square images in pixels.
     """
 
@@ -37,6 +40,7 @@ class PreparedDataset:
     patients: np.ndarray
     codes: np.ndarray
     digests: np.ndarray
+    splits: np.ndarray
     image_size: int
 
     def __len__(self) -> int:
@@ -51,18 +55,34 @@ class PreparedDataset:
     def fingerprint(self) -> str:
         """16 hex digits of the content (labels, codes, patients, pixels), whatever the folder."""
         columns = [column.tolist() for column in (self.images, self.patients, self.digests)]
+        if any(self.splits):
+            columns.append(self.splits.tolist())
         digest = hashlib.sha256(json.dumps([self.labels, self.image_size, *columns]).encode())
         digest.update(np.ascontiguousarray(self.codes).tobytes())
         return digest.hexdigest()[:16]
 
     def subset(self, keep: np.ndarray) -> "PreparedDataset":
         """The images that `keep`, a boolean (N,) mask or an index, picks."""
-        rows = {
-            name: getattr(self, name)[keep] for name in ("images", "patients", "codes", "digests")
-        }
-        return PreparedDataset(
-            root=self.root, name=self.name, labels=self.labels, image_size=self.image_size, **rows
-        )
+        columns = ("images", "patients", "codes", "digests", "splits")
+        return replace(self, **{name: getattr(self, name)[keep] for name in columns})
+
+    def with_labels(self, labels: Sequence[str]) -> "PreparedDataset":
+        """These labels in this order, found whatever the archive's spelling (`canonical`).
+
+        Raises:
+            UserError: naming those that the dataset lacks.
+        """
+        places = {folded(canonical(label)): place for place, label in enumerate(self.labels)}
+        wanted = [folded(canonical(label)) for label in labels]
+        if missing := [
+            label for label, key in zip(labels, wanted, strict=True) if key not in places
+        ]:
+            raise UserError(
+                f"--labels: the dataset {self.name} has no {', '.join(missing)}, but "
+                f"{', '.join(self.labels)}. Choose another set of labels, or none."
+            )
+        keep = [places[key] for key in wanted]
+        return replace(self, labels=tuple(labels), codes=self.codes[:, keep])
 
 
 def load_dataset(root: Path) -> PreparedDataset:
@@ -72,12 +92,7 @@ def load_dataset(root: Path) -> PreparedDataset:
         UserError: when `root` is not a prepared dataset, or its files contradict each other.
     """
     root = Path(root)
-    description, manifest = root / "dataset.json", root / "manifest.csv"
-    if not description.is_file() or not manifest.is_file():
-        raise UserError(
-            "A prepared dataset is a folder with dataset.json and manifest.csv. "
-            f"Received: {root}. Make one with `cxrkeras prep`."
-        )
+    description, manifest = _files(root)
     name, labels, image_size = _described(description)
     table = read_table(manifest)
     missing = [c for c in ("image", "patient", "sha256", *labels) if c not in table.columns]
@@ -92,8 +107,30 @@ def load_dataset(root: Path) -> PreparedDataset:
         patients=table["patient"].to_numpy(str),
         codes=_codes(table, labels, manifest),
         digests=table["sha256"].to_numpy(str),
+        splits=table.get("split", pd.Series([""] * len(table))).to_numpy(str),
         image_size=image_size,
     )
+
+
+def open_dataset(root: Path, labels: Sequence[str] | None = None) -> PreparedDataset:
+    """A prepared dataset with the labels that are wanted of it, or all; errors as in both parts."""
+    dataset = load_dataset(root)
+    return dataset if labels is None else dataset.with_labels(labels)
+
+
+def read_labels(root: Path) -> tuple[str, ...]:
+    """The labels of a prepared dataset, without reading its table; errors as in `load_dataset`."""
+    return _described(_files(Path(root))[0])[1]
+
+
+def _files(root: Path) -> tuple[Path, Path]:
+    description, manifest = root / "dataset.json", root / "manifest.csv"
+    if not description.is_file() or not manifest.is_file():
+        raise UserError(
+            "A prepared dataset is a folder with dataset.json and manifest.csv. "
+            f"Received: {root}. Make one with `cxrkeras prep`."
+        )
+    return description, manifest
 
 
 def _described(description: Path) -> tuple[str, tuple[str, ...], int]:

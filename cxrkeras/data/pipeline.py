@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cxrkeras.data.targets import MASKED
+from cxrkeras.data.targets import MASKED, Targets
 from data_prep.errors import UserError
 
 AUTOTUNE = tf.data.AUTOTUNE
@@ -63,18 +63,40 @@ class Images:
             return tf.constant(pixels)
 
     def _decode(self, path: tf.Tensor) -> tf.Tensor:
-        image = tf.io.decode_png(tf.io.read_file(path), channels=1)
-        # The same triangle filter as data_prep.pixels.to_square.
-        image = tf.image.resize(image, (self.size, self.size), "bilinear", antialias=True)
-        return tf.cast(tf.round(image), tf.uint8)
+        return resized(tf.io.decode_png(tf.io.read_file(path), channels=1), self.size)
+
+
+def resized(images: "tf.Tensor | np.ndarray", size: int) -> tf.Tensor:
+    """Prepared grey to the side that a model sees, in training and in serving alike.
+
+    The same triangle filter as `data_prep.pixels.to_square`.
+
+    Args:
+        images: ([N,] P, P, 1) uint8.
+        size: the side S in pixels.
+
+    Returns:
+        ([N,] S, S, 1) uint8.
+    """
+    images = tf.image.resize(images, (size, size), "bilinear", antialias=True)
+    return tf.cast(tf.round(images), tf.uint8)
 
 
 class Features:
-    """Rows that stand in memory already, e.g. pooled features: (N, C) float32."""
+    """Rows that stand in memory already, e.g. pooled features.
 
-    def __init__(self, values: np.ndarray):
+    Args:
+        values: (V x N, C) float32: the N images, then further views of all of them, in that order.
+        images: N; all rows where not given.
+    """
+
+    def __init__(self, values: np.ndarray, images: int | None = None):
         with tf.device("CPU:0"):
             self.values = tf.constant(values, tf.float32)
+        self._images = images or len(values)
+
+    def __len__(self) -> int:
+        return self._images
 
     def take(self, index: tf.Tensor) -> tf.Tensor:
         """(B,) indices -> (B, C) float32."""
@@ -88,14 +110,14 @@ class Part(NamedTuple):
         head: its name; several parts may share one.
         inputs: the dataset's images (or features).
         index: (n,) the rows that belong to the part.
-        targets: (n, K) float32 in [0, 1], or MASKED.
+        targets: of these n rows.
         epoch: rows that make an epoch where not all n do, drawn anew each time when shuffled.
     """
 
     head: str
     inputs: "Images | Features"
     index: np.ndarray
-    targets: np.ndarray
+    targets: Targets
     epoch: int | None = None
 
     @property
@@ -104,59 +126,135 @@ class Part(NamedTuple):
         return self.epoch or len(self.index)
 
 
-def image_batches(images: Images, index: np.ndarray, batch_size: int) -> tf.data.Dataset:
-    """Images alone, in the order of `index`: batches of (B, S, S, 1) float32, 0-255."""
+def image_batches(
+    inputs: "Images | Features", index: np.ndarray, batch_size: int
+) -> tf.data.Dataset:
+    """The inputs alone, in the order of `index`: batches of (B, ...) float32, images 0-255."""
     batches = tf.data.Dataset.from_tensor_slices(index).batch(batch_size)
-    return batches.map(images.take, num_parallel_calls=AUTOTUNE).prefetch(AUTOTUNE)
+    return batches.map(inputs.take, num_parallel_calls=AUTOTUNE).prefetch(AUTOTUNE)
 
 
 def labelled_batches(
-    parts: Sequence[Part], batch_size: int, *, shuffle: int | None = None, whole: bool = False
+    parts: Sequence[Part],
+    batch_size: int,
+    *,
+    shuffle: int | None = None,
+    epochs: range = range(1),
+    whole: bool = False,
 ) -> tf.data.Dataset:
-    """Batches of (inputs, {head: targets}); each holds one batch of every part in turn.
+    """The batches of some epochs, one after another; each holds one batch of every part in turn.
 
     Rows of a part are MASKED in the targets of the heads that don't learn from it. Shorter parts
-    start again until the longest has been seen once: that is an epoch.
+    start again until the longest has been seen once: that is an epoch. An epoch's order, and the
+    targets that are drawn from a range, depend on the seed and the epoch's number alone, so
+    `range(3, 9)` goes on where `range(3)` ended.
 
     Args:
         parts: one, or those that train together.
         batch_size: rows per part.
-        shuffle: the seed of a new order in each epoch; None keeps the order.
+        shuffle: the seed of order and ranges; None keeps the order, and takes the ranges' middles.
+        epochs: their numbers, from 0.
         whole: leave out a last batch that is not full, where there is a full one.
 
     Returns:
         Elements (inputs (B, ...) float32, {head: (B, K_head) float32}), B up to
-        batch_size x parts.
+        batch_size x parts; `steps_per_epoch` of them per epoch.
     """
-    streams = [_stream(part, batch_size, shuffle, repeat=len(parts) > 1) for part in parts]
+    steps = steps_per_epoch(parts, batch_size, whole=whole)
+    streams = [
+        _Stream(part, number, batch_size, shuffle, alone=len(parts) == 1)
+        for number, part in enumerate(parts)
+    ]
     widths = head_widths(parts)
 
-    def join(*batches):
-        targets = {}
-        for head, width in widths.items():
-            rows = [
-                target if part.head == head else tf.fill((tf.shape(target)[0], width), MASKED)
-                for part, (_, target) in zip(parts, batches, strict=True)
-            ]
-            targets[head] = tf.ensure_shape(tf.concat(rows, axis=0), (None, width))
-        return tf.concat([inputs for inputs, _ in batches], axis=0), targets
+    def of_epoch(epoch):
+        orders = [stream.order(epoch, steps) for stream in streams]
 
+        def rows(step):
+            first = step * batch_size
+            return epoch, step, tuple(order[first : first + batch_size] for order in orders)
+
+        return tf.data.Dataset.range(steps).map(rows)
+
+    def load(epoch, step, rows):
+        batches = [s.load(epoch, step, r) for s, r in zip(streams, rows, strict=True)]
+        return tf.concat([inputs for inputs, _ in batches], axis=0), _joined(parts, widths, batches)
+
+    numbers = tf.data.Dataset.range(epochs.start, epochs.stop)
+    batches = numbers.flat_map(of_epoch).map(load, num_parallel_calls=AUTOTUNE)
+    counted = tf.data.experimental.assert_cardinality(steps * len(epochs))
+    return batches.apply(counted).prefetch(AUTOTUNE)
+
+
+def steps_per_epoch(parts: Sequence[Part], batch_size: int, *, whole: bool = False) -> int:
+    """The batches of an epoch; arguments as for `labelled_batches`."""
     longest = max(part.rows for part in parts)
-    steps = longest // batch_size if whole and longest >= batch_size else -(-longest // batch_size)
-    return tf.data.Dataset.zip(tuple(streams)).map(join).take(steps).prefetch(AUTOTUNE)
+    return longest // batch_size if whole and longest >= batch_size else -(-longest // batch_size)
 
 
 def head_widths(parts: Sequence[Part]) -> dict[str, int]:
     """The number of labels of each head, in the parts' order."""
-    return {part.head: part.targets.shape[1] for part in parts}
+    return {part.head: part.targets.values.shape[1] for part in parts}
 
 
-def _stream(part: Part, batch_size: int, shuffle: int | None, *, repeat: bool) -> tf.data.Dataset:
-    rows = tf.data.Dataset.from_tensor_slices((part.index, part.targets))
-    if shuffle is not None:
-        rows = rows.shuffle(len(part.index), seed=shuffle, reshuffle_each_iteration=True)
-    if repeat:
-        rows = rows.repeat()
-    return rows.batch(batch_size).map(
-        lambda index, target: (part.inputs.take(index), target), num_parallel_calls=AUTOTUNE
-    )
+def three_way_labels(parts: Sequence[Part]) -> dict[str, np.ndarray]:
+    """{head: (K,) bool}: the labels with an uncertain class in one of the head's parts."""
+    found: dict[str, np.ndarray] = {}
+    for part in parts:
+        found[part.head] = found.get(part.head, False) | part.targets.three_way
+    return found
+
+
+class _Stream:
+    """The rows of one part, epoch by epoch."""
+
+    def __init__(self, part: Part, number: int, batch_size: int, seed: int | None, *, alone: bool):
+        targets = part.targets
+        with tf.device("CPU:0"):  # where tf.data works
+            self._index = tf.constant(part.index, tf.int64)
+            self._values = tf.constant(targets.values, tf.float32)
+            drawn = seed is not None and targets.spread is not None
+            self._spread = tf.constant(targets.spread, tf.float32) if drawn else None
+        self._inputs, self._number, self._batch_size = part.inputs, number, batch_size
+        self._seed, self._alone, self._rows = seed, alone, len(part.index)
+
+    def order(self, epoch: tf.Tensor, steps: int) -> tf.Tensor:
+        """Row numbers of an epoch; where they must last longer than the part, it starts again."""
+        rows, wanted = self._rows, steps * self._batch_size
+        wanted = min(wanted, rows) if self._alone else wanted
+        if self._seed is None:
+            return tf.range(wanted, dtype=tf.int64) % rows
+        seed = self._seed_of(epoch, "order")
+
+        def shuffled(cycle):
+            again = tf.random.fold_in(seed, cycle)
+            return tf.random.experimental.stateless_shuffle(tf.range(rows, dtype=tf.int64), again)
+
+        cycles = tf.range(-(-wanted // rows), dtype=tf.int64)
+        return tf.reshape(tf.map_fn(shuffled, cycles), (-1,))[:wanted]
+
+    def load(self, epoch: tf.Tensor, step: tf.Tensor, rows: tf.Tensor) -> tuple:
+        """The inputs and targets of some rows."""
+        values = tf.gather(self._values, rows)
+        if self._spread is not None:
+            seed = tf.random.fold_in(self._seed_of(epoch, "ranges"), step)
+            values += tf.gather(self._spread, rows) * tf.random.stateless_uniform(
+                tf.shape(values), seed, -1.0, 1.0
+            )
+        return self._inputs.take(tf.gather(self._index, rows)), values
+
+    def _seed_of(self, epoch: tf.Tensor, use: str) -> tf.Tensor:
+        purpose = 2 * self._number + ("order", "ranges").index(use)
+        return tf.random.fold_in([tf.constant(self._seed, tf.int64), epoch], purpose)
+
+
+def _joined(parts: Sequence[Part], widths: dict[str, int], batches: list) -> dict[str, tf.Tensor]:
+    """{head: the rows' targets}, MASKED in the rows of parts of other heads."""
+    joined = {}
+    for head, width in widths.items():
+        rows = [
+            target if part.head == head else tf.fill((tf.shape(target)[0], width), MASKED)
+            for part, (_, target) in zip(parts, batches, strict=True)
+        ]
+        joined[head] = tf.ensure_shape(tf.concat(rows, axis=0), (None, width))
+    return joined

@@ -1,35 +1,74 @@
 """Label codes (1, 0, -1 uncertain, blank) become training targets by a policy."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from cxrkeras.data.policies import BLANK, DEFAULT, MASKED, UNCERTAIN, UNCERTAIN_CLASS
 from data_prep.errors import UserError
 
-MASKED = -1.0
-"""A target entry that no loss and no metric counts. Any negative target is read so."""
 
-Fill = Callable[[np.ndarray], "np.ndarray | float"]
-"""Given the codes (N,) of one label, the targets (N,) or one target for its uncertain entries."""
+@dataclass(frozen=True)
+class Targets:
+    """What some images teach.
 
+    Args:
+        values: (N, K) float32 in [0, 1], MASKED, or UNCERTAIN_CLASS; of a range, its middle.
+        spread: (N, K) float32, half the width of the range from which an entry is drawn anew for
+            each epoch, 0 elsewhere; None where there is no range.
+        guessed: (N, K) bool, masked entries that the trained model fills in; None where there is
+            none.
+    """
 
-def _constant(value: float) -> Fill:
-    return lambda codes: value
+    values: np.ndarray
+    spread: np.ndarray | None = None
+    guessed: np.ndarray | None = None
 
+    def __len__(self) -> int:
+        return len(self.values)
 
-UNCERTAIN: dict[str, Fill] = {
-    "ignore": _constant(MASKED),
-    "zeros": _constant(0.0),
-    "ones": _constant(1.0),
-}
-"""CheXpert's U-Ignore, U-Zeros and U-Ones (Irvin et al. 2019); a further policy is one entry."""
+    def __getitem__(self, rows: np.ndarray) -> "Targets":
+        """The rows that a boolean mask or an index picks."""
+        picked = (None if a is None else a[rows] for a in (self.spread, self.guessed))
+        return Targets(self.values[rows], *map(_unless_empty, picked))
 
-BLANK: dict[str, float] = {"zeros": 0.0, "ignore": MASKED}
+    @property
+    def known(self) -> np.ndarray:
+        """(N, K) float32: the values in [0, 1], NaN at all other entries."""
+        values = self.values
+        return np.where((values >= 0) & (values <= 1), values, np.float32(np.nan))
+
+    @property
+    def three_way(self) -> np.ndarray:
+        """(K,) bool: labels with an uncertain class beside positive and negative."""
+        return (self.values == UNCERTAIN_CLASS).any(axis=0)
+
+    def widened(self, places: Sequence[int], width: int) -> "Targets":
+        """The same among `width` labels, in the columns `places`; the others are masked."""
+
+        def wide(array: np.ndarray | None, rest: float) -> np.ndarray | None:
+            if array is None:
+                return None
+            made = np.full((len(array), width), rest, array.dtype)
+            made[:, places] = array
+            return made
+
+        return Targets(*map(wide, self._arrays, (MASKED, 0.0, False)))
+
+    def filled(self, probabilities: np.ndarray) -> "Targets":
+        """With the guessed entries taken from `probabilities` (N, K), in [0, 1]."""
+        values = np.where(self.guessed, probabilities, self.values).astype(np.float32)
+        return Targets(values, self.spread)
+
+    @property
+    def _arrays(self) -> tuple[np.ndarray | None, ...]:
+        return self.values, self.spread, self.guessed
 
 
 def targets_from_codes(
-    codes: np.ndarray, *, uncertain: str | Sequence[str] = "ones", blank: str = "zeros"
-) -> np.ndarray:
+    codes: np.ndarray, *, uncertain: str | Sequence[str] = DEFAULT, blank: str = "zeros"
+) -> Targets:
     """Targets for training; the codes 0 and 1 are never altered.
 
     Args:
@@ -37,26 +76,31 @@ def targets_from_codes(
         uncertain: a name of `UNCERTAIN` for all labels, or K names, one per label.
         blank: a name of `BLANK`, what "not mentioned" means.
 
-    Returns:
-        (N, K) float32 with values in [0, 1], or `MASKED`.
-
     Raises:
         UserError: a policy that does not exist, not one per label, or a code that is none.
     """
     codes = np.asarray(codes, np.float32)
-    policies = [uncertain] * codes.shape[1] if isinstance(uncertain, str) else list(uncertain)
-    if len(policies) != codes.shape[1]:
+    _refuse_unknown(codes)
+    names = [uncertain] * codes.shape[1] if isinstance(uncertain, str) else list(uncertain)
+    if len(names) != codes.shape[1]:
         raise UserError(
-            f"uncertain labels need one policy, or one per label: got {len(policies)} for "
+            f"uncertain labels need one policy, or one per label: got {len(names)} for "
             f"{codes.shape[1]} labels"
         )
-    fills = [_named(UNCERTAIN, policy, "uncertain") for policy in policies]
-    targets = np.where(np.isnan(codes), _named(BLANK, blank, "blank"), codes).astype(np.float32)
-    _refuse_unknown(codes)
-    for label, fill in enumerate(fills):
-        column = codes[:, label]
-        targets[:, label] = np.where(column == -1, fill(column), targets[:, label])
-    return targets
+    policies = [_named(UNCERTAIN, name, "uncertain") for name in names]
+    low = np.array([policy.low for policy in policies])
+    high = np.array([policy.low if policy.high is None else policy.high for policy in policies])
+    asked = codes == -1
+    values = np.where(np.isnan(codes), _named(BLANK, blank, "blank"), codes)
+    return Targets(
+        np.where(asked, (low + high) / 2, values).astype(np.float32),
+        _unless_empty(np.where(asked, (high - low) / 2, 0).astype(np.float32)),
+        _unless_empty(asked & np.array([policy.guessed for policy in policies], bool)),
+    )
+
+
+def _unless_empty(array: np.ndarray | None) -> np.ndarray | None:
+    return array if array is not None and array.any() else None
 
 
 def _named(table: dict, name: str, kind: str):

@@ -1,6 +1,11 @@
 """From feature maps to logits: what stands on top of the trunks."""
 
+from functools import partial
+
 import keras
+import numpy as np
+
+from cxrkeras.models.losses import NEVER
 
 
 def pooled_features(maps: list) -> keras.KerasTensor:
@@ -17,7 +22,15 @@ def pooled_features(maps: list) -> keras.KerasTensor:
     return keras.layers.Concatenate(name="features")(pooled)
 
 
-def classifier(features, labels: int, *, dropout: float, name: str, seed: int = 0):
+def classifier(
+    features,
+    labels: int,
+    *,
+    dropout: float,
+    name: str,
+    seed: int = 0,
+    three_way: np.ndarray | None = None,
+) -> tuple:
     """Dropout and a dense layer: (N, C) -> logits (N, K).
 
     The kernel starts at zero: every first logit is 0, and a transferred trunk isn't shaken by a
@@ -29,6 +42,18 @@ def classifier(features, labels: int, *, dropout: float, name: str, seed: int = 
         dropout: the rate in [0, 1).
         name: the dense layer's name, also the output's.
         seed: of dropout.
+        three_way: (K,) bool, labels with an uncertain class; its logits come from a dense layer of
+            their own, `NAME-uncertain`, which only the loss sees.
+
+    Returns:
+        The logits f (N, K) of positive against negative, and what the loss takes: f itself, or
+        where a label is three-way f and u side by side (N, 2K), see `cxrkeras.models.losses`.
     """
     features = keras.layers.Dropout(dropout, seed=seed, name=f"dropout_{name}")(features)
-    return keras.layers.Dense(labels, kernel_initializer="zeros", name=name)(features)
+    dense = partial(keras.layers.Dense, labels, kernel_initializer="zeros")
+    logits = dense(name=name)(features)
+    if three_way is None or not three_way.any():
+        return logits, logits
+    uncertain = dense(name=f"{name}-uncertain")(features)
+    uncertain = keras.ops.where(three_way, uncertain, NEVER)
+    return logits, keras.layers.Concatenate(name=f"{name}-classes")([logits, uncertain])

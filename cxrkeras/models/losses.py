@@ -2,6 +2,13 @@
 
 Targets are (N, K) with values in [0, 1]; a negative (or NaN) target masks its entry, which then has
 loss 0 and gradient exactly 0. A batch without a known entry has loss 0. Soft targets are allowed.
+
+Logits are (N, K), or (N, 2K) where labels have a third class, "uncertain" (U-MultiClass of Irvin et
+al. 2019): f, then u. The classes negative, positive and uncertain of a label have the softmax over
+(0, f, u). A softmax doesn't change when one number is added to all its logits, so fixing the first
+at 0 takes nothing away, and among positive and negative alone the probability is sigmoid(f),
+whatever u is. A label without that class has u = NEVER, which leaves exactly the binary loss.
+UNCERTAIN_CLASS is the target of an uncertain entry; where u is NEVER it is masked.
 """
 
 from functools import partial
@@ -10,18 +17,49 @@ import keras
 import numpy as np
 from keras import ops
 
+from cxrkeras.data.policies import UNCERTAIN_CLASS
+
+NEVER = -1e4
+"""The logit of a class that a label doesn't have: exp(NEVER) is 0 even in float64."""
+
 
 def known_targets(y_true):
     """Split targets with masked entries.
 
     Args:
-        y_true: (N, K) float tensor; negative or NaN = masked.
+        y_true: (N, K) float tensor; negative, NaN or UNCERTAIN_CLASS = masked.
 
     Returns:
         Tensors (N, K): the targets with 0 at masked entries, and 1 where known, else 0.
     """
-    known = y_true >= 0
+    known = ops.logical_and(y_true >= 0, y_true <= 1)
     return ops.where(known, y_true, 0.0), ops.cast(known, y_true.dtype)
+
+
+def binary_logits(y_true, y_pred):
+    """The logits f (N, K) of positive against negative, of logits (N, K) or (N, 2K)."""
+    return y_pred[:, : y_true.shape[-1]]
+
+
+def _classes(y_true, y_pred):
+    """How far each entry belongs to each class, and what it costs there.
+
+    Returns:
+        Pairs for positive, negative and uncertain: shares (N, K) in [0, 1], and -ln of the class's
+        probability (N, K).
+    """
+    y, known = known_targets(y_true)
+    shares, f = [known * y, known * (1 - y)], binary_logits(y_true, y_pred)
+    costs = [ops.softplus(-f), ops.softplus(f)]
+    if y_pred.shape[-1] == y_true.shape[-1]:
+        return list(zip(shares, costs, strict=True))
+    u = y_pred[:, y_true.shape[-1] :]
+    against = ops.softplus(f)  # the log of 1 + exp(f): the odds against which u stands
+    certain = ops.softplus(u - against)
+    uncertain = ops.logical_and(y_true == UNCERTAIN_CLASS, u > NEVER)
+    shares.append(ops.cast(uncertain, f.dtype))
+    costs = [costs[0] + certain, costs[1] + certain, ops.softplus(against - u)]
+    return list(zip(shares, costs, strict=True))
 
 
 @keras.saving.register_keras_serializable("cxrkeras")
@@ -36,16 +74,17 @@ class MaskedBCE(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         """Per-image losses (N,) whose mean over the batch is the mean over its known entries."""
-        y, known = known_targets(y_true)
-        entries = known * (y * ops.softplus(-y_pred) + (1 - y) * ops.softplus(y_pred))
+        classes = _classes(y_true, y_pred)
+        entries = sum(share * cost for share, cost in classes)
+        known = sum(ops.sum(share) for share, _ in classes)
         images = ops.cast(ops.shape(entries)[0], entries.dtype)
-        return ops.sum(entries, axis=-1) * images / ops.maximum(ops.sum(known), 1.0)
+        return ops.sum(entries, axis=-1) * images / ops.maximum(known, 1.0)
 
     def inflation(self, targets: np.ndarray, batch_size: int | None = None) -> np.ndarray:
         """The factor on the odds of each label's probability that this loss causes: none, 1.
 
         Args:
-            targets: (N, K) training targets, negative = masked.
+            targets: (N, K) training targets, outside [0, 1] = masked.
             batch_size: images per batch, which makes no difference here.
 
         Returns:
@@ -64,6 +103,10 @@ class BatchWeightedBCE(keras.losses.Loss):
     one class is missing its term drops out and the other's weight is 1. The weights come from the
     batch that one device sees: with data parallelism, from each replica's own part.
 
+    With an uncertain class, n = |P|+|N|+|U| entries are known and each class that occurs weighs n
+    in total: its entries' weights are n/|P|, n/|N| and n/|U|. Without such an entry that is the
+    formula above.
+
     Args:
         per_label: take |P| and |N| for each label by itself instead of over all labels.
         reduction: "sum" as defined above; "sum_over_batch_size" divides by the images.
@@ -75,16 +118,11 @@ class BatchWeightedBCE(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         """Per-image losses (N,)."""
-        y, known = known_targets(y_true)
+        classes = _classes(y_true, y_pred)
         axis = 0 if self.per_label else None
-        positive, negative = known * y, known * (1 - y)
-        total = ops.sum(known, axis=axis, keepdims=True)
+        total = sum(ops.sum(share, axis=axis, keepdims=True) for share, _ in classes)
         # Each weight is an entry's share of its class, at most 1: nothing overflows if |P| is tiny.
-        entries = total * (
-            _share(positive, axis) * ops.softplus(-y_pred)
-            + _share(negative, axis) * ops.softplus(y_pred)
-        )
-        return ops.sum(entries, axis=-1)
+        return ops.sum(total * sum(_share(share, axis) * cost for share, cost in classes), axis=-1)
 
     def inflation(self, targets: np.ndarray, batch_size: int | None = None) -> np.ndarray:
         """The factor on the odds of each label's probability that this loss causes.
@@ -93,10 +131,11 @@ class BatchWeightedBCE(keras.losses.Loss):
         training targets. A batch of n known entries that happens to hold no positive drops their
         term, which weakens w to |N|/|P| (1 - (1-r)^n) / (1 - r^n), with r = |P|/(|P|+|N|): the
         expected weight of a positive entry over that of a negative one, among n independent ones.
-        With `per_label`, where n is at most the batch size, that is far less for a rare label.
+        With `per_label`, where n is at most the batch size, that is far less for a rare label. The
+        uncertain class counts in neither: the odds are those of positive against negative.
 
         Args:
-            targets: (N, K) training targets, negative = masked.
+            targets: (N, K) training targets, outside [0, 1] = masked or uncertain.
             batch_size: images per batch (per replica); None = large batches.
 
         Returns:
@@ -104,7 +143,7 @@ class BatchWeightedBCE(keras.losses.Loss):
         """
         targets = np.asarray(targets, np.float64)
         axis = 0 if self.per_label else None
-        known = targets >= 0
+        known = (targets >= 0) & (targets <= 1)
         total = known.sum(axis=axis)
         positive = np.where(known, targets, 0).sum(axis=axis)
         both = (positive > 0) & (positive < total)

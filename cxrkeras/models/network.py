@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 
 from cxrkeras.models.backbones import BACKBONES
 from cxrkeras.models.heads import classifier, pooled_features
@@ -17,7 +18,8 @@ class Network:
     Args:
         trunks: the nested backbones, in the plan's order.
         features: image (N, S, S, 1), grey 0-255 -> pooled features (N, C).
-        logits: the same image -> {head: (N, K_head)}.
+        logits: the same image -> {head: (N, K_head)}, or (N, 2 K_head) with an uncertain class, as
+            the losses take them.
         probability: the same image -> (N, K) for a network of one head, else None.
     """
 
@@ -37,6 +39,7 @@ def build_network(
     *,
     dropout: float = 0.5,
     seed: int = 0,
+    three_way: Mapping[str, np.ndarray] | None = None,
 ) -> Network:
     """A network with a random start.
 
@@ -46,6 +49,8 @@ def build_network(
         heads: name and number of labels of each head; `{TARGET: K}` for a target model.
         dropout: the heads' dropout rate.
         seed: of every initial weight.
+        three_way: (K,) bool for the heads where labels have an uncertain class; it is there for
+            training only and no part of `probability`.
 
     Raises:
         UserError: for an unknown backbone or an image too small for it.
@@ -61,18 +66,27 @@ def build_network(
         scaled = GreyToBackbone(BACKBONES[backbone].scaling, name=f"scale_{trunk.name}")(image)
         maps.append(trunk(scaled))
     features = pooled_features(maps)
-    logits = {
-        name: classifier(features, labels, dropout=dropout, name=layer_name(name), seed=seed)
+    classified = {
+        name: classifier(
+            features,
+            labels,
+            dropout=dropout,
+            name=layer_name(name),
+            seed=seed,
+            three_way=(three_way or {}).get(name),
+        )
         for name, labels in heads.items()
     }
     probability = None
-    if len(logits) == 1:
-        output = keras.layers.Activation("sigmoid", name="probability")(*logits.values())
+    if len(classified) == 1:
+        ((logits, _),) = classified.values()
+        output = keras.layers.Activation("sigmoid", name="probability")(logits)
         probability = keras.Model(image, output, name="-".join(_names(backbones)))
+    outputs = {name: output for name, (_, output) in classified.items()}
     return Network(
         trunks=trunks,
         features=keras.Model(image, features, name="pooled"),
-        logits=keras.Model(image, logits, name="logits"),
+        logits=keras.Model(image, outputs, name="logits"),
         probability=probability,
     )
 

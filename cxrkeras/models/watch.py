@@ -1,12 +1,13 @@
 """Metrics to watch while fitting, from logits and with masked entries (the study's two).
 
+Entries of an uncertain class count as masked, and its logits (see `losses`) aren't looked at.
 What is reported comes from saved predictions (`cxrkeras.evaluation`), never from here.
 """
 
 import keras
 from keras import ops
 
-from cxrkeras.models.losses import known_targets
+from cxrkeras.models.losses import binary_logits, known_targets
 
 
 class _MaskedMean(keras.metrics.Mean):
@@ -19,7 +20,8 @@ class _MaskedMean(keras.metrics.Mean):
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Count a batch; `sample_weight`, if given, is (N,) or (N, 1)."""
         y, known = known_targets(ops.convert_to_tensor(y_true, self.dtype))
-        values = self.entries(y, ops.convert_to_tensor(y_pred, self.dtype))
+        logits = binary_logits(y, ops.convert_to_tensor(y_pred, self.dtype))
+        values = self.entries(y, logits)
         if sample_weight is not None:
             known = known * ops.reshape(ops.convert_to_tensor(sample_weight, self.dtype), (-1, 1))
         # Flat, so that each entry counts alike whatever the shape of its batch.

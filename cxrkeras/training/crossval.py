@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
-from cxrkeras.data.dataset import load_dataset
+from cxrkeras.data.dataset import open_dataset
 from cxrkeras.data.folds import fold_warnings
 from cxrkeras.evaluation.evidence import write_metrics
+from cxrkeras.evaluation.out_of_fold import write_operating_points
 from cxrkeras.evaluation.report import write_report
 from cxrkeras.models.methods import make_plan
 from cxrkeras.training import runtime
 from cxrkeras.training.experiment import Experiment
 from cxrkeras.training.run_folder import begin, check_data, gather, is_begun, is_finished
-from cxrkeras.training.target import Target, load_target
+from cxrkeras.training.target import Target, check_uncertain, load_target
 from data_prep.errors import UserError
 from data_prep.say import say
 from data_prep.tables import read_table
@@ -43,6 +44,7 @@ def cross_validate(experiment: Experiment, run: Path) -> dict:
         say(f"all {len(target.fold_numbers)} folds are finished; nothing is fitted again")
     gather(run, target)
     metrics = write_metrics(run)
+    write_operating_points(run)
     write_report(run)
     return metrics
 
@@ -50,9 +52,11 @@ def cross_validate(experiment: Experiment, run: Path) -> dict:
 def _open(experiment: Experiment, run: Path) -> Target:
     """Read everything first: what can't be used leaves no run folder behind."""
     begun = is_begun(run, experiment)
-    dataset = load_dataset(Path(experiment.data))
+    dataset = open_dataset(Path(experiment.data), experiment.labels_of())
     if begun:
         check_data(run, dataset)
+    else:
+        check_uncertain(experiment)
     target = load_target(experiment, dataset, _folds_file(experiment, run, begun))
     begin(run, experiment, target, begun=begun)
     for warning in fold_warnings(

@@ -17,6 +17,8 @@ from pydantic import (
     field_validator,
 )
 
+from cxrkeras.data.label_sets import LABEL_SETS, TARGET, parse_label_sets
+from cxrkeras.data.policies import DEFAULT, UNCERTAIN, parse_uncertain
 from cxrkeras.models.backbones import BACKBONES, check_backbone
 from cxrkeras.models.sources import Dataset, Weights, parse_source
 from data_prep.errors import UserError
@@ -69,6 +71,12 @@ class Experiment(BaseModel):
         "finetune: all layers learn on the target; layers: the trunk is frozen, the head learns "
         "on standardised features that are computed once.",
     )
+    labels: _Words = _choice(
+        (),
+        "What",
+        f"Labels to learn: one of {', '.join(LABEL_SETS)} for the target, NAME=SET for the source "
+        "NAME. All that a dataset has by default.",
+    )
     joint: Literal["heads", "merged"] = _choice(
         "heads",
         "What",
@@ -80,8 +88,11 @@ class Experiment(BaseModel):
         "Learning",
         "Batch-weighted BCE, weights pooled over the batch or per label; or plain BCE.",
     )
-    uncertain: Literal["ones", "zeros", "ignore"] = _choice(
-        "ones", "Learning", "What the code -1 means in training; ignore masks the entry."
+    uncertain: str = _choice(
+        DEFAULT,
+        "Learning",
+        f"What the code -1 means in training: {', '.join(UNCERTAIN)}; or label by label, "
+        "Atelectasis=ones,Edema=zeros, beside one for the rest (ones where none is given).",
     )
     blank: Literal["zeros", "ignore"] = _choice(
         "zeros", "Learning", "What a finding that is not mentioned means in training."
@@ -159,6 +170,23 @@ class Experiment(BaseModel):
             parse_source(text)  # a UserError says what is wrong
         return source
 
+    @field_validator("labels")
+    @classmethod
+    def _known_sets(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        parse_label_sets(labels)
+        return labels
+
+    @field_validator("uncertain")
+    @classmethod
+    def _known_policies(cls, uncertain: str) -> str:
+        parse_uncertain(uncertain)
+        return uncertain
+
+    def labels_of(self, source: str = TARGET) -> tuple[str, ...] | None:
+        """The labels to learn of a source, or of the target; None = all that it has."""
+        chosen = parse_label_sets(self.labels).get(source)
+        return None if chosen is None else LABEL_SETS[chosen]
+
     def located(self) -> "Experiment":
         """The same with absolute paths, so that the run folder finds its data from anywhere."""
         return self.model_copy(
@@ -232,7 +260,19 @@ def make_experiment(choices: dict[str, Any]) -> Experiment:
         raise UserError(f"{option}: {first['msg']}. Received: {first['input']!r}.") from error
     for backbone in experiment.backbone:
         check_backbone(backbone, experiment.image_size)
+    _check_named_sources(experiment)
     return experiment
+
+
+def _check_named_sources(experiment: Experiment) -> None:
+    links = [link for text in experiment.source for link in parse_source(text)]
+    names = {link.name for link in links if isinstance(link, Dataset)}
+    for name in parse_label_sets(experiment.labels):
+        if name != TARGET and name not in names:
+            raise UserError(
+                f"--labels {name}=… names no dataset of --source. "
+                f"There: {', '.join(sorted(names)) or 'none'}."
+            )
 
 
 def _unknown(name: str) -> str:

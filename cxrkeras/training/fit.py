@@ -1,6 +1,8 @@
 """One compiled model, fitted as often as wanted: each fit starts from the same state."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,6 +12,7 @@ import tensorflow as tf
 from cxrkeras.data.augment import Augment
 from cxrkeras.models.losses import LOSSES
 from cxrkeras.models.watch import MaskedBinaryAccuracy, MaskedMAE
+from cxrkeras.training.checkpoint import Checkpoint
 from cxrkeras.training.progress import EpochLines
 from data_prep.errors import UserError
 
@@ -61,22 +64,26 @@ class Trainer:
 
     def fit(
         self,
-        train: tf.data.Dataset,
+        train: Callable[[range], tf.data.Dataset],
         validation: tf.data.Dataset | None,
         schedule: Schedule,
         *,
+        steps: int,
         seed: int,
         title: str,
+        checkpoint: Path | None = None,
     ) -> pd.DataFrame:
-        """Fit from the start state.
+        """Fit from the start state, or go on from a checkpoint to the same end.
 
         Args:
-            train: batches of (inputs, {head: targets}).
-            validation: likewise, or None: then the training loss steers the learning rate and
-                nothing stops early.
+            train: gives the batches of (inputs, {head: targets}) of some epochs, one after another.
+            validation: batches likewise, or None: then the training loss steers the learning rate
+                and nothing stops early.
             schedule: epochs and rates.
+            steps: batches per epoch.
             seed: of dropout and augmentation.
             title: for the progress lines.
+            checkpoint: a file that keeps the state after each epoch; None keeps none.
 
         Returns:
             One row per epoch: `epoch` from 1, `loss`, `binary_accuracy`, `mae`, the same with
@@ -90,19 +97,23 @@ class Trainer:
         callbacks = _callbacks(schedule, validated=validation is not None)
         if self._average and validation is None:
             callbacks.append(_Average())
+        state = Checkpoint(checkpoint, [variable for variable, _ in self._start], callbacks)
+        first = state.resume(schedule.epochs)
         lines = EpochLines(title, schedule.epochs)
         try:
-            history = self.model.fit(
-                train,
+            self.model.fit(
+                train(range(first, schedule.epochs) or range(1)),  # Keras looks at a batch anyway
                 validation_data=validation,
+                initial_epoch=first,
                 epochs=schedule.epochs,
-                callbacks=[lines, *callbacks],
+                steps_per_epoch=steps,
+                callbacks=[lines, *callbacks, state],
                 shuffle=False,  # the batches bring their own order
                 verbose=0,
             )
         finally:
             lines.close()
-        table = self._table(history)
+        table = self._table(state.logs)
         if not np.isfinite(table["loss"]).all():
             raise UserError(
                 f"{title}: the loss became NaN or infinite in epoch {len(table)}. "
@@ -133,8 +144,8 @@ class Trainer:
         for number, variable in enumerate(v for v, _ in self._start if _is_random_state(v)):
             variable.assign([seed, number])
 
-    def _table(self, history: keras.callbacks.History) -> pd.DataFrame:
-        table = pd.DataFrame(history.history)
+    def _table(self, logs: list[dict[str, float]]) -> pd.DataFrame:
+        table = pd.DataFrame(logs)
         if len(self.heads) == 1:
             head = f"{self.heads[0]}_"
             table = table.rename(columns=lambda name: name.replace(head, "", 1))

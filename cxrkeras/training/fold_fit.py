@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -9,7 +10,8 @@ import pandas as pd
 from scipy.special import expit
 
 from cxrkeras.data.pipeline import Features, Images, Part, image_batches
-from cxrkeras.data.targets import MASKED
+from cxrkeras.data.preparation import preparation_of
+from cxrkeras.data.targets import Targets
 from cxrkeras.models.heads import classifier
 from cxrkeras.models.losses import LOSSES
 from cxrkeras.models.methods import TrunkPlan
@@ -17,7 +19,7 @@ from cxrkeras.models.network import TARGET, Network, build_network
 from cxrkeras.models.weights import load_trunk
 from cxrkeras.training.experiment import Experiment
 from cxrkeras.training.features import frozen_features
-from cxrkeras.training.learn import Learner, validation_rows
+from cxrkeras.training.learn import Learned, Learner, validation_rows
 from cxrkeras.training.run_folder import check_sources, fold_folder, held_out_rows, save_fold
 from cxrkeras.training.stages import describe, plan_stages, trained
 from cxrkeras.training.target import Target
@@ -37,7 +39,20 @@ def fit_folds(
     Raises:
         UserError: for sources that can't be used, or a training that diverges.
     """
-    origins = [plan_stages(trunk, target.dataset) for trunk in plan]
+    fitter = make_fitter(plan, experiment, target, run)
+    for fold in folds:
+        _fit_fold(fitter, experiment, target, run, fold)
+
+
+def make_fitter(
+    plan: tuple[TrunkPlan, ...], experiment: Experiment, target: Target, run: Path
+) -> "_Finetuned | _Frozen":
+    """Train the source stages, those that no run has trained yet, and build what fits the target.
+
+    Raises:
+        UserError: for sources that can't be used, or changed since the run's first fold.
+    """
+    origins = [plan_stages(trunk, experiment, target.dataset) for trunk in plan]
     descriptions = [
         [trunk.backbone, describe(origin, experiment)]
         for trunk, origin in zip(plan, origins, strict=True)
@@ -50,16 +65,14 @@ def fit_folds(
         {TARGET: len(target.dataset.labels)},
         dropout=experiment.dropout,
         seed=experiment.seed,
+        three_way={TARGET: target.targets.three_way},
     )
     for trunk, trunk_plan, start in zip(network.trunks, plan, weights, strict=True):
         if start:
             load_trunk(trunk, trunk_plan.backbone, start)
     if experiment.reuse == "layers":
-        fitter = _Frozen(network, experiment, target, descriptions)
-    else:
-        fitter = _Finetuned(network, experiment, target)
-    for fold in folds:
-        _fit_fold(fitter, experiment, target, run, fold)
+        return _Frozen(network, experiment, target, descriptions)
+    return _Finetuned(network, experiment, target)
 
 
 class _Finetuned:
@@ -74,10 +87,8 @@ class _Finetuned:
             network.logits, experiment, [train], augment=experiment.target_augment
         )
 
-    def fit(
-        self, train: np.ndarray, validation: np.ndarray, targets: np.ndarray, **how
-    ) -> pd.DataFrame:
-        """Fit from the start state on rows of the target; returns the history."""
+    def fit(self, train: np.ndarray, validation: np.ndarray, targets: Targets, **how) -> Learned:
+        """Fit from the start state on rows of the target."""
         return self._learner.learn(
             [_part(self._inputs, train, targets)],
             [_part(self._inputs, validation, targets)] if len(validation) else [],
@@ -102,32 +113,31 @@ class _Frozen:
         self.network = network
         self._views = frozen_features(network, target.dataset, experiment, start)
         inputs = keras.Input(self._views.shape[2:])
-        logits = classifier(
+        _, logits = classifier(
             inputs,
             len(target.dataset.labels),
             dropout=experiment.dropout,
             name=TARGET,
             seed=experiment.seed,
+            three_way=target.targets.three_way,
         )
         self._head = keras.Model(inputs, {TARGET: logits})
         rows = np.arange(len(target.dataset))
         everything = _part(Features(self._views[0]), rows, target.targets)
         self._learner = Learner(self._head, experiment, [everything], augment="none", average=True)
 
-    def fit(
-        self, train: np.ndarray, validation: np.ndarray, targets: np.ndarray, **how
-    ) -> pd.DataFrame:
-        """Fit the head on rows of the target and put it on the network; returns the history."""
+    def fit(self, train: np.ndarray, validation: np.ndarray, targets: Targets, **how) -> Learned:
+        """Fit the head on rows of the target and put it on the network."""
         views, images, width = self._views.shape
         mean, scale = self._views[0, train].mean(axis=0), self._views[0, train].std(axis=0)
         scale = np.where(scale > 1e-6, scale, 1.0)
-        standard = Features(((self._views - mean) / scale).reshape(-1, width))
+        standard = Features(((self._views - mean) / scale).reshape(-1, width), images)
         seen = np.concatenate([train + view * images for view in range(views)])
-        part = Part(TARGET, standard, seen, np.tile(targets[train], (views, 1)), epoch=len(train))
+        part = Part(TARGET, standard, seen, targets[np.tile(train, views)], epoch=len(train))
         held = [_part(standard, validation, targets)] if len(validation) else []
-        history = self._learner.learn([part], held, **how)
+        learned = self._learner.learn([part], held, **how)
         self._fold_scaling(mean, scale)
-        return history
+        return learned
 
     def _fold_scaling(self, mean: np.ndarray, scale: np.ndarray) -> None:
         kernel, bias = map(np.float64, self._head.get_layer(TARGET).get_weights())
@@ -146,48 +156,93 @@ def _fit_fold(
     started = time.monotonic()
     held_out = held_out_rows(target, fold)
     learn = np.setdiff1d(np.arange(len(target.folds)), held_out)
-    seed = experiment.seed * 1000 + fold
+    title = f"fold {target.fold_numbers.index(fold) + 1}/{len(target.fold_numbers)}"
+    fitted = fit_rows(
+        fitter, experiment, target, learn, number=fold, what=f"fold {fold}", title=title
+    )
+    probabilities = fitter.predict(held_out)
+    facts = {**fitted.facts, "seconds": round(time.monotonic() - started, 1)}
+    save_model(fitter.network, fold_folder(run, fold), model_card(experiment, target, facts))
+    save_fold(run, fold, target, probabilities, fitted.history, facts)
+    say(f"{title}: finished in {facts['seconds']:.0f} s")
+
+
+class Fitted(NamedTuple):
+    """What `fit_rows` did; the weights are in the fitter's network.
+
+    Args:
+        history: see `Trainer.fit`.
+        facts: `training_prevalence` and `inflation` by label, and `images` learned from.
+    """
+
+    history: pd.DataFrame
+    facts: dict
+
+
+def fit_rows(
+    fitter: _Finetuned | _Frozen,
+    experiment: Experiment,
+    target: Target,
+    learn: np.ndarray,
+    *,
+    number: int,
+    what: str,
+    title: str,
+    checkpoint: Path | None = None,
+) -> Fitted:
+    """Fit one model; a part of the rows steers it where the experiment says so.
+
+    Args:
+        fitter: from `make_fitter`.
+        experiment: the settings.
+        target: the data.
+        learn: (n,) rows of the target.
+        number: of the fit, for the seed; a fold's own.
+        what: is learned, for messages, e.g. `fold 2`.
+        title: for the progress lines.
+        checkpoint: see `Trainer.fit`.
+    """
+    seed = experiment.seed * 1000 + number
     targets = _learned(experiment, target, learn, seed)
     patients = target.dataset.patients[learn]
     validation = validation_rows(
-        targets[learn], patients, experiment.target_validation, seed, what=f"fold {fold}"
+        targets[learn].known, patients, experiment.target_validation, seed, what=what
     )
-    title = f"fold {target.fold_numbers.index(fold) + 1}/{len(target.fold_numbers)}"
-    history = fitter.fit(
-        learn[~validation],
+    train = learn[~validation]
+    learned = fitter.fit(
+        train,
         learn[validation],
         targets,
         epochs=experiment.epochs,
         learning_rate=experiment.learning_rate,
         seed=seed,
         title=title,
+        checkpoint=checkpoint,
     )
-    probabilities = fitter.predict(held_out)
+    values = targets.values.copy()
+    values[train] = learned.train[0].targets.values[: len(train)]  # with what was guessed
     facts = {
-        **_prevalence(experiment, target, targets[learn]),
+        **_prevalence(experiment, target, Targets(values[learn])),
         "images": int((~validation).sum()),
-        "seconds": round(time.monotonic() - started, 1),
     }
-    _save_model(fitter.network, fold_folder(run, fold), experiment, target, facts)
-    save_fold(run, fold, target, probabilities, history, facts)
-    say(f"{title}: finished in {facts['seconds']:.0f} s")
+    return Fitted(learned.history, facts)
 
 
-def _learned(experiment: Experiment, target: Target, learn: np.ndarray, seed: int) -> np.ndarray:
+def _learned(experiment: Experiment, target: Target, learn: np.ndarray, seed: int) -> Targets:
     """The targets that a fold learns from; in the leak test, permuted over its training images."""
-    targets = target.targets.copy()
+    rows = np.arange(len(target.targets))
     if experiment.shuffle_labels:
-        targets[learn] = targets[np.random.default_rng(seed).permutation(learn)]
-    return targets
+        rows[learn] = np.random.default_rng(seed).permutation(learn)
+    return target.targets[rows]
 
 
-def _part(inputs: Images | Features, rows: np.ndarray, targets: np.ndarray) -> Part:
+def _part(inputs: Images | Features, rows: np.ndarray, targets: Targets) -> Part:
     return Part(TARGET, inputs, rows, targets[rows])
 
 
-def _prevalence(experiment: Experiment, target: Target, targets: np.ndarray) -> dict:
-    known = np.where(targets == MASKED, np.nan, targets)
-    inflation = LOSSES[experiment.loss]().inflation(targets, experiment.batch_size)
+def _prevalence(experiment: Experiment, target: Target, targets: Targets) -> dict:
+    known = targets.known
+    inflation = LOSSES[experiment.loss]().inflation(targets.values, experiment.batch_size)
     with np.errstate(invalid="ignore"):
         prevalence = np.nansum(known, axis=0) / (~np.isnan(known)).sum(axis=0)
     names = target.dataset.labels
@@ -200,16 +255,21 @@ def _prevalence(experiment: Experiment, target: Target, targets: np.ndarray) -> 
     }
 
 
-def _save_model(
-    network: Network, folder: Path, experiment: Experiment, target: Target, facts: dict
-) -> None:
-    with replacing(folder / "model.keras", ".keras") as temporary:
-        network.probability.save(temporary)
-    card = {
+def model_card(experiment: Experiment, target: Target, facts: dict) -> dict:
+    """What `model.json` says of a model fitted on the target; `facts` as in `Fitted`."""
+    preparation = preparation_of(target.dataset.root)
+    return {
         "labels": list(target.dataset.labels),
         "image_size": experiment.image_size,
         "trained_on": target.dataset.name,
         "training_prevalence": facts["training_prevalence"],
         "inflation": facts["inflation"],
+        "preparation": preparation and preparation.as_json(),
     }
+
+
+def save_model(network: Network, folder: Path, card: dict) -> None:
+    """Write `model.keras` and then `model.json`, each in one step."""
+    with replacing(folder / "model.keras", ".keras") as temporary:
+        network.probability.save(temporary)
     atomic_write_json(folder / "model.json", card)

@@ -1,19 +1,37 @@
 """A trainer set up and driven as an experiment says."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from cxrkeras.data.folds import hold_out
-from cxrkeras.data.pipeline import Part, labelled_batches
+from cxrkeras.data.pipeline import Part, image_batches, labelled_batches, steps_per_epoch
+from cxrkeras.evaluation.thresholds import deflate
+from cxrkeras.models.losses import LOSSES
 from cxrkeras.training.experiment import Experiment
 from cxrkeras.training.fit import Schedule, Trainer, quicken_batch_norm
+from cxrkeras.training.progress import PredictLines
 from data_prep.errors import UserError
 
 _FEW_STEPS = 2000  # below it Keras's moving averages still hold part of their start
 _SETTLE_STEPS = 200
+
+
+class Learned(NamedTuple):
+    """What `Learner.learn` did.
+
+    Args:
+        history: see `Trainer.fit`; with U-SelfTrained, of the second fit.
+        train: the training parts as they were learned from at last, guesses filled in.
+    """
+
+    history: pd.DataFrame
+    train: list[Part]
 
 
 class Learner:
@@ -38,7 +56,7 @@ class Learner:
     ):
         self._experiment = experiment
         if experiment.batch_norm != "never":
-            quicken_batch_norm(logits, self._steps(train))
+            quicken_batch_norm(logits, steps_per_epoch(train, experiment.batch_size))
         self._trainer = Trainer(logits, loss=experiment.loss, augment=augment, average=average)
 
     def learn(
@@ -50,36 +68,96 @@ class Learner:
         learning_rate: float,
         seed: int,
         title: str,
-    ) -> pd.DataFrame:
+        checkpoint: Path | None = None,
+    ) -> Learned:
         """Fit from the start state, then estimate the batch-norm statistics where steps were few.
 
-        Returns:
-            The history, see `Trainer.fit`.
+        Where training entries are to be guessed (U-SelfTrained), it is done twice: first with these
+        entries masked, then, from the start state again, with the first model's probabilities in
+        their place. What steers is known entries alone.
+
+        Args:
+            train: what is learned from.
+            validation: what steers the learning rate and early stopping; may be empty.
+            epochs: at most.
+            learning_rate: at the start.
+            seed: of order, ranges of targets, dropout and augmentation.
+            title: for the progress lines.
+            checkpoint: see `Trainer.fit`. A first fit keeps its own beside it, to be removed with
+                it: killed in the second fit, the guesses are made again from that state.
         """
         settings = self._experiment
-        batch = settings.batch_size
+        schedule = Schedule(
+            epochs,
+            learning_rate,
+            settings.plateau_patience,
+            settings.plateau_factor,
+            settings.early_stopping,
+        )
+        train = list(train)
+        if any(part.targets.guessed is not None for part in train):
+            first = checkpoint and checkpoint.with_name(f"first-{checkpoint.name}")
+            self._fit(train, validation, schedule, seed, f"{title}, before guessing", first)
+            train = self._filled(train, f"{title}, guessing uncertain entries")
+        return Learned(self._fit(train, validation, schedule, seed, title, checkpoint), train)
+
+    def _fit(
+        self,
+        train: Sequence[Part],
+        validation: Sequence[Part],
+        schedule: Schedule,
+        seed: int,
+        title: str,
+        checkpoint: Path | None,
+    ) -> pd.DataFrame:
+        batch, batch_norm = self._experiment.batch_size, self._experiment.batch_norm
+        steps = steps_per_epoch(train, batch)
         history = self._trainer.fit(
-            labelled_batches(train, batch, shuffle=seed),
+            lambda epochs: labelled_batches(train, batch, shuffle=seed, epochs=epochs),
             labelled_batches(validation, batch) if validation else None,
-            Schedule(
-                epochs,
-                learning_rate,
-                settings.plateau_patience,
-                settings.plateau_factor,
-                settings.early_stopping,
-            ),
+            schedule,
+            steps=steps,
             seed=seed,
             title=title,
+            checkpoint=checkpoint,
         )
-        few = len(history) * self._steps(train) < _FEW_STEPS
-        if settings.batch_norm == "always" or (settings.batch_norm == "auto" and few):
+        few = len(history) * steps < _FEW_STEPS
+        if batch_norm == "always" or (batch_norm == "auto" and few):
             batches = labelled_batches(train, batch, shuffle=seed, whole=True)
             self._trainer.settle(batches.take(_SETTLE_STEPS))
         return history
 
-    def _steps(self, parts: Sequence[Part]) -> int:
-        longest = max(part.rows for part in parts)
-        return -(-longest // self._experiment.batch_size)
+    def _filled(self, parts: Sequence[Part], title: str) -> list[Part]:
+        """The parts with the model's probabilities, on their true scale, at the guessed entries."""
+        filled = []
+        for part in parts:
+            if part.targets.guessed is not None:
+                rows = np.flatnonzero(part.targets.guessed.any(axis=1))
+                inflation = self._inflation([p for p in parts if p.head == part.head])
+                probabilities = np.zeros(part.targets.values.shape)
+                probabilities[rows] = deflate(self._scores(part, rows, title), inflation)
+                part = part._replace(targets=part.targets.filled(probabilities))
+            filled.append(part)
+        return filled
+
+    def _inflation(self, parts: Sequence[Part]) -> np.ndarray:
+        """(K,), of the parts that share a head; a batch holds as many rows of each."""
+        values = [part.targets.values for part in parts]
+        longest = max(map(len, values))
+        alike = [np.resize(one, (longest, one.shape[1])) for one in values]
+        batch_size = self._experiment.batch_size * len(parts)
+        return LOSSES[self._experiment.loss]().inflation(np.concatenate(alike), batch_size)
+
+    def _scores(self, part: Part, rows: np.ndarray, title: str) -> np.ndarray:
+        """(n, K) scores of some rows of a part; those of an augmented view are its image's own."""
+        images, places = np.unique(part.index[rows] % len(part.inputs), return_inverse=True)
+        batches = image_batches(part.inputs, images, self._experiment.batch_size)
+        lines = PredictLines(title)
+        try:
+            logits = self._trainer.model.predict(batches, callbacks=[lines], verbose=0)[part.head]
+        finally:
+            lines.close()
+        return expit(logits[places, : part.targets.values.shape[1]])
 
 
 def validation_rows(
@@ -87,8 +165,15 @@ def validation_rows(
 ) -> np.ndarray:
     """(N,) bool: whole patients who steer the learning rate and early stopping; none at 0.
 
+    Args:
+        targets: (N, K) float, as for `hold_out`.
+        patients: (N,) patient of each image.
+        fraction: of the images.
+        seed: of the choice.
+        what: is split, for the message.
+
     Raises:
-        UserError: naming `what` is split, where its patients are too few for the fraction.
+        UserError: where the patients are too few for the fraction.
     """
     if not fraction:
         return np.zeros(len(targets), bool)

@@ -4,7 +4,7 @@ import time
 
 import keras
 
-from data_prep.progress import Steps
+from data_prep.progress import Steps, duration
 from data_prep.say import say
 
 
@@ -24,6 +24,7 @@ class EpochLines(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Start the clock and the bar."""
         self._start = time.monotonic()
+        self._left = self.epochs - epoch - 1
         title = f"{self.title}, epoch {epoch + 1}/{self.epochs}"
         self._bar = Steps(title, self.params.get("steps") or 0, transient=True).start()
 
@@ -39,7 +40,10 @@ class EpochLines(keras.callbacks.Callback):
         shown = ("loss", "val_loss", "binary_accuracy", "val_binary_accuracy", "learning_rate")
         parts = [f"{name} {logs[name]:.4g}" for name in shown if name in (logs or {})]
         seconds = time.monotonic() - self._start
-        say(f"{self.title}, epoch {epoch + 1}/{self.epochs}: {', '.join(parts)} ({seconds:.0f} s)")
+        took = f"{seconds:.0f} s"
+        if self._left * seconds >= 60:
+            took += f", at most {duration(self._left * seconds)} left"
+        say(f"{self.title}, epoch {epoch + 1}/{self.epochs}: {', '.join(parts)} ({took})")
 
     def close(self) -> None:
         """Leave no bar behind (a terminal without its cursor), also where training was stopped."""

@@ -5,32 +5,30 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
-import pandas as pd
 
-from cxrkeras.data.dataset import PreparedDataset, load_dataset
-from cxrkeras.data.pipeline import Images, Part, head_widths
-from cxrkeras.data.targets import MASKED, targets_from_codes
+from cxrkeras.data.dataset import PreparedDataset, open_dataset
+from cxrkeras.data.policies import policies_for
+from cxrkeras.evaluation.metrics import evaluate
+from cxrkeras.evaluation.predictions import write_predictions
 from cxrkeras.models.methods import TrunkPlan
-from cxrkeras.models.network import build_network
 from cxrkeras.models.sources import Dataset, Weights
-from cxrkeras.models.weights import fingerprint, load_trunk, save_trunk
+from cxrkeras.models.weights import fingerprint, save_trunk
 from cxrkeras.training.cache import cache_folder
 from cxrkeras.training.experiment import Experiment
-from cxrkeras.training.learn import Learner, validation_rows
 from cxrkeras.training.run_folder import write_table
+from cxrkeras.training.stage_fit import SOURCE_AUGMENT, Fitted, fit_stage
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_json
 from data_prep.say import say
 
-FORMAT = 1  # raise it when a change makes older stages wrong
-SOURCE_AUGMENT = "study"
-MERGED = "merged"
-"""The head of a merged label space."""
+FORMAT = 2  # raise it when a change makes older stages wrong
+TRUNK = "trunk.weights.h5"
 
 
 @dataclass(frozen=True)
@@ -50,18 +48,23 @@ class Stage:
     datasets: dict[str, PreparedDataset]
 
 
-def plan_stages(plan: TrunkPlan, target: PreparedDataset) -> "Stage | Weights | None":
+def plan_stages(
+    plan: TrunkPlan, experiment: Experiment, target: PreparedDataset | None
+) -> "Stage | Weights | None":
     """The last thing a trunk learns from before the target, with all that stands before it.
 
     Images of the target, and of its patients, are taken out of every source: what a fold holds out
     must not have been seen.
 
     Raises:
-        UserError: for a source that is no prepared dataset.
+        UserError: for a source that is no prepared dataset, or lacks the labels wanted of it.
     """
     origin: Stage | Weights | None = plan.start
     for links in plan.stages:
-        datasets = {link.name: _without(load_dataset(link.folder), link, target) for link in links}
+        datasets = {}
+        for link in links:
+            dataset = open_dataset(link.folder, experiment.labels_of(link.name))
+            datasets[link.name] = _without(dataset, link, target) if target else dataset
         origin = Stage("+".join(datasets), plan.backbone, origin, datasets)
     return origin
 
@@ -81,7 +84,21 @@ def describe(origin: "Stage | Weights | None", experiment: Experiment) -> dict |
         "backbone": origin.backbone,
         "before": describe(origin.before, experiment),
         "datasets": {name: dataset.fingerprint for name, dataset in origin.datasets.items()},
+        "uncertain": {
+            name: _policies(dataset, experiment) for name, dataset in origin.datasets.items()
+        },
         "settings": settings,
+    }
+
+
+def _policies(dataset: PreparedDataset, experiment: Experiment) -> dict[str, str]:
+    """What -1 means, of the labels that have it: without it, no policy changes anything."""
+    policies = policies_for(experiment.uncertain, dataset.labels)
+    asked = (dataset.codes == -1).any(axis=0)
+    return {
+        label: policy
+        for label, policy, is_asked in zip(dataset.labels, policies, asked, strict=True)
+        if is_asked
     }
 
 
@@ -89,7 +106,6 @@ _SETTINGS = {
     "image_size",
     "joint",
     "loss",
-    "uncertain",
     "blank",
     "batch_size",
     "source_learning_rate",
@@ -108,101 +124,67 @@ def trained(origin: "Stage | Weights | None", experiment: Experiment, run: Path)
     Args:
         origin: from `plan_stages`.
         experiment: the run's description.
-        run: the run folder, whose `stages/` gets each stage's description and history.
+        run: the run folder, whose `stages/` gets each stage's description, history and scores.
     """
     if origin is None or isinstance(origin, Weights):
         return origin
-    description = describe(origin, experiment)
+    return Weights(str(trained_stage(origin, experiment, run) / TRUNK))
+
+
+def trained_stage(stage: Stage, experiment: Experiment, run: Path) -> Path:
+    """The cache's folder of a stage, trained now or before; see `trained`."""
+    description = describe(stage, experiment)
     key = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:16]
     folder = cache_folder() / "stages" / key
-    before = trained(origin.before, experiment, run)
+    before = trained(stage.before, experiment, run)
     if folder.is_dir():
-        say(f"source stage {origin.name}: trained before, reused")
+        say(f"source stage {stage.name}: trained before, reused")
     else:
-        _train(origin, before, experiment, description, folder)
-    _record(folder, run / "stages" / f"{origin.name}-{key[:6]}")
-    return Weights(str(folder / "trunk.weights.h5"))
+        _train(stage, before, experiment, description, folder)
+    _record(folder, run / "stages" / f"{stage.name}-{key[:6]}")
+    return folder
 
 
 def _record(folder: Path, copy: Path) -> None:
     copy.mkdir(parents=True, exist_ok=True)
-    for name in ("stage.json", "history.csv"):
+    for name in ("stage.json", "history.csv", "metrics.json"):
         shutil.copyfile(folder / name, copy / name)
 
 
 def _train(
     stage: Stage, before: Weights | None, experiment: Experiment, description: dict, folder: Path
 ) -> None:
-    train, validation = _parts(stage.datasets, experiment)
-    network = build_network(
-        (stage.backbone,),
-        experiment.image_size,
-        head_widths(train),
-        dropout=experiment.dropout,
-        seed=experiment.seed,
-    )
-    if before:
-        load_trunk(network.trunks[0], stage.backbone, before)
-    learner = Learner(
-        network.logits, experiment, train, augment=experiment.augment or SOURCE_AUGMENT
-    )
-    history = learner.learn(
-        train,
-        validation,
-        epochs=experiment.source_epochs or experiment.epochs,
-        learning_rate=experiment.source_learning_rate,
-        seed=experiment.seed,
-        title=f"source stage {stage.name}",
-    )
-    facts = {"name": stage.name, "images": sum(len(part.index) for part in train)}
-    _keep(folder, network.trunks[0], history, {**facts, "description": description})
+    started = time.monotonic()
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    checkpoint = unfinished / "checkpoint.npz"
+    if unfinished.is_dir():
+        say(f"source stage {stage.name}: begun before, going on")
+    fitted = fit_stage(stage.name, stage.backbone, stage.datasets, before, experiment, checkpoint)
+    facts = {"name": stage.name, "description": description}
+    _keep(folder, fitted, {**facts, "seconds": round(time.monotonic() - started, 1)})
+    shutil.rmtree(unfinished, ignore_errors=True)
     keras.backend.clear_session()
 
 
-def _keep(folder: Path, trunk: keras.Model, history: pd.DataFrame, facts: dict) -> None:
+def _keep(folder: Path, fitted: Fitted, facts: dict) -> None:
     """Put a finished stage into the cache in one step."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         done = Path(scratch, "done")
         done.mkdir()
-        save_trunk(trunk, done / "trunk.weights.h5")
-        write_table(done / "history.csv", history)
-        atomic_write_json(done / "stage.json", facts)
+        save_trunk(fitted.trunk, done / TRUNK)
+        write_table(done / "history.csv", fitted.history)
+        metrics = {}
+        for name, (split, scored) in fitted.scores.items():
+            write_predictions(done / f"predictions-{name}.csv", scored)
+            metrics[name] = {"split": split, **evaluate(scored.truth, scored.prob, scored.labels)}
+        atomic_write_json(done / "metrics.json", metrics)
+        atomic_write_json(done / "stage.json", {**facts, "images": fitted.images})
         try:
             os.replace(done, folder)
         except OSError:
             if not folder.is_dir():  # else another run was first, with the same stage
                 raise
-
-
-def _parts(
-    datasets: dict[str, PreparedDataset], experiment: Experiment
-) -> tuple[list[Part], list[Part]]:
-    """Training and validation parts; with `joint = merged` they share one head."""
-    merged = experiment.joint == MERGED and len(datasets) > 1
-    union = list(dict.fromkeys(label for d in datasets.values() for label in d.labels))
-    train, validation = [], []
-    for name, dataset in datasets.items():
-        targets = targets_from_codes(
-            dataset.codes, uncertain=experiment.uncertain, blank=experiment.blank
-        )
-        fraction, seed = experiment.source_validation, experiment.seed
-        held = validation_rows(targets, dataset.patients, fraction, seed, what=f"source {name}")
-        if merged:
-            targets = _widen(targets, dataset.labels, union)
-        images = Images(dataset.paths, experiment.image_size)
-        for parts, rows in ((train, ~held), (validation, held)):
-            if rows.any():
-                head = MERGED if merged else name
-                parts.append(Part(head, images, np.flatnonzero(rows), targets[rows]))
-    return train, validation
-
-
-def _widen(targets: np.ndarray, labels: tuple[str, ...], union: list[str]) -> np.ndarray:
-    """Targets in the merged label space; labels that the dataset lacks are masked."""
-    wide = np.full((len(targets), len(union)), MASKED, np.float32)
-    wide[:, [union.index(label) for label in labels]] = targets
-    return wide
 
 
 def _without(source: PreparedDataset, link: Dataset, target: PreparedDataset) -> PreparedDataset:

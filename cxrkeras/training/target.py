@@ -1,14 +1,17 @@
 """The target dataset as a run sees it: what is learned, what is scored, which fold holds it out."""
 
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from cxrkeras.data.dataset import PreparedDataset
+from cxrkeras.data.dataset import PreparedDataset, read_labels
 from cxrkeras.data.fold_files import load_folds
 from cxrkeras.data.folds import TEST, hold_out, make_folds
-from cxrkeras.data.targets import targets_from_codes
+from cxrkeras.data.policies import check_labels, policies_for
+from cxrkeras.data.targets import Targets, targets_from_codes
+from cxrkeras.models.sources import Dataset, parse_source
 from cxrkeras.training.experiment import Experiment
 
 
@@ -18,13 +21,13 @@ class Target:
 
     Args:
         dataset: N images.
-        targets: (N, K) what is learned: in [0, 1], or MASKED.
+        targets: (N, K) what is learned.
         truth: (N, K) what is scored: 1, 0, or MASKED where nobody knows.
         folds: (N,) the fold that holds each image out; `TEST` = none trains on it.
     """
 
     dataset: PreparedDataset
-    targets: np.ndarray
+    targets: Targets
     truth: np.ndarray
     folds: np.ndarray
 
@@ -47,15 +50,36 @@ def load_target(
     Raises:
         UserError: for folds that can't be made or used.
     """
-    truth = targets_from_codes(dataset.codes, uncertain="ignore", blank=experiment.blank)
-    targets = targets_from_codes(
-        dataset.codes, uncertain=experiment.uncertain, blank=experiment.blank
-    )
+    truth = targets_from_codes(dataset.codes, uncertain="ignore", blank=experiment.blank).values
+    targets = learned_targets(experiment, dataset)
     if folds_file:
         folds = load_folds(folds_file, dataset.images, dataset.patients)
     else:
         folds = _make(experiment, truth, dataset.patients)
     return Target(dataset, targets, truth, folds)
+
+
+def learned_targets(experiment: Experiment, dataset: PreparedDataset) -> Targets:
+    """What a dataset's codes teach, by the experiment's policies."""
+    policies = policies_for(experiment.uncertain, dataset.labels)
+    return targets_from_codes(dataset.codes, uncertain=policies, blank=experiment.blank)
+
+
+def check_uncertain(experiment: Experiment) -> None:
+    """Check that some dataset of the run has each label that `--uncertain` names.
+
+    Raises:
+        UserError: naming the labels that none has, or a dataset that can't be read.
+    """
+    links = [link for text in experiment.source for link in parse_source(text)]
+    learned = [
+        experiment.labels_of(link.name) or read_labels(link.folder)
+        for link in links
+        if isinstance(link, Dataset)
+    ]
+    if experiment.data:
+        learned.append(experiment.labels_of() or read_labels(Path(experiment.data)))
+    check_labels(experiment.uncertain, chain.from_iterable(learned))
 
 
 def _make(experiment: Experiment, truth: np.ndarray, patients: np.ndarray) -> np.ndarray:

@@ -134,7 +134,14 @@ names = st.lists(st.text(max_size=3), min_size=2, max_size=2)
 
 def dataset_of(images, patients) -> PreparedDataset:
     return PreparedDataset(
-        None, "x", ("A",), np.array(images), np.array(patients), np.zeros((2, 1)), np.array("ab"), 8
+        None,
+        "x",
+        ("A",),
+        np.array(images),
+        np.array(patients),
+        np.zeros((2, 1)),
+        *np.array([["a", "b"], ["", ""]]),
+        8,
     )
 
 

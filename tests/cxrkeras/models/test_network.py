@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.special import softmax
 
-from cxrkeras.models.losses import LOSSES
+from cxrkeras.models.losses import LOSSES, NEVER
 from cxrkeras.models.network import TARGET, build_network, layer_name
 from data_prep.errors import UserError
 
@@ -217,6 +218,39 @@ def test_a_network_comes_back_from_its_file(images, tmp_path):
     network.probability.save(tmp_path / "x.keras")
     again = keras.saving.load_model(tmp_path / "x.keras")
     np.testing.assert_array_equal(again(images), network.probability(images))
+
+
+def test_the_uncertain_class_is_there_for_training_alone(images, tmp_path):
+    """Its weights change what the loss sees, but no bit of a score, nor the file."""
+    rng = np.random.default_rng(0)
+    three_way = {TARGET: np.array([True, False, True])}
+    network = build_network((POCKET,), SIZE, {TARGET: 3}, three_way=three_way)
+    set_head(network, rng.normal(size=(WIDTH, 3)), rng.normal(size=3))
+    before = network.probability(images).numpy()
+    first = network.logits(images)[TARGET].numpy()
+    layer = network.logits.get_layer(f"{TARGET}-uncertain")
+    layer.set_weights([rng.normal(size=(WIDTH, 3)), rng.normal(size=3)])
+    np.testing.assert_array_equal(network.probability(images), before)
+    outputs = network.logits(images)[TARGET].numpy()
+    np.testing.assert_array_equal(outputs[:, :3], first[:, :3])
+    assert (outputs[:, 3:] != first[:, 3:]).any(axis=0).tolist() == [True, False, True]
+    assert (outputs[:, 4] == NEVER).all()
+
+    f, u = outputs[:, :3].astype(float), outputs[:, 3:].astype(float)
+    share = softmax(np.stack([np.zeros_like(f), f, u]), axis=0)
+    np.testing.assert_allclose(before, share[1] / (share[0] + share[1]), rtol=1e-5)
+    network.probability.save(tmp_path / "x.keras")
+    saved = keras.saving.load_model(tmp_path / "x.keras")
+    plain = build_network((POCKET,), SIZE, {TARGET: 3}).probability
+    assert [layer.name for layer in saved.layers] == [layer.name for layer in plain.layers]
+    assert saved.count_params() == plain.count_params()
+
+
+def test_a_head_may_be_called_as_another_s_uncertain_class(images):
+    three_way = {"a": np.array([True])}
+    network = build_network((POCKET,), SIZE, {"a": 1, "a_uncertain": 2}, three_way=three_way)
+    shapes = {head: out.shape for head, out in network.logits(images).items()}
+    assert shapes == {"a": (4, 2), "a_uncertain": (4, 2)}
 
 
 @pytest.mark.parametrize(("backbone", "size"), [("nothing", 64), (POCKET, 31)])

@@ -174,7 +174,7 @@ def test_prevalence_is_that_of_the_training_part(runs, data):
 
 def test_bright_shapes_are_learned_and_shuffled_labels_are_not(experiment, tmp_path):
     shapes = str(write_dataset(tmp_path / "shapes", images=96, seed=7))
-    settings = {"data": shapes, "learning_rate": 1e-2, "epochs": 12, "augment": "none"}
+    settings = {"data": shapes, "learning_rate": 1e-2, "epochs": 20, "augment": "none"}
     scores = {
         shuffled: cross_validate(
             experiment(**settings, shuffle_labels=shuffled), tmp_path / f"run-{shuffled}"
@@ -313,6 +313,7 @@ def test_folds_of_an_earlier_run_are_used_as_they_are(runs, experiment, tmp_path
     monkeypatch.setattr(fold_fit, "fit_folds", lambda plan, e, t, run, folds: fitted.extend(folds))
     monkeypatch.setattr(crossval, "gather", lambda *args: None)
     monkeypatch.setattr(crossval, "write_metrics", lambda *args: {})
+    monkeypatch.setattr(crossval, "write_operating_points", lambda *args: None)
     monkeypatch.setattr(crossval, "write_report", lambda *args: None)
     one = experiment(folds_file=str(given), folds=5, seed=3)
     cross_validate(one, tmp_path / "run")

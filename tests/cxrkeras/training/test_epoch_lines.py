@@ -38,9 +38,13 @@ def batches():
     return tf.data.Dataset.from_tensor_slices(rows).batch(4)
 
 
+def epochs_of(epochs: range):
+    return batches().repeat(len(epochs))
+
+
 @pytest.mark.parametrize("said", [False], indirect=True)
 def test_without_a_terminal_each_epoch_is_a_line(said):
-    trainer().fit(batches(), batches(), SCHEDULE, seed=0, title="fold 1/5")
+    trainer().fit(epochs_of, batches(), SCHEDULE, steps=3, seed=0, title="fold 1/5")
     lines = said.getvalue().splitlines()
     assert [line.split(":")[0] for line in lines] == [
         "fold 1/5, epoch 1/2",
@@ -53,7 +57,7 @@ def test_without_a_terminal_each_epoch_is_a_line(said):
 
 @pytest.mark.parametrize("said", [True], indirect=True)
 def test_on_a_terminal_a_bar_runs_and_goes(said):
-    trainer().fit(batches(), None, SCHEDULE, seed=0, title="fold 1/5")
+    trainer().fit(epochs_of, None, SCHEDULE, steps=3, seed=0, title="fold 1/5")
     assert "━" in said.getvalue()
     assert said.getvalue().count(HIDDEN) == said.getvalue().count(SHOWN) == 2
 
@@ -66,5 +70,5 @@ def test_ctrl_c_gives_the_cursor_back(said, monkeypatch):
     interrupt = keras.callbacks.LambdaCallback(on_train_batch_end=stop)
     monkeypatch.setattr(fit, "_callbacks", lambda *args, **kwargs: [interrupt])
     with pytest.raises(KeyboardInterrupt):
-        trainer().fit(batches(), None, SCHEDULE, seed=0, title="fold 1/5")
+        trainer().fit(epochs_of, None, SCHEDULE, steps=3, seed=0, title="fold 1/5")
     assert said.getvalue().count(HIDDEN) == said.getvalue().count(SHOWN) == 1

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from cxrkeras.training.fit import Schedule, Trainer, batch_norms, quicken_batch_norm
+from cxrkeras.training.progress import EpochLines
 from data_prep.errors import UserError
 
 SCHEDULE = Schedule(
@@ -34,9 +35,15 @@ def batches(targets=TARGETS, images=IMAGES, size=8):
     return tf.data.Dataset.from_tensor_slices((images, {"target": targets})).batch(size)
 
 
-def fitted(trainer, logits, seed=1, validation=None, **changes):
+def epoch_by_epoch(**how):
+    """What `Trainer.fit` takes: the same batches in every epoch."""
+    return lambda epochs: batches(**how).repeat(len(epochs))
+
+
+def fitted(trainer, logits, seed=1, validation=None, checkpoint=None, **changes):
     schedule = Schedule(**{**SCHEDULE.__dict__, **changes})
-    table = trainer.fit(batches(), validation, schedule, seed=seed, title="t")
+    how = {"steps": 3, "seed": seed, "title": "t", "checkpoint": checkpoint}
+    table = trainer.fit(epoch_by_epoch(), validation, schedule, **how)
     return table, logits.get_weights()
 
 
@@ -104,6 +111,50 @@ def test_early_stopping_keeps_the_best_weights(shared):
     assert same(weights, at_best)
 
 
+@pytest.mark.parametrize(
+    ("patience", "killed"), [(0, 1), (0, 4), (2, 1), (2, 2), (2, 9), (9, 4), (9, 9)]
+)
+def test_a_killed_fit_goes_on_to_the_same_bits(shared, tmp_path, monkeypatch, patience, killed):
+    """Learning rate, early stopping, best weights, random streams: all as if nothing had been."""
+    trainer, logits = shared
+    how = {
+        "validation": batches(1 - TARGETS),  # what is learned makes it worse
+        "epochs": 7,
+        "early_stopping": patience,
+        "learning_rate": 0.1,
+    }
+    table, weights = fitted(trainer, logits, **how)
+    assert (len(table) < 7) == (patience == 2)
+    assert table["learning_rate"].nunique() > 1
+    begin = EpochLines.on_epoch_begin
+
+    def kill(lines, epoch, logs=None):
+        if epoch == killed:
+            raise KeyboardInterrupt
+        begin(lines, epoch, logs)
+
+    path = tmp_path / "state.npz"
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochLines, "on_epoch_begin", kill)
+        if killed < len(table):
+            with pytest.raises(KeyboardInterrupt):
+                fitted(trainer, logits, checkpoint=path, **how)
+        else:  # killed after the last epoch
+            fitted(trainer, logits, checkpoint=path, **how)
+    fitted(trainer, logits, seed=5)
+    again_table, again = fitted(trainer, logits, checkpoint=path, **how)
+    assert again_table.equals(table)
+    assert same(again, weights)
+
+
+def test_a_checkpoint_of_something_else_is_not_gone_on_from(shared, tmp_path):
+    trainer, logits = shared
+    table, _ = fitted(trainer, logits)
+    for content in (b"", b"PK\x03\x04 half"):
+        (path := tmp_path / "state.npz").write_bytes(content)
+        assert fitted(trainer, logits, checkpoint=path)[0].equals(table)
+
+
 def test_settled_statistics_are_those_of_the_batches_and_no_weight_moves(shared):
     trainer, logits = shared
     fitted(trainer, logits)
@@ -149,9 +200,9 @@ def test_a_loss_that_is_nan_or_infinite_is_refused_with_the_rate(value):
     dense = keras.layers.Dense(2, kernel_initializer="ones", name="target")
     trainer = Trainer(keras.Model(inputs, {"target": dense(inputs)}), loss="bce")
     features = np.full((20, 4), value, np.float32)  # four times 3e38 is infinite
-    nothing = batches(np.zeros((20, 2), np.float32), features)
+    nothing = epoch_by_epoch(targets=np.zeros((20, 2), np.float32), images=features)
     with pytest.raises(UserError, match=r"epoch 1\. Lower --learning-rate \(it was 0\.01\)"):
-        trainer.fit(nothing, None, SCHEDULE, seed=0, title="t")
+        trainer.fit(nothing, None, SCHEDULE, steps=3, seed=0, title="t")
 
 
 def test_averaging_ends_with_the_mean_of_the_weights_after_each_step():
@@ -169,11 +220,12 @@ def test_averaging_ends_with_the_mean_of_the_weights_after_each_step():
         return fit(*args, callbacks=[record, *callbacks], **kwargs)
 
     trainer.model.fit = recording
-    trainer.fit(batches(images=x), None, SCHEDULE, seed=0, title="t")
+    how = {"steps": 3, "seed": 0, "title": "t"}
+    trainer.fit(epoch_by_epoch(images=x), None, SCHEDULE, **how)
     assert len(seen) == 6  # 2 epochs of 3 batches
     for kernel, steps in zip(head.get_weights(), zip(*seen, strict=True), strict=True):
         np.testing.assert_allclose(kernel, np.mean(np.float64(steps), axis=0), rtol=1e-6)
 
     seen.clear()
-    trainer.fit(batches(images=x), batches(images=x), SCHEDULE, seed=0, title="t")
+    trainer.fit(epoch_by_epoch(images=x), batches(images=x), SCHEDULE, **how)
     assert same(head.get_weights(), seen[-1])  # a steered fit ends where it ends

@@ -6,6 +6,7 @@ import pytest
 
 from cxrkeras.data.dataset import load_dataset
 from cxrkeras.data.pipeline import Images
+from cxrkeras.data.targets import Targets
 from cxrkeras.models.network import TARGET, build_network
 from cxrkeras.training import features
 from cxrkeras.training.features import frozen_features
@@ -32,24 +33,23 @@ def test_the_leak_test_permutes_whole_rows_of_the_training_part_only(experiment,
     one = experiment(shuffle_labels=True)
     target = load_target(one, dataset, None)
     unique = np.arange(72, dtype=np.float32).reshape(36, 2)  # rows that can be told apart
-    target = Target(dataset, unique, target.truth, target.folds)
+    target = Target(dataset, Targets(unique), target.truth, target.folds)
     learn = np.flatnonzero(target.folds != 0)
-    shuffled = _learned(one, target, learn, seed=3)
+    shuffled = _learned(one, target, learn, seed=3).values
     assert np.array_equal(shuffled[target.folds == 0], unique[target.folds == 0])
     assert not np.array_equal(shuffled[learn], unique[learn])
     assert np.array_equal(np.sort(shuffled[learn], axis=0), unique[learn])
     assert (shuffled[:, 1] - shuffled[:, 0] == 1).all()
-    assert np.array_equal(_learned(one, target, learn, seed=3), shuffled)
-    assert not np.array_equal(_learned(one, target, learn, seed=4), shuffled)
-    assert np.array_equal(_learned(experiment(), target, learn, seed=3), unique)
-    assert target.targets is unique  # what is scored later is untouched
+    assert np.array_equal(_learned(one, target, learn, seed=3).values, shuffled)
+    assert not np.array_equal(_learned(one, target, learn, seed=4).values, shuffled)
+    assert np.array_equal(_learned(experiment(), target, learn, seed=3).values, unique)
 
 
 def test_a_label_without_positives_or_without_any_known_entry(experiment, dataset):
     target = load_target(experiment(), dataset, None)
     targets = np.zeros((36, 2), np.float32)
     targets[:, 1] = -1
-    found = _prevalence(experiment(), target, targets)
+    found = _prevalence(experiment(), target, Targets(targets))
     assert found["training_prevalence"] == {"disc": 0.0, "bar": None}
     assert found["inflation"] == {"disc": 1.0, "bar": 1.0}
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cxrkeras.data.pipeline import Images, Part
+from cxrkeras.data.targets import Targets
 from cxrkeras.models.network import build_network
 from cxrkeras.training import learn
 from cxrkeras.training.fit import Trainer, batch_norms
@@ -23,7 +24,7 @@ def test_statistics_are_settled_as_the_option_says(
     monkeypatch.setattr(learn, "_FEW_STEPS", few_below)
     network = build_network(("tiny",), 32, {"h": 1})
     images = Images([str(path) for path in sorted((data / "a" / "images").iterdir())], 32)
-    part = Part("h", images, np.arange(20), np.zeros((20, 1), np.float32))
+    part = Part("h", images, np.arange(20), Targets(np.zeros((20, 1), np.float32)))
     one = experiment(batch_norm=batch_norm)
     learner = Learner(network.logits, one, [part], augment="none")
     learner.learn([part], [], epochs=1, learning_rate=1e-3, seed=0, title="t")  # 3 steps

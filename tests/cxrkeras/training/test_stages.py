@@ -2,19 +2,27 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 from tiny import write_dataset
 
-from cxrkeras.data.dataset import load_dataset
+from cxrkeras.data.dataset import load_dataset, open_dataset
+from cxrkeras.data.label_sets import LABEL_SETS
 from cxrkeras.data.pipeline import labelled_batches
+from cxrkeras.evaluation.predictions import read_predictions
 from cxrkeras.models.methods import make_plan
 from cxrkeras.models.sources import Weights
 from cxrkeras.models.trunks import build_trunk
 from cxrkeras.models.weights import load_trunk
-from cxrkeras.training import stages
+from cxrkeras.training import stage_fit, stages
+from cxrkeras.training.learn import Learner
+from cxrkeras.training.progress import EpochLines
+from cxrkeras.training.stage_fit import Fitted, _heads, _Source
+from cxrkeras.training.stage_parts import share_out
 from cxrkeras.training.stages import Stage, describe, plan_stages, trained
 from data_prep.errors import UserError
 
@@ -34,7 +42,7 @@ def fits(monkeypatch) -> list[str]:
 
 def origin_of(experiment):
     plan = make_plan(experiment.method, experiment.backbone, experiment.source)
-    return plan_stages(plan[0], load_dataset(experiment.data))
+    return plan_stages(plan[0], experiment, load_dataset(experiment.data))
 
 
 def trunk_of(weights: Weights) -> list[np.ndarray]:
@@ -76,12 +84,14 @@ def test_training_again_gives_the_same_bits(experiment, data, tmp_path, cache):
 
 MATTER = [
     {"image_size": 32}, {"loss": "bce"}, {"uncertain": "ignore"}, {"blank": "ignore"},
+    {"uncertain": "bar=half"}, {"uncertain": "frame=ones,zeros"},
     {"source_epochs": 2}, {"epochs": 2}, {"batch_size": 4}, {"source_learning_rate": 1e-5},
     {"dropout": 0.1}, {"plateau_patience": 1}, {"plateau_factor": 0.2}, {"early_stopping": 1},
     {"batch_norm": "never"}, {"augment": "none"}, {"validation_fraction": 0.3}, {"seed": 1},
     {"backbone": "mobilenet_v3_small"},
 ]  # fmt: skip
 MATTER_NOT = [
+    {"uncertain": "bar=ones,half"}, {"uncertain": "frame=multi-class"},  # bar alone has codes -1
     {"folds": 5}, {"test_fraction": 0.2}, {"learning_rate": 0.5}, {"reuse": "layers"},
     {"shuffle_labels": True}, {"views": 1}, {"augment": "study"}, {"joint": "merged"},
     {"epochs": 9, "source_epochs": 1}, {"validation_fraction": 0.15},
@@ -170,12 +180,10 @@ def test_cotraining_gives_each_source_a_head_of_its_own(cotrained, tmp_path, fit
     (folder,) = (tmp_path / "run" / "stages").iterdir()
     history = pd.read_csv(folder / "history.csv")
     assert {"a_binary_accuracy", "b_binary_accuracy", "val_a_mae"} <= set(history)
-    train, validation = stages._parts(stage.datasets, one)
-    assert [part.head for part in train] == ["a", "b"] == [part.head for part in validation]
-    for name, kept, held in zip(("a", "b"), train, validation, strict=True):
-        dataset = stage.datasets[name]
-        assert sorted([*kept.index, *held.index]) == list(range(len(dataset)))
-        assert not set(dataset.patients[kept.index]) & set(dataset.patients[held.index])
+    scores = json.loads((folder / "metrics.json").read_text())
+    for name, dataset in stage.datasets.items():
+        assert scores[name]["split"] == "held out"
+        assert tuple(scores[name]["labels"]) == dataset.labels
 
 
 def test_a_source_may_be_called_like_a_layer_or_a_metric(experiment, data, tmp_path):
@@ -190,9 +198,11 @@ def test_a_source_may_be_called_like_a_layer_or_a_metric(experiment, data, tmp_p
 def test_in_a_merged_label_space_what_a_source_lacks_is_masked(cotrained, tmp_path):
     stage, one = cotrained("merged")
     assert trained(stage, one, tmp_path / "run")
-    train, _ = stages._parts(stage.datasets, one)
-    assert [part.head for part in train] == ["merged", "merged"]
-    a, b = (part.targets for part in train)  # labels: bar, frame, disc
+    sources = [_Source(name, dataset, one) for name, dataset in stage.datasets.items()]
+    heads = _heads(sources, one)
+    assert heads == dict.fromkeys("ab", ("merged", ("bar", "frame", "disc")))
+    train = [source.part(heads, source.shares.train) for source in sources]
+    a, b = (part.targets.values for part in train)
     assert (a[:, 2] < 0).all()
     assert (a[:, :2] >= 0).all()
     assert (b[:, 0] < 0).all()
@@ -209,7 +219,7 @@ def test_a_stage_starts_from_the_weights_that_its_chain_names(cotrained, tmp_pat
     trunk.save_weights(path)
     starts = []
     monkeypatch.setattr(
-        stages, "load_trunk", lambda trunk, name, weights: starts.append((name, weights.where))
+        stage_fit, "load_trunk", lambda trunk, name, weights: starts.append((name, weights.where))
     )
     stage, one = cotrained("heads", start=f"{path},")
     assert isinstance(stage.before, Weights)
@@ -224,8 +234,8 @@ def test_two_runs_that_train_the_same_stage_at_once_do_not_clash(tmp_path):
     history = pd.DataFrame({"epoch": [1]})
     folder = tmp_path / "stages" / "key"
     for run in (1, 2):
-        stages._keep(folder, trunk, history, {"run": run})
-    assert json.loads((folder / "stage.json").read_text()) == {"run": 1}
+        stages._keep(folder, Fitted(trunk, history, 5, {}), {"run": run})
+    assert json.loads((folder / "stage.json").read_text()) == {"run": 1, "images": 5}
     assert [path.name for path in folder.parent.iterdir()] == ["key"]
 
 
@@ -239,12 +249,127 @@ def test_an_interrupted_stage_leaves_nothing_that_could_be_reused(
     one = experiment(source=f"a={data / 'a'}")
     with pytest.raises(KeyboardInterrupt):
         trained(origin_of(one), one, tmp_path / "run")
-    assert list((cache / "stages").iterdir()) == []
+    assert all(path.name.endswith(".unfinished") for path in (cache / "stages").iterdir())
 
 
-def test_a_stage_is_one_backbone_with_what_stands_before_it(data):
+def test_a_killed_stage_goes_on_after_its_last_epoch_to_the_same_bits(
+    experiment, data, tmp_path, cache, monkeypatch, capfd
+):
+    """Several sources of unequal length, shuffled, augmented, with early stopping."""
+    sources = [f"a={data / 'a'}", f"b={data / 'b'}"]
+    one = experiment(method="cotrain", source=sources, epochs=4, early_stopping=1)
+    whole = trunk_of(trained(origin_of(one), one, tmp_path / "one"))
+    history = next((tmp_path / "one").glob("stages/*/history.csv")).read_bytes()
+    shutil.rmtree(cache)
+    begin, epochs = EpochLines.on_epoch_begin, []
+
+    def killed(lines, epoch, logs=None):
+        epochs.append(epoch)
+        if epochs == [0, 1]:
+            raise KeyboardInterrupt
+        begin(lines, epoch, logs)
+
+    monkeypatch.setattr(EpochLines, "on_epoch_begin", killed)
+    with pytest.raises(KeyboardInterrupt):
+        trained(origin_of(one), one, tmp_path / "two")
+    capfd.readouterr()
+    again = trunk_of(trained(origin_of(one), one, tmp_path / "two"))
+    assert "begun before, going on" in capfd.readouterr().err
+    assert epochs[:3] == [0, 1, 1]
+    assert not different(whole, again)
+    assert next((tmp_path / "two").glob("stages/*/history.csv")).read_bytes() == history
+    assert len(list((cache / "stages").iterdir())) == 1
+
+
+def with_splits(root, splits):
+    """A dataset whose rows are in these parts of its archive, in turn."""
+    manifest = root / "manifest.csv"
+    table = pd.read_csv(manifest, dtype=str, keep_default_na=False)
+    table["split"] = [splits[row * len(splits) // len(table)] for row in range(len(table))]
+    table.to_csv(manifest, index=False)
+    return root
+
+
+def scores_of(run):
+    (path,) = run.glob("stages/*/metrics.json")
+    return json.loads(path.read_text())["s"]
+
+
+@pytest.mark.parametrize(
+    ("splits", "scored", "trained_on"),
+    [
+        (("train_val", "test"), "test", ("train_val",)),
+        (("train", "Valid"), "valid", ("train",)),
+        (("train", "valid", "test"), "test", ("train",)),
+        (("", "phase 2"), "held out", ("", "phase 2")),
+    ],
+)
+def test_the_archive_s_own_split_is_kept_and_scored(
+    experiment, tmp_path, monkeypatch, splits, scored, trained_on
+):
+    root = with_splits(write_dataset(tmp_path / "s", images=36, seed=5), splits)
+    seen = []
+    learn = Learner.learn
+
+    def watched(self, train, validation, **how):
+        seen.extend([train[0].index, validation[0].index])
+        return learn(self, train, validation, **how)
+
+    monkeypatch.setattr(Learner, "learn", watched)
+    one = experiment(source=f"s={root}", data=None)
+    (plan,) = make_plan(one.method, one.backbone, one.source)
+    weights = trained(plan_stages(plan, one, None), one, tmp_path / "run")
+    dataset = load_dataset(root)
+    train, validation = seen
+    assert set(dataset.splits[train]) <= set(trained_on)
+    assert not set(dataset.patients[train]) & set(dataset.patients[validation])
+    scores = scores_of(tmp_path / "run")
+    assert scores["split"] == scored
+    predictions = read_predictions(Path(weights.where).with_name("predictions-s.csv"))
+    rows = np.flatnonzero(np.char.lower(dataset.splits) == scored)
+    if scored == "held out":
+        rows = np.sort(validation)
+    assert list(predictions.images) == dataset.images[rows].tolist()
+    known = ~np.isnan(predictions.truth[:, 1])
+    auroc = roc_auc_score(predictions.truth[known, 1], predictions.prob[known, 1])
+    assert scores["per_label"]["bar"]["pooled"]["auroc"] == pytest.approx(auroc, abs=1e-12)
+
+
+def test_patients_of_an_archive_s_test_part_never_train(experiment, tmp_path, capfd):
+    root = with_splits(write_dataset(tmp_path / "s", images=36, per_patient=4), ("train", "test"))
+    dataset = load_dataset(root)  # image 17 trains, 18 tests: patient 4 has both
+    targets = np.zeros((36, 2))
+    shares = share_out(dataset, targets, 0.2, 0, name="s")
+    assert "2 training images are left out" in capfd.readouterr().err
+    trained_or_steered = shares.train | shares.validation
+    assert trained_or_steered.sum() == 16
+    assert not set(dataset.patients[trained_or_steered]) & set(dataset.patients[shares.scored])
+    with pytest.raises(UserError, match="All 18 of s are in its test"):
+        share_out(dataset.subset(dataset.splits == "test"), targets[:18], 0.2, 0, name="s")
+
+
+def test_the_labels_wanted_of_a_source_and_of_the_target_are_picked_by_meaning(
+    experiment, data, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(LABEL_SETS, "chexpert5", ("Frame", "bar"))
+    monkeypatch.setitem(LABEL_SETS, "nih14", ("disc",))
+    one = experiment(source=f"a={data / 'a'}", labels=("a=chexpert5", "nih14"))
+    stage = origin_of(one)
+    assert stage.datasets["a"].labels == ("Frame", "bar")
+    every = load_dataset(data / "a")
+    kept = np.isin(every.images, stage.datasets["a"].images)
+    codes = every.codes[kept][:, ::-1]
+    np.testing.assert_array_equal(stage.datasets["a"].codes, codes)
+    assert describe(stage, one) != describe(origin_of(experiment(source=f"a={data / 'a'}")), one)
+    assert open_dataset(data / "target", one.labels_of()).labels == ("disc",)
+    with pytest.raises(UserError, match="has no bar, but disc, frame"):
+        open_dataset(data / "b", one.labels_of("a"))
+
+
+def test_a_stage_is_one_backbone_with_what_stands_before_it(experiment, data):
     plan = make_plan("mixed", ("tiny", "xception"), ("imagenet", f"a={data / 'a'}"))
-    first, second = (plan_stages(trunk, load_dataset(data / "target")) for trunk in plan)
+    target = load_dataset(data / "target")
+    first, second = (plan_stages(trunk, experiment(), target) for trunk in plan)
     assert first == Weights("imagenet")
     assert isinstance(second, Stage)
     assert (second.name, second.backbone, second.before) == ("a", "xception", None)

@@ -1,0 +1,58 @@
+"""`cxrkeras pretrain`: a trunk trained on archives, to start from later."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cxrkeras.commands.options import SectionedCommand, chosen, experiment_options
+
+_FIELDS = (
+    "data", "method", "backbone", "source", "labels", "joint", "loss", "uncertain", "blank",
+    "epochs", "source_epochs", "batch_size", "source_learning_rate", "dropout",
+    "plateau_patience", "plateau_factor", "early_stopping", "batch_norm", "augment", "image_size",
+    "validation_fraction", "seed",
+)  # fmt: skip
+
+
+@click.command(cls=SectionedCommand)
+@experiment_options(*_FIELDS)
+@click.option("--config", type=click.Path(path_type=Path), help="TOML with these options as keys.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the trunk.")
+def command(config: Path | None, out: Path, **options: Any) -> None:
+    """Train a trunk on archives: the source stages of `cxrkeras cv`, on their own.
+
+    --out gets trunk.weights.h5, its history, and its scores on each archive's own test (or valid)
+    part, which is never trained on. `cv` and `study` find the same stage again by what describes
+    it, or take the file: --source OUT/trunk.weights.h5. Killed, the same command goes on after the
+    last finished epoch. With --data, images and patients of that target are left out, as in `cv`.
+
+    \b
+    Examples:
+      cxrkeras pretrain --source imagenet,nih=data/nih --image-size 224 --out trunks/nih
+      cxrkeras pretrain --source imagenet,chex=data/chexpert,nih=data/nih --out trunks/chain
+      cxrkeras pretrain --source chex=data/chexpert --labels chex=chexpert5 \\
+          --uncertain ones,Consolidation=zeros --out trunks/chexpert
+      cxrkeras pretrain --method cotrain --source nih=data/nih --source chex=data/chexpert \\
+          --backbone resnet50 --out trunks/both
+    """
+    from cxrkeras.training.experiment import make_experiment, read_choices
+    from cxrkeras.training.pretrain import pretrain
+
+    choices = {**(read_choices(config) if config else {}), **chosen(options)}
+    for folder in pretrain(make_experiment(choices), out):
+        _close(folder)
+
+
+def _close(folder: Path) -> None:
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    for name, scores in metrics.items():
+        auroc, labels = scores["macro"]["pooled"]["auroc"], scores["macro"]["pooled"]["labels"]
+        said = "none" if auroc is None else f"{auroc:.3f}"
+        click.echo(
+            f"{name}: macro AUROC {said} over {labels['auroc']} labels on the {scores['images']:,} "
+            f"images of its {scores['split']} part"
+        )
+    click.echo(f"Trunk: {folder / 'trunk.weights.h5'}")
+    click.echo(f"\nNext: cxrkeras cv --data data/ours --source {folder / 'trunk.weights.h5'}")

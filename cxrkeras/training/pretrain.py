@@ -1,0 +1,71 @@
+"""Pretraining: the source stages of a method, without a target, into a folder of their own."""
+
+import json
+import shutil
+from pathlib import Path
+
+from cxrkeras.data.dataset import open_dataset
+from cxrkeras.models.methods import make_plan
+from cxrkeras.training import runtime
+from cxrkeras.training.experiment import Experiment
+from cxrkeras.training.target import check_uncertain
+from data_prep.errors import UserError
+from data_prep.files import replacing
+
+
+def pretrain(experiment: Experiment, out: Path) -> list[Path]:
+    """Train a method's trunks, or what is missing of them.
+
+    Args:
+        experiment: the description; of its `data`, where given, images and patients are left out of
+            the sources, as `cross_validate` does, which then finds the same stages.
+        out: a folder, made if need be. It gets `trunk.weights.h5` with its history, scores and
+            predictions, and `stages/` what was trained on the way; a method of several trunks gets
+            the folders `trunk_1`, `trunk_2`, …
+
+    Returns:
+        The folders that hold a trunk.
+
+    Raises:
+        UserError: for sources or settings that can't be used, or a folder of something else.
+    """
+    plan = make_plan(experiment.method, experiment.backbone, experiment.source)
+    if not any(trunk.stages for trunk in plan):
+        raise UserError(
+            "Pretraining needs a dataset to train on: --source imagenet,NAME=DIR. "
+            f"Received: {', '.join(experiment.source) or 'no --source'}."
+        )
+    check_uncertain(experiment)
+    target = None
+    if experiment.data:
+        target = open_dataset(Path(experiment.data), experiment.labels_of())
+    runtime.start()
+    from cxrkeras.training.stages import Stage, describe, plan_stages, trained_stage
+
+    folders = []
+    for number, trunk in enumerate(plan, start=1):
+        origin = plan_stages(trunk, experiment, target)
+        if isinstance(origin, Stage):
+            folder = out if len(plan) == 1 else out / f"trunk_{number}"
+            _refuse_other(folder, describe(origin, experiment))
+            _copy(trained_stage(origin, experiment, folder), folder)
+            folders.append(folder)
+    return folders
+
+
+def _refuse_other(folder: Path, description: dict) -> None:
+    stage = folder / "stage.json"
+    if stage.is_file():
+        if json.loads(stage.read_text(encoding="utf-8"))["description"] == description:
+            return
+        raise UserError(f"{folder} holds another trunk. Give another --out, or remove that folder.")
+    if folder.is_dir() and any(path.name != "stages" for path in folder.iterdir()):
+        raise UserError(f"{folder} holds something else. Give another --out.")
+
+
+def _copy(stage: Path, folder: Path) -> None:
+    """The files of a finished stage; its description, which claims the folder, first."""
+    files = sorted(stage.iterdir(), key=lambda path: path.name != "stage.json")
+    for path in files:
+        with replacing(folder / path.name) as temporary:
+            shutil.copyfile(path, temporary)
