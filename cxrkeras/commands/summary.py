@@ -1,26 +1,56 @@
-"""`cxrkeras summary`: what a combination builds, without data."""
+"""`cxrkeras summary`: what a combination builds, or a saved model holds, and what it costs."""
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cxrkeras.commands.options import SectionedCommand, chosen, experiment_options
+from data_prep.errors import UserError
+
+if TYPE_CHECKING:
+    import keras
 
 
 @click.command(cls=SectionedCommand)
-@experiment_options("method", "backbone", "reuse", "image_size", "dropout")
+@click.argument("model", required=False, type=click.Path(path_type=Path), metavar="[MODEL_OR_RUN]")
+@experiment_options("method", "backbone", "reuse", "image_size", "dropout", "batch_size")
 @click.option(
     "--labels", type=click.IntRange(1), default=7, show_default=True, help="Number of outputs."
 )
 @click.option("--trunk-layers", is_flag=True, help="List the layers inside the trunks too.")
-def command(labels: int, trunk_layers: bool, **options: Any) -> None:
-    """Print the Keras summary of the target model that a combination builds.
+@click.option(
+    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw the parts as FILE.svg."
+)
+def command(
+    model: Path | None, labels: int, trunk_layers: bool, plot: Path | None, **options: Any
+) -> None:
+    """Print the Keras summary of a combination, or of a saved model, and what it costs.
+
+    After it a table of the parts: parameters, the feature map, how many pixels of the image one
+    place of the map sees, and the operations for one image; then the memory for a batch.
 
     \b
     Examples:
       cxrkeras summary --backbone densenet121 --method mixed
       cxrkeras summary --backbone resnet50 --reuse layers --trunk-layers
+      cxrkeras summary --backbone resnet50 --image-size 224 --plot resnet50.svg
+      cxrkeras summary runs/first
     """
+    if plot and plot.suffix.lower() != ".svg":
+        raise click.UsageError(f"--plot writes SVG: give FILE.svg. Received: {plot}.")
+    batch_size, network = _saved(model, options) if model else _built(labels, options)
+    network.summary(expand_nested=trunk_layers, show_trainable=True)
+    click.echo(_costs(network, batch_size))
+    if plot:
+        from cxrkeras.models.diagram import diagram
+        from data_prep.files import atomic_write_text
+
+        atomic_write_text(plot, diagram(network))
+        click.echo(f"Drawing: {plot}")
+
+
+def _built(labels: int, options: dict[str, Any]) -> "tuple[int, keras.Model]":
     from cxrkeras.models.methods import make_plan
     from cxrkeras.training import runtime
     from cxrkeras.training.experiment import make_experiment
@@ -37,4 +67,58 @@ def command(labels: int, trunk_layers: bool, **options: Any) -> None:
     )
     for trunk in network.trunks:
         trunk.trainable = experiment.reuse == "finetune"
-    network.probability.summary(expand_nested=trunk_layers, show_trainable=True)
+    return experiment.batch_size, network.probability
+
+
+def _saved(path: Path, options: dict[str, Any]) -> "tuple[int, keras.Model]":
+    given = [name for name in chosen(options) if name != "batch_size"]
+    if given:
+        raise click.UsageError(
+            f"A saved model has its own --{given[0].replace('_', '-')}: give it, or MODEL_OR_RUN."
+        )
+    folds = sorted(path.glob("folds/*/model.keras"))
+    places = [path, path / "model.keras", *folds[:1]]
+    file = next((p for p in places if p.is_file() and p.suffix == ".keras"), None)
+    if file is None:
+        raise UserError(
+            f"A model is a .keras file, a folder with model.keras, or a run. Received: {path}."
+        )
+    from cxrkeras.training import runtime
+
+    runtime.start()
+    import keras
+
+    import cxrkeras.models.trunks  # noqa: F401  (its layer is part of the file)
+
+    try:
+        model = keras.saving.load_model(file, compile=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file} can't be loaded by Keras ({type(error).__name__}).") from error
+    return options["batch_size"] or 16, model
+
+
+def _costs(model: "keras.Model", batch_size: int) -> str:
+    import keras
+
+    from cxrkeras.models.cost import multiply_adds, sight, training_memory
+
+    lines = [f"{'part':<20} {'parameters':>12}  {'map':<14} {'stride':>6}  {'sees':<12} GFLOPs"]
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            seen = sight(layer)
+            side = "whole image" if seen.field == float("inf") else f"{seen.field:.0f} px"
+            shape = "×".join(map(str, seen.map))
+            flops = 2 * multiply_adds(layer) / 1e9
+            lines.append(
+                f"{layer.name:<20} {layer.count_params():>12,}  {shape:<14} {seen.stride:>6}  "
+                f"{side:<12} {flops:.2f}"
+            )
+        elif layer.count_params():
+            lines.append(f"{layer.name:<20} {layer.count_params():>12,}")
+    flops = 2 * multiply_adds(model) / 1e9
+    memory = training_memory(model, batch_size) / 2**20
+    lines += [
+        f"One image: {flops:.2f} GFLOPs (two per multiply-add, convolutions and dense layers).",
+        f"A training step with {batch_size} images, float32: at least {memory:,.0f} MiB.",
+    ]
+    return "\n".join(lines)

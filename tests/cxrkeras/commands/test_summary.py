@@ -3,6 +3,7 @@
 import pytest
 
 from cxrkeras.cli import main
+from cxrkeras.models.network import build_network
 
 TRUNK = "939,120"  # MobileNetV3Small without its top, as keras.applications states it
 
@@ -17,7 +18,7 @@ def code_of(*words: str) -> int:
 def test_each_method_shows_its_trunks_and_head(capsys, method, trunks):
     assert code_of("--method", method, "--labels", "4") == 0
     said = capsys.readouterr().out
-    assert said.count(TRUNK) == trunks
+    assert said.count(TRUNK) == 2 * trunks  # in Keras's table and in that of the parts
     width = 576 * trunks
     assert f"{4 * (width + 1):,}" in said  # the dense layer
     assert f"{939_120 * trunks + 4 * (width + 1):,}" in said
@@ -53,3 +54,43 @@ def test_a_combination_that_makes_no_sense_is_one_line(capsys, words, said):
     err = capsys.readouterr().err
     assert said in err
     assert err.count("\n") == 1
+
+
+def test_the_costs_are_said_and_the_parts_drawn(capsys, tmp_path):
+    assert code_of("--plot", str(tmp_path / "parts.svg"), "--batch-size", "3") == 0
+    said = capsys.readouterr().out
+    assert "whole image" in said  # squeeze-and-excitation
+    assert "GFLOPs" in said
+    assert "A training step with 3 images" in said
+    assert (tmp_path / "parts.svg").read_text().startswith("<svg")
+    assert code_of("--plot", "parts.png") == 2
+
+
+def test_a_saved_model_is_summarised_wherever_it_lies(capsys, tmp_path):
+    network = build_network(("mobilenet_v3_small",), 32, {"target": 4}).probability
+    folder = tmp_path / "folds" / "0"
+    folder.mkdir(parents=True)
+    network.save(folder / "model.keras")
+    for path in (tmp_path, folder, folder / "model.keras"):
+        with pytest.raises(SystemExit) as end:
+            main(["summary", str(path)])
+        assert end.value.code == 0
+        assert TRUNK in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["nowhere"], 1, "Received: nowhere"),
+        (["x.keras", "--image-size", "64"], 2, "its own --image-size"),
+    ],
+    ids=str,
+)
+def test_what_is_no_model_is_refused(capsys, tmp_path, monkeypatch, words, code, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.keras").write_bytes(b"PK")
+    for call, wanted, text in ((words, code, said), (["x.keras"], 1, "can't be loaded")):
+        with pytest.raises(SystemExit) as end:
+            main(["summary", *call])
+        assert end.value.code == wanted
+        assert text in capsys.readouterr().err

@@ -1,0 +1,103 @@
+"""What a model costs and sees: parameters, operations, memory, receptive field, from its graph."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import inf, prod
+
+import keras
+
+BYTES = 4  # float32
+_KERNELS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
+_POOLS = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
+_GLOBAL = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What one place of a trunk's map sees.
+
+    Args:
+        map: (h, w, C) of the feature map.
+        stride: pixels of the image from one place to the next.
+        field: side of the square of pixels that can change one place (Araujo et al., Distill 2019);
+            infinite where squeeze-and-excitation pools the whole image.
+    """
+
+    map: tuple[int, int, int]
+    stride: int
+    field: float
+
+
+def sight(trunk: keras.Model) -> Sight:
+    """The map, stride and receptive field of a trunk, (N, S, S, 3) -> (N, h, w, C).
+
+    Along each layer of kernel k, dilation d and stride s the field grows by (k - 1) d j, and the
+    jump j between places is multiplied by s; where paths meet the largest counts.
+    """
+    known: dict[int, tuple[float, int]] = {}
+    sequential = isinstance(trunk, keras.Sequential)
+    for operation in trunk.layers if sequential else trunk.operations:
+        inputs = [] if isinstance(operation, keras.layers.InputLayer) else operation.input
+        before = [known[id(tensor)] for tensor in _tensors(inputs) if id(tensor) in known]
+        field = max((f for f, _ in before), default=1.0)
+        jump = max((j for _, j in before), default=1)
+        size, stride = _window(operation)
+        found = (field + (size - 1) * jump, jump * stride)
+        known.update({id(tensor): found for tensor in _tensors(operation.output)})
+    field, jump = known[id(trunk.outputs[0])]
+    return Sight(tuple(trunk.output_shape[1:]), jump, field)
+
+
+def _tensors(tensors) -> list:
+    return list(tensors) if isinstance(tensors, list | tuple) else [tensors]
+
+
+def _window(layer: keras.Operation) -> tuple[float, int]:
+    """Side of the window that a layer looks through, and its stride."""
+    if isinstance(layer, keras.Model):
+        inner = sight(layer)
+        return inner.field, inner.stride
+    if isinstance(layer, _GLOBAL):
+        return inf, 1
+    if isinstance(layer, _KERNELS):
+        return (layer.kernel_size[0] - 1) * layer.dilation_rate[0] + 1, layer.strides[0]
+    if isinstance(layer, _POOLS):
+        return layer.pool_size[0], layer.strides[0]
+    return 1, 1
+
+
+def multiply_adds(model: keras.Model) -> int:
+    """Multiply-adds of the convolutions and dense layers, for one image; twice that are FLOPs."""
+    return sum(map(_multiply_adds, _leaves(model)))
+
+
+def _multiply_adds(layer: keras.Layer) -> int:
+    if isinstance(layer, keras.layers.Dense):
+        return prod(layer.kernel.shape) * prod(layer.output.shape[1:-1])
+    if not isinstance(layer, _KERNELS):
+        return 0
+    places = prod(layer.output.shape[1:3])
+    kernels = [w for w in layer.weights if len(w.shape) == 4]
+    return places * sum(prod(kernel.shape) for kernel in kernels)
+
+
+def training_memory(model: keras.Model, batch_size: int) -> int:
+    """Bytes that a training step needs at least, in float32.
+
+    The output of every layer for every image, which the gradient needs again, and each trainable
+    weight four times: itself, its gradient, and Adam's two moments. Workspace of the convolutions
+    comes on top.
+    """
+    maps = sum(
+        prod(tensor.shape[1:]) for layer in _leaves(model) for tensor in _tensors(layer.output)
+    )
+    trainable = sum(prod(weight.shape) for weight in model.trainable_weights)
+    return BYTES * (batch_size * maps + 3 * trainable + model.count_params())
+
+
+def _leaves(model: keras.Model) -> Iterator[keras.Layer]:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _leaves(layer)
+        else:
+            yield layer
