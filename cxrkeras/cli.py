@@ -11,9 +11,19 @@ from data_prep.errors import UserError
 
 VERBS = {
     "prep": "raw DICOM, images and tables -> a prepared dataset",
+    "pretrain": "train a trunk on archives, to start from later",
     "cv": "compare a way of transferring by cross-validation: models, predictions, a report",
+    "study": "compare all ways of transferring on the same folds: the study's tables",
+    "compare": "compare runs on the same images, with the uncertainty of their differences",
     "evaluate": "score anyone's predictions against labels",
     "report": "write a run's report again",
+    "weights": "trunks that others trained: import them, see where a trunk comes from",
+    "train": "the final model of a finished run, from all of its target data",
+    "predict": "what a model says of image files: probabilities, decisions, where they come from",
+    "explain": "where in an image a score comes from: heat maps, scored where boxes are known",
+    "export": "a model or ensemble for TensorFlow Serving, ONNX and LiteRT, checked, with its card",
+    "serve": "the files and the line with which TensorFlow Serving serves exported models",
+    "app": "a page where a person drops a film and sees what the model sees",
     "summary": "the Keras model summary of any combination, without data",
 }
 

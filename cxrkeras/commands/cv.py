@@ -52,7 +52,7 @@ def _phantoms() -> tuple[Path, Path, Path]:
     from data_prep.builtin import builtin_datasets
 
     return builtin_datasets(
-        cache_folder() / "phantoms-1", patients=120, source_patients=240, size=256
+        cache_folder() / "phantoms-2", patients=120, source_patients=240, size=256
     )
 
 
@@ -64,12 +64,15 @@ def _name(experiment: Experiment) -> str:
 def _close(metrics: dict, run: Path) -> None:
     macro = metrics["macro"]
     pooled, folds = macro["pooled"]["auroc"], macro["over_folds"]["auroc"]
+    interval = macro["pooled"].get("auroc_interval")
+    within = f" (95% {interval['low']:.3f} to {interval['high']:.3f})" if interval else ""
     click.echo(
-        f"Macro AUROC: {_said(pooled)} pooled out-of-fold, "
+        f"Macro AUROC: {_said(pooled)} pooled out-of-fold{within}, "
         f"{_said(folds['mean'])} ± {_said(folds['sd'])} over {folds['folds']} folds"
     )
     click.echo(f"Report: {run / 'report.html'}")
     click.echo(f"Predictions: {run / 'predictions.csv'}")
+    click.echo(f"\nNext: cxrkeras predict {run} FILES, or cxrkeras train --run {run} --out MODEL")
 
 
 def _said(value: float | None) -> str:

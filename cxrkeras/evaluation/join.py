@@ -60,6 +60,7 @@ def join(
             a label code that is none, or studies wanted but unknown.
     """
     scores, truth = read_table(predictions), read_table(_labels_file(labels))
+    scores, unread_notes = _scored(scores)
     left, right = _keys(scores, truth, key)
     for table, column, path in ((scores, left, predictions), (truth, right, labels)):
         _refuse_duplicates(table[column], path)
@@ -81,7 +82,17 @@ def join(
         mask_notes.append(note)
     shared = left if left == right else f"{left} = {right}"
     first = f"Joined on {shared}: {len(here):,} rows."
-    return Joined(joined, (first, *row_notes, *pairs.notes, *mask_notes))
+    return Joined(joined, (first, *unread_notes, *row_notes, *pairs.notes, *mask_notes))
+
+
+def _scored(scores: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Without the rows that have no score at all, as `cxrkeras predict` writes of unread files."""
+    columns = [column for column in scores if column.startswith(PREFIX)]
+    unread = (scores[columns] == "").all(axis=1) if columns else pd.Series(False, scores.index)
+    if unread.all() or not unread.any():
+        return scores, []
+    notes = [f"{int(unread.sum()):,} predicted rows have no score and were left out."]
+    return scores[~unread].reset_index(drop=True), notes
 
 
 def _labels_file(path: Path) -> Path:

@@ -135,7 +135,7 @@ def test_an_unforeseen_error_rejects_the_file_without_its_words(tmp_path, source
             raise RejectedFile("too odd")
         return read_film(path)
 
-    monkeypatch.setattr("data_prep.decode.read_film", odd)
+    monkeypatch.setattr("data_prep.squares.read_film", odd)
     out = prepare(source, tmp_path / "out", **FAST).out
     reasons = {row["file"]: row["reason"] for row in rows(out / "rejected.csv")}
     assert reasons == {"f2.png": "can't be read (unforeseen RuntimeError)", "f3.png": "too odd"}

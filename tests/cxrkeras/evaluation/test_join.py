@@ -236,3 +236,14 @@ def test_bad_prevalence_files(tmp_path, name, text, said):
     (tmp_path / name).write_text(text)
     with pytest.raises(UserError, match=said):
         read_prevalence(tmp_path / name, ("Effusion", "Mass"))
+
+
+def test_files_that_predict_could_not_read_are_left_out_and_counted(tmp_path):
+    (tmp_path / "p.csv").write_text("file,prob_A,prob_B\na,0.1,0.2\nb,,\nc,0.5,0.9\n")
+    (tmp_path / "l.csv").write_text("file,A,B\na,0,1\nb,1,1\nc,1,0\n")
+    joined = join(tmp_path / "p.csv", tmp_path / "l.csv")
+    assert joined.predictions.images == ("a", "c")
+    assert "1 predicted rows have no score and were left out." in joined.notes
+    (tmp_path / "p.csv").write_text("file,prob_A,prob_B\na,0.1,\nc,0.5,0.9\n")
+    with pytest.raises(UserError, match="a blank"):
+        join(tmp_path / "p.csv", tmp_path / "l.csv")

@@ -1,0 +1,109 @@
+"""`cxrkeras app`: a page where a person drops a film and sees what the model sees."""
+
+from pathlib import Path
+
+import click
+
+from data_prep.errors import UserError
+from data_prep.say import say
+
+_HERE = ("127.0.0.1", "localhost", "::1")
+
+
+@click.command("app")
+@click.argument("model", metavar="MODEL_OR_RUN")
+@click.option(
+    "--server",
+    metavar="URL",
+    help="A TensorFlow Serving that holds the model, http://HOST:8501 or grpc://HOST:8500. "
+    "MODEL_OR_RUN is then its name there. No heat maps.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=7860,
+    show_default=True,
+    help="0: any free one.",
+)
+@click.option(
+    "--max-mb",
+    type=click.FloatRange(0, 1024, min_open=True),
+    default=64,
+    show_default=True,
+    help="Largest upload.",
+)
+@click.option(
+    "--operating-point",
+    "rule",
+    default="corrected",
+    show_default=True,
+    metavar="RULE",
+    help="Where a label is called, as `cxrkeras predict` has it.",
+)
+@click.option(
+    "--any-body-part", is_flag=True, help="Take DICOM files whose header names another body part."
+)
+@click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
+def command(
+    model: str,
+    server: str | None,
+    host: str,
+    port: int,
+    max_mb: float,
+    rule: str,
+    any_body_part: bool,
+    open_page: bool,
+) -> None:
+    """Open a page where a person drops a PNG, JPEG or DICOM film and sees what the model sees.
+
+    The film with window and level, a heat map for each label, probabilities against operating
+    points, two films side by side; a sheet (PDF, PNG) or JSON to take along. It works offline, and
+    films stay in memory: they leave no trace on disk. Only this computer reaches it, unless --host
+    says otherwise: there is no password. Not for clinical use.
+
+    \b
+    Examples:
+      cxrkeras app runs/first --open
+      cxrkeras app models/final --operating-point sensitivity=0.95
+      cxrkeras app cxr --server http://gpu-box:8501
+    """
+    from cxrkeras.serving.app.serve import check_installed, listen, serve
+    from cxrkeras.serving.app.terms import Terms
+
+    check_installed()
+    sockets = [listen(host, port)]
+    judge = _remote(server, model, rule) if server else _local(Path(model), rule)
+    if host not in _HERE:
+        say(
+            f"Warning: {host} can be reached by others, without password or encryption. Put a "
+            "server with both before it, or leave out --host."
+        )
+    terms = Terms(round(max_mb * 2**20), any_body_part, host in _HERE, bool(server))
+    serve(judge, terms, sockets, open_page=open_page)
+
+
+def _remote(server: str, name: str, rule: str):
+    if rule != "corrected":
+        raise click.UsageError("--operating-point: a server has its own. Leave out one of the two.")
+    from cxrkeras.serving.app.judge import RemoteJudge
+
+    return RemoteJudge(server, name)
+
+
+def _local(path: Path, rule: str):
+    from cxrkeras.evaluation.operating import parse_rule
+    from cxrkeras.serving.card import read_card
+    from cxrkeras.training import runtime
+
+    try:
+        chosen = parse_rule(rule)
+    except UserError as error:
+        raise click.UsageError(f"--operating-point: {error}") from error
+    card = read_card(path)
+    card.operating_points(chosen)  # what the model lacks is said before the work
+    runtime.start()
+    from cxrkeras.serving.app.judge import LocalJudge
+    from cxrkeras.serving.model import load_members
+
+    return LocalJudge(card, load_members(card), chosen)

@@ -1,0 +1,162 @@
+"""`cxrkeras explain`: where in an image a label's score comes from."""
+
+from pathlib import Path
+
+import click
+
+from data_prep.errors import UserError
+
+_SHOWN = 12  # refused files listed on the terminal; all of them are in rejected.csv
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL_OR_RUN")
+@click.argument("files", nargs=-1, metavar="[FILES...]")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for results.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Explain a prepared dataset's images instead of FILES.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["cam", "gradcam", "gradcam++"]),
+    help="How maps are made. [default: cam where it is exact, else gradcam]",
+)
+@click.option(
+    "--labels",
+    "wanted",
+    default="positive",
+    show_default=True,
+    metavar="WHICH",
+    help="Labels to make pictures of: positive (above the operating point), all, top3, or names "
+    "joined by commas.",
+)
+@click.option(
+    "--operating-point",
+    "rule",
+    default="corrected",
+    show_default=True,
+    metavar="RULE",
+    help="Where a label is called, as for `cxrkeras predict`.",
+)
+@click.option(
+    "--opacity",
+    type=click.FloatRange(0, 1),
+    default=0.6,
+    show_default=True,
+    help="Of a map's highest value over the film.",
+)
+@click.option("--pictures/--no-pictures", default=True, help="Or only tables and maps.")
+@click.option(
+    "--boxes",
+    type=click.Path(path_type=Path),
+    help="Known boxes to score against: image,label,x,y,width,height in pixels of the prepared "
+    "images, or NIH's BBox_List_2017.csv. [default: boxes.csv of --data]",
+)
+@click.option("--only-boxed", is_flag=True, help="Explain only images with known boxes.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="Pixels around a box that count in the pointing game.",
+)
+@click.option(
+    "--randomisation-check",
+    is_flag=True,
+    help="Randomise the top layers' weights: maps must change.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of those weights.")
+@click.option(
+    "--any-body-part",
+    is_flag=True,
+    help="Take DICOM files whose header names another body part.",
+)
+@click.option(
+    "--workers", type=click.IntRange(0), help="Decoding processes. [default: one per core]"
+)
+def command(model: Path, files: tuple[str, ...], out: Path, rule: str, **how) -> None:
+    """Heat maps for FILES: overlays, sheets, raw maps, boxes; scored where boxes are known.
+
+    MODEL_OR_RUN is a model folder or a run of `cxrkeras cv`, whose folds are averaged. Images that
+    the run itself was made with are explained out of fold, by the one model that hasn't seen them.
+    Files that can't be read are listed, and the rest is done. Not for clinical use.
+
+    \b
+    Examples:
+      cxrkeras explain runs/first film.dcm --out why
+      cxrkeras explain runs/first films/ --labels top3 --method gradcam++ --out why
+      cxrkeras explain runs/first --data data/ours --no-pictures --out why --randomisation-check
+      cxrkeras explain runs/first --data data/nih --boxes BBox_List_2017.csv --only-boxed --out why
+    """
+    from cxrkeras.evaluation.operating import parse_rule
+
+    if bool(files) == (how["data"] is not None):
+        raise click.UsageError("Give FILES or --data DATASET, one of them.")
+    try:
+        point = parse_rule(rule)
+    except UserError as error:
+        raise click.UsageError(f"--operating-point: {error}") from error
+    from cxrkeras.serving.card import read_card
+    from cxrkeras.serving.explain_inputs import data_inputs, file_inputs
+
+    card = read_card(model)
+    points = card.operating_points(point)
+    inputs = (
+        file_inputs(card, files, how["boxes"])
+        if files
+        else data_inputs(card, how["data"], how["boxes"])
+    )
+    inputs = inputs.only_boxed() if how["only_boxed"] else inputs
+    outcome = _explain(card, inputs, out, point, points, how)
+    _tell(out, outcome, inputs)
+
+
+def _explain(card, inputs, out: Path, point, points: dict, how: dict):
+    from cxrkeras.evaluation.operating import thresholds_of
+    from cxrkeras.serving.explain_choice import check_choice
+    from cxrkeras.serving.films import FilmStream
+
+    check_choice(how["wanted"], card.labels)
+    if not inputs.files:
+        raise UserError(f"There is no image to explain{inputs.reason}. Give other files.")
+    settings = {"any_body_part": how["any_body_part"], "workers": how["workers"]}
+    side = inputs.preparation.image_size
+    with FilmStream(inputs.files, inputs.preparation, side, **settings) as stream:
+        from cxrkeras.training import runtime
+
+        runtime.start()  # while the first files are being decoded
+        from cxrkeras.serving.explain import Explainers
+        from cxrkeras.serving.explanation import Job, carry_out
+        from cxrkeras.serving.model import load_members
+
+        job = Job(
+            out=out,
+            labels=card.labels,
+            thresholds=thresholds_of(points, card.labels),
+            origin=str(point),
+            wanted=how["wanted"],
+            opacity=how["opacity"],
+            pictures=how["pictures"],
+            tolerance=how["tolerance"],
+            check_seed=how["seed"] if how["randomisation_check"] else None,
+        )
+        explainers = Explainers(load_members(card), how["method"])
+        return carry_out(job, explainers, card.image_size, stream, inputs)
+
+
+def _tell(out: Path, outcome, inputs) -> None:
+    for line in outcome.lines:
+        click.echo(line)
+    refused = outcome.refused
+    for file, reason in refused[:_SHOWN]:
+        click.echo(f"Not explained: {file}: {reason}")
+    if len(refused) > _SHOWN:
+        click.echo(f"… and {len(refused) - _SHOWN} more: {out / 'rejected.csv'}")
+    if not outcome.explained:
+        raise UserError(
+            f"None of {len(refused)} files could be read: {refused[0][1]}. Give DICOM, PNG, JPEG "
+            "or TIFF files, folders or patterns."
+        )
+    click.echo(f"Results: {out}")

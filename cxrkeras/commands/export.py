@@ -1,0 +1,113 @@
+"""`cxrkeras export`: a trained model for TensorFlow Serving, ONNX and LiteRT, with its card."""
+
+from pathlib import Path
+
+import click
+
+from cxrkeras.serving.export_layout import FORMATS, check_name, next_version
+from data_prep.errors import UserError
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL_OR_RUN")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="The folder of all exported models; NAME/VERSION is made in it.",
+)
+@click.option(
+    "--format",
+    "formats",
+    type=click.Choice(sorted(FORMATS, reverse=True)),
+    multiple=True,
+    default=("saved-model",),
+    show_default=True,
+    help="Repeatable.",
+)
+@click.option(
+    "--operating-point",
+    "rule",
+    default="corrected",
+    show_default=True,
+    metavar="RULE",
+    help="The thresholds that go along: youden, prevalence, corrected (the prevalence with the "
+    "loss's inflation undone), sensitivity=0.95 or specificity=0.9 (any share).",
+)
+@click.option("--name", help="The model's name on the server. [default: the model folder's]")
+@click.option(
+    "--check",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    metavar="FILE",
+    help="A radiograph for the round trip. Repeatable. [default: synthetic ones]",
+)
+@click.option(
+    "--license",
+    "license_name",
+    default="other",
+    show_default=True,
+    help="Of the weights, for the model card, as Hugging Face spells it.",
+)
+def command(
+    model: Path,
+    out: Path,
+    formats: tuple[str, ...],
+    rule: str,
+    name: str | None,
+    check: tuple[Path, ...],
+    license_name: str,
+) -> None:
+    """Write a model, or a run's ensemble as one, in the formats that servers and devices read.
+
+    OUT/NAME/1 is a SavedModel for TensorFlow Serving, with decoding and preparing inside: its
+    signature `encoded` takes PNG and JPEG files of any size. onnx/1/model.onnx and
+    litert/1/model.tflite take prepared images. A further export becomes version 2; nothing is
+    overwritten but the model card, OUT/NAME/README.md. Every format is asked for the same images as
+    Keras before it counts. Not for clinical use.
+
+    \b
+    Examples:
+      cxrkeras export runs/first --out served
+      cxrkeras export runs/first --out served --format saved-model --format onnx --name chest
+      cxrkeras export models/final --out served --operating-point youden --check film.dcm
+    """
+    from cxrkeras.evaluation.operating import parse_rule
+    from cxrkeras.serving.card import read_card
+
+    try:
+        chosen = parse_rule(rule)
+    except UserError as error:
+        raise click.UsageError(f"--operating-point: {error}") from error
+    formats = tuple(dict.fromkeys(formats))
+    home = out / check_name(name or model.resolve().stem)
+    card = read_card(model)
+    card.operating_points(chosen)  # what the model lacks is said before the work
+    exported = _export(card, home, formats, chosen, check, license_name)
+    click.echo("Largest difference of a probability against Keras:")
+    for found in exported.differences:
+        click.echo(f"  {found.what:<28} {found.value:.1e}  on {found.images} images")
+    for folder in exported.folders:
+        click.echo(f"Written: {folder}")
+    click.echo(f"Model card: {exported.home / 'README.md'}")
+
+
+def _export(card, home: Path, formats: tuple[str, ...], rule, check, license_name: str):
+    from cxrkeras.training import runtime
+
+    runtime.start()
+    from cxrkeras.serving.export import export_model
+    from cxrkeras.serving.export_card import model_card
+
+    def describe(differences) -> str:
+        return model_card(
+            card,
+            name=home.name,
+            version_number=next_version(home),
+            formats=formats,
+            rule=str(rule),
+            differences=differences,
+            license_name=license_name,
+        )
+
+    return export_model(card, home, formats, rule, check, describe=describe)

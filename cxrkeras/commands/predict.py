@@ -1,0 +1,187 @@
+"""`cxrkeras predict`: what a model, or the ensemble of a run's folds, says of image files."""
+
+from pathlib import Path
+
+import click
+from click.core import ParameterSource
+
+from data_prep.errors import UserError
+
+_WRITERS = (".csv", ".json")
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL_OR_RUN")
+@click.argument("files", nargs=-1, required=True, metavar="FILES...")
+@click.option(
+    "--operating-point",
+    "rule",
+    default="corrected",
+    show_default=True,
+    metavar="RULE",
+    help="Where a label is called: youden, prevalence, corrected (the prevalence with the loss's "
+    "inflation undone), sensitivity=0.95 or specificity=0.9 (any share).",
+)
+@click.option(
+    "--calibrate",
+    type=click.Choice(["none", "temperature", "isotonic"]),
+    default="none",
+    show_default=True,
+    help="Give calibrated probabilities too, fitted on the run's out-of-fold predictions.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    multiple=True,
+    help="Write FILE.csv or FILE.json. Repeatable.",
+)
+@click.option(
+    "--server",
+    help="Ask a server instead: http://HOST:8501 or grpc://HOST:8500. MODEL_OR_RUN is then the "
+    "model's name there.",
+)
+@click.option("--json", "to_stdout", is_flag=True, help="Print JSON instead of tables.")
+@click.option(
+    "--any-body-part",
+    is_flag=True,
+    help="Take DICOM files whose header names another body part.",
+)
+@click.option(
+    "--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Images at a time."
+)
+@click.option(
+    "--workers", type=click.IntRange(0), help="Decoding processes. [default: one per core]"
+)
+def command(
+    model: Path,
+    files: tuple[str, ...],
+    rule: str,
+    calibrate: str,
+    out: tuple[Path, ...],
+    server: str | None,
+    to_stdout: bool,
+    any_body_part: bool,
+    batch_size: int,
+    workers: int | None,
+) -> None:
+    """Probabilities and decisions for FILES: DICOM, PNG, JPEG or TIFF, folders, patterns.
+
+    MODEL_OR_RUN is a model folder (model.keras with model.json) or a run of `cxrkeras cv`, whose
+    folds answer as an ensemble: the mean of their probabilities. Each image is prepared as the
+    model's training images were. Files that can't be read are listed with the reason, and the rest
+    is done. Not for clinical use.
+
+    \b
+    Examples:
+      cxrkeras predict runs/first film.dcm
+      cxrkeras predict runs/first films/ 'more/**/*.png' --out predictions.csv
+      cxrkeras predict models/final films/ --operating-point sensitivity=0.95 --out all.json
+      cxrkeras predict runs/first film.png --calibrate temperature --json
+      cxrkeras predict chest film.dcm --server http://localhost:8501
+    """
+    from cxrkeras.evaluation.operating import parse_rule
+    from cxrkeras.serving.card import read_card
+    from cxrkeras.serving.films import find_films
+
+    _check(out)
+    try:
+        chosen = parse_rule(rule)
+    except UserError as error:
+        raise click.UsageError(f"--operating-point: {error}") from error
+    method = None if calibrate == "none" else calibrate
+    if server:
+        _refuse_with_server()
+        found, refused = find_films(files)
+        from cxrkeras.serving.remote import ask
+
+        settings = {"any_body_part": any_body_part, "workers": workers}
+        told = ask(server, str(model), found, _rows(refused), batch_size=batch_size, **settings)
+        _tell(told, out, to_stdout)
+        return
+    card = read_card(model)
+    card.operating_points(chosen)  # what the model lacks is said before the work
+    if method:
+        card.calibration()
+    found, refused = find_films(files)
+    rows, scores = _predict(card, found, any_body_part, batch_size, workers)
+    _tell(_answer(card, chosen, method, rows + _rows(refused), scores), out, to_stdout)
+
+
+def _refuse_with_server() -> None:
+    """A served model has the operating points that it was exported with, and no calibration."""
+    context = click.get_current_context()
+    for name, option in (("rule", "operating-point"), ("calibrate", "calibrate")):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"--{option} is chosen when a model is exported; leave it out with --server."
+            )
+
+
+def _rows(refused: list) -> list:
+    from cxrkeras.serving.predict import Row
+
+    return [Row(film.path, film.reason, ()) for film in refused]
+
+
+def _answer(card, rule, method, rows, scores):
+    import numpy as np
+
+    from cxrkeras.serving.predict import answer
+
+    missing = np.full((len(rows) - len(scores), len(card.labels)), np.nan)
+    return answer(card, rule, method, rows, np.concatenate([scores, missing]))
+
+
+def _check(out: tuple[Path, ...]) -> None:
+    for path in out:
+        if path.suffix.lower() not in _WRITERS:
+            raise click.UsageError(f"--out is FILE.csv or FILE.json. Received: {path}.")
+
+
+def _predict(card, files: list[Path], any_body_part: bool, batch_size: int, workers: int | None):
+    import numpy as np
+
+    if not files:
+        return [], np.empty((0, len(card.labels)))
+    from cxrkeras.serving.films import FilmStream
+    from cxrkeras.training import runtime
+
+    settings = {"any_body_part": any_body_part, "workers": workers}
+    with FilmStream(files, card.preparation, card.image_size, **settings) as stream:
+        runtime.start()  # while the first files are being decoded
+        from cxrkeras.serving.model import load_members, worth_tracing
+        from cxrkeras.serving.predict import predict_films
+
+        model = load_members(card)
+        batches = -(-len(stream) // batch_size)
+        size = -(-len(stream) // batches)
+        traced = worth_tracing(batches)
+
+        def score(batch, size):
+            return model.run(batch, traced=traced, size=size)
+
+        return predict_films(score, stream, len(card.labels), size)
+
+
+def _tell(told, out, to_stdout) -> None:
+    from cxrkeras.serving import answers
+    from data_prep.files import atomic_write_text
+
+    for path in out:
+        write = answers.as_csv if path.suffix.lower() == ".csv" else answers.as_json
+        try:
+            atomic_write_text(path, write(told))
+        except OSError as error:
+            raise UserError(f"--out {path} can't be written: {error.strerror}.") from error
+    if to_stdout:
+        click.echo(answers.as_json(told), nl=False)
+    else:
+        for line in answers.as_lines(told):
+            click.echo(line)
+        for path in out:
+            click.echo(f"Written: {path}")
+    if not told.readable:
+        raise UserError(
+            f"None of {len(told.rows)} files could be read: {told.rows[0].reason}. "
+            "Give DICOM, PNG, JPEG or TIFF files, folders or patterns."
+        )

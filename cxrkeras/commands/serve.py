@@ -1,0 +1,65 @@
+"""`cxrkeras serve`: the files that TensorFlow Serving takes, and the line that starts it."""
+
+import shlex
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument(
+    "models", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="EXPORTED..."
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="The folder for the server's files.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    default=16,
+    show_default=True,
+    help="Images that one call of the model takes at most.",
+)
+@click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    default=5.0,
+    show_default=True,
+    help="Milliseconds for which an image waits for others to fill the batch.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    help="Batches at a time.",
+)
+def command(
+    models: tuple[Path, ...], config: Path, batch_size: int, wait: float, threads: int
+) -> None:
+    """Write what TensorFlow Serving needs to serve EXPORTED models (DIR/NAME of `export`).
+
+    CONFIG gets models.config, batching.config and run.sh, whose `docker run` line is printed too.
+    The server answers this machine only, REST on port 8501 and gRPC on 8500: it asks nobody who
+    they are, so put a proxy that does before it. It takes up a new version of a model by itself.
+
+    \b
+    Examples:
+      cxrkeras serve served/chest --config serving
+      sh serving/run.sh
+      cxrkeras predict --server http://localhost:8501 --name chest film.dcm
+    """
+    from cxrkeras.serving.deploy import served, write_config
+    from data_prep.errors import UserError
+
+    homes = served(models)
+    try:
+        words = write_config(config, homes, batch=batch_size, wait=wait, threads=threads)
+    except OSError as error:
+        raise UserError(f"--config {config} can't be written: {error.strerror}.") from error
+    click.echo(shlex.join(words))
+    for name in ("models.config", "batching.config", "run.sh"):
+        click.echo(f"Written: {config / name}", err=True)

@@ -1,0 +1,50 @@
+"""`cxrkeras train`: the final model of a finished run, from all of its target data."""
+
+from pathlib import Path
+
+import click
+
+from data_prep.errors import UserError
+
+
+@click.command()
+@click.option(
+    "--run", required=True, type=click.Path(path_type=Path), help="A finished run of `cxrkeras cv`."
+)
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="New folder for the model."
+)
+@click.option(
+    "--with-test", is_flag=True, help="Learn from the run's held-out test set too, if it has one."
+)
+@click.option(
+    "--operating-point",
+    "rules",
+    multiple=True,
+    metavar="RULE",
+    help="Keep this one too, e.g. sensitivity=0.97. Repeatable. Always there: youden, prevalence, "
+    "corrected, and 0.8, 0.9, 0.95, 0.99 of sensitivity and specificity.",
+)
+def command(run: Path, out: Path, with_test: bool, rules: tuple[str, ...]) -> None:
+    """Make one model of all folds' images, with the run's own settings.
+
+    Sources aren't trained again. Operating points and calibration are the run's, fitted on its
+    out-of-fold predictions: the model itself has no images left to be scored on. Stopped or
+    killed, the same command goes on from the last epoch.
+
+    \b
+    Examples:
+      cxrkeras train --run runs/first --out models/final
+      cxrkeras train --run runs/first --out models/final --operating-point sensitivity=0.97
+    """
+    from cxrkeras.evaluation.operating import parse_rule
+
+    try:
+        parsed = [parse_rule(rule) for rule in rules]
+    except UserError as error:
+        raise click.UsageError(f"--operating-point: {error}") from error
+    from cxrkeras.training.final import train_final
+
+    card = train_final(run, out, with_test=with_test, rules=parsed)
+    click.echo(f"Model: {out / 'model.keras'}, from {card['images']:,} images")
+    click.echo(f"Next: cxrkeras predict {out} FILES...")

@@ -1,0 +1,82 @@
+"""Heat maps as arrays: from one grid to another, to an image's size, to a common scale."""
+
+import numpy as np
+from PIL import Image
+
+
+def regrid(maps: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Maps on another grid over the same square, area-weighted, so that their mean stays the same.
+
+    A cell becomes the mean of what it covers of the old cells. Every part of an old cell is handed
+    on once, whatever the two grids: the mean over the map is kept to rounding, which bilinear
+    interpolation doesn't do.
+
+    Args:
+        maps: (..., h, w) float.
+        height: rows of the new grid.
+        width: its columns.
+
+    Returns:
+        (..., height, width) float64.
+    """
+    rows, columns = _overlap(maps.shape[-2], height), _overlap(maps.shape[-1], width)
+    return rows @ maps @ columns.T
+
+
+def _overlap(old: int, new: int) -> np.ndarray:
+    """(new, old) share of each new cell that lies in each old cell; rows sum to 1."""
+    if old == new:
+        return np.eye(old)
+    fine, coarse = np.arange(new + 1) / new, np.arange(old + 1) / old
+    low = np.maximum(fine[:-1, None], coarse[None, :-1])
+    high = np.minimum(fine[1:, None], coarse[None, 1:])
+    return np.clip(high - low, 0, None) * new
+
+
+def enlarged(heat: np.ndarray, side: int) -> np.ndarray:
+    """One map at an image's size: bilinear between the cells' centres, level beyond the outer ones.
+
+    Args:
+        heat: (h, w) float; its cells tile the image.
+        side: S of the image, pixels, at least h and w.
+
+    Returns:
+        (S, S) float32.
+    """
+    image = Image.fromarray(np.ascontiguousarray(heat, np.float32))
+    return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR))
+
+
+def to_bytes_scale(heat: np.ndarray) -> np.ndarray:
+    """A map from its own lowest to its own highest value as 0 to 255; all 0 where it is level.
+
+    The scale of the ChestX-ray8 paper's thresholds (Wang et al., CVPR 2017).
+
+    Args:
+        heat: (h, w) float.
+
+    Returns:
+        (h, w) float64 in [0, 255].
+    """
+    heat = np.asarray(heat, np.float64)
+    low, high = heat.min(), heat.max()
+    if not high > low:
+        return np.zeros_like(heat)
+    return (heat - low) / (high - low) * 255
+
+
+def peak(heat: np.ndarray, side: int) -> tuple[float, float] | None:
+    """Where a map is highest: the centre of its highest cell, which bilinear enlarging keeps.
+
+    Args:
+        heat: (h, w) float; its cells tile the image.
+        side: S of the image, pixels.
+
+    Returns:
+        (x, y) in pixels from the upper left corner; None for a level map, which points nowhere. Of
+        equal cells the first in reading order.
+    """
+    if not heat.max() > heat.min():
+        return None
+    row, column = np.unravel_index(int(np.argmax(heat)), heat.shape)
+    return float((column + 0.5) * side / heat.shape[1]), float((row + 0.5) * side / heat.shape[0])

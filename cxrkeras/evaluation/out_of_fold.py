@@ -1,0 +1,96 @@
+"""What a run's out-of-fold predictions give its models: operating points and calibration.
+
+Scikit-learn and SciPy, seconds to import, are imported only where something is fitted: a prediction
+with a model that has everything needs neither.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from cxrkeras.evaluation.operating import STANDARD, Rule, fit_points
+from cxrkeras.evaluation.predictions import Predictions, read_predictions
+from cxrkeras.evaluation.thresholds import deflate
+from data_prep.errors import UserError
+from data_prep.files import atomic_write_json
+
+FORMAT = 1
+FILE = "operating_points.json"
+WHERE = "out-of-fold predictions"
+
+
+def write_operating_points(run: Path) -> None:
+    """Write `operating_points.json` of a run; see `fit_operating_points`."""
+    atomic_write_json(run / FILE, fit_operating_points(run))
+
+
+def fit_operating_points(run: Path) -> dict:
+    """Operating points and calibration from a run's `predictions.csv` and `metrics.json`.
+
+    Args:
+        run: the run folder, all folds finished.
+
+    Returns:
+        `format`, `operating_points` {rule: {label: ...}} for the rules of
+        `STANDARD`, fitted on the scores as they are (see `operating.fit_points`); `calibration`
+        {label: ...} of the scores without the loss's distortion (see `fit_calibration`), and
+        `calibration_scores`, cross-fitted over the folds (see `score_calibration`).
+
+    Raises:
+        UserError: a part is missing or doesn't fit the others.
+    """
+    from cxrkeras.evaluation.calibration import fit_calibration, score_calibration
+    from cxrkeras.evaluation.evidence import fold_numbers
+
+    predictions, inflation = _read(run)
+    truth, prob, labels = predictions.truth, predictions.prob, predictions.labels
+    fold, undistorted = fold_numbers(predictions), deflate(prob, inflation)
+    return {
+        "format": FORMAT,
+        "operating_points": fit_points(labels, truth, prob, STANDARD, fold=fold, where=WHERE),
+        "calibration": fit_calibration(labels, truth, undistorted, WHERE),
+        "calibration_scores": score_calibration(labels, truth, prob, undistorted, fold),
+    }
+
+
+def read_operating_points(run: Path) -> dict:
+    """What `write_operating_points` wrote; fitted now for a run that is older than it."""
+    try:
+        facts = json.loads((run / FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return fit_operating_points(run)
+    except (OSError, ValueError) as error:
+        raise _damaged(run / FILE, error) from None
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        return fit_operating_points(run)
+    return facts
+
+
+def fit_on_run(run: Path, rule: Rule) -> dict[str, dict]:
+    """{label: operating point} of one fitted rule, whatever share it wants, from a run folder."""
+    from cxrkeras.evaluation.evidence import fold_numbers
+
+    predictions = read_predictions(run / "predictions.csv")
+    truth, prob = predictions.truth, predictions.prob
+    fold = fold_numbers(predictions)
+    return fit_points(predictions.labels, truth, prob, [rule], fold=fold, where=WHERE)[str(rule)]
+
+
+def _read(run: Path) -> tuple[Predictions, np.ndarray]:
+    from cxrkeras.evaluation.evidence import fold_numbers, row_inflation
+
+    predictions = read_predictions(run / "predictions.csv")
+    try:
+        metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+        return predictions, row_inflation(metrics, fold_numbers(predictions))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(run / "metrics.json", error) from None
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(
+        f"A finished run holds {path.name}. {path} can't be used ({type(error).__name__}). "
+        f"Run `cxrkeras cv` with the run's own settings again: "
+        f"--config {path.parent / 'experiment.toml'} --out {path.parent}"
+    )

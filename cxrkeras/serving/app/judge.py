@@ -1,0 +1,198 @@
+"""Who says what a film shows: a model in this process, or a server elsewhere."""
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from cxrkeras.data.preparation import Preparation
+from cxrkeras.evaluation.operating import Rule
+from cxrkeras.serving.app.reading import Seen
+from cxrkeras.serving.card import Card
+from cxrkeras.serving.client import grey_png, predict_remote
+from data_prep.errors import UserError
+
+if TYPE_CHECKING:
+    from cxrkeras.serving.cam import Ensemble
+    from cxrkeras.serving.model import Model
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One label of one film.
+
+    Attributes:
+        label: its name.
+        probability: the model's output, in [0, 1]; the operating point is on its scale.
+        undistorted: the same with the loss's inflation undone; None where there is none.
+        prevalence: of the label in the training data; None where not known.
+        threshold: the operating point; None where there is none.
+        origin: where the operating point comes from, in words.
+    """
+
+    label: str
+    probability: float
+    undistorted: float | None
+    prevalence: float | None
+    threshold: float | None
+    origin: str
+
+    @property
+    def called(self) -> bool | None:
+        """Whether the probability exceeds the operating point; None where there is none."""
+        return None if self.threshold is None else self.probability > self.threshold
+
+
+class Judge(Protocol):
+    """What the page asks.
+
+    Attributes:
+        labels: K names.
+        name: of the model, for people.
+        about: short lines on it.
+        rule: of the operating points, in words.
+        preparation: how films are prepared for it.
+        no_maps: why there are no heat maps; "" where there are.
+        unit: of the maps' values.
+        distorted: whether findings have `undistorted`.
+    """
+
+    labels: tuple[str, ...]
+    name: str
+    about: tuple[str, ...]
+    rule: str
+    preparation: Preparation
+    no_maps: str
+    unit: str
+    distorted: bool
+
+    def findings(self, seen: Seen) -> tuple[Finding, ...]:
+        """K findings in the order of `labels`."""
+
+    def heat(self, seen: Seen, label: str) -> np.ndarray:
+        """(h, w) float32, the label's map; its cells tile the square."""
+
+
+class LocalJudge:
+    """A loaded model.
+
+    Args:
+        card: what is known of it.
+        model: itself.
+        rule: of the operating points.
+
+    Raises:
+        UserError: where it lacks the operating points.
+    """
+
+    def __init__(self, card: Card, model: "Model", rule: Rule):
+        self._card, self._model, self._rule = card, model, rule
+        card.operating_points(rule)
+        self._lock = threading.Lock()
+        self.labels, self.name, self.rule = card.labels, card.path.resolve().name, str(rule)
+        self.preparation, self.distorted = card.preparation, bool((card.inflation != 1).any())
+        self._explainer, self.no_maps = _explainer(model)
+        method = self._explainer.method if self._explainer else ""
+        self.unit = "logit" if method == "cam" else "score"
+        self.about = tuple(_about(card, method))
+
+    def findings(self, seen: Seen) -> tuple[Finding, ...]:
+        """As `Judge` says."""
+        from cxrkeras.serving.predict import Row, answer
+
+        with self._lock:
+            scores = self._model.predict(self._images(seen))
+        told = answer(self._card, self._rule, None, [Row(Path(), "", ())], scores)
+        known = self._card.facts["training_prevalence"]
+        return tuple(
+            Finding(
+                label,
+                float(told.probability[0, k]),
+                float(told.undistorted[0, k]) if told.distorted else None,
+                known[label],
+                told.points[label]["threshold"],
+                told.points[label]["from"],
+            )
+            for k, label in enumerate(self.labels)
+        )
+
+    def heat(self, seen: Seen, label: str) -> np.ndarray:
+        """As `Judge` says."""
+        if self._explainer is None:
+            raise UserError(self.no_maps)
+        with self._lock:
+            told = self._explainer.explain(self._images(seen), [self.labels.index(label)])
+        return told.maps[0, 0]
+
+    def _images(self, seen: Seen) -> np.ndarray:
+        """(1, S, S, 1) uint8, resized as in training."""
+        from cxrkeras.serving.explain import at_side
+
+        return at_side([seen.square], self._model.image_size)
+
+
+class RemoteJudge:
+    """A model that TensorFlow Serving holds, as `cxrkeras export` made it.
+
+    Args:
+        server: its address, as `client.predict_remote` takes it.
+        name: the model's name there.
+
+    Raises:
+        UserError: it can't be reached, or answers with something else.
+    """
+
+    def __init__(self, server: str, name: str):
+        self._server, self.name, self.rule = server, name, "as the server says"
+        self.labels = predict_remote(server, name, [grey_png(_RAMP)]).labels
+        self.preparation, self.unit, self.distorted = Preparation(), "", False
+        self.no_maps = "a server gives probabilities, not feature maps."
+        self.about = (f"The model {name} on {server} answers.",)
+
+    def findings(self, seen: Seen) -> tuple[Finding, ...]:
+        """As `Judge` says.
+
+        Raises:
+            UserError: as in `predict_remote`, or the server can't use the film.
+        """
+        told = predict_remote(self._server, self.name, [seen.png])
+        if not told.valid[0]:
+            raise UserError("The server couldn't use this film.")
+        return tuple(
+            Finding(label, float(p), None, None, None if np.isnan(t) else float(t), "the server")
+            for label, p, t in zip(told.labels, told.probability[0], told.thresholds, strict=True)
+        )
+
+    def heat(self, seen: Seen, label: str) -> np.ndarray:
+        """Never: `no_maps` says why."""
+        raise UserError(self.no_maps)
+
+
+_RAMP = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)  # asks for the labels
+
+
+def _explainer(model: "Model") -> tuple["Ensemble | None", str]:
+    from cxrkeras.serving.explain import Explainers
+
+    try:
+        return Explainers(model, None).of(None), ""
+    except UserError as error:
+        return None, str(error)
+
+
+_MAPS = {
+    "cam": "Heat maps are class activation maps: their mean plus a bias is the label's logit.",
+    "gradcam": "Heat maps are Grad-CAM.",
+}
+
+
+def _about(card: Card, method: str) -> list[str]:
+    members = len(card.members)
+    lines = [f"Answers are the mean of {members} models, one for each fold." if members > 1 else ""]
+    trained_on = card.facts.get("trained_on")
+    lines.append(f"Trained on {trained_on}." if trained_on else "")
+    lines.append(f"It sees {card.image_size} by {card.image_size} pixels.")
+    lines.append(_MAPS.get(method, ""))
+    return [line for line in lines if line]

@@ -1,0 +1,125 @@
+"""The page on the network: what may be asked, from where, how much; and nothing on disk."""
+
+import importlib.util
+import os
+import socket
+import webbrowser
+
+from cxrkeras.serving.app.desk import Desks
+from cxrkeras.serving.app.inbox import Inbox
+from cxrkeras.serving.app.judge import Judge
+from cxrkeras.serving.app.reading import Reader
+from cxrkeras.serving.app.terms import Terms
+from data_prep.decode import Settings
+from data_prep.errors import UserError
+from data_prep.say import say
+
+_QUIET = {  # read by gradio and huggingface_hub when they are imported
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",
+}
+
+
+def check_installed() -> None:
+    """Refuse in one line where the extra isn't installed.
+
+    Raises:
+        UserError: with the command that installs it.
+    """
+    if importlib.util.find_spec("gradio") is None:
+        raise UserError("The page needs Gradio. Install: pip install 'cxrkeras[app]'")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take the address before the model is loaded.
+
+    Raises:
+        UserError: it can't be had.
+    """
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise UserError(
+            f"--host {host} --port {port} can't be listened on: {error.strerror}. "
+            "Give another --port, or 0 for any free one."
+        ) from error
+
+
+def build(judge: Judge, terms: Terms):
+    """The whole application (ASGI), and the reader to be closed after it.
+
+    Returns:
+        (application, reader).
+    """
+    os.environ.update(_QUIET)
+    import gradio
+    from fastapi import FastAPI
+
+    from cxrkeras.serving.app import routes
+    from cxrkeras.serving.app.page import HEAD, Page, look, style
+
+    preparation = judge.preparation
+    settings = Settings(
+        preparation.image_size,
+        preparation.pad,
+        preparation.stretch,
+        any_body_part=terms.any_body_part,
+    )
+    reader = Reader(settings, for_server=terms.for_server)
+    desks, inbox = Desks(), Inbox(terms.limit)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    routes.add(app, inbox, desks, judge)
+    blocks = Page(judge, reader, desks, inbox, terms).blocks()
+    gradio.mount_gradio_app(
+        app,
+        blocks,
+        path="/",
+        footer_links=[],
+        run_history=False,
+        show_error=False,
+        enable_monitoring=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        theme=look(),
+        css=style(),
+        head=HEAD,
+    )
+    return routes.Gate(app, terms), reader
+
+
+def serve(judge: Judge, terms: Terms, sockets: list[socket.socket], *, open_page: bool) -> None:
+    """Serve until Ctrl-C."""
+    app, reader = build(judge, terms)
+    import uvicorn
+
+    url = address(sockets[0])
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list | None = None) -> None:
+            await super().startup(sockets)
+            say(f"{url}  (Ctrl-C ends it; films stay in memory. Not for clinical use.)")
+            if open_page:
+                webbrowser.open(url)
+
+    # Uvicorn's log would tell paths; a graceful end must not wait for open pages.
+    config = uvicorn.Config(
+        app, log_level="critical", access_log=False, timeout_graceful_shutdown=1, ws="none"
+    )
+    try:
+        reader.start()
+        Server(config).run(sockets)
+    except KeyboardInterrupt:
+        pass  # the way to end it
+    finally:
+        reader.close()
+    say("Closed; all films are forgotten.")
+
+
+def address(taken: socket.socket) -> str:
+    """The URL at which the page is found, e.g. http://127.0.0.1:7860."""
+    host, port = taken.getsockname()[:2]
+    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{name}:{port}"

@@ -1,0 +1,97 @@
+"""What is to be explained: files or a prepared dataset, with folds, patients and known boxes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cxrkeras.data.dataset import load_dataset
+from cxrkeras.data.preparation import Preparation
+from cxrkeras.evaluation.known_boxes import KnownBoxes, image_key, read_known_boxes
+from cxrkeras.serving.card import Card
+from cxrkeras.serving.films import find_films
+from cxrkeras.serving.unseen import held_out_by
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """N files and what is known of them.
+
+    Attributes:
+        files: the images.
+        folds: for each the fold that held it out, or None; see `unseen.held_out_by`.
+        patients: for each its patient's pseudonym; "" where unknown.
+        preparation: what is still to be done to the files.
+        known: boxes to score against, or None.
+        refused: (file, reason) of what isn't even a file.
+    """
+
+    files: tuple[Path, ...]
+    folds: tuple[int | None, ...]
+    patients: tuple[str, ...]
+    preparation: Preparation
+    known: KnownBoxes | None
+    refused: tuple[tuple[Path, str], ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """Why there may be nothing to do, to follow "no image to explain"."""
+        if self.refused:
+            return f" ({self.refused[0][0]}: {self.refused[0][1]})"
+        return "" if self.known is None else " (none has a known box)"
+
+    def only_boxed(self) -> "Inputs":
+        """Only the images that have known boxes."""
+        boxed = set() if self.known is None else self.known.images
+        keep = [image_key(file.name) in boxed for file in self.files]
+        columns = {
+            name: tuple(v for v, kept in zip(getattr(self, name), keep, strict=True) if kept)
+            for name in ("files", "folds", "patients")
+        }
+        return replace(self, **columns)
+
+
+def file_inputs(card: Card, words: Sequence[str], boxes: Path | None) -> Inputs:
+    """Files, folders and patterns, prepared as the model's training images were.
+
+    Args:
+        card: of the model.
+        words: as `films.find_films` takes them.
+        boxes: a table of known boxes, in pixels of images as the model's were prepared.
+    """
+    files, refused = find_films(words)
+    side = card.preparation.image_size
+    return Inputs(
+        tuple(files),
+        _folds(card, files, None),
+        ("",) * len(files),
+        card.preparation,
+        read_known_boxes(boxes, side) if boxes else None,
+        tuple((film.path, film.reason) for film in refused),
+    )
+
+
+def data_inputs(card: Card, root: Path, boxes: Path | None) -> Inputs:
+    """All images of a prepared dataset, as they are.
+
+    Args:
+        card: of the model.
+        root: the dataset.
+        boxes: a table of known boxes; the dataset's own `boxes.csv` where None, if it has one.
+    """
+    dataset = load_dataset(root)
+    files = [Path(path) for path in dataset.paths]
+    own = root / "boxes.csv"
+    table = boxes or (own if own.is_file() else None)
+    return Inputs(
+        tuple(files),
+        _folds(card, files, root),
+        tuple(dataset.patients.tolist()),
+        Preparation(dataset.image_size),
+        read_known_boxes(table, dataset.image_size) if table else None,
+    )
+
+
+def _folds(card: Card, files: Sequence[Path], dataset: Path | None) -> tuple[int | None, ...]:
+    if card.run is None:
+        return (None,) * len(files)
+    return tuple(held_out_by(card.run, card.labels, files, dataset))

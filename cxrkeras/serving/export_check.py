@@ -1,0 +1,121 @@
+"""The round trip: what an exported model says of real files, beside what Keras says."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cxrkeras.serving.client import as_png
+from cxrkeras.serving.export_saved_model import SavedModel
+from cxrkeras.serving.films import prepare_film
+from cxrkeras.serving.model import Model
+from data_prep.errors import RejectedFile, UserError
+
+FLOAT, ENCODED = 1e-5, 1e-3
+"""The largest differences of a probability that an export may have: from prepared pixels, and from
+files, where two decoders stand between."""
+
+_SENT_AS_IT_IS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Files for the round trip.
+
+    Args:
+        images: (N, S, S, 1) float32, 0-255, as `prep` and training make them.
+        contents: N PNG or JPEG files: the file itself, or a DICOM's or TIFF's picture as PNG.
+        expected: (N, K) float64, Keras's answer to `images`.
+        expected_of_contents: (N, K) float64, its answer to `contents`, prepared by `prep`: the same
+            but for DICOMs of more than 8 bits, of which a PNG holds 16.
+    """
+
+    images: np.ndarray
+    contents: list[bytes]
+    expected: np.ndarray
+    expected_of_contents: np.ndarray
+
+    def largest(self, answer: Callable[[slice], np.ndarray], expected: np.ndarray) -> float:
+        """The largest difference from (N, K) `expected` of an answer given batch by batch."""
+        slices = (slice(start, start + _BATCH) for start in range(0, len(self.images), _BATCH))
+        found = [np.abs(answer(rows) - expected[rows]).max() for rows in slices]
+        return float(np.max(found))  # Python's max would lose a NaN
+
+
+def read_samples(model: Model, files: Sequence[Path]) -> Samples:
+    """Prepare files and ask Keras; synthetic radiographs where none is given.
+
+    Raises:
+        UserError: where a file can't be used.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        files = list(files) or list(_phantoms(folder))
+        sent = [_sent(path, folder / f"{number}.png") for number, path in enumerate(files)]
+        images = _prepared(model, files)
+        expected = model.predict(images)
+        changed = [row for row, path in enumerate(files) if sent[row] != path]
+        of_contents = expected.copy()
+        if changed:
+            of_contents[changed] = model.predict(_prepared(model, [sent[row] for row in changed]))
+        return Samples(images, [path.read_bytes() for path in sent], expected, of_contents)
+
+
+def _prepared(model: Model, files: Sequence[Path]) -> np.ndarray:
+    """(N, S, S, 1) float32."""
+    films = [prepare_film(path, model.preparation, model.image_size) for path in files]
+    for path, film in zip(files, films, strict=True):
+        if film.image is None:
+            raise _unusable(path, film.reason)
+    return np.stack([film.image for film in films])[..., None].astype(np.float32)
+
+
+def _sent(path: Path, png: Path) -> Path:
+    """The file as a client sends it: itself, or `png`, written here."""
+    try:
+        with path.open("rb") as file:
+            if file.read(8).startswith(_SENT_AS_IT_IS):
+                return path
+        png.write_bytes(as_png(path))
+    except RejectedFile as error:
+        raise _unusable(path, str(error)) from error
+    except OSError as error:
+        raise _unusable(path, error.strerror) from error
+    return png
+
+
+def _unusable(path: Path, reason: str) -> UserError:
+    return UserError(f"--check {path}: {reason}. Give readable radiographs.")
+
+
+def check_saved_model(folder: Path, samples: Samples) -> dict[str, float]:
+    """{signature: largest difference} of a SavedModel; NaN where it can't read a file."""
+    saved = SavedModel(folder)
+    return {
+        "serving_default": samples.largest(
+            lambda rows: saved.probability(samples.images[rows]), samples.expected
+        ),
+        "encoded": samples.largest(
+            lambda rows: saved.encoded(samples.contents[rows])["probability"],
+            samples.expected_of_contents,
+        ),
+    }
+
+
+def _phantoms(folder: Path) -> Iterator[Path]:
+    """Four DICOM phantoms, and the first as the other kinds of file that `encoded` reads."""
+    from PIL import Image
+
+    from data_prep.phantom.write import write_phantoms
+    from data_prep.pixels import read_film
+
+    write_phantoms(folder, patients=2, seed=0, size=256, workers=0, progress=False)
+    films = sorted((folder / "dicom").glob("*.dcm"))[:4]
+    yield from films
+    grey = Image.fromarray(np.uint8(read_film(films[0]).pixels * 255))
+    for name, mode in (("grey.png", "L"), ("rgba.png", "RGBA"), ("rgb.jpg", "RGB")):
+        grey.convert(mode).save(folder / name)
+        yield folder / name

@@ -1,0 +1,196 @@
+"""A classifier taken apart, by its structure: trunk, last feature maps, head, scores."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import keras
+import numpy as np
+from keras import layers
+
+from data_prep.errors import UserError
+
+_IDLE = (layers.Dropout, layers.GaussianDropout, layers.GaussianNoise, layers.Identity)
+_SQUASHING = ("sigmoid", "softmax")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One graph, cut where it is a map for the last time. All parts share the model's weights.
+
+    Attributes:
+        trunk: image -> [map 1, …, map T], (N, h_t, w_t, C_t) each.
+        head: those maps -> [scores, output]; scores (N, K) before the sigmoid (or softmax), where
+            there is one, and the model's own output.
+        dense: the layer of the scores where maps are only pooled before it; None otherwise.
+        why_not: what stands in the way of an exact class activation map; "" where nothing does.
+    """
+
+    trunk: keras.Model
+    head: keras.Model
+    dense: layers.Dense | None
+    why_not: str
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """(C_t, K) float64 of each map, as the dense layer has them now."""
+        kernel = np.asarray(self.dense.get_weights()[0], np.float64)
+        widths = [shape[-1] for shape in self.map_shapes]
+        return np.split(kernel, np.cumsum(widths)[:-1])
+
+    @property
+    def bias(self) -> np.ndarray:
+        """(K,) float64."""
+        values = self.dense.get_weights()
+        return np.asarray(values[1] if len(values) > 1 else np.zeros(values[0].shape[1]))
+
+    @property
+    def map_shapes(self) -> list[tuple[int, int, int]]:
+        """(h, w, C) of each map."""
+        return [tuple(map_.shape[1:]) for map_ in self.trunk.outputs]
+
+
+def take_apart(model: keras.Model, like: Parts | None = None) -> Parts:
+    """Find the parts of a classifier.
+
+    Args:
+        model: one input (N, H, W, C), one output (N, K); from `models.network` or elsewhere, with
+            models nested in it or not.
+        like: parts of a model that may have the same maps; its trunk is taken then.
+
+    Raises:
+        UserError: for another form, naming what is in the way.
+    """
+    model = _opened_up(model)
+    scores, dense, features = _before_squashing(model.outputs[0])
+    maps = _last_maps(scores)
+    if not maps or any(map_ is image for map_ in maps for image in model.inputs):
+        raise _no("it has no feature map between image and output")
+    why_not, order = _pooled_maps(features)
+    maps = order or maps
+    if like and [*map(id, like.trunk.outputs)] == [*map(id, maps)]:
+        trunk = like.trunk
+    else:
+        trunk = keras.Model(model.inputs[0], maps, name="maps")
+    head = keras.Model(maps, [scores, model.outputs[0]], name="head")
+    return Parts(trunk, head, None if why_not else dense, why_not)
+
+
+def _no(reason: str) -> UserError:
+    return UserError(
+        "A heat map needs a Keras classifier with one image as input, feature maps, and one "
+        f"output of scores. This model can't be explained: {reason}."
+    )
+
+
+def _opened_up(model: keras.Model) -> keras.Model:
+    """The model without nested models that turn an image into scores; trunks stay as they are."""
+    if len(getattr(model, "inputs", None) or ()) != 1 or len(model.outputs or ()) != 1:
+        raise _no("it must have been built with one input and one output")
+    if len(model.inputs[0].shape) != 4 or len(model.outputs[0].shape) != 2:
+        shapes = model.inputs[0].shape, model.outputs[0].shape
+        raise _no(f"it turns {shapes[0]} into {shapes[1]}, not (N, H, W, C) into (N, K)")
+    if not any(_hides_maps(layer) for layer in model.layers):
+        return model
+    image = keras.Input(model.inputs[0].shape[1:])
+    return keras.Model(image, _called_open(model, image))
+
+
+def _hides_maps(layer) -> bool:
+    """A nested model in which the maps end."""
+    return isinstance(layer, keras.Model) and not _is_map(layer.outputs[0])
+
+
+def _called_open(layer, *args, **kwargs):
+    """Call a layer; a model that hides maps layer by layer."""
+    if not _hides_maps(layer):
+        return layer(*args, **kwargs)
+    if isinstance(layer, keras.Sequential):
+        (tensor,) = args
+        for part in layer.layers:
+            tensor = _called_open(part, tensor)
+        return tensor
+    return layer._run_through_graph(args, lambda part: partial(_called_open, part))
+
+
+def _source(tensor) -> tuple:
+    """What made a tensor, and of what: (operation, its input tensors)."""
+    operation, node, _ = tensor._keras_history
+    return operation, operation._inbound_nodes[node].input_tensors
+
+
+def _is_map(tensor) -> bool:
+    return len(tensor.shape) == 4 and tuple(tensor.shape[1:3]) != (1, 1)
+
+
+def _before_squashing(output) -> tuple:
+    """The scores before sigmoid or softmax; the dense layer that makes them, and of what."""
+    operation, inputs = _source(output)
+    while isinstance(operation, _IDLE) or _squashes(operation):
+        output = inputs[0]
+        operation, inputs = _source(output)
+    if not isinstance(operation, layers.Dense):
+        return output, None, None
+    if operation.activation is keras.activations.linear:
+        return output, operation, inputs[0]
+    if operation.activation.__name__ not in _SQUASHING:
+        return output, None, None
+    return Linear(operation)(inputs[0]), operation, inputs[0]
+
+
+class Linear(layers.Layer):
+    """A dense layer without its activation, on the same variables."""
+
+    def __init__(self, dense: layers.Dense):
+        super().__init__(name="scores")
+        self.dense = dense
+
+    def call(self, features):
+        scores = keras.ops.matmul(features, self.dense.kernel)
+        return scores if self.dense.bias is None else scores + self.dense.bias
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.dense.units)
+
+
+def _squashes(operation) -> bool:
+    activation = getattr(operation, "activation", None)
+    if isinstance(operation, layers.Activation):
+        return activation.__name__ in _SQUASHING
+    return isinstance(operation, layers.Softmax) or type(operation).__name__ == "Sigmoid"
+
+
+def _last_maps(scores) -> list:
+    """The last feature maps on every way from the scores back, in the order of the inputs."""
+    found, seen, ways = [], set(), [scores]
+    while ways:
+        tensor = ways.pop()
+        if id(tensor) in seen:
+            continue
+        seen.add(id(tensor))
+        if _is_map(tensor):
+            found.append(tensor)
+            continue
+        _, inputs = _source(tensor)
+        ways += reversed(inputs)
+    return found
+
+
+def _pooled_maps(features) -> tuple[str, list]:
+    """What isn't just pooling between the maps and the dense layer; else the maps in order."""
+    if features is None:
+        return "its scores don't come straight from a dense layer", []
+    maps, ways = [], [features]
+    while ways:
+        operation, inputs = _source(ways.pop(0))
+        if isinstance(operation, _IDLE):
+            ways.insert(0, inputs[0])
+        elif isinstance(operation, layers.Concatenate):
+            ways = [*inputs, *ways]
+        elif isinstance(operation, layers.GlobalAveragePooling2D):
+            if operation.data_format != "channels_last" or not _is_map(inputs[0]):
+                return f"{operation.name} pools no (N, h, w, C) map", []
+            maps.append(inputs[0])
+        else:
+            kind = type(operation).__name__
+            return f"{kind} {operation.name!r} stands between the maps and the dense layer", []
+    return "", maps

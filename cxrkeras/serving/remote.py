@@ -1,0 +1,111 @@
+"""Files to decisions by a server: decoded here, sent as bare grey PNG, scored there."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from cxrkeras.data.preparation import Preparation
+from cxrkeras.evaluation.operating import Rule
+from cxrkeras.serving.card import Card
+from cxrkeras.serving.client import Remote, as_png, predict_remote
+from cxrkeras.serving.predict import Answer, Row, answer
+from data_prep.errors import RejectedFile, UserError
+from data_prep.pool import CRASHED, cores, spread
+from data_prep.progress import Steps
+
+_RULE = Rule("server")
+_UNUSABLE = "the server can't use this image"
+
+
+def ask(
+    server: str,
+    name: str,
+    files: Sequence[Path],
+    refused: Sequence[Row] = (),
+    *,
+    any_body_part: bool = False,
+    batch_size: int = 16,
+    workers: int | None = None,
+) -> Answer:
+    """What a served model says of files, at the operating points that it was exported with.
+
+    Args:
+        server: its address, as `predict_remote` takes it.
+        name: the model's name there.
+        files: N DICOM, PNG, JPEG or TIFF files.
+        refused: what stands in the answer after them, unread.
+        any_body_part: take DICOM files whose header names another body part.
+        batch_size: images in one request.
+        workers: decoding processes; the machine's cores where None; 0 decodes in this process.
+
+    Raises:
+        UserError: no file can be read, or as `predict_remote`.
+    """
+    rows: list[Row] = []
+    told: list[Remote] = []
+    places: list[int] = []
+    batch: list[bytes] = []
+    with Steps("predicted", len(files), shown=len(files) > batch_size) as steps:
+        for number, (content, reason) in enumerate(_decoded(files, any_body_part, workers)):
+            rows.append(Row(files[number], reason, ()))
+            if content:
+                batch.append(content)
+                places.append(number)
+            if len(batch) == batch_size or (batch and number == len(files) - 1):
+                told.append(predict_remote(server, name, batch))
+                batch = []
+            steps.step()
+    rows += refused
+    if not told:
+        raise UserError(
+            f"None of {len(rows)} files could be read: {rows[0].reason}. "
+            "Give DICOM, PNG, JPEG or TIFF files, folders or patterns."
+        )
+    return _answer(name, rows, places, told)
+
+
+def _decoded(
+    files: Sequence[Path], any_body_part: bool, workers: int | None
+) -> Iterator[tuple[bytes, str]]:
+    """(PNG, "") or (nothing, reason), in the files' order."""
+    work = partial(_png, any_body_part=any_body_part)
+    workers = min(cores() if workers is None else workers, len(files))
+    waiting: dict[int, tuple[bytes, str]] = {}
+    following = 0
+    for (number, _), outcome in spread(work, enumerate(files), workers):
+        crashed = (b"", "the decoder crashed on this file")
+        waiting[number] = crashed if outcome is CRASHED else outcome
+        while following in waiting:
+            yield waiting.pop(following)
+            following += 1
+
+
+def _png(item: tuple[int, Path], any_body_part: bool) -> tuple[bytes, str]:
+    try:
+        return as_png(item[1], any_body_part=any_body_part), ""
+    except RejectedFile as refusal:
+        return b"", str(refusal)
+
+
+def _answer(name: str, rows: list[Row], places: list[int], told: list[Remote]) -> Answer:
+    labels = told[0].labels
+    scores = np.full((len(rows), len(labels)), np.nan)
+    scores[places] = np.concatenate([part.probability for part in told])
+    valid = np.concatenate([part.valid for part in told])
+    for place in np.array(places)[~valid]:
+        rows[place] = Row(rows[place].path, _UNUSABLE, ())
+        scores[place] = np.nan
+    points = {
+        label: {"threshold": None if np.isnan(value) else float(value), "from": "the server"}
+        for label, value in zip(labels, told[0].thresholds, strict=True)
+    }
+    facts = {
+        "labels": list(labels),
+        "inflation": dict.fromkeys(labels, 1.0),
+        "training_prevalence": dict.fromkeys(labels),
+        "operating_points": {str(_RULE): points},
+    }
+    card = Card(Path(name), (), facts, Preparation(), None)
+    return answer(card, _RULE, None, rows, scores)

@@ -1,0 +1,156 @@
+"""The final model: all target data, the settings of a finished run, the run's operating points."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cxrkeras.data.dataset import open_dataset
+from cxrkeras.data.folds import TEST
+from cxrkeras.evaluation.operating import Rule, prevalence_points
+from cxrkeras.evaluation.out_of_fold import fit_on_run, read_operating_points
+from cxrkeras.models.methods import make_plan
+from cxrkeras.training import runtime
+from cxrkeras.training.experiment import Experiment, read_experiment
+from cxrkeras.training.run_folder import check_data, is_finished, write_table
+from cxrkeras.training.target import Target, load_target
+from data_prep.errors import UserError
+from data_prep.files import atomic_write_json
+from data_prep.say import say
+
+_NUMBER = 999  # of the fit, for its seed: no fold has it
+
+
+def train_final(
+    run: Path, out: Path, *, with_test: bool = False, rules: Sequence[Rule] = ()
+) -> dict:
+    """Make the model that a finished run has chosen. Killed, it goes on from its last epoch.
+
+    It learns as each fold's model did, from all folds together: the same stages from the cache, the
+    same settings, and the same share as validation part to steer learning rate and early stopping.
+    Nothing is left to score it on, so what is known of it is the run's: operating points and
+    calibration come from the out-of-fold predictions.
+
+    Args:
+        run: a finished run folder.
+        out: the model folder, which is made in one step at the end. A model of the same run and
+            data that is there already is kept, and its operating points are written again.
+        with_test: learn from the held-out test set too.
+        rules: fitted operating points beside the standard ones.
+
+    Returns:
+        What `model.json` holds.
+
+    Raises:
+        UserError: for an unfinished run, changed data or sources, an `out` with something else.
+    """
+    experiment, target = _open(run)
+    made_from = _identity(experiment, target, with_test)
+    card = _card(out, made_from)
+    fitted = _fitted_points(run, rules)
+    if card is None:
+        rows = np.flatnonzero(with_test | (target.folds != TEST))
+        card = _fit(run, out, experiment, target, rows, {"run": made_from, **fitted})
+    else:
+        say(f"{out}: made before from this run, kept; its operating points are written again")
+        card |= fitted | {"operating_points": _all_points(card, fitted)}
+        atomic_write_json(out / "model.json", card)
+    return card
+
+
+def _open(run: Path) -> tuple[Experiment, Target]:
+    description = run / "experiment.toml"
+    if not description.is_file():
+        raise UserError(f"--run is a run folder of `cxrkeras cv`. Received: {run}.")
+    experiment = read_experiment(description)
+    again = f"cxrkeras cv --config {description} --out {run}"
+    if experiment.shuffle_labels:
+        raise UserError(f"{run} is a leak test with shuffled labels: no model is made of it.")
+    if not (run / "environment.json").is_file() or not (run / "folds.csv").is_file():
+        raise UserError(f"{run} isn't finished. Finish it first: {again}")
+    dataset = open_dataset(Path(experiment.data), experiment.labels_of())
+    check_data(run, dataset)
+    target = load_target(experiment, dataset, run / "folds.csv")
+    numbers = target.fold_numbers
+    done = sum(is_finished(run, fold) for fold in numbers)
+    if done < len(numbers) or not (run / "metrics.json").is_file():
+        raise UserError(
+            f"{run} isn't finished ({done} of {len(numbers)} folds). Finish it first: {again}"
+        )
+    return experiment, target
+
+
+def _identity(experiment: Experiment, target: Target, with_test: bool) -> dict:
+    """What the model is made of, without the places of files."""
+    choices = json.loads(json.dumps(experiment.placeless()))
+    return {"data": target.dataset.fingerprint, "with_test": with_test, "experiment": choices}
+
+
+def _card(out: Path, made_from: dict) -> dict | None:
+    """The `model.json` of the same model made before; None where `out` is absent or empty."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return None
+    try:
+        card = json.loads((out / "model.json").read_text(encoding="utf-8"))
+        same = card["run"] == made_from
+    except (OSError, ValueError, KeyError, TypeError):
+        same = False
+    if not same:
+        raise UserError(f"--out {out} holds something else. Give another folder.")
+    return card
+
+
+def _fitted_points(run: Path, rules: Sequence[Rule]) -> dict:
+    known = read_operating_points(run)
+    more = {str(rule): fit_on_run(run, rule) for rule in rules if rule.fitted}
+    return {
+        "operating_points": {**known["operating_points"], **more},
+        "calibration": known["calibration"],
+    }
+
+
+def _all_points(card: dict, fitted: dict) -> dict:
+    """Those from the model's own prevalence, and those from the run."""
+    labels = card["labels"]
+    vectors = (
+        np.array([[card[key][name] for name in labels]], dtype=np.float64)
+        for key in ("training_prevalence", "inflation")
+    )
+    return {**prevalence_points(labels, *vectors), **fitted["operating_points"]}
+
+
+def _fit(
+    run: Path, out: Path, experiment: Experiment, target: Target, rows: np.ndarray, known: dict
+) -> dict:
+    runtime.start()
+    from cxrkeras.training.fold_fit import fit_rows, make_fitter, model_card, save_model
+
+    plan = make_plan(experiment.method, experiment.backbone, experiment.source)
+    fitter = make_fitter(plan, experiment, target, run)
+    kept = run / ("final-with-test" if known["run"]["with_test"] else "final")
+    # A head on frozen trunks learns in seconds, and the mean of its weights isn't kept on the way.
+    checkpoint = None if experiment.reuse == "layers" else kept / "checkpoint.npz"
+    fitted = fit_rows(
+        fitter,
+        experiment,
+        target,
+        rows,
+        number=_NUMBER,
+        what="the final model",
+        title="final model",
+        checkpoint=checkpoint,
+    )
+    card = {**model_card(experiment, target, fitted.facts), "images": fitted.facts["images"]}
+    card |= known | {"operating_points": _all_points(card, known)}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
+        done = Path(scratch, "done")
+        done.mkdir()
+        write_table(done / "history.csv", fitted.history)
+        save_model(fitter.network, done, card)
+        done.replace(out)
+    shutil.rmtree(kept, ignore_errors=True)
+    return card

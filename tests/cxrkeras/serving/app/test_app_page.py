@@ -1,0 +1,185 @@
+import io
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import page_files
+import pytest
+from PIL import Image
+
+from cxrkeras.cli import main
+from cxrkeras.data.preparation import Preparation
+from cxrkeras.serving.app import serve
+from cxrkeras.serving.app.judge import Finding, RemoteJudge
+from cxrkeras.serving.app.terms import Terms
+from cxrkeras.serving.client import Remote
+from data_prep.errors import UserError
+
+
+class Saying:
+    """A judge that says the mean grey."""
+
+    labels, name, about, rule = ("Bright",), "saying", ("It says the mean grey.",), "none"
+    preparation, no_maps, unit, distorted = Preparation(64), "", "grey", False
+
+    def findings(self, seen):
+        return (Finding("Bright", float(seen.square.mean() / 255), None, None, 0.1, "nowhere"),)
+
+    def heat(self, seen, label):
+        return seen.square.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def page():
+    pytest.importorskip("gradio", reason="the extra `app` isn't installed")
+    from cxrkeras.serving.app.desk import Desks
+    from cxrkeras.serving.app.inbox import Inbox
+    from cxrkeras.serving.app.page import Page
+    from cxrkeras.serving.app.reading import Reader
+    from data_prep.decode import Settings
+
+    reader = Reader(Settings(size=64))
+    yield Page(Saying(), reader, Desks(), Inbox(100_000), Terms(100_000))
+    reader.close()
+
+
+def arrive(page, body, slot="A", session="me"):
+    return page._arrive(session, slot, page._inbox.put(body))
+
+
+def test_a_film_comes_with_message_table_and_links(page):
+    message, level, width, film_a, film_b, *_, results, links = arrive(
+        page, page_files.dicom(page_files.grey(0))
+    )
+    assert "Film A is read." in message
+    assert (level, width) == (50, 100)
+    assert film_a.startswith("<figure")
+    assert film_b == ""
+    assert "Bright" in results
+    assert page._desks.of("me").key in links
+    assert "Heat map of Bright" in page._choose("me", "Bright")[0]
+    assert "Heat map" not in page._choose("me", "Film only")[0]
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"nothing", "neither DICOM, PNG, JPEG nor TIFF"),
+        (page_files.dicom(page_files.grey(0), "FOOT"), "body part FOOT: not a chest"),
+    ],
+)
+def test_a_refused_film_leaves_the_one_before_it(page, body, told):
+    arrive(page, page_files.picture(page_files.grey(1)), session="other")
+    message, *_, results, _ = arrive(page, body, session="other")
+    assert 'role="alert"' in message
+    assert told in message
+    assert "Bright" in results
+
+
+@pytest.mark.parametrize(("ticket", "told"), [("too-large", "0.1 MB"), ("failed", "arrive")])
+def test_what_did_not_arrive_is_said(page, ticket, told):
+    message, *_ = page._arrive("third", "B", ticket)
+    assert told in message.replace("0.0953674", "0.1")
+
+
+def test_a_colour_picture_is_taken_and_said(page):
+    colour = np.stack([page_files.grey(seed) for seed in range(3)], axis=-1)
+    _, _, _, film, *_ = arrive(page, page_files.picture(colour), session="colour")
+    assert "its luminance is used" in film
+
+
+def test_unforeseen_errors_tell_their_kind_only(page, monkeypatch):
+    def fail(body):
+        raise LookupError("Featherstonehaugh")
+
+    monkeypatch.setattr(page._reader, "read", fail)
+    message, *_ = arrive(page, b"film", session="fourth")
+    assert "unforeseen LookupError" in message
+    assert "Featherstonehaugh" not in message
+
+
+def test_a_server_is_asked_with_bare_pixels(monkeypatch):
+    asked = []
+
+    def answer(server, name, contents):
+        asked.append(contents)
+        return Remote(("Mass", "Nodule"), np.array([[0.7, 0.2]]), np.array([0.5, np.nan]),
+                      np.array([len(asked) < 3]))  # fmt: skip
+
+    monkeypatch.setattr("cxrkeras.serving.app.judge.predict_remote", answer)
+    from cxrkeras.serving.app.reading import see
+    from data_prep.decode import Settings
+
+    judge = RemoteJudge("http://there:8501", "cxr")
+    assert judge.labels == ("Mass", "Nodule")
+    assert judge.no_maps
+    seen = see(page_files.dicom(page_files.grey(0)), Settings(size=64), True)
+    findings = judge.findings(seen)
+    assert [(f.label, f.probability, f.threshold, f.called) for f in findings] == [
+        ("Mass", 0.7, 0.5, True),
+        ("Nodule", 0.2, None, None),
+    ]
+    (content,) = asked[1]
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(content))), page_files.grey(0))
+    assert page_files.PATIENT.encode() not in content
+    with pytest.raises(UserError, match="couldn't use"):
+        judge.findings(seen)
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys\nfrom cxrkeras.cli import main\n"
+        "try:\n    main(['app', '--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'gradio', 'tensorflow', 'keras', 'pandas'} & set(sys.modules)\n"
+        "sys.exit(f'imported: {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "127.0.0.1" in done.stdout
+
+
+def told(capsys, *words):
+    with pytest.raises(SystemExit) as end:
+        main(["app", *words])
+    return end.value.code, capsys.readouterr().err
+
+
+def test_without_the_extra_one_line_says_how_to_install_it(capsys, monkeypatch):
+    monkeypatch.setattr(serve.importlib.util, "find_spec", lambda name: None)
+    code, line = told(capsys, "model")
+    assert (code, line.count("\n")) == (1, 1)
+    assert "pip install 'cxrkeras[app]'" in line
+
+
+def test_a_taken_port_is_said_before_the_model_is_loaded(capsys, monkeypatch):
+    monkeypatch.setattr(serve, "check_installed", lambda: None)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, line = told(capsys, "no-such-model", "--port", str(port))
+    assert (code, line.count("\n")) == (1, 1)
+    assert f"--port {port} can't be listened on" in line
+
+
+def test_addresses_are_ones_that_a_browser_opens():
+    with serve.listen("127.0.0.1", 0) as here, serve.listen("0.0.0.0", 0) as wide:
+        assert serve.address(here) == f"http://127.0.0.1:{here.getsockname()[1]}"
+        assert serve.address(wide) == f"http://127.0.0.1:{wide.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])
+def test_a_page_that_others_reach_is_warned_of(capsys, monkeypatch, host, warned):
+    started = []
+    monkeypatch.setattr(serve, "check_installed", lambda: None)
+    monkeypatch.setattr("cxrkeras.commands.app._local", lambda path, rule: Saying())
+    monkeypatch.setattr(
+        serve,
+        "serve",
+        lambda judge, terms, sockets, open_page: started.append((terms, *sockets)),
+    )
+    code, said = told(capsys, "model", "--host", host, "--port", "0", "--max-mb", "2")
+    ((terms, taken),) = started
+    taken.close()
+    assert code == 0
+    assert ("Warning" in said) is warned
+    assert terms == Terms(2 * 2**20, local=not warned)

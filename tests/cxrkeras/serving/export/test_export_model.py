@@ -1,0 +1,165 @@
+"""What an export writes, what it refuses, and that nothing is left of one that failed."""
+
+import json
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_model import LABELS, POINTS, SIDE, write_model_folder
+
+from cxrkeras.evaluation.operating import parse_rule
+from cxrkeras.serving import export_portable
+from cxrkeras.serving.card import read_card
+from cxrkeras.serving.ensemble import joined
+from cxrkeras.serving.export import export_model
+from cxrkeras.serving.export_layout import next_version, versions
+from cxrkeras.serving.export_saved_model import SavedModel
+from cxrkeras.serving.model import load_members
+from data_prep.errors import UserError
+
+YOUDEN = parse_rule("youden")
+
+
+def tree(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_the_mean_of_the_members(proof):
+    each = [model.predict(proof.images, verbose=0) for model in proof.model.members]
+    assert np.abs(each[0] - each[1]).max() > 0.01
+    np.testing.assert_allclose(proof.probability, np.mean(each, axis=0), atol=1e-7)
+    found = SavedModel(proof.folder).probability(proof.images)
+    np.testing.assert_allclose(found, proof.probability, rtol=0, atol=1e-6)
+
+
+def test_members_on_one_trunk_keep_it_once(tmp_path):
+    import keras
+
+    card = read_card(write_model_folder(tmp_path / "0"))
+    other = keras.models.load_model(card.members[0])
+    dense = other.get_layer("target")
+    dense.set_weights([values + 0.5 for values in dense.get_weights()])
+    other.save(tmp_path / "1.keras")
+    model = load_members(replace(card, members=(card.members[0], tmp_path / "1.keras")))
+    single = len(model.members[0].weights)
+    ensemble = joined(model.members)
+    assert len(ensemble.weights) == single + 2
+    images = np.random.default_rng(0).uniform(0, 255, (3, SIDE, SIDE, 1)).astype(np.float32)
+    expected = model.predict(images)
+    np.testing.assert_allclose(ensemble.predict(images, verbose=0), expected, atol=1e-6)
+
+
+def test_signatures(proof):
+    loaded = tf.saved_model.load(str(proof.folder))
+    assert set(loaded.signatures) == {"serving_default", "encoded"}
+    shapes = {"probability": [None, 3], "label": [None, 3], "threshold": [None, 3]}
+    for name, inputs, outputs in (
+        ("serving_default", {"image": [None, SIDE, SIDE, 1]}, shapes),
+        ("encoded", {"image_bytes": [None]}, shapes | {"valid": [None]}),
+    ):
+        signature = loaded.signatures[name]
+        given = signature.structured_input_signature[1]
+        assert {key: spec.shape.as_list() for key, spec in given.items()} == inputs
+        found = {
+            key: tensor.shape.as_list() for key, tensor in signature.structured_outputs.items()
+        }
+        assert found == outputs
+
+
+def test_everything_in_model_json_is_there_again(proof):
+    kept = json.loads((proof.folder / "assets.extra" / "model.json").read_text("utf-8"))
+    source = json.loads(proof.card.members[0].with_name("model.json").read_text("utf-8"))
+    for key, value in source.items():
+        if key != "operating_points":
+            assert kept[key] == value, key
+    assert kept["operating_points"]["youden"] == source["operating_points"]["youden"]
+    assert set(kept["operating_points"]) == {"youden", "prevalence", "corrected"}
+    assert (kept["operating_point"], kept["thresholds"]) == ("youden", POINTS["youden"])
+    assert kept["members"] == 2
+    answer = SavedModel(proof.folder).encoded(proof.contents[:1])
+    assert [name.decode() for name in answer["label"][0]] == list(LABELS)
+    expected = [
+        np.nan if p["threshold"] is None else p["threshold"] for p in POINTS["youden"].values()
+    ]
+    np.testing.assert_array_equal(answer["threshold"][0], expected)
+
+
+def test_rows_do_not_know_of_each_other(proof):
+    saved_model = SavedModel(proof.folder)
+    together = saved_model.encoded([*proof.contents, b""])["probability"]
+    for row, content in enumerate(proof.contents):
+        alone = saved_model.encoded([content])["probability"]
+        np.testing.assert_allclose(together[row], alone[0], rtol=0, atol=1e-6)
+
+
+def test_litert(proof, tmp_path):
+    card = proof.card
+    done = export_model(card, tmp_path / "chest", ["litert"], YOUDEN, [], describe=str)
+    assert tree(tmp_path / "chest") == [
+        "README.md", "litert", "litert/1", "litert/1/model.json", "litert/1/model.tflite",
+    ]  # fmt: skip
+    for rows in (slice(0, 5), slice(2, 3)):
+        found = export_portable.run_litert(done.folders[0], proof.images[rows])
+        np.testing.assert_allclose(found, proof.probability[rows], rtol=0, atol=1e-6)
+
+
+def test_onnx(proof, tmp_path):
+    onnx = pytest.importorskip("onnx", reason="package onnx (extra onnx)")
+    pytest.importorskip("tf2onnx", reason="package tf2onnx (extra onnx)")
+    done = export_model(proof.card, tmp_path / "chest", ["onnx"], YOUDEN, [], describe=str)
+    model = onnx.load(done.folders[0] / "model.onnx")
+    assert [value.name for value in model.graph.input] == ["image"]
+    assert [value.name for value in model.graph.output] == ["probability"]
+    properties = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
+    assert properties["labels"] == list(LABELS)
+    assert properties["thresholds"] == [0.375, None, 0.0625]
+    assert (
+        properties["model.json"]["training_prevalence"] == proof.card.facts["training_prevalence"]
+    )
+    for rows in (slice(0, 5), slice(2, 3)):
+        found = export_portable.run_onnx(done.folders[0], proof.images[rows])
+        np.testing.assert_allclose(found, proof.probability[rows], rtol=0, atol=1e-6)
+
+
+def test_a_further_export_is_a_further_version(tmp_path):
+    home = tmp_path / "chest"
+    for number in ("1", "7", "onnx/9"):
+        (home / number).mkdir(parents=True)
+    (home / "7" / "saved_model.pb").touch()
+    assert next_version(home) == 10
+    assert versions(home) == [7]
+
+
+@pytest.mark.parametrize("spoil", [1e-3, np.nan])
+def test_an_export_that_answers_otherwise_is_refused_and_leaves_nothing(
+    proof, tmp_path, monkeypatch, spoil
+):
+    honest = export_portable.run_litert
+
+    def spoilt(folder, images):
+        return honest(folder, images) + np.array([0, 0, spoil])
+
+    monkeypatch.setitem(
+        export_model.__globals__["_PORTABLE"], "litert", (export_portable.write_litert, spoilt)
+    )
+    with pytest.raises(UserError, match=r"litert (1\.0e-03|nan) \(limit 1e-05\)"):
+        export_model(proof.card, tmp_path / "chest", ["litert"], YOUDEN, [], describe=str)
+    assert tree(tmp_path) == []
+
+
+def test_a_check_file_that_is_no_film(proof, tmp_path):
+    (tmp_path / "x.png").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"--check .*x\.png: "):
+        export_model(
+            proof.card, tmp_path / "chest", ["litert"], YOUDEN, [tmp_path / "x.png"], describe=str
+        )
+    assert tree(tmp_path) == ["x.png"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
+def test_a_folder_that_cannot_be_written(proof, tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(UserError, match="can't be written"):
+        export_model(proof.card, tmp_path / "chest", ["litert"], YOUDEN, [], describe=str)

@@ -1,0 +1,177 @@
+"""`cxrkeras export` and `cxrkeras serve`, as a person calls them; the model card."""
+
+import json
+import re
+import shlex
+import subprocess
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from small_model import LABELS, write_model_folder
+
+from cxrkeras.cli import main
+from cxrkeras.evaluation.metrics import evaluate
+from cxrkeras.evaluation.predictions import Predictions, write_predictions
+from cxrkeras.evaluation.uncertainty import with_intervals
+from cxrkeras.serving.card import read_card
+from cxrkeras.serving.export import Difference
+from cxrkeras.serving.export_card import model_card
+
+
+def code_of(*words: object) -> int:
+    with pytest.raises(SystemExit) as end:
+        main([str(word) for word in words])
+    return end.value.code
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_model_folder(tmp_path_factory.mktemp("verbs") / "final model")
+
+
+@pytest.fixture
+def saved_model(tmp_path):
+    """What `serve` looks for, without the seconds of an export."""
+    (tmp_path / "served" / "chest" / "2").mkdir(parents=True)
+    (tmp_path / "served" / "chest" / "2" / "saved_model.pb").touch()
+    return tmp_path / "served" / "chest"
+
+
+def test_export_prints_the_round_trip_and_counts_versions(model, tmp_path, capsys):
+    words = ("export", model, "--out", tmp_path, "--name", "chest", "--format", "litert")
+    for version in (1, 2):
+        assert code_of(*words, "--operating-point", "youden") == 0
+        said = capsys.readouterr().out
+        difference = re.search(r"litert +(\S+)  on \d+ images", said)
+        assert float(difference[1]) < 1e-6
+        assert f"Written: {tmp_path / 'chest' / 'litert' / str(version)}" in said
+    card = (tmp_path / "chest" / "README.md").read_text("utf-8")
+    assert "litert/2/model.tflite" in card
+    assert sorted(path.name for path in (tmp_path / "chest").iterdir()) == ["README.md", "litert"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["--name", "a/b"], 1, "letters, digits"),
+        ([], 1, "Received: 'final model'. Give another --name"),
+        (["--name", "m", "--operating-point", "sensitivity=2"], 2, "An operating point is one of"),
+        (["--name", "m", "--operating-point", "specificity=0.9"], 1, "has no operating point"),
+        (["--name", "m", "--format", "pickle"], 2, "'pickle' is not one of"),
+    ],
+)
+def test_export_refuses_in_one_line_and_writes_nothing(words, code, told, model, tmp_path, capsys):
+    assert code_of("export", model, "--out", tmp_path / "out", *words) == code
+    error = capsys.readouterr().err
+    assert told in error
+    assert code == 2 or error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_servers_files(saved_model, tmp_path, capsys):
+    config = tmp_path / "my serving"
+    assert code_of("serve", saved_model, "--config", config, "--batch-size", 4, "--wait", 2.5) == 0
+    words = shlex.split(capsys.readouterr().out)
+    assert words[:2] == ["docker", "run"]
+    assert f"type=bind,source={saved_model},target=/models/chest,readonly" in words
+    assert f"type=bind,source={config},target=/config,readonly" in words
+    assert not any("0.0.0.0" in word for word in words)
+    assert {"127.0.0.1:8500:8500", "127.0.0.1:8501:8501"} <= set(words)
+    assert words[-3:] == [
+        "--model_config_file=/config/models.config",
+        "--enable_batching=true",
+        "--batching_parameters_file=/config/batching.config",
+    ]
+    assert subprocess.run(["sh", "-n", config / "run.sh"]).returncode == 0
+    values = dict(re.findall(r"(\w+) { value: (\d+) }", (config / "batching.config").read_text()))
+    assert values == {
+        "max_batch_size": "4",
+        "batch_timeout_micros": "2500",
+        "num_batch_threads": "2",
+        "max_enqueued_batches": "32",
+    }
+
+
+def test_models_config_is_what_the_servers_own_message_reads(saved_model, tmp_path):
+    apis = pytest.importorskip(
+        "tensorflow_serving.config.model_server_config_pb2",
+        reason="tensorflow-serving-api (extra serve)",
+    )
+    from google.protobuf import text_format
+
+    assert code_of("serve", saved_model, "--config", tmp_path / "config") == 0
+    text = (tmp_path / "config" / "models.config").read_text()
+    (entry,) = text_format.Parse(text, apis.ModelServerConfig()).model_config_list.config
+    assert (entry.name, entry.base_path) == ("chest", "/models/chest")
+    assert entry.model_platform == "tensorflow"
+
+
+def test_serve_takes_exports_only(saved_model, tmp_path, capsys):
+    (tmp_path / "other").mkdir()
+    assert code_of("serve", tmp_path / "other", "--config", tmp_path / "config") == 1
+    assert "holds no SavedModel" in capsys.readouterr().err
+    words = ("serve", saved_model, saved_model / "2", "--config", tmp_path / "config")
+    assert code_of(*words) == 1
+    assert "Two models have the name chest" in capsys.readouterr().err
+    assert not (tmp_path / "config").exists()
+
+
+@pytest.fixture
+def run(tmp_path):
+    """The parts of a run that the model card tells of: 60 patients, sexes and views known."""
+    rng = np.random.default_rng(5)
+    truth = (rng.random((60, 3)) < 0.4).astype(float)
+    prob = np.clip(0.3 * truth + 0.5 * rng.random((60, 3)), 0, 1)
+    images = tuple(f"images/{n}.png" for n in range(60))
+    patients = tuple(map(str, range(60)))
+    out_of_fold = Predictions(images, patients, ("0",) * 60, LABELS, prob, truth)
+    write_predictions(tmp_path / "predictions.csv", out_of_fold)
+    scores = with_intervals(evaluate(truth, prob, LABELS), out_of_fold)
+    (tmp_path / "metrics.json").write_text(json.dumps(scores))
+    (tmp_path / "experiment.toml").write_text(
+        f'data = "{tmp_path}"\nbackbone = ["densenet121"]\nsource = ["chx=/home/doe/chexpert"]\n'
+    )
+    columns = {
+        "image": images,
+        "sex": ["F", "M"] * 30,
+        "age": "",
+        "view": ["PA"] * 20 + ["AP"] * 40,
+    }
+    pd.DataFrame(columns).to_csv(tmp_path / "manifest.csv", index=False)
+    return tmp_path, scores
+
+
+def test_model_card_of_a_run(run, model):
+    folder, scores = run
+    text = model_card(
+        replace(read_card(model), run=folder),
+        name="chest",
+        version_number=3,
+        formats=["saved-model", "onnx"],
+        rule="youden",
+        differences=[Difference("onnx", 2e-7, 1e-5, 8)],
+        license_name="apache-2.0",
+    )
+    _, front, body = text.split("---\n", 2)
+    lines = front.splitlines()
+    assert {"license: apache-2.0", "library_name: keras", "- chest-x-ray"} <= set(lines)
+    assert "pipeline_tag: image-classification" in lines
+    for said in (
+        "**Not for clinical use.**",
+        "## Limits",
+        "`onnx/3/model.onnx`",
+        "| onnx | 2.0e-07 |",
+    ):
+        assert said in body
+    pooled = scores["per_label"]["Mass"]["pooled"]
+    low, high = (pooled["auroc_interval"][end] for end in ("low", "high"))
+    assert f"| {pooled['auroc']:.3f} ({low:.3f} to {high:.3f}) |" in body
+    for group in ("sex: female | 30", "sex: male | 30", "view: AP | 40", "view: PA | 20"):
+        assert f"| {group} | 3 | 0." in body
+    assert "age:" not in body
+    assert "| source | chexpert |" in body
+    assert "/home" not in body
+    assert str(folder) not in body
+    assert "| Mass | not known | none |" in body

@@ -1,0 +1,190 @@
+"""The final model: made of all folds' images, with what the run knows; resumed; refused."""
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from tiny import SIDE
+
+from cxrkeras.cli import main
+from cxrkeras.data.dataset import load_dataset
+from cxrkeras.data.folds import TEST
+from cxrkeras.evaluation.operating import Rule, thresholds_of
+from cxrkeras.evaluation.out_of_fold import fit_on_run, read_operating_points
+from cxrkeras.serving.card import read_card
+from cxrkeras.serving.model import load_model
+from cxrkeras.training import fold_fit
+from cxrkeras.training.crossval import cross_validate
+from cxrkeras.training.experiment import write_experiment
+from cxrkeras.training.final import train_final
+from data_prep.errors import UserError
+
+LABELS = ("disc", "bar")
+
+
+@pytest.fixture(scope="module")
+def shared_cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def cache(shared_cache, monkeypatch):
+    monkeypatch.setenv("CXRKERAS_CACHE", str(shared_cache))
+
+
+KINDS = {
+    "layers": {"reuse": "layers", "epochs": 3},
+    "finetune": {"epochs": 3, "test_fraction": 0.2},
+}
+
+
+@pytest.fixture(scope="module")
+def finished(experiment, tmp_path_factory, shared_cache):
+    """The runs of KINDS by name. Don't write into them."""
+    runs = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CXRKERAS_CACHE", str(shared_cache))
+        for name, choices in KINDS.items():
+            runs[name] = tmp_path_factory.mktemp("runs") / name
+            cross_validate(experiment(**choices), runs[name])
+    return runs
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    return lambda name: shutil.copytree(finished[name], tmp_path / name)
+
+
+def test_cv_leaves_operating_points_and_says_how_images_were_prepared(finished, data):
+    run = finished["layers"]
+    assert (run / "operating_points.json").is_file()
+    card = json.loads((run / "folds/0/model.json").read_text())
+    assert card["preparation"] == {"image_size": SIDE, "pad": False, "stretch": None}
+
+
+def test_it_learns_from_all_folds_and_carries_the_run_s_points(copied, tmp_path, data):
+    run = copied("layers")
+    card = train_final(run, tmp_path / "m", rules=[Rule("sensitivity", 0.7)])
+    codes = load_dataset(data / "target").codes
+    codes = np.where(codes == -1, 1.0, np.nan_to_num(codes))  # the default policies
+    means = dict(zip(LABELS, codes.mean(axis=0), strict=True))
+    assert card["training_prevalence"] == pytest.approx(means)
+    assert (card["images"], card["trained_on"]) == (36, "target")
+    known = read_operating_points(run)
+    assert card["calibration"] == known["calibration"]
+    assert card["operating_points"]["youden"] == known["operating_points"]["youden"]
+    wanted = Rule("sensitivity", 0.7)
+    assert card["operating_points"][str(wanted)] == fit_on_run(run, wanted)
+    read = read_card(tmp_path / "m")
+    assert read.facts == json.loads((tmp_path / "m/model.json").read_text()) == card
+    corrected = thresholds_of(read.operating_points(Rule("corrected")), LABELS)
+    prevalence = np.array([means[label] for label in LABELS])
+    odds = read.inflation * prevalence / (1 - prevalence)
+    np.testing.assert_allclose(corrected, odds / (1 + odds))
+    model = load_model(tmp_path / "m")
+    assert model.predict(np.zeros((2, SIDE, SIDE))).shape == (2, 2)
+    assert not (run / "final").exists()
+
+
+class Stopped(Exception):
+    pass
+
+
+@pytest.mark.parametrize("with_test", [False, True])
+def test_the_test_set_stays_out_unless_asked_for(finished, tmp_path, monkeypatch, with_test):
+    learned = []
+
+    def fit_rows(fitter, experiment, target, learn, **how):
+        learned.append((target, learn))
+        raise Stopped
+
+    monkeypatch.setattr(fold_fit, "make_fitter", lambda *args: None)
+    monkeypatch.setattr(fold_fit, "fit_rows", fit_rows)
+    with pytest.raises(Stopped):
+        train_final(finished["finetune"], tmp_path / "m", with_test=with_test)
+    ((target, rows),) = learned
+    assert 0 < (target.folds == TEST).sum() < 36
+    expected = np.arange(36) if with_test else np.flatnonzero(target.folds != TEST)
+    assert np.array_equal(rows, expected)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_killed_it_goes_on_to_the_same_weights(copied, tmp_path, name, monkeypatch):
+    run = copied(name)
+    train_final(run, tmp_path / "whole")
+    original = keras.callbacks.CallbackList.on_epoch_end
+
+    def stop(self, epoch, logs=None):
+        original(self, epoch, logs)
+        if epoch == 1:
+            raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.callbacks.CallbackList, "on_epoch_end", stop)
+        with pytest.raises(Stopped):
+            train_final(run, tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+    assert (run / "final" / "checkpoint.npz").is_file() == (name == "finetune")
+    train_final(run, tmp_path / "again")
+    one, other = (load_model(tmp_path / place).members[0] for place in ("whole", "again"))
+    for weight, same in zip(one.get_weights(), other.get_weights(), strict=True):
+        assert np.array_equal(weight, same)
+    histories = [(tmp_path / place / "history.csv").read_text() for place in ("whole", "again")]
+    assert histories[0] == histories[1]
+    assert not (run / "final").exists()
+
+
+def test_a_model_made_before_is_kept_and_gets_the_points_that_are_asked_for(
+    copied, tmp_path, monkeypatch
+):
+    run = copied("layers")
+    train_final(run, tmp_path / "m")
+    before = (tmp_path / "m/model.keras").stat().st_mtime_ns
+    monkeypatch.setattr(fold_fit, "make_fitter", lambda *args: pytest.fail("fitted again"))
+    card = train_final(run, tmp_path / "m", rules=[Rule("specificity", 0.6)])
+    assert "specificity=0.6" in card["operating_points"]
+    assert json.loads((tmp_path / "m/model.json").read_text()) == card
+    assert (tmp_path / "m/model.keras").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("name", ["fold.json", "metrics.json"])
+def test_an_unfinished_run_is_refused_with_the_command_that_finishes_it(copied, tmp_path, name):
+    run = copied("layers")
+    next(run.rglob(name)).unlink()
+    with pytest.raises(UserError, match=r"isn't finished.*cxrkeras cv --config .* --out"):
+        train_final(run, tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
+def test_what_no_model_can_be_made_of_is_refused(copied, experiment, tmp_path):
+    with pytest.raises(UserError, match="--run is a run folder"):
+        train_final(tmp_path, tmp_path / "m")
+    run = copied("layers")
+    shuffled = experiment(**KINDS["layers"], shuffle_labels=True)
+    write_experiment(run / "experiment.toml", shuffled)
+    with pytest.raises(UserError, match="leak test"):
+        train_final(run, tmp_path / "m")
+
+
+def test_a_folder_of_something_else_is_refused(copied, finished, tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m/thesis.tex").write_text("mine")
+    with pytest.raises(UserError, match="holds something else"):
+        train_final(copied("layers"), tmp_path / "m")
+    assert (tmp_path / "m/thesis.tex").read_text() == "mine"
+    shutil.copytree(finished["finetune"] / "folds/0", tmp_path / "other")
+    with pytest.raises(UserError, match="holds something else"):
+        train_final(tmp_path / "layers", tmp_path / "other")
+
+
+def test_the_verb_says_what_comes_next(copied, tmp_path, capsys):
+    run, out = copied("layers"), tmp_path / "m"
+    with pytest.raises(SystemExit) as end:
+        main(["train", "--run", str(run), "--out", str(out)])
+    assert end.value.code == 0
+    assert f"Next: cxrkeras predict {out} FILES..." in capsys.readouterr().out
+    with pytest.raises(SystemExit) as end:
+        main(["train", "--run", str(run), "--out", str(out), "--operating-point", "top"])
+    assert end.value.code == 2
