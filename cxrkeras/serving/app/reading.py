@@ -73,7 +73,7 @@ class Reader:
         """
         with self._lock:
             try:
-                return self._submit(see, body, self._settings, self._for_server).result()
+                return self._submit(_see, body, self._settings, self._for_server).result()
             except BrokenProcessPool:
                 self._stop()
                 raise RejectedFile(_NO_REPLY) from None
@@ -102,11 +102,16 @@ class Reader:
 
 
 def see(body: bytes, settings: Settings, for_server: bool = False) -> Seen:
-    """Decode one upload in this process, which gets its limits first; errors as `Reader.read`."""
-    _limit()
+    """Decode one upload in this process; errors as `Reader.read`."""
     film, square = read_square(body, settings)
     png = grey_png(film.pixels) if for_server else b""
     return Seen(_fitted(film.pixels), square, film.warnings, png)
+
+
+def _see(body: bytes, settings: Settings, for_server: bool) -> Seen:
+    """`see` within limits, which hold for the process from then on: for the reader's own."""
+    _limit()
+    return see(body, settings, for_server)
 
 
 def _nothing() -> None:

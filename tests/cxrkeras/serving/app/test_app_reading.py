@@ -79,7 +79,7 @@ def die(body, settings, for_server):
 def test_a_crash_costs_the_file_and_not_the_page(reader, monkeypatch):
     body = page_files.picture(FILM)
     with monkeypatch.context() as patch:
-        patch.setattr(reading, "see", die)
+        patch.setattr(reading, "_see", die)
         with pytest.raises(RejectedFile, match="made its decoder stop"):
             reader.read(body)
     assert reader.read(body).square.shape == (64, 64)
