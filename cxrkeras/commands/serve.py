@@ -50,7 +50,7 @@ def command(
     Examples:
       cxrkeras serve served/chest --config serving
       sh serving/run.sh
-      cxrkeras predict --server http://localhost:8501 --name chest film.dcm
+      cxrkeras predict chest film.dcm --server http://localhost:8501
     """
     from cxrkeras.serving.deploy import served, write_config
     from data_prep.errors import UserError
