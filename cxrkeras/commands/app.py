@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from data_prep.errors import UserError
+from cxrkeras.commands.operating_point import rule_of
 from data_prep.say import say
 
 _HERE = ("127.0.0.1", "localhost", "::1")
@@ -92,14 +92,10 @@ def _remote(server: str, name: str, rule: str):
 
 
 def _local(path: Path, rule: str):
-    from cxrkeras.evaluation.operating import parse_rule
     from cxrkeras.serving.card import read_card
     from cxrkeras.training import runtime
 
-    try:
-        chosen = parse_rule(rule)
-    except UserError as error:
-        raise click.UsageError(f"--operating-point: {error}") from error
+    chosen = rule_of(rule)
     card = read_card(path)
     card.operating_points(chosen)  # what the model lacks is said before the work
     runtime.start()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.operating_point import rule_of
 from data_prep.errors import UserError
 
 _SHOWN = 12  # refused files listed on the terminal; all of them are in rejected.csv
@@ -90,14 +91,9 @@ def command(model: Path, files: tuple[str, ...], out: Path, rule: str, **how) ->
       cxrkeras explain runs/first --data data/ours --no-pictures --out why --randomisation-check
       cxrkeras explain runs/first --data data/nih --boxes BBox_List_2017.csv --only-boxed --out why
     """
-    from cxrkeras.evaluation.operating import parse_rule
-
     if bool(files) == (how["data"] is not None):
         raise click.UsageError("Give FILES or --data DATASET, one of them.")
-    try:
-        point = parse_rule(rule)
-    except UserError as error:
-        raise click.UsageError(f"--operating-point: {error}") from error
+    point = rule_of(rule)
     from cxrkeras.serving.card import read_card
     from cxrkeras.serving.explain_inputs import data_inputs, file_inputs
 
@@ -155,8 +151,7 @@ def _tell(out: Path, outcome, inputs) -> None:
     if len(refused) > _SHOWN:
         click.echo(f"… and {len(refused) - _SHOWN} more: {out / 'rejected.csv'}")
     if not outcome.explained:
-        raise UserError(
-            f"None of {len(refused)} files could be read: {refused[0][1]}. Give DICOM, PNG, JPEG "
-            "or TIFF files, folders or patterns."
-        )
+        from cxrkeras.serving.films import none_readable
+
+        raise none_readable(len(refused), refused[0][1])
     click.echo(f"Results: {out}")

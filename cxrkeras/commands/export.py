@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.operating_point import rule_of
 from cxrkeras.serving.export_layout import FORMATS, check_name, next_version
-from data_prep.errors import UserError
 
 
 @click.command()
@@ -72,13 +72,9 @@ def command(
       cxrkeras export runs/first --out served --format saved-model --format onnx --name chest
       cxrkeras export models/final --out served --operating-point youden --check film.dcm
     """
-    from cxrkeras.evaluation.operating import parse_rule
     from cxrkeras.serving.card import read_card
 
-    try:
-        chosen = parse_rule(rule)
-    except UserError as error:
-        raise click.UsageError(f"--operating-point: {error}") from error
+    chosen = rule_of(rule)
     formats = tuple(dict.fromkeys(formats))
     home = out / check_name(name or model.resolve().stem)
     card = read_card(model)

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from cxrkeras.commands.operating_point import rule_of
 from data_prep.errors import UserError
 
 _WRITERS = (".csv", ".json")
@@ -79,15 +80,11 @@ def command(
       cxrkeras predict runs/first film.png --calibrate temperature --json
       cxrkeras predict chest film.dcm --server http://localhost:8501
     """
-    from cxrkeras.evaluation.operating import parse_rule
     from cxrkeras.serving.card import read_card
     from cxrkeras.serving.films import find_films
 
     _check(out)
-    try:
-        chosen = parse_rule(rule)
-    except UserError as error:
-        raise click.UsageError(f"--operating-point: {error}") from error
+    chosen = rule_of(rule)
     method = None if calibrate == "none" else calibrate
     if server:
         _refuse_with_server()
@@ -165,6 +162,7 @@ def _predict(card, files: list[Path], any_body_part: bool, batch_size: int, work
 
 def _tell(told, out, to_stdout) -> None:
     from cxrkeras.serving import answers
+    from cxrkeras.serving.films import none_readable
     from data_prep.files import atomic_write_text
 
     for path in out:
@@ -181,7 +179,4 @@ def _tell(told, out, to_stdout) -> None:
         for path in out:
             click.echo(f"Written: {path}")
     if not told.readable:
-        raise UserError(
-            f"None of {len(told.rows)} files could be read: {told.rows[0].reason}. "
-            "Give DICOM, PNG, JPEG or TIFF files, folders or patterns."
-        )
+        raise none_readable(len(told.rows), told.rows[0].reason)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from data_prep.errors import UserError
+from cxrkeras.commands.operating_point import rule_of
 
 
 @click.command()
@@ -37,12 +37,7 @@ def command(run: Path, out: Path, with_test: bool, rules: tuple[str, ...]) -> No
       cxrkeras train --run runs/first --out models/final
       cxrkeras train --run runs/first --out models/final --operating-point sensitivity=0.97
     """
-    from cxrkeras.evaluation.operating import parse_rule
-
-    try:
-        parsed = [parse_rule(rule) for rule in rules]
-    except UserError as error:
-        raise click.UsageError(f"--operating-point: {error}") from error
+    parsed = [rule_of(rule) for rule in rules]
     from cxrkeras.training.final import train_final
 
     card = train_final(run, out, with_test=with_test, rules=parsed)

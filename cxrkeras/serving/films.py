@@ -77,6 +77,14 @@ def _below(path: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
     return [path / key for key in index.keys], outside
 
 
+def none_readable(count: int, reason: str) -> UserError:
+    """What is said when of `count` files none could be read, the first for this reason."""
+    return UserError(
+        f"None of {count} files could be read: {reason}. "
+        "Give DICOM, PNG, JPEG or TIFF files, folders or patterns."
+    )
+
+
 class FilmStream:
     """Prepares files in worker processes while the caller does something else, e.g. predicts.
 

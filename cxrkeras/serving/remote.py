@@ -10,8 +10,9 @@ from cxrkeras.data.preparation import Preparation
 from cxrkeras.evaluation.operating import Rule
 from cxrkeras.serving.card import Card
 from cxrkeras.serving.client import Remote, as_png, predict_remote
+from cxrkeras.serving.films import none_readable
 from cxrkeras.serving.predict import Answer, Row, answer
-from data_prep.errors import RejectedFile, UserError
+from data_prep.errors import RejectedFile
 from data_prep.pool import CRASHED, cores, spread
 from data_prep.progress import Steps
 
@@ -59,10 +60,7 @@ def ask(
             steps.step()
     rows += refused
     if not told:
-        raise UserError(
-            f"None of {len(rows)} files could be read: {rows[0].reason}. "
-            "Give DICOM, PNG, JPEG or TIFF files, folders or patterns."
-        )
+        raise none_readable(len(rows), rows[0].reason)
     return _answer(name, rows, places, told)
 
 
