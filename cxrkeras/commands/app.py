@@ -92,8 +92,8 @@ def _remote(server: str, name: str, rule: str):
 
 
 def _local(path: Path, rule: str):
+    from cxrkeras import runtime
     from cxrkeras.serving.card import read_card
-    from cxrkeras.training import runtime
 
     chosen = rule_of(rule)
     card = read_card(path)

@@ -120,7 +120,7 @@ def _explain(card, inputs, out: Path, point, points: dict, how: dict):
     settings = {"any_body_part": how["any_body_part"], "workers": how["workers"]}
     side = inputs.preparation.image_size
     with FilmStream(inputs.files, inputs.preparation, side, **settings) as stream:
-        from cxrkeras.training import runtime
+        from cxrkeras import runtime
 
         runtime.start()  # while the first files are being decoded
         from cxrkeras.serving.explain import Explainers

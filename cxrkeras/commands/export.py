@@ -89,7 +89,7 @@ def command(
 
 
 def _export(card, home: Path, formats: tuple[str, ...], rule, check, license_name: str):
-    from cxrkeras.training import runtime
+    from cxrkeras import runtime
 
     runtime.start()
     from cxrkeras.serving.export import export_model

@@ -140,8 +140,8 @@ def _predict(card, files: list[Path], any_body_part: bool, batch_size: int, work
 
     if not files:
         return [], np.empty((0, len(card.labels)))
+    from cxrkeras import runtime
     from cxrkeras.serving.films import FilmStream
-    from cxrkeras.training import runtime
 
     settings = {"any_body_part": any_body_part, "workers": workers}
     with FilmStream(files, card.preparation, card.image_size, **settings) as stream:

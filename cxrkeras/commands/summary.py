@@ -51,8 +51,8 @@ def command(
 
 
 def _built(labels: int, options: dict[str, Any]) -> "tuple[int, keras.Model]":
+    from cxrkeras import runtime
     from cxrkeras.models.methods import make_plan
-    from cxrkeras.training import runtime
     from cxrkeras.training.experiment import make_experiment
 
     experiment = make_experiment(chosen(options))
@@ -83,7 +83,7 @@ def _saved(path: Path, options: dict[str, Any]) -> "tuple[int, keras.Model]":
         raise UserError(
             f"A model is a .keras file, a folder with model.keras, or a run. Received: {path}."
         )
-    from cxrkeras.training import runtime
+    from cxrkeras import runtime
 
     runtime.start()
     import keras

@@ -67,8 +67,8 @@ def import_command(file: Path, backbone: str, out: Path | None, labels: str | No
       cxrkeras weights import resnet50.safetensors --as resnet50_v1_5 --trunk-only
       cxrkeras weights import chexnet_weights.h5 --as densenet121 --labels nih14
     """
+    from cxrkeras import runtime
     from cxrkeras.models.importing.labels import parse_labels
-    from cxrkeras.training import runtime
 
     parsed = parse_labels(labels) if labels else None
     out = out or Path("weights") / _stem(file)

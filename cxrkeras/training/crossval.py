@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
+from cxrkeras import runtime
 from cxrkeras.data.dataset import open_dataset
 from cxrkeras.data.folds import fold_warnings
 from cxrkeras.evaluation.evidence import write_metrics
 from cxrkeras.evaluation.out_of_fold import write_operating_points
 from cxrkeras.evaluation.report import write_report
 from cxrkeras.models.methods import make_plan
-from cxrkeras.training import runtime
 from cxrkeras.training.experiment import Experiment
 from cxrkeras.training.run_folder import begin, check_data, gather, is_begun, is_finished
 from cxrkeras.training.target import Target, check_uncertain, load_target

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from cxrkeras import runtime
 from cxrkeras.data.dataset import open_dataset
 from cxrkeras.data.folds import TEST
 from cxrkeras.evaluation.operating import Rule, prevalence_points
 from cxrkeras.evaluation.out_of_fold import fit_on_run, read_operating_points
 from cxrkeras.models.methods import make_plan
-from cxrkeras.training import runtime
 from cxrkeras.training.experiment import Experiment, read_experiment
 from cxrkeras.training.run_folder import check_data, is_finished, write_table
 from cxrkeras.training.target import Target, load_target

@@ -4,9 +4,9 @@ import json
 import shutil
 from pathlib import Path
 
+from cxrkeras import runtime
 from cxrkeras.data.dataset import open_dataset
 from cxrkeras.models.methods import make_plan
-from cxrkeras.training import runtime
 from cxrkeras.training.experiment import Experiment
 from cxrkeras.training.target import check_uncertain
 from data_prep.errors import UserError

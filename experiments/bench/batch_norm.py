@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrkeras.training import runtime
+from cxrkeras import runtime
 from cxrkeras.training.crossval import cross_validate
 from cxrkeras.training.experiment import make_experiment
 

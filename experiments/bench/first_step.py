@@ -1,4 +1,4 @@
-"""What `cxrkeras.training.runtime` switches cost: first and steady DenseNet121 training step.
+"""What `cxrkeras.runtime` switches cost: first and steady DenseNet121 training step.
 
 Run: python experiments/bench/first_step.py [SIDE [BATCH [BACKBONE]]]. A process of its own for each
 setting. `first` is the time from the built graph to the end of the first training step (compiling,

@@ -6,8 +6,8 @@ import keras
 import pytest
 from tiny import tiny_backbone, write_dataset
 
+from cxrkeras import runtime
 from cxrkeras.models.backbones import BACKBONES, Backbone
-from cxrkeras.training import runtime
 from cxrkeras.training.experiment import make_experiment
 
 

@@ -17,7 +17,7 @@ RESULTS = ("predictions.csv", "test_predictions.csv", "folds.csv")
 DRIVER = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-from cxrkeras.training import runtime
+from cxrkeras import runtime
 runtime.start()
 import keras, tiny
 from cxrkeras.models.backbones import BACKBONES, Backbone

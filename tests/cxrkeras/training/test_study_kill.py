@@ -42,7 +42,8 @@ CELL = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
-from cxrkeras.training import runtime, study_cell
+from cxrkeras import runtime
+from cxrkeras.training import study_cell
 runtime.start()
 import keras, tiny
 from cxrkeras.models.backbones import BACKBONES, Backbone
