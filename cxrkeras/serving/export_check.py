@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cxrkeras.serving.client import as_png
+from cxrkeras.serving.export_header import JPEG, PNG
 from cxrkeras.serving.export_saved_model import SavedModel
 from cxrkeras.serving.films import prepare_film
 from cxrkeras.serving.model import Model
@@ -17,7 +18,6 @@ FLOAT, ENCODED = 1e-5, 1e-3
 """The largest differences of a probability that an export may have: from prepared pixels, and from
 files, where two decoders stand between."""
 
-_SENT_AS_IT_IS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 _BATCH = 16
 
 
@@ -77,7 +77,7 @@ def _sent(path: Path, png: Path) -> Path:
     """The file as a client sends it: itself, or `png`, written here."""
     try:
         with path.open("rb") as file:
-            if file.read(8).startswith(_SENT_AS_IT_IS):
+            if file.read(8).startswith((PNG, JPEG)):
                 return path
         png.write_bytes(as_png(path))
     except RejectedFile as error:

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from cxrkeras.data.pipeline import resized
-from cxrkeras.serving.export_exif import HEAD, contains, upright
+from cxrkeras.serving.export_header import read_header, upright
 from data_prep.dicom import LUMINANCE, MAX_PIXELS
 
-PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _GREY = 0  # PNG's colour type; all others are read at 8 bits, as Pillow does
 
 
@@ -70,12 +69,11 @@ class Decoder:
 
 def film(content: tf.Tensor) -> tf.Tensor:
     """A PNG or JPEG as `data_prep.pixels.read_film` sees it: (H, W) float32 in [0, 1], upright."""
-    head = tf.strings.substr(content, 0, HEAD)
-    png = tf.strings.substr(content, 0, len(PNG)) == PNG
-    jpeg = tf.strings.substr(content, 0, len(JPEG)) == JPEG
-    still = ~contains(head, b"acTL") & ~contains(head, b"MPF\0")  # several pictures in one file
-    tf.debugging.Assert((png | jpeg) & still, ["neither a PNG nor a JPEG of one picture"])
-    pixels = upright(tf.cond(png, lambda: _png(content), lambda: _jpeg(content)), head)
+    head = read_header(content)
+    one = (head.png | head.jpeg) & ~head.several
+    tf.debugging.Assert(one, ["neither a PNG nor a JPEG of one picture"])
+    pixels = tf.cond(head.png, lambda: _png(content), lambda: _jpeg(content))
+    pixels = upright(pixels, head.orientation)
     blank = tf.reduce_max(pixels) == tf.reduce_min(pixels)
     tf.debugging.Assert(~blank, ["blank"])
     return pixels

@@ -78,7 +78,26 @@ def usable() -> dict[str, bytes]:
         exif[0x010E], exif[0x0112] = "a film", turn
         files[f"jpeg turned {turn}"] = saved(smooth, "JPEG", exif=exif)
         files[f"png turned {turn}"] = saved(rgb, exif=exif)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    late = saved(rgb, exif=turned)
+    at = late.index(b"eXIf") - 4
+    size = 12 + int.from_bytes(late[at : at + 4])
+    files["png turned after its pixels"] = (
+        late[:at] + late[at + size : -12] + late[at : at + size] + late[-12:]
+    )
+    far = saved(smooth, "JPEG", exif=turned)
+    files["jpeg turned behind much else"] = far[:2] + 2 * _comment(b"x" * 65000) + far[2:]
+    # Names of chunks where they aren't any: among the pixels, in a comment.
+    names = np.tile(np.frombuffer(b"acTLeXIfMM\0*\0\0\0\x08", np.uint8), (31, 3))
+    files["names among the pixels"] = saved(Image.fromarray(names), compress_level=0)
+    files["names in a comment"] = far[:2] + _comment(b"MPF\0Exif\0\0") + far[2:]
     return files
+
+
+def _comment(text: bytes) -> bytes:
+    """A JPEG's segment that says nothing of the pixels."""
+    return b"\xff\xfe" + struct.pack(">H", len(text) + 2) + text
 
 
 def unusable() -> dict[str, bytes]:
