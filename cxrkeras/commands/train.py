@@ -29,7 +29,8 @@ def command(run: Path, out: Path, with_test: bool, rules: tuple[str, ...]) -> No
     """Make one model of all folds' images, with the run's own settings.
 
     Sources aren't trained again. Operating points and calibration are the run's, fitted on its
-    out-of-fold predictions: the model itself has no images left to be scored on. Stopped or
+    out-of-fold predictions. The model is scored on the run's held-out test set, if it has one;
+    otherwise no images are left, and what is known is what the run's models reached. Stopped or
     killed, the same command goes on from the last epoch.
 
     \b
@@ -38,8 +39,10 @@ def command(run: Path, out: Path, with_test: bool, rules: tuple[str, ...]) -> No
       cxrkeras train --run runs/first --out models/final --operating-point sensitivity=0.97
     """
     parsed = [rule_of(rule) for rule in rules]
+    from cxrkeras.evaluation.performance import in_words
     from cxrkeras.training.final import train_final
 
     card = train_final(run, out, with_test=with_test, rules=parsed)
     click.echo(f"Model: {out / 'model.keras'}, from {card['images']:,} images")
+    click.echo(in_words(card["performance"]))
     click.echo(f"Next: cxrkeras predict {out} FILES...")

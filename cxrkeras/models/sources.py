@@ -17,6 +17,11 @@ class Weights:
 
     where: str
 
+    @property
+    def name(self) -> str:
+        """The same without its folders."""
+        return Path(self.where).name
+
 
 @dataclass(frozen=True)
 class Dataset:

@@ -4,7 +4,6 @@ Nothing here imports Keras.
 """
 
 import json
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,8 @@ from cxrkeras.data.preparation import Preparation, preparation_of
 from cxrkeras.evaluation.operating import Rule, prevalence_points
 from cxrkeras.evaluation.out_of_fold import fit_on_run, read_operating_points
 from cxrkeras.evaluation.predictions import TEST_FOLD
+from cxrkeras.evaluation.settings import data_of, run_settings
+from cxrkeras.models.sources import parse_source
 from data_prep.errors import UserError
 from data_prep.say import say
 
@@ -70,6 +71,31 @@ class Card:
             f"{self.path} has no operating point {rule}, which takes predictions with their truth. "
             f"There: {', '.join(known)}. Choose one of these, or give the run folder."
         )
+
+    def performance(self) -> dict | None:
+        """How it does on images that it hasn't seen: see `evaluation.performance`.
+
+        Of a run, or one of its folds, from its predictions; else as `model.json` says; None where
+        nobody measured it.
+
+        Raises:
+            UserError: a run's predictions can't be read.
+        """
+        if found := self.facts.get("performance"):
+            return found
+        from cxrkeras.evaluation.performance import fold_performance, run_performance
+
+        if self.run is not None:
+            return run_performance(self.run)
+        return fold_performance(self.members[0].parent)
+
+    def settings(self) -> dict:
+        """How it was trained: the keys of `experiment.toml`, without the places of files."""
+        if self.run is None:
+            return (self.facts.get("run") or {}).get("experiment") or {}
+        found = run_settings(self.run)
+        chains = [parse_source(text) for text in found.get("source", ())]
+        return found | {"source": [[link.name for link in chain] for chain in chains]}
 
     def calibration(self) -> dict[str, dict]:
         """{label: what `calibration.calibrate` takes}.
@@ -202,12 +228,11 @@ def _preparation(cards: list[dict], run: Path | None) -> Preparation:
     """As `model.json` says; of models from before it did, as the run's dataset says."""
     noted = cards[0].get("preparation")
     try:
-        if noted:
-            return Preparation.from_json(noted)
-        description = run and tomllib.loads((run / "experiment.toml").read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
-        description = None
-    found = preparation_of(Path(description["data"])) if description else None
+        found = Preparation.from_json(noted) if noted else None
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        found = None
+    if found is None and run is not None and (data := data_of(run)):
+        found = preparation_of(data)
     if found is None:
         found = Preparation()
         say(

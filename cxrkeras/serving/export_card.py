@@ -1,16 +1,11 @@
 """The model card that lies beside an export: what it is, how it was tested, what it isn't for."""
 
-import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from pathlib import Path
 
 import jinja2
 
 from cxrkeras.evaluation.operating import parse_rule
-from cxrkeras.evaluation.predictions import read_predictions
-from cxrkeras.evaluation.subgroups import Subgroup, subgroups
 from cxrkeras.serving.card import Card
 
 _CONTENTS = {
@@ -41,7 +36,7 @@ def model_card(
     """Markdown with Hugging Face's front matter.
 
     Args:
-        card: of the model; a run's predictions and metrics are read from its folder.
+        card: of the model; a run's predictions are read from its folder.
         name: of the export.
         version_number: of the export.
         formats: that were exported.
@@ -73,9 +68,8 @@ def model_card(
         ],
         trained_on=facts.get("trained_on") or "data that isn't named",
         version=version("cxrkeras"),
-        settings=_settings(card.run),
-        scores=_scores(card.run),
-        subgroups=_subgroups(card.run),
+        settings=_settings(card.settings()),
+        performance=card.performance(),
     )
 
 
@@ -88,7 +82,7 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(num=_num, pct=_pct, score=_score_of_group)
+    environment.filters.update(num=_num, pct=_pct, interval=_interval)
     return environment.get_template("model_card.md")
 
 
@@ -100,17 +94,11 @@ def _pct(value: float | None) -> str:
     return "not known" if value is None else f"{100 * value:.1f} %"
 
 
-def _with_bounds(value: float | None, bounds: Mapping | None) -> str:
+def _interval(score: Mapping, key: str = "value") -> str:
+    value, low, high = (score[name] for name in (key, "low", "high"))
     if value is None:
         return "–"
-    if not bounds:
-        return f"{value:.3f}"
-    return f"{value:.3f} ({bounds['low']:.3f} to {bounds['high']:.3f})"
-
-
-def _score_of_group(group: Subgroup) -> str:
-    bounds = None if group.low is None else {"low": group.low, "high": group.high}
-    return _with_bounds(group.auroc, bounds)
+    return f"{value:.3f}" + ("" if low is None else f" ({low:.3f} to {high:.3f})")
 
 
 def _preparation(prepared) -> str:
@@ -124,56 +112,11 @@ def _preparation(prepared) -> str:
     return f"{spread}{how} of {side} x {side}, then to "
 
 
-def _settings(run: Path | None) -> list[tuple[str, str]]:
-    if run is None:
-        return []
-    described = tomllib.loads((run / "experiment.toml").read_text(encoding="utf-8"))
-    found = [(key, described[key]) for key in _SETTINGS if key in described]
-    if sources := described.get("source"):
-        # Their last part: a path says where somebody's files lie.
-        names = [str(source).rstrip("/").rpartition("/")[2] for source in sources]
-        found.append(("source", names))
-    return [(key, ", ".join(map(str, v)) if isinstance(v, list) else str(v)) for key, v in found]
-
-
-def _scores(run: Path | None) -> dict | None:
-    """Of the held-out test set where there is one, else out of fold."""
-    if run is None or not (run / "metrics.json").is_file():
-        return None
-    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-    part, how = (
-        metrics,
-        "Out of fold: each image scored by the one model that hadn't seen its patient",
-    )
-    if metrics.get("test"):
-        part, how = (
-            metrics["test"],
-            "On the held-out test set, scored by the ensemble as it is here",
-        )
-    parts = {**part["per_label"], "mean of all": part["macro"]}
-    rows = [
-        {
-            "name": name,
-            "n": f"{pooled['n'] if name in part['per_label'] else part['images']:,}",
-            "positives": f"{pooled['positives']:,}",
-            **{
-                score: _with_bounds(pooled[score], pooled.get(f"{score}_interval"))
-                for score in ("auroc", "average_precision")
-            },
-        }
-        for name, pooled in ((name, scored["pooled"]) for name, scored in parts.items())
+def _settings(found: Mapping) -> list[tuple[str, str]]:
+    """Those that matter, as text; each source as a chain."""
+    shown = {key: found[key] for key in _SETTINGS if found.get(key) is not None}
+    if chains := found.get("source"):
+        shown["source"] = [" > ".join(names) for names in chains]
+    return [
+        (key, ", ".join(map(str, v)) if isinstance(v, list) else str(v)) for key, v in shown.items()
     ]
-    return {"rows": rows, "how": f"{how} ({part['images']:,} images)."}
-
-
-def _subgroups(run: Path | None) -> list[Subgroup]:
-    if run is None:
-        return []
-    data = tomllib.loads((run / "experiment.toml").read_text(encoding="utf-8")).get("data")
-    manifest = Path(data or "") / "manifest.csv"
-    if not manifest.is_file():
-        return []
-    test = run / "test_predictions.csv"
-    return subgroups(
-        read_predictions(test if test.is_file() else run / "predictions.csv"), manifest
-    )

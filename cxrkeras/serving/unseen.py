@@ -1,12 +1,12 @@
 """Which model of a run has not seen an image: each image of its own data, in one fold only."""
 
 import json
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
 from cxrkeras.data.dataset import PreparedDataset, load_dataset
 from cxrkeras.evaluation.predictions import TEST_FOLD
+from cxrkeras.evaluation.settings import data_of
 from data_prep.errors import UserError
 from data_prep.tables import read_table
 
@@ -30,24 +30,17 @@ def held_out_by(
     Returns:
         For each file the fold's number; None = not the run's own, or held out as test.
     """
-    roots = [root for root in (_own_data(run), dataset) if root is not None]
+    roots = [root for root in (data_of(run), dataset) if root is not None]
     folds = _folds(run)
     own = {}
     for root in dict.fromkeys(root.resolve() for root in roots):
-        if root == _resolved(_own_data(run)) or _is_copy(run, labels, root):
+        if root == _resolved(data_of(run)) or _is_copy(run, labels, root):
             own |= {root / image: fold for image, fold in folds.items()}
     return [own.get(file.resolve()) for file in files]
 
 
 def _resolved(root: Path | None) -> Path | None:
     return root and root.resolve()
-
-
-def _own_data(run: Path) -> Path | None:
-    try:
-        return Path(tomllib.loads((run / "experiment.toml").read_text(encoding="utf-8"))["data"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _folds(run: Path) -> dict[str, int]:

@@ -203,7 +203,7 @@ class Experiment(BaseModel):
             **self.model_dump(),
             "data": None,
             "folds_file": self.folds_file is not None,
-            "source": [[_nameonly(link) for link in parse_source(text)] for text in self.source],
+            "source": [[link.name for link in parse_source(text)] for text in self.source],
         }
 
     @property
@@ -235,10 +235,6 @@ def _located(link: Weights | Dataset) -> str:
     if isinstance(link, Dataset):
         return f"{link.name}={link.folder.absolute()}"
     return link.where if link.where == "imagenet" else str(Path(link.where).absolute())
-
-
-def _nameonly(link: Weights | Dataset) -> str:
-    return link.name if isinstance(link, Dataset) else Path(link.where).name
 
 
 def make_experiment(choices: dict[str, Any]) -> Experiment:

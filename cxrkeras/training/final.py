@@ -13,9 +13,17 @@ from cxrkeras.data.dataset import open_dataset
 from cxrkeras.data.folds import TEST
 from cxrkeras.evaluation.operating import Rule, prevalence_points
 from cxrkeras.evaluation.out_of_fold import fit_on_run, read_operating_points
+from cxrkeras.evaluation.performance import (
+    OUT_OF_FOLD,
+    out_of_fold_performance,
+    performance,
+)
+from cxrkeras.evaluation.performance import (
+    TEST as ON_TEST,
+)
 from cxrkeras.models.methods import make_plan
 from cxrkeras.training.experiment import Experiment, read_experiment
-from cxrkeras.training.run_folder import check_data, is_finished, write_table
+from cxrkeras.training.run_folder import check_data, is_finished, predictions_of, write_table
 from cxrkeras.training.target import Target, load_target
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_json
@@ -31,8 +39,8 @@ def train_final(
 
     It learns as each fold's model did, from all folds together: the same stages from the cache, the
     same settings, and the same share as validation part to steer learning rate and early stopping.
-    Nothing is left to score it on, so what is known of it is the run's: operating points and
-    calibration come from the out-of-fold predictions.
+    Operating points and calibration are the run's, from its out-of-fold predictions. So is what is
+    known of its performance, except where a test set was held out: on that the model is scored.
 
     Args:
         run: a finished run folder.
@@ -144,6 +152,7 @@ def _fit(
         checkpoint=checkpoint,
     )
     card = {**model_card(experiment, target, fitted.facts), "images": fitted.facts["images"]}
+    card["performance"] = _performance(run, fitter, target, rows)
     card |= known | {"operating_points": _all_points(card, known)}
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
@@ -154,3 +163,13 @@ def _fit(
         done.replace(out)
     shutil.rmtree(kept, ignore_errors=True)
     return card
+
+
+def _performance(run: Path, fitter, target: Target, learned: np.ndarray) -> dict:
+    """On the images that the model hasn't learnt from; else what the run's models reached."""
+    left = np.setdiff1d(np.arange(len(target.folds)), learned)
+    if not len(left):
+        how = f"{OUT_OF_FOLD}. These are the models of the cross-validation; the model here"
+        return out_of_fold_performance(run, f"{how} learnt from all of these images")
+    tested = predictions_of(target, left, fitter.predict(left))
+    return performance(tested, target.dataset.root, f"{ON_TEST}, which this model hasn't seen")

@@ -164,7 +164,7 @@ def save_fold(
     tested = target.folds[rows] == TEST
     for name, part in (("predictions", ~tested), ("test_predictions", tested)):
         if part.any():
-            table = _predictions(target, rows[part], probabilities[part])
+            table = predictions_of(target, rows[part], probabilities[part])
             write_predictions(folder / f"{name}.csv", table)
     write_table(folder / "history.csv", history)
     atomic_write_json(folder / "fold.json", facts)
@@ -183,7 +183,7 @@ def gather(run: Path, target: Target) -> None:
     rows = np.array([row_of[image] for part in parts for image in part.images])
     order = np.argsort(rows)
     probabilities = np.concatenate([part.prob for part in parts])
-    table = _predictions(target, rows[order], probabilities[order])
+    table = predictions_of(target, rows[order], probabilities[order])
     write_predictions(run / "predictions.csv", table)
     if (target.folds == TEST).any():
         tests = [read_predictions(folder / "test_predictions.csv") for folder in folders]
@@ -196,7 +196,8 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     atomic_write_text(path, table.to_csv(index=False, float_format="%.9g"))
 
 
-def _predictions(target: Target, rows: np.ndarray, probabilities: np.ndarray) -> Predictions:
+def predictions_of(target: Target, rows: np.ndarray, probabilities: np.ndarray) -> Predictions:
+    """The table of some rows of the target, with their truth; (n, K) probabilities."""
     dataset, folds = target.dataset, target.folds[rows]
     return Predictions(
         images=tuple(dataset.images[rows].tolist()),

@@ -5,7 +5,10 @@ import shutil
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
+from sklearn.metrics import roc_auc_score
 from tiny import SIDE
 
 from cxrkeras.cli import main
@@ -13,6 +16,7 @@ from cxrkeras.data.dataset import load_dataset
 from cxrkeras.data.folds import TEST
 from cxrkeras.evaluation.operating import Rule, thresholds_of
 from cxrkeras.evaluation.out_of_fold import fit_on_run, read_operating_points
+from cxrkeras.evaluation.predictions import TEST_FOLD, read_predictions
 from cxrkeras.serving.card import read_card
 from cxrkeras.serving.model import load_model
 from cxrkeras.training import fold_fit
@@ -79,6 +83,10 @@ def test_it_learns_from_all_folds_and_carries_the_run_s_points(copied, tmp_path,
     assert card["operating_points"][str(wanted)] == fit_on_run(run, wanted)
     read = read_card(tmp_path / "m")
     assert read.facts == json.loads((tmp_path / "m/model.json").read_text()) == card
+    # All images were learnt from, so its card says what the run's models reached, and that.
+    told, pooled = read.performance(), json.loads((run / "metrics.json").read_text())["macro"]
+    assert told["how"].endswith("the model here learnt from all of these images")
+    assert told["macro"]["auroc"]["value"] == pytest.approx(pooled["pooled"]["auroc"], abs=1e-12)
     corrected = thresholds_of(read.operating_points(Rule("corrected")), LABELS)
     prevalence = np.array([means[label] for label in LABELS])
     odds = read.inflation * prevalence / (1 - prevalence)
@@ -86,6 +94,33 @@ def test_it_learns_from_all_folds_and_carries_the_run_s_points(copied, tmp_path,
     model = load_model(tmp_path / "m")
     assert model.predict(np.zeros((2, SIDE, SIDE))).shape == (2, 2)
     assert not (run / "final").exists()
+
+
+def test_it_is_scored_on_the_test_set_that_it_has_not_seen(copied, data, tmp_path):
+    run = copied("finetune")
+    told = train_final(run, tmp_path / "m")["performance"]
+    assert told["how"] == "On the held-out test set, which this model hasn't seen"
+    folds = pd.read_csv(run / "folds.csv", dtype=str).set_index("image")["fold"]
+    dataset = load_dataset(data / "target")
+    rows = [row for row, image in enumerate(dataset.images) if folds[image] == TEST_FOLD]
+    films = [np.asarray(Image.open(dataset.paths[row])) for row in rows]
+    prob = load_model(tmp_path / "m").predict(np.stack(films))
+    truth = np.where(dataset.codes[rows] == 1, 1, 0)  # the table has no uncertain entry here
+    assert (told["images"], told["patients"]) == (len(rows), len(set(dataset.patients[rows])))
+    for k, label in enumerate(LABELS):
+        known = dataset.codes[rows, k] != -1
+        expected = roc_auc_score(truth[known, k], prob[known, k])
+        assert told["per_label"][label]["auroc"]["value"] == pytest.approx(expected, abs=1e-12)
+    assert "performance" in read_card(tmp_path / "m").facts
+
+
+def test_a_fold_s_model_is_known_by_its_own_fold(finished):
+    folder = finished["layers"] / "folds/1"
+    told, own = read_card(folder).performance(), read_predictions(folder / "predictions.csv")
+    assert told["images"] == len(own.images)
+    expected = roc_auc_score(own.truth[:, 0], own.prob[:, 0])
+    assert told["per_label"][LABELS[0]]["auroc"]["value"] == pytest.approx(expected, abs=1e-12)
+    assert read_card(finished["layers"]).performance()["images"] > told["images"]
 
 
 class Stopped(Exception):

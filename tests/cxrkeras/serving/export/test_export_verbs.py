@@ -1,6 +1,5 @@
 """`cxrkeras export` and `cxrkeras serve`, as a person calls them; the model card."""
 
-import json
 import re
 import shlex
 import subprocess
@@ -129,9 +128,9 @@ def run(tmp_path):
     out_of_fold = Predictions(images, patients, ("0",) * 60, LABELS, prob, truth)
     write_predictions(tmp_path / "predictions.csv", out_of_fold)
     scores = with_intervals(evaluate(truth, prob, LABELS), out_of_fold)
-    (tmp_path / "metrics.json").write_text(json.dumps(scores))
+    chain = "imagenet,chx=/home/doe/chexpert"
     (tmp_path / "experiment.toml").write_text(
-        f'data = "{tmp_path}"\nbackbone = ["densenet121"]\nsource = ["chx=/home/doe/chexpert"]\n'
+        f'data = "{tmp_path}"\nbackbone = ["densenet121"]\nsource = ["{chain}"]\n'
     )
     columns = {
         "image": images,
@@ -171,7 +170,7 @@ def test_model_card_of_a_run(run, model):
     for group in ("sex: female | 30", "sex: male | 30", "view: AP | 40", "view: PA | 20"):
         assert f"| {group} | 3 | 0." in body
     assert "age:" not in body
-    assert "| source | chexpert |" in body
+    assert "| source | imagenet > chx |" in body
     assert "/home" not in body
     assert str(folder) not in body
     assert "| Mass | not known | none |" in body

@@ -1,0 +1,18 @@
+"""What a run folder says of its settings, read without checking them."""
+
+import tomllib
+from pathlib import Path
+
+
+def run_settings(run: Path) -> dict:
+    """The keys of a run's `experiment.toml`; none where it can't be read."""
+    try:
+        return tomllib.loads((run / "experiment.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def data_of(run: Path) -> Path | None:
+    """The prepared dataset that a run was made with; None where it doesn't say."""
+    data = run_settings(run).get("data")
+    return Path(data) if isinstance(data, str) and data else None
