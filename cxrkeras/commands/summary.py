@@ -86,15 +86,9 @@ def _saved(path: Path, options: dict[str, Any]) -> "tuple[int, keras.Model]":
     from cxrkeras import runtime
 
     runtime.start()
-    import keras
+    from cxrkeras.serving.model import load_keras
 
-    import cxrkeras.models.trunks  # noqa: F401  (its layer is part of the file)
-
-    try:
-        model = keras.saving.load_model(file, compile=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} can't be loaded by Keras ({type(error).__name__}).") from error
-    return options["batch_size"] or 16, model
+    return options["batch_size"] or 16, load_keras(file)
 
 
 def _costs(model: "keras.Model", batch_size: int) -> str:

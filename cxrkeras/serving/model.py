@@ -123,14 +123,23 @@ def worth_tracing(batches: int) -> bool:
     return batches > _FEW
 
 
-def _load(path: Path, shape: tuple) -> keras.Model:
+def load_keras(path: Path) -> keras.Model:
+    """Load a `.keras` file, uncompiled.
+
+    Raises:
+        UserError: it is none that Keras 3 and this package know.
+    """
     try:
-        model = keras.models.load_model(path, compile=False)
+        return keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras raises many kinds on files that are none of its own
         raise UserError(
             f"{path} can't be loaded as a Keras 3 model ({type(error).__name__}). "
             "Give a model that `cxrkeras cv` or `cxrkeras train` made."
         ) from error
+
+
+def _load(path: Path, shape: tuple) -> keras.Model:
+    model = load_keras(path)
     if (model.input_shape, model.output_shape) != shape:
         raise UserError(
             f"{path} doesn't fit its model.json: it turns {model.input_shape} into "
