@@ -4,12 +4,11 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import jinja2
 import pandas as pd
 
-from cxrkeras import __version__
 from cxrkeras.evaluation import study_tables as tables
 from cxrkeras.evaluation import study_words as words
+from cxrkeras.evaluation.page import page
 from cxrkeras.evaluation.study_compare import best_of, compare_cells
 from cxrkeras.evaluation.study_plots import KINDS
 from cxrkeras.evaluation.study_results import CALLS, RANKING, Cell, read_cells
@@ -178,29 +177,22 @@ def _lede(cells: Sequence[Cell]) -> str:
 
 
 def _html(title: str, cells: Sequence[Cell], shown: Sequence[Section]) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("cxrkeras.evaluation"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["together"] = _together
     done = [cell for cell in cells if cell.results]
     backbones = list(dict.fromkeys(cell.backbone for cell in cells))
-    return environment.get_template("study.html").render(
-        title=title,
-        lede=_lede(cells),
-        cells=cells,
-        done=done,
-        best=best_of(done),
-        number=words.number,
-        sections=shown,
-        extra=_extra(cells),
-        notes=NOTES,
-        colours=[(name, KINDS[i % len(KINDS)]) for i, name in enumerate(backbones)],
-        version=__version__,
-    )
+    context = {
+        "title": title,
+        "lede": _lede(cells),
+        "cells": cells,
+        "done": done,
+        "best": best_of(done),
+        "number": words.number,
+        "sections": shown,
+        "extra": _extra(cells),
+        "notes": NOTES,
+        "colours": [(name, KINDS[i % len(KINDS)]) for i, name in enumerate(backbones)],
+        "together": _together,
+    }
+    return page("study.html", context)
 
 
 def _together(text: str) -> str:
