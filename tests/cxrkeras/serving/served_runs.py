@@ -29,23 +29,27 @@ def build(seed: int) -> keras.Model:
     return keras.Model(image, keras.layers.Activation("sigmoid", name="probability")(x))
 
 
-def write_model(folder: Path, **facts) -> Path:
-    """A model folder; `facts` replace those of its model.json."""
-    folder.mkdir(parents=True)
-    build(0).save(folder / "model.keras")
-    points = {
+POINTS = {
+    "youden": {
         LABELS[0]: {"threshold": 0.375, "from": "Youden on 90 predictions, 9 positive"},
         LABELS[1]: {"threshold": None, "from": "Youden on 90 predictions: no positive among them"},
         LABELS[2]: {"threshold": 0.0625, "from": "Youden on 90 predictions, 30 positive"},
     }
+}
+
+
+def write_model(folder: Path, seed: int = 0, **facts) -> Path:
+    """A model folder; `facts` replace those of its model.json."""
+    folder.mkdir(parents=True)
+    build(seed).save(folder / "model.keras")
     card = {
         "labels": LABELS,
         "image_size": SIDE,
         "trained_on": "ours",
-        "training_prevalence": _prevalence(0),
-        "inflation": _inflation(0),
+        "training_prevalence": _prevalence(seed),
+        "inflation": _inflation(seed),
         "preparation": {"image_size": PREPARED, "pad": False, "stretch": None},
-        "operating_points": {"youden": points},
+        "operating_points": POINTS,
         "calibration": None,
     }
     (folder / "model.json").write_text(json.dumps(card | facts), encoding="utf-8")

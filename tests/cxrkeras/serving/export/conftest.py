@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from picture_files import png
-from small_model import write_model_folder
+from served_runs import PREPARED, write_model
 
 from cxrkeras.evaluation.operating import parse_rule
 from cxrkeras.serving.card import Card, read_card
@@ -43,9 +43,8 @@ class Proof:
 def ensemble(tmp_path_factory) -> Card:
     """Of a dataset that was prepared with every choice `prep` has."""
     out = tmp_path_factory.mktemp("models")
-    folders = [
-        write_model_folder(out / str(seed), seed, pad=True, stretch=[2, 98]) for seed in (0, 1)
-    ]
+    prepared = {"image_size": PREPARED, "pad": True, "stretch": [2, 98]}
+    folders = [write_model(out / str(seed), seed, preparation=prepared) for seed in (0, 1)]
     card = read_card(folders[0])
     return replace(card, members=tuple(folder / "model.keras" for folder in folders))
 

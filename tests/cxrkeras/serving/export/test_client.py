@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from picture_files import COLOUR, DEEP, GREY, png
 from PIL import Image
-from small_model import LABELS
+from served_runs import LABELS
 from stand_in import Loaded, grpc_server, rest
 
 from cxrkeras.cli import cli

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_model import LABELS, POINTS, SIDE, write_model_folder
+from served_runs import LABELS, POINTS, SIDE, write_model
 
 from cxrkeras.evaluation.operating import parse_rule
 from cxrkeras.serving import export_portable
@@ -37,7 +37,7 @@ def test_the_mean_of_the_members(proof):
 def test_members_on_one_trunk_keep_it_once(tmp_path):
     import keras
 
-    card = read_card(write_model_folder(tmp_path / "0"))
+    card = read_card(write_model(tmp_path / "0"))
     other = keras.models.load_model(card.members[0])
     dense = other.get_layer("target")
     dense.set_weights([values + 0.5 for values in dense.get_weights()])

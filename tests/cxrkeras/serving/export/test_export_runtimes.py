@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_model import LABELS, SIDE
+from served_runs import LABELS, SIDE
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 HERE = Path(__file__).parent

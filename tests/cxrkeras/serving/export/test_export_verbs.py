@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from small_model import LABELS, write_model_folder
+from served_runs import LABELS, write_model
 
 from cxrkeras.cli import main
 from cxrkeras.evaluation.metrics import evaluate
@@ -27,7 +27,7 @@ def code_of(*words: object) -> int:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return write_model_folder(tmp_path_factory.mktemp("verbs") / "final model")
+    return write_model(tmp_path_factory.mktemp("verbs") / "final model")
 
 
 @pytest.fixture
