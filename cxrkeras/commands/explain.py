@@ -118,6 +118,7 @@ def _explain(card, inputs, out: Path, point, points: dict, how: dict):
     if not inputs.files:
         raise UserError(f"There is no image to explain{inputs.reason}. Give other files.")
     settings = {"any_body_part": how["any_body_part"], "workers": how["workers"]}
+    settings["digests"] = bool(inputs.own.digests)
     side = inputs.preparation.image_size
     with FilmStream(inputs.files, inputs.preparation, side, **settings) as stream:
         from cxrkeras import runtime

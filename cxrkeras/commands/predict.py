@@ -142,8 +142,10 @@ def _predict(card, files: list[Path], any_body_part: bool, batch_size: int, work
         return [], np.empty((0, len(card.labels)))
     from cxrkeras import runtime
     from cxrkeras.serving.films import FilmStream
+    from cxrkeras.serving.unseen import own_images
 
-    settings = {"any_body_part": any_body_part, "workers": workers}
+    own = own_images(card)
+    settings = {"any_body_part": any_body_part, "workers": workers, "digests": bool(own.digests)}
     with FilmStream(files, card.preparation, card.image_size, **settings) as stream:
         runtime.start()  # while the first files are being decoded
         from cxrkeras.serving.model import load_members, worth_tracing
@@ -157,7 +159,7 @@ def _predict(card, files: list[Path], any_body_part: bool, batch_size: int, work
         def score(batch, size):
             return model.run(batch, traced=traced, size=size)
 
-        return predict_films(score, stream, len(card.labels), size)
+        return predict_films(score, stream, len(card.labels), size, own)
 
 
 def _tell(told, out, to_stdout) -> None:

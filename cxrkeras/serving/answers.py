@@ -38,7 +38,7 @@ def as_lines(answer: Answer) -> Iterator[str]:
 def as_csv(answer: Answer) -> str:
     """One line per file, in order: `file`, `file_name` (without its folders), then per label
     `prob_`, `undistorted_` (where the loss distorts), `calibrated_` (where asked for),
-    `threshold_` and `called_` (1, 0, blank without a threshold), and `error`.
+    `threshold_` and `called_` (1, 0, blank without a threshold), `warnings` and `error`.
 
     Numbers are the shortest text that reads back as the same float64.
     """
@@ -49,6 +49,7 @@ def as_csv(answer: Answer) -> str:
     for prefix, values in _arrays(answer).items():
         for k, label in enumerate(answer.card.labels):
             columns[f"{prefix}_{label}"] = [_text(value) for value in values[:, k]]
+    columns["warnings"] = ["; ".join(row.warnings) for row in answer.rows]
     columns["error"] = [row.reason for row in answer.rows]
     text = io.StringIO()
     pd.DataFrame(columns).to_csv(text, index=False, lineterminator="\n")

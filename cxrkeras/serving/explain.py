@@ -13,6 +13,7 @@ from cxrkeras.evaluation.localisation import Case, MapBox, boxes_from_map
 from cxrkeras.serving.cam import BATCH, Ensemble, Explainer
 from cxrkeras.serving.films import FilmStream, Prepared
 from cxrkeras.serving.model import Model
+from cxrkeras.serving.unseen import OwnImages
 
 _MANY = 64  # images for which compiling a trunk pays
 
@@ -80,7 +81,7 @@ class Explainers:
 
 
 def explain_films(
-    explainers: Explainers, side: int, stream: FilmStream, folds: Sequence[int | None]
+    explainers: Explainers, side: int, stream: FilmStream, own: OwnImages
 ) -> Iterator[Explanation | Prepared]:
     """Explain files while the next ones are being decoded.
 
@@ -88,22 +89,23 @@ def explain_films(
         explainers: of the model.
         side: S that the model sees, pixels.
         stream: the files as prepared squares, entered as a context already.
-        folds: for each file the one model to ask, or None for all.
+        own: images of which one model only is to be asked, the one that hasn't seen them.
 
     Yields:
         Each file once: its explanation, or what `stream` says of a file that can't be used. Files
         of one fold come in order.
     """
     waiting: dict[int | None, list[tuple[int, Prepared]]] = {}
-    counts = Counter(folds)
+    counts = Counter(map(own.at, stream.files))
 
     def explained(batch, fold):
         return _explained(explainers.of(fold), side, batch, fold, counts[fold] > _MANY)
 
-    for number, (film, fold) in enumerate(zip(stream, folds, strict=True)):
+    for number, film in enumerate(stream):
         if film.image is None:
             yield film
             continue
+        fold = own.fold_of(film)
         batch = waiting.setdefault(fold, [])
         batch.append((number, film))
         if len(batch) == BATCH:

@@ -9,7 +9,7 @@ from cxrkeras.data.preparation import Preparation
 from cxrkeras.evaluation.known_boxes import KnownBoxes, image_key, read_known_boxes
 from cxrkeras.serving.card import Card
 from cxrkeras.serving.films import find_films
-from cxrkeras.serving.unseen import held_out_by
+from cxrkeras.serving.unseen import OwnImages, own_images
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Inputs:
 
     Attributes:
         files: the images.
-        folds: for each the fold that held it out, or None; see `unseen.held_out_by`.
+        own: which of them the model's run was made with.
         patients: for each its patient's pseudonym; "" where unknown.
         preparation: what is still to be done to the files.
         known: boxes to score against, or None.
@@ -26,7 +26,7 @@ class Inputs:
     """
 
     files: tuple[Path, ...]
-    folds: tuple[int | None, ...]
+    own: OwnImages
     patients: tuple[str, ...]
     preparation: Preparation
     known: KnownBoxes | None
@@ -45,7 +45,7 @@ class Inputs:
         keep = [image_key(file.name) in boxed for file in self.files]
         columns = {
             name: tuple(v for v, kept in zip(getattr(self, name), keep, strict=True) if kept)
-            for name in ("files", "folds", "patients")
+            for name in ("files", "patients")
         }
         return replace(self, **columns)
 
@@ -62,7 +62,7 @@ def file_inputs(card: Card, words: Sequence[str], boxes: Path | None) -> Inputs:
     side = card.preparation.image_size
     return Inputs(
         tuple(files),
-        _folds(card, files, None),
+        own_images(card),
         ("",) * len(files),
         card.preparation,
         read_known_boxes(boxes, side) if boxes else None,
@@ -84,14 +84,8 @@ def data_inputs(card: Card, root: Path, boxes: Path | None) -> Inputs:
     table = boxes or (own if own.is_file() else None)
     return Inputs(
         tuple(files),
-        _folds(card, files, root),
+        own_images(card, root),
         tuple(dataset.patients.tolist()),
         Preparation(dataset.image_size),
         read_known_boxes(table, dataset.image_size) if table else None,
     )
-
-
-def _folds(card: Card, files: Sequence[Path], dataset: Path | None) -> tuple[int | None, ...]:
-    if card.run is None:
-        return (None,) * len(files)
-    return tuple(held_out_by(card.run, card.labels, files, dataset))

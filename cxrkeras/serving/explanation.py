@@ -88,7 +88,7 @@ def carry_out(
     names = files.unique_names(inputs.files)
     outcome, gathered = Outcome(refused=list(inputs.refused)), _Gathered()
     with Steps("explained", len(inputs.files), shown=len(inputs.files) > 1) as steps:
-        for told in explain_films(explainers, side, stream, inputs.folds):
+        for told in explain_films(explainers, side, stream, inputs.own):
             if isinstance(told, Explanation):
                 _keep(job, explainers.method, names[told.number], told, inputs, gathered)
             else:

@@ -4,9 +4,9 @@ import glob
 import os
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -30,12 +30,14 @@ class Prepared:
         image: (S, S) uint8 grey, what the model sees; None where the file can't be used.
         reason: why not, in one line without patient data; "" for a usable file.
         warnings: short lines without patient data.
+        digest: of the picture as it was decoded (`data_prep.pixels.Film.digest`), where asked for.
     """
 
     path: Path
     image: np.ndarray | None
     reason: str = ""
     warnings: tuple[str, ...] = ()
+    digest: str = ""
 
 
 def find_films(words: Sequence[str]) -> tuple[list[Path], list[Prepared]]:
@@ -92,10 +94,11 @@ class FilmStream:
     when `_AHEAD` squares are ready. A file on which its decoder crashes is refused, not fatal.
 
     Args:
-        files: what to read.
+        files: what to read; kept as `files`.
         preparation: of the model's dataset.
         side: the side S in pixels that the model sees.
         any_body_part: take DICOM files whose header names another body part.
+        digests: say each picture's digest, which costs some milliseconds.
         workers: processes; the machine's cores where None; 0 decodes in this process.
     """
 
@@ -106,17 +109,18 @@ class FilmStream:
         side: int,
         *,
         any_body_part: bool = False,
+        digests: bool = False,
         workers: int | None = None,
     ):
-        self._files, self._side = list(files), side
-        settings = _settings(preparation, any_body_part)
-        workers = min(cores() if workers is None else workers, len(self._files))
+        self.files, self._side = tuple(files), side
+        work = partial(_read, settings=_settings(preparation, any_body_part), digests=digests)
+        workers = min(cores() if workers is None else workers, len(self.files))
         self._queue: queue.Queue = queue.Queue(_AHEAD)
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._fill, args=(settings, workers), daemon=True)
+        self._thread = threading.Thread(target=self._fill, args=(work, workers), daemon=True)
 
     def __len__(self) -> int:
-        return len(self._files)
+        return len(self.files)
 
     def __enter__(self) -> "FilmStream":
         self._thread.start()
@@ -135,7 +139,7 @@ class FilmStream:
             UserError: no worker process can be started.
         """
         waiting: dict[int, Prepared] = {}
-        for number in range(len(self._files)):
+        for number in range(len(self.files)):
             while number not in waiting:
                 found = self._queue.get()
                 if isinstance(found, BaseException):
@@ -143,10 +147,9 @@ class FilmStream:
                 waiting[found[0]] = found[1]
             yield _at_side(waiting.pop(number), self._side)
 
-    def _fill(self, settings: Settings, workers: int) -> None:
-        work = partial(_read, settings=settings)
+    def _fill(self, work: Callable, workers: int) -> None:
         try:
-            with closing(spread(work, enumerate(self._files), workers)) as done:
+            with closing(spread(work, enumerate(self.files), workers)) as done:
                 for (number, path), outcome in done:
                     if self._stopped.is_set():
                         return
@@ -169,13 +172,13 @@ def _settings(preparation: Preparation, any_body_part: bool) -> Settings:
     return Settings(size, pad, stretch, any_body_part=any_body_part)
 
 
-def _read(item: tuple[int, Path], settings: Settings) -> Prepared:
+def _read(item: tuple[int, Path], settings: Settings, digests: bool = False) -> Prepared:
     _, path = item
     try:
         film, square = read_square(path, settings)
     except RejectedFile as refusal:
         return Prepared(path, None, str(refusal))
-    return Prepared(path, square, warnings=film.warnings)
+    return Prepared(path, square, warnings=film.warnings, digest=film.digest if digests else "")
 
 
 def _at_side(prepared: Prepared, side: int) -> Prepared:
@@ -185,4 +188,4 @@ def _at_side(prepared: Prepared, side: int) -> Prepared:
     from cxrkeras.data.pipeline import resized
 
     image = resized(prepared.image[..., None], side).numpy()[..., 0]
-    return Prepared(prepared.path, image, warnings=prepared.warnings)
+    return replace(prepared, image=image)

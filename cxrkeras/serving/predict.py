@@ -11,10 +11,16 @@ from cxrkeras.evaluation.operating import Rule, thresholds_of
 from cxrkeras.evaluation.thresholds import deflate
 from cxrkeras.serving.card import Card
 from cxrkeras.serving.films import FilmStream, Prepared
+from cxrkeras.serving.unseen import OwnImages
 from data_prep.progress import Steps
 
 Score = Callable[[np.ndarray, int], np.ndarray]
 """A batch (B, S, S, 1) uint8 and the size to fill it up to -> (B, K) float64."""
+
+LEARNT = (
+    "the run learnt from this image, so its answer looks better than on a new one; what the model "
+    "says that hasn't seen it is in the run's predictions.csv"
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class Answer:
 
 
 def predict_films(
-    score: Score, stream: FilmStream, labels: int, batch_size: int
+    score: Score, stream: FilmStream, labels: int, batch_size: int, own: OwnImages
 ) -> tuple[list[Row], np.ndarray]:
     """Score files batch by batch, while the next ones are being decoded.
 
@@ -73,6 +79,7 @@ def predict_films(
         stream: the files, entered as a context already.
         labels: K.
         batch_size: images per batch; the last one is to be filled up to it.
+        own: images that the model's run learnt from: their rows say so.
 
     Returns:
         N rows and (N, K) float64 scores in the files' order; NaN for unusable ones.
@@ -83,7 +90,7 @@ def predict_films(
     with Steps("predicted", len(stream), shown=len(stream) > batch_size) as steps:
         while batch := list(islice(films, batch_size)):
             first = len(rows)
-            rows += [Row(film.path, film.reason, film.warnings) for film in batch]
+            rows += [_row(film, own) for film in batch]
             used = [number for number, film in enumerate(batch) if film.image is not None]
             if used:
                 scores[first + np.array(used)] = score(_stacked(batch, used), batch_size)
@@ -121,6 +128,11 @@ def answer(
     return Answer(
         card, rule, points, calibration, tuple(rows), scores, undistorted, calibrated, called
     )
+
+
+def _row(film: Prepared, own: OwnImages) -> Row:
+    seen = film.image is not None and own.fold_of(film) is not None
+    return Row(film.path, film.reason, (*film.warnings, *([LEARNT] if seen else [])))
 
 
 def _stacked(batch: list[Prepared], used: list[int]) -> np.ndarray:

@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 
 from cxrkeras.serving.client import grey_png
-from data_prep.decode import Settings, read_square
 from data_prep.errors import RejectedFile
 from data_prep.pool import start_pool
+from data_prep.squares import Settings, read_square
 
 try:
     import resource

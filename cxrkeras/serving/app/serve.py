@@ -10,9 +10,9 @@ from cxrkeras.serving.app.inbox import Inbox
 from cxrkeras.serving.app.judge import Judge
 from cxrkeras.serving.app.reading import Reader
 from cxrkeras.serving.app.terms import Terms
-from data_prep.decode import Settings
 from data_prep.errors import UserError
 from data_prep.say import say
+from data_prep.squares import Settings
 
 _QUIET = {  # read by gradio and huggingface_hub when they are imported
     "GRADIO_ANALYTICS_ENABLED": "False",

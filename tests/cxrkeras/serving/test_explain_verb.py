@@ -12,21 +12,25 @@ from served_runs import FOLDS, LABELS, PREPARED, SIDE, write_model, write_run
 
 from cxrkeras.cli import main
 from cxrkeras.data.dataset import load_dataset
+from cxrkeras.serving.card import read_card
 from cxrkeras.serving.explain_choice import check_choice, choose
-from cxrkeras.serving.unseen import held_out_by
+from cxrkeras.serving.unseen import own_images
 from data_prep.errors import UserError
+from data_prep.pixels import read_film, to_square
 
 IMAGES = 8
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    """A `run` with its dataset, whose last image was held out as test; a `model`; `films`."""
+    """A `run` with its dataset, whose last image was held out as test, and what that was made of,
+    `raw`; a `model`; `films`.
+    """
     root = tmp_path_factory.mktemp("explained")
     write_model(root / "model")
     write_run(root / "run", frozen=True)
     data = root / "run-data"
-    write_data(data)
+    write_data(data, root / "raw")
     folds = [str(n % FOLDS) for n in range(IMAGES - 1)] + ["test"]
     names = [f"images/{n}.png" for n in range(IMAGES)]
     table = pd.DataFrame({"image": names, "patient": range(IMAGES), "fold": folds})
@@ -41,14 +45,18 @@ def served(tmp_path_factory):
     return root
 
 
-def write_data(root) -> None:
-    (root / "images").mkdir(parents=True, exist_ok=True)
+def write_data(root, raw) -> None:
+    for folder in (root / "images", raw):
+        folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(4)
     rows = []
     for n in range(IMAGES):
-        pixels = rng.integers(0, 256, (PREPARED, PREPARED)).astype(np.uint8)
-        Image.fromarray(pixels).save(root / "images" / f"{n}.png")
-        about = {"image": f"images/{n}.png", "patient": f"p{n}", "sha256": f"{n}"}
+        pixels = rng.integers(0, 256, (PREPARED + 5, PREPARED + 9)).astype(np.uint8)
+        Image.fromarray(pixels).save(raw / f"film {n}.png")
+        film = read_film(raw / f"film {n}.png")
+        square = to_square(film.pixels, PREPARED)
+        Image.fromarray(square).save(root / "images" / f"{n}.png")
+        about = {"image": f"images/{n}.png", "patient": f"p{n}", "sha256": film.digest}
         rows.append(about | dict.fromkeys(LABELS, "0"))
     pd.DataFrame(rows).to_csv(root / "manifest.csv", index=False)
     facts = {"format": 1, "name": "ours", "labels": LABELS, "image_size": PREPARED}
@@ -148,18 +156,40 @@ def test_only_boxed_and_gradcam_and_pictures_with_known_boxes(served, tmp_path, 
 
 
 def test_a_copy_of_the_runs_data_is_recognised_by_its_content(served, tmp_path):
-    run, data = served / "run", served / "run-data"
-    files = [data / "images" / f"{n}.png" for n in (0, 4, 7)]
-    assert held_out_by(run, LABELS, files) == [0, 1, None]
+    card, data = read_card(served / "run"), served / "run-data"
+
+    def folds(root, *given):
+        own = own_images(card, *given)
+        return [own.at(root / "images" / f"{n}.png") for n in (0, 4, 7)]
+
+    assert folds(data) == [0, 1, None]
     copy = tmp_path / "copy"
     shutil.copytree(data, copy)
-    moved = [copy / "images" / f"{n}.png" for n in (0, 4, 7)]
-    assert held_out_by(run, LABELS, moved) == [None] * 3
-    assert held_out_by(run, LABELS, moved, copy) == [0, 1, None]
+    assert folds(copy) == [None] * 3
+    assert folds(copy, copy) == [0, 1, None]
     table = pd.read_csv(copy / "manifest.csv", dtype=str)
     table.loc[0, "sha256"] = "another picture"
     table.to_csv(copy / "manifest.csv", index=False)
-    assert held_out_by(run, LABELS, moved, copy) == [None] * 3
+    assert folds(copy, copy) == [None] * 3
+    assert folds(data, data) == [0, 1, None]
+
+
+def test_a_raw_file_of_the_runs_own_data_is_recognised_by_its_pixels(served, tmp_path, capsys):
+    films = [served / "raw" / f"film {n}.png" for n in (4, 7)]
+    Image.open(films[0]).save(tmp_path / "another name.tiff")
+    films.append(tmp_path / "another name.tiff")
+    out = tmp_path / "why"
+    assert explain(served / "run", *films, "--out", out, "--no-pictures") == 0
+    assert "1 by all models; 2 out of fold" in capsys.readouterr().out
+    models = pd.read_csv(out / "explained.csv").groupby("name")["model"].first()
+    assert models.to_dict() == {
+        "film_4": "fold 1", "film_7": "ensemble", "another_name": "fold 1",
+    }  # fmt: skip
+    with pytest.raises(SystemExit):
+        main(["predict", str(served / "run"), *map(str, films), "--json"])
+    told = json.loads(capsys.readouterr().out)["images"]
+    learnt = [any("the run learnt from this image" in w for w in i["warnings"]) for i in told]
+    assert learnt == [True, False, True]
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def page():
     from cxrkeras.serving.app.inbox import Inbox
     from cxrkeras.serving.app.page import Page
     from cxrkeras.serving.app.reading import Reader
-    from data_prep.decode import Settings
+    from data_prep.squares import Settings
 
     reader = Reader(Settings(size=64))
     yield Page(Saying(), reader, Desks(), Inbox(100_000), Terms(100_000))
@@ -109,7 +109,7 @@ def test_a_server_is_asked_with_bare_pixels(monkeypatch):
 
     monkeypatch.setattr("cxrkeras.serving.app.judge.predict_remote", answer)
     from cxrkeras.serving.app.reading import see
-    from data_prep.decode import Settings
+    from data_prep.squares import Settings
 
     judge = RemoteJudge("http://there:8501", "cxr")
     assert judge.labels == ("Mass", "Nodule")

@@ -12,9 +12,9 @@ from cxrkeras.serving.app.desk import Desks, Pane
 from cxrkeras.serving.app.inbox import Inbox
 from cxrkeras.serving.app.reading import Reader, see
 from cxrkeras.serving.films import prepare_film
-from data_prep.decode import Settings
 from data_prep.errors import RejectedFile
 from data_prep.pixels import read_film
+from data_prep.squares import Settings
 
 SETTINGS = Settings(size=64)
 FILM = page_files.grey(0)

@@ -19,7 +19,7 @@ from cxrkeras.serving.app.terms import Terms
 from cxrkeras.serving.card import read_card
 from cxrkeras.serving.films import prepare_film
 from cxrkeras.serving.model import load_model
-from data_prep.decode import Settings
+from data_prep.squares import Settings
 
 BODIES = {slot: page_files.dicom(page_files.grey(seed)) for seed, slot in enumerate("AB")}
 
