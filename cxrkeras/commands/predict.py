@@ -144,7 +144,7 @@ def _predict(card, files: list[Path], any_body_part: bool, batch_size: int, work
     from cxrkeras.serving.films import FilmStream
     from cxrkeras.serving.unseen import own_images
 
-    own = own_images(card)
+    own = own_images(card, files)
     settings = {"any_body_part": any_body_part, "workers": workers, "digests": bool(own.digests)}
     with FilmStream(files, card.preparation, card.image_size, **settings) as stream:
         runtime.start()  # while the first files are being decoded

@@ -1,8 +1,8 @@
 """Calibration: scores to probabilities that mean what they say, fitted on out-of-fold predictions.
 
 Two steps. First the loss's known distortion is undone in closed form (`thresholds.deflate`). Then,
-if wanted, what is left is fitted per label, by one of `METHODS`; both are monotone, so that no
-ranking score changes (isotonic makes ties).
+if wanted, what is left is fitted per label, by one of `METHODS`. A temperature changes no ranking;
+isotonic makes ties, which does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,8 +30,10 @@ def fit_calibration(
     `temperature` is p' = σ(logit(p) / T + b) with T > 0: a plain temperature (Guo et al. 2017)
     would turn about p = 0.5, where a rare finding never is. It is fitted with the targets of
     Platt (1999), (P + 1) / (P + 2) and 1 / (N + 2) for P positives and N negatives, so that
-    perfectly separated labels stay finite. `isotonic` is scikit-learn's, kept within the same
-    distance of 0 and 1.
+    perfectly separated labels stay finite. `isotonic` is scikit-learn's, with one image more than
+    there are: at the highest score as much of a negative as the label is rare, at the lowest as
+    much of a positive as it is common. Else the one image that scores highest, where it is a
+    positive, would make every higher score a certainty.
 
     Args:
         labels: K names.
@@ -176,9 +178,10 @@ def _fit_temperature(y: np.ndarray, p: np.ndarray) -> dict[str, float]:
 
 
 def _fit_isotonic(y: np.ndarray, p: np.ndarray) -> dict[str, list[float]]:
-    least = 1 / (len(y) + 2)
-    line = IsotonicRegression(y_min=least, y_max=1 - least, out_of_bounds="clip")
-    line.fit(p, y.astype(np.float64))
+    common = y.mean()
+    scores, truth = np.append(p, [p.min(), p.max()]), np.append(y, [1, 0])
+    line = IsotonicRegression(out_of_bounds="clip")
+    line.fit(scores, truth, sample_weight=np.append(np.ones(len(y)), [common, 1 - common]))
     return {"x": line.X_thresholds_.tolist(), "y": line.y_thresholds_.tolist()}
 
 

@@ -129,7 +129,7 @@ def read_card(path: Path) -> Card:
         **_from_prevalence([facts]),
         **(facts.get("operating_points") or {}),
     }
-    return Card(path, (file,), facts, _preparation([facts], _run_above(file.parent)), None)
+    return Card(path, (file,), facts, _preparation([facts], run_above(file.parent)), None)
 
 
 def _run(run: Path) -> Card:
@@ -218,7 +218,7 @@ def _from_prevalence(cards: list[dict]) -> dict[str, dict[str, dict]]:
     return prevalence_points(cards[0]["labels"], *vectors)
 
 
-def _run_above(folder: Path) -> Path | None:
+def run_above(folder: Path) -> Path | None:
     """The run of a fold's model folder RUN/folds/K."""
     above = folder.resolve().parent
     return above.parent if above.name == "folds" else None

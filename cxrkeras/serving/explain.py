@@ -27,6 +27,7 @@ class Explanation:
         path: the file.
         square: (P, P) uint8, the film as prepared.
         fold: the number of the one model that explained it; None for all of them together.
+        learnt: whether whatever explained it has learnt from it.
         maps: (K, h, w) float32.
         probability: (K,) float64.
         scores: (K,) float64 before the sigmoid.
@@ -37,6 +38,7 @@ class Explanation:
     path: Path
     square: np.ndarray
     fold: int | None
+    learnt: bool
     maps: np.ndarray
     probability: np.ndarray
     scores: np.ndarray
@@ -56,13 +58,17 @@ class Explainers:
 
     Args:
         model: as loaded.
-        method: as `cam.Explainer` takes it.
+        method: as `cam.Explainer` takes it, and kept.
+
+    Attributes:
+        all: what explains where no fold is asked, in words.
     """
 
     def __init__(self, model: Model, method: str | None):
         self._members, self._method = model.members, method
         self._made: dict[int | None, Explainer | Ensemble] = {}
         self.method = self.of(0).method  # says at once what can't be done
+        self.all = "all models" if len(model.members) > 1 else "the model"
 
     def of(self, fold: int | None) -> Explainer | Ensemble:
         """One member's, or the ensemble's where `fold` is None."""
@@ -96,10 +102,24 @@ def explain_films(
         of one fold come in order.
     """
     waiting: dict[int | None, list[tuple[int, Prepared]]] = {}
-    counts = Counter(map(own.at, stream.files))
+    counts = Counter(map(own.fold_at, stream.files))
 
     def explained(batch, fold):
-        return _explained(explainers.of(fold), side, batch, fold, counts[fold] > _MANY)
+        told = explainers.of(fold).explain(
+            at_side([film.image for _, film in batch], side), traced=counts[fold] > _MANY
+        )
+        for row, (number, film) in enumerate(batch):
+            yield Explanation(
+                number,
+                film.path,
+                film.image,
+                fold,
+                fold is None and own.learnt(film),
+                told.maps[row],
+                told.probability[row],
+                told.scores[row],
+                told.bias,
+            )
 
     for number, film in enumerate(stream):
         if film.image is None:
@@ -112,28 +132,6 @@ def explain_films(
             yield from explained(waiting.pop(fold), fold)
     for fold, batch in waiting.items():
         yield from explained(batch, fold)
-
-
-def _explained(
-    explainer: Explainer | Ensemble,
-    side: int,
-    batch: list[tuple[int, Prepared]],
-    fold: int | None,
-    traced: bool,
-) -> Iterator[Explanation]:
-    images = at_side([film.image for _, film in batch], side)
-    told = explainer.explain(images, traced=traced)
-    for row, (number, film) in enumerate(batch):
-        yield Explanation(
-            number,
-            film.path,
-            film.image,
-            fold,
-            told.maps[row],
-            told.probability[row],
-            told.scores[row],
-            told.bias,
-        )
 
 
 def at_side(squares: Sequence[np.ndarray], side: int) -> np.ndarray:

@@ -18,7 +18,7 @@ class Inputs:
 
     Attributes:
         files: the images.
-        own: which of them the model's run was made with.
+        own: images that the model has learnt from.
         patients: for each its patient's pseudonym; "" where unknown.
         preparation: what is still to be done to the files.
         known: boxes to score against, or None.
@@ -62,7 +62,7 @@ def file_inputs(card: Card, words: Sequence[str], boxes: Path | None) -> Inputs:
     side = card.preparation.image_size
     return Inputs(
         tuple(files),
-        own_images(card),
+        own_images(card, files),
         ("",) * len(files),
         card.preparation,
         read_known_boxes(boxes, side) if boxes else None,
@@ -84,7 +84,7 @@ def data_inputs(card: Card, root: Path, boxes: Path | None) -> Inputs:
     table = boxes or (own if own.is_file() else None)
     return Inputs(
         tuple(files),
-        own_images(card, root),
+        own_images(card, dataset=root),
         tuple(dataset.patients.tolist()),
         Preparation(dataset.image_size),
         read_known_boxes(table, dataset.image_size) if table else None,

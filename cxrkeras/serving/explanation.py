@@ -1,6 +1,7 @@
 """One call of `cxrkeras explain`: every film explained, pictured, scored; then the tables."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,6 +68,7 @@ class _Gathered:
     cases: list[Case] = field(default_factory=list)
     squares: dict[int, np.ndarray] = field(default_factory=dict)
     folds: Counter = field(default_factory=Counter)
+    learnt: int = 0
 
 
 def carry_out(
@@ -90,13 +92,13 @@ def carry_out(
     with Steps("explained", len(inputs.files), shown=len(inputs.files) > 1) as steps:
         for told in explain_films(explainers, side, stream, inputs.own):
             if isinstance(told, Explanation):
-                _keep(job, explainers.method, names[told.number], told, inputs, gathered)
+                _keep(job, explainers, names[told.number], told, inputs, gathered)
             else:
                 outcome.refused.append((told.path, told.reason))
             steps.step()
     outcome.explained = len(gathered.rows)
     _write_tables(job, gathered, outcome)
-    outcome.lines = [_summary(job, explainers, gathered)]
+    outcome.lines = list(_summary(explainers, gathered))
     if gathered.cases:
         outcome.lines += ["", *_localisation(job, gathered.cases)]
     elif inputs.known is not None:
@@ -123,11 +125,17 @@ def _about(job: Job, explainers: Explainers, inputs: Inputs) -> dict:
 
 
 def _keep(
-    job: Job, method: str, name: str, told: Explanation, inputs: Inputs, gathered: _Gathered
+    job: Job,
+    explainers: Explainers,
+    name: str,
+    told: Explanation,
+    inputs: Inputs,
+    gathered: _Gathered,
 ) -> None:
     chosen = choose(job.wanted, job.labels, told.probability, job.thresholds)
     number = told.number
     gathered.folds[told.fold] += 1
+    gathered.learnt += told.learnt
     pictured = set(chosen) if job.pictures else set()
     gathered.rows[number] = files.explained_rows(name, told, job.labels, job.thresholds, pictured)
     gathered.boxes[number] = [
@@ -135,9 +143,9 @@ def _keep(
     ]
     files.write_maps(job.out, name, told)
     if job.pictures:
-        heats = [_heat(job, method, told, k, inputs) for k in chosen]
-        note = f"{_NAMES[method]} by {_who(told.fold)}"
-        note += "; its mean + a bias is the logit" if method == "cam" else ""
+        heats = [_heat(job, explainers.method, told, k, inputs) for k in chosen]
+        note = f"{_NAMES[explainers.method]} by {_who(explainers, told)}"
+        note += "; its mean + a bias is the logit" if explainers.method == "cam" else ""
         files.write_pictures(job.out, name, told, heats, job.opacity, note)
     if inputs.known is not None:
         gathered.cases += cases_of(told, job.labels, inputs.known, inputs.patients[number])
@@ -145,8 +153,10 @@ def _keep(
         gathered.squares[number] = told.square
 
 
-def _who(fold: int | None) -> str:
-    return "all models" if fold is None else f"the model of fold {fold}, which hasn't seen the film"
+def _who(explainers: Explainers, told: Explanation) -> str:
+    if told.fold is not None:
+        return f"the model of fold {told.fold}, which hasn't seen the film"
+    return explainers.all + (", which learnt from the film" if told.learnt else "")
 
 
 def _heat(job: Job, method: str, told: Explanation, column: int, inputs: Inputs) -> Heat:
@@ -173,13 +183,18 @@ def _write_tables(job: Job, gathered: _Gathered, outcome: Outcome) -> None:
         files.write_table(job.out / "rejected.csv", ("file", "reason"), outcome.refused)
 
 
-def _summary(job: Job, explainers: Explainers, gathered: _Gathered) -> str:
+def _summary(explainers: Explainers, gathered: _Gathered) -> Iterator[str]:
     own = sum(count for fold, count in gathered.folds.items() if fold is not None)
-    parts = [f"{gathered.folds[None]} by all models"] if gathered.folds[None] else []
+    parts = [f"{gathered.folds[None]} by {explainers.all}"] if gathered.folds[None] else []
     if own:
         parts.append(f"{own} out of fold, by the one model that hasn't seen them")
     count, name = sum(gathered.folds.values()), _NAMES[explainers.method]
-    return f"{name} of {count} images: {'; '.join(parts) or 'none'}."
+    yield f"{name} of {count} images: {'; '.join(parts) or 'none'}."
+    if gathered.learnt:
+        yield (
+            f"Warning: the model learnt from {gathered.learnt} of these images, unless they were "
+            "held out as test: what is said of them, and scores below, flatter it."
+        )
 
 
 def _localisation(job: Job, cases: list[Case]) -> list[str]:

@@ -20,6 +20,7 @@ EXPLAINED = (
     "file",
     "name",
     "model",
+    "learnt_from",
     "label",
     "probability",
     "threshold",
@@ -101,7 +102,7 @@ def explained_rows(
     name: str, told: Explanation, labels: Sequence[str], thresholds: np.ndarray, pictured: set[int]
 ) -> list[tuple]:
     """One row of `EXPLAINED` per label."""
-    model = "ensemble" if told.fold is None else f"fold {told.fold}"
+    model = "all" if told.fold is None else f"fold {told.fold}"
     rows = []
     for k, label in enumerate(labels):
         heat, cut, place = told.maps[k], thresholds[k], told.peak(k)
@@ -111,6 +112,7 @@ def explained_rows(
                 told.path,
                 name,
                 model,
+                int(told.learnt),
                 label,
                 f"{told.probability[k]:.6g}",
                 f"{cut:.6g}" if known else "",

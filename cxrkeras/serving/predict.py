@@ -18,8 +18,12 @@ Score = Callable[[np.ndarray, int], np.ndarray]
 """A batch (B, S, S, 1) uint8 and the size to fill it up to -> (B, K) float64."""
 
 LEARNT = (
-    "the run learnt from this image, so its answer looks better than on a new one; what the model "
-    "says that hasn't seen it is in the run's predictions.csv"
+    "the model learnt from this image, unless it was held out as test: the answer looks better "
+    "than on a new one"
+)
+LEARNT_BY_FOLDS = (
+    "all but one of the models learnt from this image, so its answer looks better than on a new "
+    "one; out of fold it stands in the run's predictions.csv"
 )
 
 
@@ -79,7 +83,7 @@ def predict_films(
         stream: the files, entered as a context already.
         labels: K.
         batch_size: images per batch; the last one is to be filled up to it.
-        own: images that the model's run learnt from: their rows say so.
+        own: images that the model learnt from: their rows say so.
 
     Returns:
         N rows and (N, K) float64 scores in the files' order; NaN for unusable ones.
@@ -131,8 +135,10 @@ def answer(
 
 
 def _row(film: Prepared, own: OwnImages) -> Row:
-    seen = film.image is not None and own.fold_of(film) is not None
-    return Row(film.path, film.reason, (*film.warnings, *([LEARNT] if seen else [])))
+    if film.image is None or not own.learnt(film):
+        return Row(film.path, film.reason, film.warnings)
+    told = LEARNT if own.fold_of(film) is None else LEARNT_BY_FOLDS
+    return Row(film.path, film.reason, (*film.warnings, told))
 
 
 def _stacked(batch: list[Prepared], used: list[int]) -> np.ndarray:

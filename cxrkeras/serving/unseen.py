@@ -1,72 +1,137 @@
-"""Which model of a run has not seen an image: each image of its own data, in one fold only."""
+"""Which images a model has learnt from, and which model of a run has not seen them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from cxrkeras.data.dataset import PreparedDataset, load_dataset
 from cxrkeras.evaluation.predictions import TEST_FOLD
 from cxrkeras.evaluation.settings import data_of
-from cxrkeras.serving.card import Card
+from cxrkeras.serving.card import Card, run_above
 from cxrkeras.serving.films import Prepared
 from data_prep.errors import UserError
 from data_prep.tables import read_table
 
+_NOBODY = -1  # in the place of a fold: no model is left that hasn't seen the image
+
 
 @dataclass(frozen=True)
 class OwnImages:
-    """The images that a run was made with, by place and by content; see `own_images`.
+    """The images that a model has learnt from, by place and by content; see `own_images`.
 
     Args:
-        places: {resolved path of a prepared image: the fold that held it out}.
+        places: {resolved path of a prepared image: the fold that held it out, or `_NOBODY`}.
         digests: {`sha256` of the picture that it was prepared from: the same}.
     """
 
     places: Mapping[Path, int] = field(default_factory=dict, repr=False)
     digests: Mapping[str, int] = field(default_factory=dict, repr=False)
 
-    def at(self, file: Path) -> int | None:
-        """The fold that held a prepared image out of training; None where no fold learnt from it:
-        it is another file, or was held out as test.
-        """
-        return self.places.get(file.resolve()) if self.places else None
+    def fold_at(self, file: Path) -> int | None:
+        """As `fold_of`, for the path of a prepared image."""
+        return _fold(self.places.get(file.resolve())) if self.places else None
 
     def fold_of(self, film: Prepared) -> int | None:
-        """The same for a file that was read with its digest, prepared or raw."""
-        fold = self.at(film.path)
-        return self.digests.get(film.digest) if fold is None else fold
+        """The fold whose model alone hasn't seen a file; None where there is no such model, or
+        where all models haven't.
+        """
+        return _fold(self._known(film))
+
+    def learnt(self, film: Prepared) -> bool:
+        """Whether the model, or all models of a run but one, learnt from a file."""
+        return self._known(film) is not None
+
+    def _known(self, film: Prepared) -> int | None:
+        known = self.places.get(film.path.resolve()) if self.places else None
+        return self.digests.get(film.digest) if known is None else known
 
 
-def own_images(card: Card, dataset: Path | None = None) -> OwnImages:
-    """Those of a run; none for a single model.
+def _fold(known: int | None) -> int | None:
+    return None if known == _NOBODY else known
 
-    An image is the run's own when it lies in the prepared dataset that the run names, or in
-    `dataset` where that has the content with which the run was begun (`environment.json` keeps a
-    fingerprint of labels, codes, patients and pixels), so that a copy is recognised too; or when it
-    is a picture of which such a dataset was prepared, by its pixels' digest in `manifest.csv`.
+
+def own_images(card: Card, files: Iterable[Path] = (), dataset: Path | None = None) -> OwnImages:
+    """Those that a run, one of its folds or a final model has learnt from.
+
+    They lie in the prepared dataset that the run names, or in another folder with the content with
+    which it was begun, so that copies are recognised too: a fingerprint of labels, codes, patients
+    and pixels is kept in a run's `environment.json` and a final model's `model.json`. The raw files
+    of which such a dataset was prepared are recognised by their pixels' digest in `manifest.csv`.
 
     Args:
-        card: of the run.
-        dataset: a prepared dataset's folder, where files are known to be its images.
+        card: of the model.
+        files: image files; of those in prepared datasets, these are looked at.
+        dataset: a prepared dataset to look at too.
     """
-    if card.run is None:
+    origin = _origin(card)
+    if origin is None:
         return OwnImages()
-    own, folds = data_of(card.run), _folds(card.run)
-    roots = {root.resolve() for root in (own, dataset) if root is not None}
+    above = {file.resolve().parent.parent for file in files} | {dataset and dataset.resolve()}
+    roots = {root for root in above if root and (root / "manifest.csv").is_file()}
     places: dict[Path, int] = {}
     digests: dict[str, int] = {}
-    for root in roots:
-        if (own and root == own.resolve()) or _is_copy(card.run, card.labels, root):
-            places |= {root / image: fold for image, fold in folds.items()}
-            digests |= _digests(root, folds)
+    for root in roots | {origin.data and origin.data.resolve()} - {None}:
+        folds = _folds_in(root, card, origin)
+        places |= {root / image: fold for image, fold in folds.items()}
+        digests |= _digests(root, folds)
     return OwnImages(places, digests)
+
+
+class _Origin(NamedTuple):
+    """The data behind a model.
+
+    Args:
+        fingerprint: of the data.
+        data: where they lay; None where that isn't known.
+        folds: {image: fold, or `_NOBODY`} of those it learnt from; None for all of them.
+    """
+
+    fingerprint: str | None
+    data: Path | None
+    folds: Mapping[str, int] | None
+
+
+def _origin(card: Card) -> _Origin | None:
+    if card.run is not None:
+        return _Origin(_begun_with(card.run), data_of(card.run), _folds(card.run))
+    home = card.members[0].resolve().parent
+    run = run_above(home)
+    if run is not None and home.name.isdecimal() and (run / "folds.csv").is_file():
+        seen = {image: _NOBODY for image, k in _folds(run).items() if k != int(home.name)}
+        return _Origin(_begun_with(run), data_of(run), seen)
+    made = card.facts.get("run")
+    return _Origin(made.get("data"), None, None) if isinstance(made, dict) else None
+
+
+def _begun_with(run: Path) -> str | None:
+    try:
+        return json.loads((run / "environment.json").read_text(encoding="utf-8"))["data"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _folds(run: Path) -> dict[str, int]:
     table = read_table(run / "folds.csv")
     pairs = zip(table["image"], table["fold"], strict=True)
     return {image: int(fold) for image, fold in pairs if fold != TEST_FOLD}
+
+
+def _folds_in(root: Path, card: Card, origin: _Origin) -> Mapping[str, int]:
+    """{image: fold} of the images below `root` that the model has learnt from."""
+    if origin.data is not None and root == origin.data.resolve():
+        return origin.folds or {}
+    try:
+        dataset: PreparedDataset = load_dataset(root)
+        known = (dataset.fingerprint, dataset.with_labels(card.labels).fingerprint)
+    except UserError:
+        return {}
+    if origin.fingerprint not in known:
+        return {}
+    if origin.folds is None:
+        return dict.fromkeys(dataset.images.tolist(), _NOBODY)
+    return origin.folds
 
 
 def _digests(root: Path, folds: Mapping[str, int]) -> dict[str, int]:
@@ -76,13 +141,3 @@ def _digests(root: Path, folds: Mapping[str, int]) -> dict[str, int]:
         return {digest: folds[image] for image, digest in pairs if digest and image in folds}
     except (UserError, KeyError):
         return {}  # moved away, or from before manifests had it: paths must do
-
-
-def _is_copy(run: Path, labels: Sequence[str], root: Path) -> bool:
-    try:
-        begun = json.loads((run / "environment.json").read_text(encoding="utf-8"))["data"]
-        dataset: PreparedDataset = load_dataset(root)
-        known = (dataset, dataset.with_labels(labels))
-    except (OSError, ValueError, KeyError, TypeError, UserError):
-        return False
-    return begun in [one.fingerprint for one in known]

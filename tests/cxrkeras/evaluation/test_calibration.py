@@ -96,12 +96,34 @@ def test_perfectly_separated_labels_stay_finite():
 
 @settings(max_examples=20)
 @given(SEEDS)
-def test_isotonic_is_scikit_learn_s_kept_off_zero_and_one(seed):
+def test_isotonic_is_scikit_learn_s_with_one_image_more(seed):
     truth, p = simulated(seed, n=90)
-    reference = IsotonicRegression(out_of_bounds="clip").fit(p[:, 0], truth[:, 0])
-    expected = np.clip(reference.predict(p[:, 0]), 1 / 92, 91 / 92)
     found = calibrate(fitted(truth, p), ["a"], p, "isotonic")[:, 0]
-    np.testing.assert_allclose(found, expected, atol=1e-12)
+    # Every image 90 times; then the one more is a whole number of images too.
+    positives = int(truth.sum())
+    more = [p.min()] * positives + [p.max()] * (90 - positives)
+    scores = np.concatenate([np.repeat(p[:, 0], 90), more])
+    outcomes = np.concatenate([np.repeat(truth[:, 0], 90), [1] * positives, [0] * (90 - positives)])
+    reference = IsotonicRegression().fit(scores, outcomes)
+    np.testing.assert_allclose(found, reference.predict(p[:, 0]), atol=1e-9)
+
+
+def test_the_highest_score_is_no_certainty():
+    p = np.linspace(0.1, 0.9, 9)[:, None]
+    truth = (p == p.max()).astype(float)
+    found = calibrate(fitted(truth, p), ["a"], np.array([[0.99]]), "isotonic")[0, 0]
+    assert found == pytest.approx(1 / (2 - 1 / 9))  # one positive, 8/9 of a negative
+
+
+def test_new_images_are_told_better_than_by_plain_isotonic_regression():
+    ours, plain = [], []
+    for seed in range(30):
+        (truth, p), (new, q) = simulated(seed, n=300), simulated(1000 + seed, n=3000)
+        ours.append(log_loss(new, calibrate(fitted(truth, p), ["a"], q, "isotonic")))
+        line = IsotonicRegression(out_of_bounds="clip").fit(p[:, 0], truth[:, 0])
+        plain.append(log_loss(new, np.clip(line.predict(q[:, 0]), 1 / 302, 301 / 302)))
+    assert np.mean(ours) < np.mean(plain)
+    assert np.greater(plain, ours).mean() > 0.8
 
 
 @pytest.mark.parametrize("method", METHODS)

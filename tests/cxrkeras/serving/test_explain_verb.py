@@ -81,7 +81,7 @@ def test_files_are_explained_by_all_models_and_broken_ones_listed(served, tmp_pa
     rejected = pd.read_csv(out / "rejected.csv")
     assert rejected["file"].str.endswith("broken.png").tolist() == [True]
     table = pd.read_csv(out / "explained.csv", dtype={"name": str})
-    assert table["model"].unique().tolist() == ["ensemble"]
+    assert table["model"].unique().tolist() == ["all"]
     assert table["name"].tolist() == ["0"] * 3 + ["1"] * 3
     assert sorted(path.name for path in (out / "sheets").iterdir()) == ["0.png", "1.png"]
     assert len(list((out / "overlays").iterdir())) == 6
@@ -119,7 +119,7 @@ def test_the_runs_own_images_are_explained_out_of_fold_and_scored(served, tmp_pa
     assert code == 0
     assert "1 by all models; 7 out of fold" in said
     table = pd.read_csv(out / "explained.csv").drop_duplicates("file")
-    expected = [f"fold {n % FOLDS}" for n in range(IMAGES - 1)] + ["ensemble"]
+    expected = [f"fold {n % FOLDS}" for n in range(IMAGES - 1)] + ["all"]
     assert table["model"].tolist() == expected
     one = keras.models.load_model(served / "run" / "folds" / "1" / "model.keras")
     film = Image.open(served / "run-data" / "images" / "4.png")
@@ -158,20 +158,58 @@ def test_only_boxed_and_gradcam_and_pictures_with_known_boxes(served, tmp_path, 
 def test_a_copy_of_the_runs_data_is_recognised_by_its_content(served, tmp_path):
     card, data = read_card(served / "run"), served / "run-data"
 
-    def folds(root, *given):
-        own = own_images(card, *given)
-        return [own.at(root / "images" / f"{n}.png") for n in (0, 4, 7)]
+    def folds(root, **given):
+        own = own_images(card, **given)
+        return [own.fold_at(root / "images" / f"{n}.png") for n in (0, 4, 7)]
 
     assert folds(data) == [0, 1, None]
     copy = tmp_path / "copy"
     shutil.copytree(data, copy)
     assert folds(copy) == [None] * 3
-    assert folds(copy, copy) == [0, 1, None]
+    assert folds(copy, dataset=copy) == [0, 1, None]
+    assert folds(copy, files=[copy / "images" / "3.png"]) == [0, 1, None]
     table = pd.read_csv(copy / "manifest.csv", dtype=str)
     table.loc[0, "sha256"] = "another picture"
     table.to_csv(copy / "manifest.csv", index=False)
-    assert folds(copy, copy) == [None] * 3
-    assert folds(data, data) == [0, 1, None]
+    assert folds(copy, dataset=copy) == [None] * 3
+    assert folds(data, dataset=data) == [0, 1, None]
+
+
+@pytest.mark.parametrize("kind", ["final", "fold"])
+def test_a_single_model_says_that_it_learnt_from_the_images(served, tmp_path, capsys, kind):
+    data, out = served / "run-data", tmp_path / "why"
+    if kind == "final":
+        fingerprint = load_dataset(data).fingerprint
+        model, learnt = write_model(tmp_path / "m", run={"data": fingerprint}), [1] * IMAGES
+    else:
+        # Fold 1 held out images 1 and 4; the last image was held out as test.
+        model, learnt = served / "run/folds/1", [1, 0, 1, 1, 0, 1, 1, 0]
+    assert explain(model, "--data", data, "--out", out, "--no-pictures") == 0
+    said = capsys.readouterr().out
+    assert "CAM of 8 images: 8 by the model." in said
+    assert f"Warning: the model learnt from {sum(learnt)} of these images" in said
+    table = pd.read_csv(out / "explained.csv").groupby("name", sort=True)["learnt_from"].first()
+    assert table.tolist() == learnt
+    with pytest.raises(SystemExit):
+        main(["predict", str(model), str(data / "images"), "--json"])
+    told = json.loads(capsys.readouterr().out)["images"]
+    assert [any("learnt from this" in w for w in i["warnings"]) for i in told] == list(
+        map(bool, learnt)
+    )
+
+
+def test_of_other_images_nothing_is_said(served, tmp_path, capsys):
+    other = tmp_path / "other"
+    shutil.copytree(served / "run-data", other)
+    table = pd.read_csv(other / "manifest.csv", dtype=str)
+    table["sha256"] = "another picture " + table["image"]
+    table.to_csv(other / "manifest.csv", index=False)
+    for model in ("model", "run", "run/folds/1"):
+        words = (served / model, "--data", other, "--out", tmp_path / "why", "--no-pictures")
+        assert explain(*words) == 0
+        said = capsys.readouterr().out
+        assert "learnt" not in said
+        assert "out of fold" not in said
 
 
 def test_a_raw_file_of_the_runs_own_data_is_recognised_by_its_pixels(served, tmp_path, capsys):
@@ -183,12 +221,12 @@ def test_a_raw_file_of_the_runs_own_data_is_recognised_by_its_pixels(served, tmp
     assert "1 by all models; 2 out of fold" in capsys.readouterr().out
     models = pd.read_csv(out / "explained.csv").groupby("name")["model"].first()
     assert models.to_dict() == {
-        "film_4": "fold 1", "film_7": "ensemble", "another_name": "fold 1",
+        "film_4": "fold 1", "film_7": "all", "another_name": "fold 1",
     }  # fmt: skip
     with pytest.raises(SystemExit):
         main(["predict", str(served / "run"), *map(str, films), "--json"])
     told = json.loads(capsys.readouterr().out)["images"]
-    learnt = [any("the run learnt from this image" in w for w in i["warnings"]) for i in told]
+    learnt = [any("learnt from this image" in w for w in i["warnings"]) for i in told]
     assert learnt == [True, False, True]
 
 
