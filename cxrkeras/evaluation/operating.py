@@ -137,6 +137,32 @@ def _from_prevalence(rule: str, threshold: float | None) -> dict:
     return {"threshold": threshold, "from": unknown if threshold is None else _ORIGINS[rule]}
 
 
+def add_held_out(
+    points: Mapping[str, Mapping[str, dict]],
+    labels: Sequence[str],
+    truth: np.ndarray,
+    score: np.ndarray,
+) -> None:
+    """Put into each point what it reaches on images that nothing was fitted on.
+
+    Args:
+        points: {rule: {label: point}}; each point gets `held_out` {`sensitivity`, `specificity`
+            (None where a class or the threshold is missing), `n`, `positives`}.
+        labels: K names.
+        truth: (N, K) float; 1, 0, or NaN for unknown.
+        score: (N, K) float in [0, 1], by the very model that the points are for.
+    """
+    for by_label in points.values():
+        for k, label in enumerate(labels):
+            threshold, known = by_label[label]["threshold"], np.isfinite(truth[:, k])
+            y, p = truth[known, k] == 1, score[known, k]
+            by_label[label]["held_out"] = {
+                **achieved(y, None if threshold is None else p > threshold),
+                "n": len(y),
+                "positives": int(y.sum()),
+            }
+
+
 def thresholds_of(points: Mapping[str, Mapping], labels: Sequence[str]) -> np.ndarray:
     """(K,) float64 thresholds of {label: point}, NaN where there is none."""
     return np.array([points[name]["threshold"] for name in labels], dtype=np.float64)
@@ -157,7 +183,7 @@ def _fit_label(
         rule: {
             "threshold": threshold,
             "from": _origin(rule, y, where),
-            **_achieved(y, None if threshold is None else p > threshold),
+            **achieved(y, None if threshold is None else p > threshold),
             "n": len(y),
             "positives": int(y.sum()),
             "cross_fitted": crossed[rule],
@@ -219,10 +245,11 @@ def _cross_fitted(
         if None in thresholds:
             return dict.fromkeys(rules)
         called[:, here] = p[here] > np.array(thresholds)[:, None]
-    return {rule: _achieved(y, calls) for rule, calls in zip(rules, called, strict=True)}
+    return {rule: achieved(y, calls) for rule, calls in zip(rules, called, strict=True)}
 
 
-def _achieved(y: np.ndarray, called: np.ndarray | None) -> dict[str, float | None]:
+def achieved(y: np.ndarray, called: np.ndarray | None) -> dict[str, float | None]:
+    """Sensitivity and specificity of (n,) bool calls; None without calls, or without a class."""
     if called is None or not 0 < y.sum() < len(y):
         return {"sensitivity": None, "specificity": None}
     return {"sensitivity": float(called[y].mean()), "specificity": float((~called[~y]).mean())}

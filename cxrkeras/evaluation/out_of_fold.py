@@ -9,13 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
-from cxrkeras.evaluation.operating import STANDARD, Rule, fit_points
+from cxrkeras.evaluation.operating import (
+    STANDARD,
+    Rule,
+    achieved,
+    add_held_out,
+    fit_points,
+    prevalence_points,
+)
 from cxrkeras.evaluation.predictions import Predictions, read_predictions
 from cxrkeras.evaluation.thresholds import deflate
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_json
 
-FORMAT = 1
+FORMAT = 2
 FILE = "operating_points.json"
 WHERE = "out-of-fold predictions"
 
@@ -32,23 +39,34 @@ def fit_operating_points(run: Path) -> dict:
         run: the run folder, all folds finished.
 
     Returns:
-        `format`, `operating_points` {rule: {label: ...}} for the rules of
-        `STANDARD`, fitted on the scores as they are (see `operating.fit_points`); `calibration`
-        {label: ...} of the scores without the loss's distortion (see `fit_calibration`), and
-        `calibration_scores`, cross-fitted over the folds (see `score_calibration`).
+        `format`; `operating_points` {rule: {label: ...}} for `prevalence`, `corrected` and the
+        rules of `STANDARD`, on the scores as they are (see `operating.fit_points`), with what they
+        reach out of fold (`cross_fitted`) and, by the mean of all folds' models, on the held-out
+        test set (`held_out`), if there is one; `calibration` {label: ...} of the scores without the
+        loss's distortion (see `fit_calibration`), and `calibration_scores`, cross-fitted over the
+        folds (see `score_calibration`).
 
     Raises:
         UserError: a part is missing or doesn't fit the others.
     """
     from cxrkeras.evaluation.calibration import fit_calibration, score_calibration
-    from cxrkeras.evaluation.evidence import fold_numbers
+    from cxrkeras.evaluation.evidence import fold_numbers, row_inflation
 
-    predictions, inflation = _read(run)
+    predictions = read_predictions(run / "predictions.csv")
     truth, prob, labels = predictions.truth, predictions.prob, predictions.labels
-    fold, undistorted = fold_numbers(predictions), deflate(prob, inflation)
+    fold = fold_numbers(predictions)
+    try:
+        metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+        inflation = row_inflation(metrics, fold)
+        points = _from_prevalence(metrics, predictions, fold)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(run / "metrics.json", error) from None
+    points |= fit_points(labels, truth, prob, STANDARD, fold=fold, where=WHERE)
+    _add_test(run, points)
+    undistorted = deflate(prob, inflation)
     return {
         "format": FORMAT,
-        "operating_points": fit_points(labels, truth, prob, STANDARD, fold=fold, where=WHERE),
+        "operating_points": points,
         "calibration": fit_calibration(labels, truth, undistorted, WHERE),
         "calibration_scores": score_calibration(labels, truth, prob, undistorted, fold),
     }
@@ -74,18 +92,35 @@ def fit_on_run(run: Path, rule: Rule) -> dict[str, dict]:
     predictions = read_predictions(run / "predictions.csv")
     truth, prob = predictions.truth, predictions.prob
     fold = fold_numbers(predictions)
-    return fit_points(predictions.labels, truth, prob, [rule], fold=fold, where=WHERE)[str(rule)]
+    points = fit_points(predictions.labels, truth, prob, [rule], fold=fold, where=WHERE)
+    _add_test(run, points)
+    return points[str(rule)]
 
 
-def _read(run: Path) -> tuple[Predictions, np.ndarray]:
-    from cxrkeras.evaluation.evidence import fold_numbers, row_inflation
+def _from_prevalence(metrics: dict, predictions: Predictions, fold: np.ndarray) -> dict:
+    """The rules that need no fit: the mean over the folds, and what each fold's own reaches."""
+    from cxrkeras.evaluation.evidence import row_thresholds
 
-    predictions = read_predictions(run / "predictions.csv")
-    try:
-        metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-        return predictions, row_inflation(metrics, fold_numbers(predictions))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(run / "metrics.json", error) from None
+    parts, labels = metrics["training"].values(), predictions.labels
+    vectors = (
+        np.array([[part[name][label] for label in labels] for part in parts], np.float64)
+        for name in ("prevalence", "inflation")
+    )
+    points = prevalence_points(labels, *vectors)
+    for rule, thresholds in row_thresholds(metrics, fold).items():
+        for k, label in enumerate(labels):
+            known = np.isfinite(predictions.truth[:, k])
+            y, cut = predictions.truth[known, k] == 1, thresholds[known, k]
+            called = predictions.prob[known, k] > cut if np.isfinite(cut).all() else None
+            points[rule][label]["cross_fitted"] = achieved(y, called)
+    return points
+
+
+def _add_test(run: Path, points: dict) -> None:
+    test = run / "test_predictions.csv"
+    if test.is_file():
+        held_out = read_predictions(test)
+        add_held_out(points, held_out.labels, held_out.truth, held_out.prob)
 
 
 def _damaged(path: Path, error: Exception) -> UserError:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cxrkeras.serving.predict import Answer, Row
+from cxrkeras.serving.reached import Reached, reached
 
 FORMAT = 1
 NOTICE = "Research use only: not for clinical use."
@@ -182,13 +183,15 @@ def _label_table(answer: Answer) -> list[str]:
     return _table(columns)
 
 
+def _reached(answer: Answer) -> Reached:
+    return reached(answer.points, answer.card.labels, len(answer.card.members))
+
+
 def _expected(answer: Answer) -> dict[str, list[str]]:
-    """What the thresholds reach on images that they weren't fitted on, where that is known."""
-    points = [answer.points[label].get("cross_fitted") for label in answer.card.labels]
-    if not any(points):
-        return {}
-    names = ("sensitivity", "specificity")
-    return {name: _figures([point and point[name] for point in points]) for name in names}
+    """Columns for what the thresholds reach, where that is known."""
+    found = _reached(answer)
+    columns = {"sensitivity": found.sensitivity, "specificity": found.specificity}
+    return {name: _figures(values) for name, values in columns.items() if found.where}
 
 
 def _prevalence(answer: Answer) -> list[str]:
@@ -225,8 +228,8 @@ def _legend(answer: Answer, full: bool) -> Iterator[str]:
     if members > 1:
         yield f"probability: the mean of {members} models, one for each fold of the run."
     yield "called: the probability is above the threshold."
-    if not full and _expected(answer):
-        yield "sensitivity, specificity: cross-fitted, each fold at a threshold from the others."
+    if not full and (where := _reached(answer).where):
+        yield f"sensitivity, specificity: {where}"
     told = {"undistorted": _distortion(answer), "calibrated": _calibrated(answer)}
     told = {name: words for name, words in told.items() if words}
     if not full and told:

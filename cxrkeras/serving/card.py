@@ -126,7 +126,7 @@ def read_card(path: Path) -> Card:
         raise UserError(f"There is no model at {path}. {_GIVE}")
     facts = _facts(file.with_name("model.json"))
     facts["operating_points"] = {
-        **_from_prevalence([facts]),
+        **_from_prevalence(facts),
         **(facts.get("operating_points") or {}),
     }
     return Card(path, (file,), facts, _preparation([facts], run_above(file.parent)), None)
@@ -149,7 +149,7 @@ def _run(run: Path) -> Card:
         "trained_on": first.get("trained_on"),
         "training_prevalence": _means(cards, "training_prevalence", np.nanmean),
         "inflation": _means(cards, "inflation", lambda w: np.exp(np.log(w).mean())),
-        "operating_points": {**_from_prevalence(cards), **fitted["operating_points"]},
+        "operating_points": fitted["operating_points"],
         "calibration": fitted["calibration"],
     }
     preparation = _preparation(cards, run)
@@ -213,9 +213,9 @@ def _means(cards: list[dict], key: str, mean) -> dict[str, float | None]:
     }
 
 
-def _from_prevalence(cards: list[dict]) -> dict[str, dict[str, dict]]:
-    vectors = (_vectors(cards, key) for key in ("training_prevalence", "inflation"))
-    return prevalence_points(cards[0]["labels"], *vectors)
+def _from_prevalence(facts: dict) -> dict[str, dict[str, dict]]:
+    vectors = (_vectors([facts], key) for key in ("training_prevalence", "inflation"))
+    return prevalence_points(facts["labels"], *vectors)
 
 
 def run_above(folder: Path) -> Path | None:

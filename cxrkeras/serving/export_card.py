@@ -7,6 +7,7 @@ import jinja2
 
 from cxrkeras.evaluation.operating import parse_rule
 from cxrkeras.serving.card import Card
+from cxrkeras.serving.reached import reached
 
 _CONTENTS = {
     "saved-model": "`{v}/`: SavedModel for TensorFlow Serving. Signatures `serving_default` (input "
@@ -45,6 +46,7 @@ def model_card(
         license_name: as Hugging Face spells it; of the weights, which their owner decides.
     """
     facts, points = card.facts, card.operating_points(parse_rule(rule))
+    expected = reached(points, card.labels, len(card.members))
     prepared = card.preparation
     return _template().render(
         license=license_name,
@@ -62,10 +64,13 @@ def model_card(
                 "name": label,
                 "prevalence": facts["training_prevalence"][label],
                 "threshold": points[label]["threshold"],
+                "sensitivity": expected.sensitivity[k],
+                "specificity": expected.specificity[k],
                 "origin": points[label]["from"],
             }
-            for label in card.labels
+            for k, label in enumerate(card.labels)
         ],
+        reached=expected.where,
         trained_on=facts.get("trained_on") or "data that isn't named",
         version=version("cxrkeras"),
         settings=_settings(card.settings()),
@@ -86,8 +91,8 @@ def _template() -> jinja2.Template:
     return environment.get_template("model_card.md")
 
 
-def _num(value: float | None, digits: int) -> str:
-    return "none" if value is None else f"{value:.{digits}f}"
+def _num(value: float | None, digits: int, missing: str = "none") -> str:
+    return missing if value is None else f"{value:.{digits}f}"
 
 
 def _pct(value: float | None) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from cxrkeras import runtime
 from cxrkeras.data.dataset import open_dataset
 from cxrkeras.data.folds import TEST
-from cxrkeras.evaluation.operating import Rule, prevalence_points
+from cxrkeras.evaluation.operating import Rule, add_held_out, prevalence_points
 from cxrkeras.evaluation.out_of_fold import fit_on_run, read_operating_points
 from cxrkeras.evaluation.performance import (
     OUT_OF_FOLD,
@@ -121,13 +121,23 @@ def _fitted_points(run: Path, rules: Sequence[Rule]) -> dict:
 
 
 def _all_points(card: dict, fitted: dict) -> dict:
-    """Those from the model's own prevalence, and those from the run."""
+    """The run's, but from the model's own prevalence, and with what it was seen to reach itself."""
     labels = card["labels"]
     vectors = (
         np.array([[card[key][name] for name in labels]], dtype=np.float64)
         for key in ("training_prevalence", "inflation")
     )
-    return {**prevalence_points(labels, *vectors), **fitted["operating_points"]}
+    own, before = prevalence_points(labels, *vectors), card.get("operating_points", {})
+    points: dict[str, dict] = {}
+    for rule, by_label in fitted["operating_points"].items():
+        points[rule] = {}
+        for label, point in by_label.items():
+            known = before.get(rule, {}).get(label, {}).get("held_out")
+            of_run = {key: value for key, value in point.items() if key != "held_out"}
+            points[rule][label] = of_run | own.get(rule, {}).get(label, {})
+            if known:
+                points[rule][label]["held_out"] = known
+    return points
 
 
 def _fit(
@@ -152,8 +162,8 @@ def _fit(
         checkpoint=checkpoint,
     )
     card = {**model_card(experiment, target, fitted.facts), "images": fitted.facts["images"]}
-    card["performance"] = _performance(run, fitter, target, rows)
     card |= known | {"operating_points": _all_points(card, known)}
+    card["performance"] = _score(run, fitter, target, rows, card["operating_points"])
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
         done = Path(scratch, "done")
@@ -165,11 +175,15 @@ def _fit(
     return card
 
 
-def _performance(run: Path, fitter, target: Target, learned: np.ndarray) -> dict:
-    """On the images that the model hasn't learnt from; else what the run's models reached."""
+def _score(run: Path, fitter, target: Target, learned: np.ndarray, points: dict) -> dict:
+    """On the images that the model hasn't learnt from; else what the run's models reached.
+
+    The operating points are told what they reach there.
+    """
     left = np.setdiff1d(np.arange(len(target.folds)), learned)
     if not len(left):
         how = f"{OUT_OF_FOLD}. These are the models of the cross-validation; the model here"
         return out_of_fold_performance(run, f"{how} learnt from all of these images")
     tested = predictions_of(target, left, fitter.predict(left))
+    add_held_out(points, tested.labels, tested.truth, tested.prob)
     return performance(tested, target.dataset.root, f"{ON_TEST}, which this model hasn't seen")

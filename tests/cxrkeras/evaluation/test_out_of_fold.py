@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from sklearn.metrics import log_loss
+from sklearn.metrics import log_loss, recall_score
 
 from cxrkeras.evaluation.calibration import calibrate
 from cxrkeras.evaluation.evidence import fold_numbers
@@ -22,9 +22,19 @@ from data_prep.errors import UserError
 
 @pytest.fixture
 def run(run_of):
-    folder = run_of(test=False)
-    folds = {k: json.loads((folder / f"folds/{k}/fold.json").read_text()) for k in range(5)}
-    training = {str(k): {"inflation": fold["inflation"]} for k, fold in folds.items()}
+    return with_metrics(run_of(test=False))
+
+
+def fold_facts(folder) -> dict:
+    return {k: json.loads((folder / f"folds/{k}/fold.json").read_text()) for k in range(5)}
+
+
+def with_metrics(folder):
+    folds = fold_facts(folder)
+    training = {
+        str(k): {"inflation": fold["inflation"], "prevalence": fold["training_prevalence"]}
+        for k, fold in folds.items()
+    }
     metrics = {"labels": list(folds[0]["inflation"]), "training": training}
     (folder / "metrics.json").write_text(json.dumps(metrics))
     return folder
@@ -55,6 +65,41 @@ def test_points_are_on_the_models_own_scores_and_calibration_on_undistorted_ones
     assert losses[0] < 0.7 * losses[1]  # the scores were inflated nine times
     mean = facts["calibration_scores"]["mean"]
     assert mean["undistorted"]["brier"] < mean["raw"]["brier"]
+
+
+def test_the_prevalence_rules_are_told_what_each_fold_s_own_threshold_reaches(run):
+    points = read_operating_points(run)["operating_points"]["corrected"]
+    predictions, folds = read_predictions(run / "predictions.csv"), fold_facts(run)
+    label = predictions.labels[0]
+    y, called = predictions.truth[:, 0], np.zeros(len(predictions.images), bool)
+    for k, fold in folds.items():
+        pi, w = fold["training_prevalence"][label], fold["inflation"][label]
+        here = np.array(predictions.folds) == str(k)
+        called[here] = predictions.prob[here, 0] > w * pi / (w * pi + 1 - pi)
+    assert points[label]["cross_fitted"] == pytest.approx(
+        {
+            "sensitivity": recall_score(y == 1, called),
+            "specificity": recall_score(y == 0, ~called),
+        }
+    )
+
+
+def test_the_test_set_is_called_by_the_mean_of_the_models(run_of):
+    run = with_metrics(run_of(test=True))
+    points, test = read_operating_points(run), read_predictions(run / "test_predictions.csv")
+    for rule, by_label in points["operating_points"].items():
+        for k, label in enumerate(test.labels):
+            point, known = by_label[label], np.isfinite(test.truth[:, k])
+            told = point["held_out"]
+            assert told["n"] == known.sum()
+            y = test.truth[known, k] == 1
+            if point["threshold"] is None or not 0 < y.sum() < len(y):
+                assert told["sensitivity"] is told["specificity"] is None
+                continue
+            called = test.prob[known, k] > point["threshold"]
+            assert told["sensitivity"] == pytest.approx(recall_score(y, called)), rule
+            assert told["specificity"] == pytest.approx(recall_score(~y, ~called)), rule
+    assert fit_on_run(run, Rule("youden")) == points["operating_points"]["youden"]
 
 
 def test_any_share_is_fitted_on_demand(run):

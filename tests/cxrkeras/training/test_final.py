@@ -111,7 +111,13 @@ def test_it_is_scored_on_the_test_set_that_it_has_not_seen(copied, data, tmp_pat
         known = dataset.codes[rows, k] != -1
         expected = roc_auc_score(truth[known, k], prob[known, k])
         assert told["per_label"][label]["auroc"]["value"] == pytest.approx(expected, abs=1e-12)
-    assert "performance" in read_card(tmp_path / "m").facts
+    point = read_card(tmp_path / "m").operating_points(Rule("corrected"))[LABELS[0]]
+    known = dataset.codes[rows, 0] != -1
+    called = prob[known, 0] > point["threshold"]
+    assert point["held_out"]["sensitivity"] == pytest.approx(called[truth[known, 0] == 1].mean())
+    assert point["held_out"]["specificity"] == pytest.approx((~called)[truth[known, 0] == 0].mean())
+    again = train_final(run, tmp_path / "m", rules=[Rule("sensitivity", 0.85)])
+    assert again["operating_points"]["corrected"][LABELS[0]] == point
 
 
 def test_a_fold_s_model_is_known_by_its_own_fold(finished):

@@ -1,0 +1,46 @@
+"""What operating points reach on images that they weren't fitted on, as far as that is known."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Reached:
+    """By label, in the labels' order.
+
+    Args:
+        sensitivity, specificity: K numbers, None where not known.
+        where: on which images and by which model, to follow "sensitivity, specificity: "; "" where
+            nothing is known.
+    """
+
+    sensitivity: tuple[float | None, ...]
+    specificity: tuple[float | None, ...]
+    where: str
+
+
+def reached(points: Mapping[str, Mapping], labels: Sequence[str], members: int) -> Reached:
+    """On the held-out test set by the model itself, else out of fold by the run's single models.
+
+    Args:
+        points: {label: operating point}, see `evaluation.operating`.
+        labels: K names.
+        members: models whose mean answers.
+    """
+    for kind in ("held_out", "cross_fitted"):
+        known = [points[label].get(kind) or {} for label in labels]
+        if any(known):
+            shares = (tuple(one.get(name) for one in known) for name in _SHARES)
+            return Reached(*shares, _where(kind, known, members))
+    return Reached((None,) * len(labels), (None,) * len(labels), "")
+
+
+_SHARES = ("sensitivity", "specificity")
+
+
+def _where(kind: str, known: Sequence[Mapping], members: int) -> str:
+    if kind == "held_out":
+        count = max(one["n"] for one in known if one)
+        return f"on the held-out test set ({count:,} images)."
+    who = f"the mean of {members}, which answers here, calls" if members > 1 else "this model calls"
+    return f"by the run's single models, out of fold; {who} a little differently."
