@@ -84,15 +84,61 @@ def _multiply_adds(layer: keras.Layer) -> int:
 def training_memory(model: keras.Model, batch_size: int) -> int:
     """Bytes that a training step needs at least, in float32.
 
-    The output of every layer for every image, which the gradient needs again, and each trainable
-    weight four times: itself, its gradient, and Adam's two moments. Workspace of the convolutions
-    comes on top.
+    What the gradients need again of every image (see `_kept`), and each trainable weight four
+    times: itself, its gradient, and Adam's two moments. Workspace of the convolutions comes on top:
+    on a CPU a step of ResNet50 or DenseNet121 took 1.2 and 1.3 times as much (224 px, batch 16).
     """
-    maps = sum(
-        prod(tensor.shape[1:]) for layer in _leaves(model) for tensor in _tensors(layer.output)
-    )
+    maps, _ = _kept(model, False)
     trainable = sum(prod(weight.shape) for weight in model.trainable_weights)
-    return BYTES * (batch_size * maps + 3 * trainable + model.count_params())
+    return BYTES * (batch_size * sum(maps.values()) + 3 * trainable + model.count_params())
+
+
+def _kept(model: keras.Model, flows: bool) -> tuple[dict[int, int], bool]:
+    """Tensors that the gradients of one image need again, and whether gradients leave the model.
+
+    A layer that learns needs what went in, to weigh it; normalisation and maximum pooling need it
+    to pass a gradient on, an activation needs what came out; adding, padding, joining and averaging
+    need nothing. No gradient goes below the lowest layer that learns.
+
+    Args:
+        model: a graph.
+        flows: whether a gradient must reach its input.
+
+    Returns:
+        {id of a tensor: its numbers}, and whether one must reach its output.
+    """
+    kept: dict[int, int] = {}
+    reached = {id(tensor): flows for tensor in model.inputs}
+    sequential = isinstance(model, keras.Sequential)
+    for operation in model.layers if sequential else model.operations:
+        if isinstance(operation, keras.layers.InputLayer):
+            continue
+        inputs, outputs = _tensors(operation.input), _tensors(operation.output)
+        passes = any(reached.get(id(tensor), False) for tensor in inputs)
+        if isinstance(operation, keras.Model):
+            inner, passes = _kept(operation, passes)
+            kept |= inner
+        else:
+            learns = bool(getattr(operation, "trainable_weights", ()))
+            needs_input = learns or (passes and isinstance(operation, _BY_INPUT))
+            kept |= _sizes(inputs) if needs_input else {}
+            kept |= _sizes(outputs) if passes and isinstance(operation, _BY_OUTPUT) else {}
+            passes = passes or learns
+        reached |= {id(tensor): passes for tensor in outputs}
+    return kept, reached.get(id(model.outputs[0]), flows)
+
+
+_BY_INPUT = (
+    keras.layers.BatchNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.MaxPooling2D,
+    keras.layers.Multiply,
+)
+_BY_OUTPUT = (keras.layers.Activation, keras.layers.ReLU, keras.layers.MaxPooling2D)
+
+
+def _sizes(tensors: list) -> dict[int, int]:
+    return {id(tensor): prod(tensor.shape[1:]) for tensor in tensors}
 
 
 def _leaves(model: keras.Model) -> Iterator[keras.Layer]:

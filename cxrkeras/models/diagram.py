@@ -14,8 +14,9 @@ def diagram(model: keras.Model) -> str:
         model: from `build_network`, or one loaded from a file of such.
     """
     rows: list[list[keras.Layer]] = []
+    shown = {id(layer) for layer in model.layers}
     for layer in model.layers:
-        depth = _depth(layer, rows)
+        depth = _depth(layer, rows, shown)
         if depth == len(rows):
             rows.append([])
         rows[depth].append(layer)
@@ -35,7 +36,7 @@ def diagram(model: keras.Model) -> str:
         _line(place[id(before)], place[id(layer)])
         for row in rows
         for layer in row
-        for before in _before(layer)
+        for before in _before(layer, shown)
     ]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
@@ -46,15 +47,18 @@ def diagram(model: keras.Model) -> str:
     )
 
 
-def _before(layer: keras.Layer) -> list[keras.Layer]:
+def _before(layer: keras.Operation, shown: set[int]) -> list[keras.Layer]:
+    """The shown layers from which a layer gets its input, past operations that are no layers."""
     if isinstance(layer, keras.layers.InputLayer):
         return []
-    return [node.operation for node in layer._inbound_nodes[-1].parent_nodes]
+    parents = [node.operation for node in layer._inbound_nodes[-1].parent_nodes]
+    found = [[one] if id(one) in shown else _before(one, shown) for one in parents]
+    return [one for part in found for one in part]
 
 
-def _depth(layer: keras.Layer, rows: list[list[keras.Layer]]) -> int:
+def _depth(layer: keras.Layer, rows: list[list[keras.Layer]], shown: set[int]) -> int:
     known = {id(one): number for number, row in enumerate(rows) for one in row}
-    return max((known[id(one)] + 1 for one in _before(layer)), default=0)
+    return max((known[id(one)] + 1 for one in _before(layer, shown)), default=0)
 
 
 def _box(layer: keras.Layer, x: float, y: float) -> str:

@@ -10,8 +10,8 @@ from cxrkeras.models.network import build_network
 from cxrkeras.models.trunks import build_trunk
 
 # Receptive fields: Araujo, Norris and Sim, "Computing Receptive Fields of Convolutional Neural
-# Networks", Distill 2019 (their ResNets stride in the first 1x1 too), and for DenseNet121 the
-# closed form 2071. Multiply-adds without the top, 10^9 at 224 px: VGG16 15.35 (He et al. 2016:
+# Networks", Distill 2019 (their ResNet50 strides elsewhere, with the same field), and for
+# DenseNet121 the closed form 2071. Multiply-adds without the top, 10^9 at 224 px: VGG16 15.35 (He et al. 2016:
 # 15.3), ResNet50 3.86 (3.8), DenseNet121 2.83 (Huang et al. 2017: 2.88 with the top).
 PUBLISHED = {
     "vgg16": (212, 15.35, 14_714_688),
@@ -72,11 +72,40 @@ def test_operations_and_memory_by_hand():
     x = keras.layers.Flatten()(x)
     model = keras.Model(image, keras.layers.Dense(5)(x))
     assert multiply_adds(model) == 64 * 27 * 4 + 16 * 9 * 4 + 64 * 5
-    outputs = 192 + 256 + 64 + 64 + 5
+    inputs = 192 + 256 + 64  # of the three layers that learn
     weights = 108 + 36 + 64 * 5 + 5
-    assert training_memory(model, 7) == 4 * (7 * outputs + 4 * weights)
+    assert training_memory(model, 7) == 4 * (7 * inputs + 4 * weights)
     model.layers[1].trainable = False
-    assert training_memory(model, 7) == 4 * (7 * outputs + 4 * weights - 3 * 108)
+    assert training_memory(model, 7) == 4 * (7 * (inputs - 192) + 4 * weights - 3 * 108)
+
+
+def test_a_step_keeps_what_its_gradients_need():
+    image = keras.Input((8, 8, 3))
+    inner = keras.Input((8, 8, 3))
+    y = keras.layers.Conv2D(4, 3, padding="same")(inner)
+    y = keras.layers.BatchNormalization()(y)
+    y = keras.layers.Activation("relu")(y)
+    y = keras.layers.Concatenate()([y, y])
+    trunk = keras.Model(inner, keras.layers.MaxPooling2D()(y))
+    x = keras.layers.GlobalAveragePooling2D()(trunk(image))
+    model = keras.Model(image, keras.layers.Dense(2)(x))
+    kept = 192 + 256 + 256 + (512 + 128) + 8  # conv in, norm in, relu out, pool in and out, dense in
+    weights = 3 * model.count_params() - 3 * 8 + model.count_params()  # norm's moments don't learn
+    assert training_memory(model, 1) == 4 * (kept + weights)
+    trunk.trainable = False
+    assert training_memory(model, 1) == 4 * (8 + 3 * 18 + model.count_params())
+
+
+def test_any_graph_can_be_drawn():
+    from xml.etree import ElementTree
+
+    image = keras.Input((8, 8, 3))
+    with_ops = keras.Model(image, keras.layers.Dense(2)(keras.ops.mean(image * 2, axis=(1, 2))))
+    chain = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
+    for model in (with_ops, chain):
+        svg = ElementTree.fromstring(diagram(model))
+        names = [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")]
+        assert all(names.count(layer.name) == 1 for layer in model.layers)
 
 
 def test_the_drawing_is_xml_with_every_part_once():
