@@ -1,12 +1,13 @@
 """Boxes that somebody drew, by image: a prepared dataset's `boxes.csv`, or NIH's list."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from data_prep.errors import UserError
+from data_prep.matching import IMAGE_SUFFIXES
 from data_prep.readers.nih import read_boxes
 from data_prep.tables import read_table
 from data_prep.vocabulary import canonical
@@ -45,9 +46,28 @@ class KnownBoxes:
 
 
 def image_key(image: str) -> str:
-    """What an image is called in any table: its name without folder and ending."""
-    name = PurePosixPath(str(image).replace("\\", "/")).name
-    return name.rsplit(".", 1)[0] if "." in name else name
+    """What an image is called in any table: its name without folder and an image's ending."""
+    path = PurePosixPath(str(image).replace("\\", "/"))
+    return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
+
+
+def check_names(images: Iterable[str], where: str) -> None:
+    """Check that no two images have the same name, by which boxes are found.
+
+    Args:
+        images: names or paths; the same one may come again.
+        where: what they stand in, to begin a sentence.
+
+    Raises:
+        UserError: naming two of them.
+    """
+    seen: dict[str, str] = {}
+    for image in images:
+        if (other := seen.setdefault(image_key(image), image)) != image:
+            raise UserError(
+                f"{where}: boxes are found by the image's name, and two have the same. Received: "
+                f"{other} and {image}. Prepare the images: `cxrkeras prep` tells names apart."
+            )
 
 
 def read_known_boxes(path: Path, side: int) -> KnownBoxes:
@@ -61,6 +81,7 @@ def read_known_boxes(path: Path, side: int) -> KnownBoxes:
         UserError: another table, or a box that is none or lies outside its image.
     """
     table = read_rows(path, side)
+    check_names((image for image, _, _ in table), path.name)
     found: dict[tuple[str, str], list] = {}
     for image, label, box in table:
         found.setdefault((image_key(image), canonical(label)), []).append(box)

@@ -56,8 +56,10 @@ def choose(predictions: Predictions, thresholds: np.ndarray) -> dict[str, list[t
     excess = _logit(predictions.prob) - _logit(thresholds)
     usable = np.isfinite(excess)
     positive, negative = predictions.truth == 1, predictions.truth == 0
-    quiet = (negative & usable & (excess <= 0)).all(axis=1)
-    worst = np.where(usable, excess, -np.inf).argmax(axis=1)
+    # A label that nobody could judge, or that has no threshold, speaks neither for nor against.
+    judged = negative & usable
+    quiet = ~(positive | (usable & (excess > 0))).any(axis=1) & judged.any(axis=1)
+    worst = np.where(judged, excess, -np.inf).argmax(axis=1)
     top = np.zeros_like(positive)
     top[np.arange(len(top)), worst] = True
     masks = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cxrkeras.data.dataset import load_dataset
 from cxrkeras.data.preparation import Preparation
-from cxrkeras.evaluation.known_boxes import KnownBoxes, image_key, read_known_boxes
+from cxrkeras.evaluation.known_boxes import KnownBoxes, check_names, image_key, read_known_boxes
 from cxrkeras.serving.card import Card
 from cxrkeras.serving.films import find_films
 from cxrkeras.serving.unseen import OwnImages, own_images
@@ -59,6 +59,8 @@ def file_inputs(card: Card, words: Sequence[str], boxes: Path | None) -> Inputs:
         boxes: a table of known boxes, in pixels of images as the model's were prepared.
     """
     files, refused = find_films(words)
+    if boxes:
+        check_names(map(str, files), "--boxes")
     side = card.preparation.image_size
     return Inputs(
         tuple(files),

@@ -30,6 +30,13 @@ def test_names_without_folder_and_ending():
     assert image_key("images/a.b.png") == "a.b"
     assert image_key("C:\\films\\x.dcm") == "x"
     assert image_key("plain") == "plain"
+    assert image_key("films/1.2.840.5") == image_key("1.2.840.5.png") == "1.2.840.5"
+
+
+def test_two_images_of_one_name_are_refused(tmp_path):
+    rows = "p1/view1.jpg,X,1,1,1,1\np1/view1.jpg,Y,1,1,1,1\np2/view1.jpg,X,1,1,1,1\n"
+    with pytest.raises(UserError, match=r"p1/view1\.jpg and p2/view1\.jpg"):
+        read_known_boxes(write(tmp_path / "boxes.csv", HEAD + rows), 100)
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,22 @@ def test_samples_take_no_patient_twice_and_leave_labelled_images_out_of_the_quie
     assert chosen == {"hit": [(0, 0), (2, 0)], "miss": [(3, 0)], "alarm": [], "rest": [(4, 0)]}
 
 
+def test_a_label_that_nobody_could_judge_leaves_the_quiet_ones(run_of):
+    run = run_of(test=False)
+    metrics = write_metrics(run)
+    p = read_predictions(run / "predictions.csv")
+    cut = row_thresholds(metrics, np.array(p.folds, dtype=int))["corrected"]
+    before = samples.choose(p, cut)["rest"]
+    unknown = dataclasses.replace(p, truth=np.where(np.arange(7) == 2, np.nan, p.truth))
+    cut = np.where(np.arange(7) == 3, np.nan, cut)
+    after = samples.choose(unknown, cut)["rest"]
+    assert len(after) == len(before)
+    for row, column in after:
+        assert column not in (2, 3)
+        assert not (unknown.truth[row] == 1).any()
+        assert not (p.prob[row] > cut[row]).any()
+
+
 def test_samples_are_held_against_the_corrected_threshold(run_of):
     run = run_of(images=True, test=False)
     metrics = write_metrics(run)

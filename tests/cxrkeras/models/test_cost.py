@@ -11,8 +11,8 @@ from cxrkeras.models.trunks import build_trunk
 
 # Receptive fields: Araujo, Norris and Sim, "Computing Receptive Fields of Convolutional Neural
 # Networks", Distill 2019 (their ResNet50 strides elsewhere, with the same field), and for
-# DenseNet121 the closed form 2071. Multiply-adds without the top, 10^9 at 224 px: VGG16 15.35 (He et al. 2016:
-# 15.3), ResNet50 3.86 (3.8), DenseNet121 2.83 (Huang et al. 2017: 2.88 with the top).
+# DenseNet121 the closed form 2071. Multiply-adds without the top, 10^9 at 224 px: VGG16 15.35
+# (He et al. 2016: 15.3), ResNet50 3.86 (3.8), DenseNet121 2.83 (Huang et al. 2017: 2.88 with it).
 PUBLISHED = {
     "vgg16": (212, 15.35, 14_714_688),
     "resnet50": (483, 3.86, 23_587_712),
@@ -89,7 +89,7 @@ def test_a_step_keeps_what_its_gradients_need():
     trunk = keras.Model(inner, keras.layers.MaxPooling2D()(y))
     x = keras.layers.GlobalAveragePooling2D()(trunk(image))
     model = keras.Model(image, keras.layers.Dense(2)(x))
-    kept = 192 + 256 + 256 + (512 + 128) + 8  # conv in, norm in, relu out, pool in and out, dense in
+    kept = 192 + 256 + 256 + 640 + 8  # into conv, norm; out of relu; pool's both; into dense
     weights = 3 * model.count_params() - 3 * 8 + model.count_params()  # norm's moments don't learn
     assert training_memory(model, 1) == 4 * (kept + weights)
     trunk.trainable = False
