@@ -13,6 +13,7 @@ from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
 from cxrkeras.evaluation.curves import equal_count_bins
+from cxrkeras.evaluation.thresholds import log_odds
 
 METHODS = {
     "temperature": "one temperature and one bias per label",
@@ -160,7 +161,7 @@ def _fit(y: np.ndarray, p: np.ndarray) -> dict[str, dict]:
 def _fit_temperature(y: np.ndarray, p: np.ndarray) -> dict[str, float]:
     positives = y.sum()
     target = np.where(y, (positives + 1) / (positives + 2), 1 / (len(y) - positives + 2))
-    z = _logit(p)
+    z = log_odds(p)
     centre, spread = z.mean(), z.std() or 1.0  # standardised, the two parameters hardly interact
     u = (z - centre) / spread
 
@@ -186,7 +187,7 @@ def _fit_isotonic(y: np.ndarray, p: np.ndarray) -> dict[str, list[float]]:
 
 
 def _apply_temperature(parameters: Mapping[str, float], p: np.ndarray) -> np.ndarray:
-    return expit(_logit(p) / parameters["temperature"] + parameters["bias"])
+    return expit(log_odds(p) / parameters["temperature"] + parameters["bias"])
 
 
 def _apply_isotonic(parameters: Mapping[str, Sequence[float]], p: np.ndarray) -> np.ndarray:
@@ -194,7 +195,3 @@ def _apply_isotonic(parameters: Mapping[str, Sequence[float]], p: np.ndarray) ->
 
 
 _APPLY = {"temperature": _apply_temperature, "isotonic": _apply_isotonic}
-
-
-def _logit(p: np.ndarray) -> np.ndarray:
-    return logit(np.clip(p, _TINY, 1 - _TINY))

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from cxrkeras.evaluation.predictions import Predictions
+from cxrkeras.evaluation.thresholds import log_odds
 
 SIDE = 256  # pixels: enough to recognise, small enough to inline
 PER_GROUP = 4
@@ -53,7 +54,7 @@ def choose(predictions: Predictions, thresholds: np.ndarray) -> dict[str, list[t
         {group: [(row, column)]}, the most extreme first, up to twice as many as are shown, since an
         image file may be missing.
     """
-    excess = _logit(predictions.prob) - _logit(thresholds)
+    excess = log_odds(predictions.prob) - log_odds(thresholds)
     usable = np.isfinite(excess)
     positive, negative = predictions.truth == 1, predictions.truth == 0
     # A label that nobody could judge, or that has no threshold, speaks neither for nor against.
@@ -120,11 +121,6 @@ def _pick(mask, order, predictions: Predictions, spread: bool) -> list[tuple[int
             people.add(person)
             chosen.append((row, column))
     return chosen
-
-
-def _logit(p: np.ndarray) -> np.ndarray:
-    clipped = np.clip(p, 1e-9, 1 - 1e-9)
-    return np.log(clipped) - np.log1p(-clipped)
 
 
 def _inline(dataset: Path, image: str) -> str | None:

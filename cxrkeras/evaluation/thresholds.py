@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
+_TINY = 1e-12
 RULES = {
     "prevalence": "score above the training prevalence (the study's rule)",
     "corrected": "score above the training prevalence once the loss's inflation is undone",
@@ -54,6 +55,12 @@ def deflate(score: ArrayLike, inflation: ArrayLike) -> np.ndarray:
     """The inverse of `inflate`: the probability p behind a score q of a loss weighted by w."""
     q, w = np.asarray(score, dtype=np.float64), _factor(inflation)
     return q / (q + w * (1 - q))
+
+
+def log_odds(probability: ArrayLike) -> np.ndarray:
+    """Ln p / (1 - p), float64, kept finite at 0 and 1."""
+    p = np.clip(np.asarray(probability, dtype=np.float64), _TINY, 1 - _TINY)
+    return np.log(p) - np.log1p(-p)
 
 
 def by_rule(prevalence: ArrayLike, inflation: ArrayLike) -> Mapping[str, np.ndarray]:

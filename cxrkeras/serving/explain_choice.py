@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from cxrkeras.evaluation.thresholds import log_odds
 from data_prep.errors import UserError
 
 
@@ -40,7 +41,7 @@ def choose(
         return np.flatnonzero(probability > thresholds).tolist()
     if count := _top(wanted):
         known = np.where(np.isnan(thresholds), 0.5, thresholds)
-        order = np.argsort(_logit(known) - _logit(probability), kind="stable")
+        order = np.argsort(log_odds(known) - log_odds(probability), kind="stable")
         return order[:count].tolist()
     return [list(labels).index(name) for name in _names(wanted)]
 
@@ -52,8 +53,3 @@ def _top(wanted: str) -> int:
 
 def _names(wanted: str) -> list[str]:
     return [name.strip() for name in wanted.split(",")]
-
-
-def _logit(p: np.ndarray) -> np.ndarray:
-    p = np.clip(p, 1e-12, 1 - 1e-12)
-    return np.log(p) - np.log1p(-p)

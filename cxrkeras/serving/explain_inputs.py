@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cxrkeras.data.dataset import load_dataset
-from cxrkeras.data.preparation import Preparation
+from cxrkeras.data.preparation import Preparation, preparation_of
 from cxrkeras.evaluation.known_boxes import KnownBoxes, check_names, image_key, read_known_boxes
 from cxrkeras.serving.card import Card
 from cxrkeras.serving.films import find_films
 from cxrkeras.serving.unseen import OwnImages, own_images
+from data_prep.say import say
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,11 @@ def data_inputs(card: Card, root: Path, boxes: Path | None) -> Inputs:
         boxes: a table of known boxes; the dataset's own `boxes.csv` where None, if it has one.
     """
     dataset = load_dataset(root)
+    prepared = preparation_of(root)
+    if prepared is not None and replace(prepared, image_size=0) != replace(
+        card.preparation, image_size=0
+    ):
+        say(f"Warning: {root} was prepared with other --pad or --stretch than the model's images.")
     files = [Path(path) for path in dataset.paths]
     own = root / "boxes.csv"
     table = boxes or (own if own.is_file() else None)

@@ -45,8 +45,8 @@ def randomisation_check(
     """Compare maps with those of the same model after its top layers were randomised.
 
     Kernels are drawn anew, normal around zero, as large as they were; the values of other weights
-    (biases, batch-norm statistics) change places. So the size of the activations stays, and what
-    was learnt goes. The weights are put back afterwards.
+    (biases, batch-norm statistics) change places. What was learnt goes; the size of the activations
+    may change, to which neither comparison is sensitive. The weights are put back afterwards.
 
     Args:
         explainer: one model or an ensemble.
