@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,17 +25,15 @@ class Served:
     working: Path
 
 
-@pytest.fixture(scope="session")
-def served(tmp_path_factory):
-    """`cxrkeras app` with a small model."""
+@contextmanager
+def started(folder: Path, *words: str):
+    """`cxrkeras app` with these words, working below a folder."""
     pytest.importorskip("gradio", reason="the extra `app` isn't installed: pip install .[app]")
-    folder = tmp_path_factory.mktemp("served")
-    model = page_files.write_model(folder / "model")
     places = temporary, working = folder / "temporary", folder / "working"
     for place in places:
         place.mkdir()
     told = folder / "told.txt"
-    words = ["app", str(model), "--port", "0", "--max-mb", str(page_files.LIMIT_MB)]
+    words = ["app", *words, "--port", "0", "--max-mb", str(page_files.LIMIT_MB)]
     root = Path(__file__).resolve().parents[4]
     with told.open("w") as log:
         process = subprocess.Popen(
@@ -44,9 +43,40 @@ def served(tmp_path_factory):
             stderr=log,
             stdout=log,
         )
-    while not (found := re.search(r"http://\S+", told.read_text())):
+    while not (found := re.search(r"http://127\S+(?=  \()", told.read_text())):
         assert process.poll() is None, told.read_text()
         time.sleep(0.1)
     yield Served(found.group(), process, told, temporary, working)
     process.send_signal(signal.SIGINT)
     process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory):
+    """A page with a small model."""
+    folder = tmp_path_factory.mktemp("served")
+    with started(folder, str(page_files.write_model(folder / "model"))) as page:
+        yield page
+
+
+@pytest.fixture(scope="session")
+def served_elsewhere(tmp_path_factory):
+    """A page with the same model, which a server holds."""
+    pytest.importorskip("tensorflow_serving.apis", reason="tensorflow-serving-api (extra serve)")
+    from stand_in import Loaded, grpc_server
+
+    from cxrkeras.evaluation.operating import parse_rule
+    from cxrkeras.serving.card import read_card
+    from cxrkeras.serving.export import export_model
+
+    folder = tmp_path_factory.mktemp("elsewhere")
+    card = read_card(page_files.write_model(folder / "model"))
+    rule = parse_rule("corrected")
+    exported = export_model(
+        card, folder / "chest", ["saved-model"], rule, [], describe=lambda differences: "card"
+    )
+    with (
+        grpc_server(Loaded("chest", exported.folders[0])) as address,
+        started(folder, "chest", "--server", address) as page,
+    ):
+        yield page

@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+from contextlib import contextmanager
 
 import numpy as np
 import page_files
@@ -39,8 +40,8 @@ def browser():
         browser.close()
 
 
-@pytest.fixture
-def page(browser, served):
+@contextmanager
+def opened(browser, served):
     context = browser.new_context(viewport={"width": 1200, "height": 900})
     page = context.new_page()
     page.set_default_timeout(WAIT)
@@ -53,6 +54,12 @@ def page(browser, served):
     context.close()
     assert not page.failed
     assert all(url.startswith((served.url, "data:", "blob:")) for url in page.asked)
+
+
+@pytest.fixture
+def page(browser, served):
+    with opened(browser, served) as page:
+        yield page
 
 
 def send(page, slot, body, name="film"):
@@ -212,6 +219,22 @@ def test_real_films_are_seen(page, real):
     for slot in "AB":
         assert pixels(shown(page, slot)).std() > 20
     assert page.locator(".cx-change").count() == len(page_files.LABELS)
+
+
+def test_a_server_s_answers_are_shown_as_the_model_s_own(browser, page, served_elsewhere):
+    film = page_files.dicom(page_files.grey(3))
+    send(page, "A", film)
+    own = page.locator(".cx-table .cx-number").all_inner_texts()
+    with opened(browser, served_elsewhere) as other:
+        assert send(other, "A", film) == "Film A is read."
+        assert other.locator(".cx-table .cx-number").all_inner_texts() == own
+        assert "No heat maps: a server gives probabilities" in other.inner_text(".cx-head")
+        assert not other.locator("#cx-label").is_visible()
+        assert "also goes to the server" in other.inner_text(".cx-foot")
+        told = json.loads(download(other, "json"))
+        assert set(told) == set(json.loads(download(page, "json")))
+        other.set_viewport_size({"width": 390, "height": 844})
+        assert other.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_nothing_is_left_on_disk_and_nobody_is_named(page, served):

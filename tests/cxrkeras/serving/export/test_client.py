@@ -13,10 +13,13 @@ from served_runs import LABELS
 from stand_in import Loaded, grpc_server, rest
 
 from cxrkeras.cli import cli
+from cxrkeras.serving.app.judge import RemoteJudge
+from cxrkeras.serving.app.reading import see
 from cxrkeras.serving.client import as_png, predict_remote
 from data_prep.errors import RejectedFile, UserError
 from data_prep.phantom.write import write_phantoms
 from data_prep.pixels import read_film
+from data_prep.squares import Settings
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +53,18 @@ def test_both_protocols_answer_as_keras_does(address, proof):
     assert np.isnan(answer.probability[5]).all()
     assert answer.valid.tolist() == [True] * 5 + [False]
     np.testing.assert_array_equal(answer.thresholds, [0.375, np.nan, 0.0625])
+
+
+def test_the_page_asks_over_both_protocols(address, proof):
+    judge = RemoteJudge(address, "chest")
+    assert judge.labels == LABELS
+    seen = see(proof.contents[0], Settings(64), for_server=True)
+    findings = judge.findings(seen)
+    told = [finding.probability for finding in findings]
+    np.testing.assert_allclose(told, proof.probability[0], rtol=0, atol=1e-6)
+    assert [finding.threshold for finding in findings] == [0.375, None, 0.0625]
+    with pytest.raises(UserError, match="Servable not found"):
+        RemoteJudge(address, "another")
 
 
 def test_prepared_images_go_as_they_are(address, proof):
