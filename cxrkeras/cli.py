@@ -27,6 +27,8 @@ VERBS = {
     "summary": "the Keras model summary of any combination, without data",
 }
 
+_RESUMED = ("prep", "pretrain", "cv", "study", "train")
+
 
 class _Verbs(click.Group):
     """Imports `cxrkeras.commands.VERB` only when that verb is called."""
@@ -70,15 +72,14 @@ def main(argv: list[str] | None = None) -> None:
     argv = [word for word in argv if word != "--debug"]
     try:
         code = cli.main(argv, prog_name="cxrkeras", standalone_mode=False)
-    except click.exceptions.Abort:
-        _fail("Stopped. The same command goes on from here.", 130, debug)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        resumed = next((word for word in argv if word in VERBS), "") in _RESUMED
+        _fail("Stopped." + (" The same command goes on from here." if resumed else ""), 130, debug)
     except click.UsageError as error:
         error.show()
         sys.exit(2)
     except (UserError, click.ClickException) as error:
         _fail(f"Error: {error}", 1, debug)
-    except KeyboardInterrupt:
-        _fail("Stopped. The same command goes on from here.", 130, debug)
     except Exception as error:
         # Its message may hold patient data: only the kind and the place are shown.
         frame = traceback.extract_tb(error.__traceback__)[-1]

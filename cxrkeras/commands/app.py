@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.numbers import Finite
 from cxrkeras.commands.operating_point import rule_of
 from data_prep.say import say
 
@@ -28,7 +29,7 @@ _HERE = ("127.0.0.1", "localhost", "::1")
 )
 @click.option(
     "--max-mb",
-    type=click.FloatRange(0, 1024, min_open=True),
+    type=Finite(0, 1024, min_open=True),
     default=64,
     show_default=True,
     help="Largest upload.",
@@ -73,7 +74,7 @@ def command(
 
     check_installed()
     sockets = [listen(host, port)]
-    judge = _remote(server, model, rule) if server else _local(Path(model), rule)
+    judge = _remote(server, model, rule) if server is not None else _local(Path(model), rule)
     if host not in _HERE:
         say(
             f"Warning: {host} can be reached by others, without password or encryption. Put a "

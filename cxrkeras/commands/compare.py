@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.numbers import Finite
 from data_prep.errors import UserError
 
 WIDTH = 28
@@ -21,7 +22,7 @@ WIDTH = 28
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of resampling.")
 @click.option(
     "--level",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=Finite(0, 1, min_open=True, max_open=True),
     default=0.95,
     show_default=True,
     help="Of the intervals.",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.numbers import Finite
 from cxrkeras.commands.operating_point import rule_of
 from data_prep.errors import UserError
 
@@ -13,7 +14,12 @@ _SHOWN = 12  # refused files listed on the terminal; all of them are in rejected
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL_OR_RUN")
 @click.argument("files", nargs=-1, metavar="[FILES...]")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for results.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="New folder for the results."
+)
+@click.option(
+    "--overwrite", is_flag=True, help="Replace what an earlier call of this verb wrote into --out."
+)
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
@@ -43,7 +49,7 @@ _SHOWN = 12  # refused files listed on the terminal; all of them are in rejected
 )
 @click.option(
     "--opacity",
-    type=click.FloatRange(0, 1),
+    type=Finite(0, 1),
     default=0.6,
     show_default=True,
     help="Of a map's highest value over the film.",
@@ -58,7 +64,7 @@ _SHOWN = 12  # refused files listed on the terminal; all of them are in rejected
 @click.option("--only-boxed", is_flag=True, help="Explain only images with known boxes.")
 @click.option(
     "--tolerance",
-    type=click.FloatRange(0),
+    type=Finite(0),
     default=0.0,
     show_default=True,
     help="Pixels around a box that count in the pointing game.",
@@ -93,10 +99,14 @@ def command(model: Path, files: tuple[str, ...], out: Path, rule: str, **how) ->
     """
     if bool(files) == (how["data"] is not None):
         raise click.UsageError("Give FILES or --data DATASET, one of them.")
+    if how["only_boxed"] and not (how["boxes"] or how["data"]):
+        raise click.UsageError("--only-boxed needs known boxes: give --boxes TABLE.")
     point = rule_of(rule)
     from cxrkeras.serving.card import read_card
+    from cxrkeras.serving.explain_folder import check_out
     from cxrkeras.serving.explain_inputs import data_inputs, file_inputs
 
+    check_out(out, overwrite=how["overwrite"])
     card = read_card(model)
     points = card.operating_points(point)
     inputs = (

@@ -86,7 +86,7 @@ def command(
     _check(out)
     chosen = rule_of(rule)
     method = None if calibrate == "none" else calibrate
-    if server:
+    if server is not None:
         _refuse_with_server()
         found, refused = find_films(files)
         from cxrkeras.serving.remote import ask
@@ -107,11 +107,13 @@ def command(
 def _refuse_with_server() -> None:
     """A served model has the operating points that it was exported with, and no calibration."""
     context = click.get_current_context()
-    for name, option in (("rule", "operating-point"), ("calibrate", "calibrate")):
+    given = {
+        "rule": "--operating-point is chosen when a model is exported",
+        "calibrate": "--calibrate: a server gives the model's own probabilities",
+    }
+    for name, why in given.items():
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(
-                f"--{option} is chosen when a model is exported; leave it out with --server."
-            )
+            raise click.UsageError(f"{why}; leave it out with --server.")
 
 
 def _rows(refused: list) -> list:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.numbers import Finite
+
 
 @click.command()
 @click.argument(
@@ -25,7 +27,7 @@ import click
 )
 @click.option(
     "--wait",
-    type=click.FloatRange(0),
+    type=Finite(0),
     default=5.0,
     show_default=True,
     help="Milliseconds for which an image waits for others to fill the batch.",

@@ -46,7 +46,10 @@ def command(
         from cxrkeras.models.diagram import diagram
         from data_prep.files import atomic_write_text
 
-        atomic_write_text(plot, diagram(network))
+        try:
+            atomic_write_text(plot, diagram(network))
+        except OSError as error:
+            raise UserError(f"--plot {plot} can't be written: {error.strerror}.") from error
         click.echo(f"Drawing: {plot}")
 
 

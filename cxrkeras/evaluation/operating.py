@@ -46,7 +46,10 @@ STANDARD = (
 )
 """The fitted rules that every run and every final model has."""
 
-_HOW = "one of youden, prevalence, corrected, sensitivity=0.95, specificity=0.9 (any share)"
+_HOW = (
+    "one of youden, prevalence, corrected, sensitivity=0.95, specificity=0.9 (any share above 0, "
+    "up to 1)"
+)
 
 
 def parse_rule(text: str) -> Rule:

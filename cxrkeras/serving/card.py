@@ -168,11 +168,13 @@ def _finished_folds(run: Path) -> list[Path]:
     numbers = sorted(int(fold) for fold in folds if fold != TEST_FOLD)
     folders = [run / "folds" / str(number) for number in numbers]
     whole = [f for f in folders if (f / "fold.json").is_file() and (f / "model.keras").is_file()]
-    if len(whole) < len(folders) or not (run / "predictions.csv").is_file():
+    again = f"cxrkeras cv --config {run / 'experiment.toml'} --out {run}"
+    if len(whole) < len(folders):
         raise UserError(
-            f"{run} has {len(whole)} of {len(folders)} folds finished. Finish it: cxrkeras cv "
-            f"--config {run / 'experiment.toml'} --out {run}"
+            f"{run} has {len(whole)} of {len(folders)} folds finished. Finish it: {again}"
         )
+    if not (run / "predictions.csv").is_file():
+        raise UserError(f"A finished run holds predictions.csv; {run} doesn't. Make it: {again}")
     return folders
 
 

@@ -1,6 +1,7 @@
 """A client of TensorFlow Serving, over REST (standard library) or gRPC (extra `serve`)."""
 
 import base64
+import http.client
 import io
 import json
 import urllib.error
@@ -19,6 +20,10 @@ from data_prep.pixels import read_film
 TIMEOUT = 60.0  # seconds for one request
 Batch = Sequence[bytes] | np.ndarray
 _LARGEST = 1 << 30  # bytes of a gRPC message; its own limit is 4 MB, less than two films
+
+
+class ServerRefusal(UserError):
+    """The server has the model, but refuses this request; another may do."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +78,14 @@ def predict_remote(server: str, name: str, batch: Batch, *, timeout: float = TIM
         timeout: seconds.
 
     Raises:
-        UserError: the server can't be reached, refuses, or isn't a model that `export` made.
+        ServerRefusal: it refuses this request, e.g. for its size.
+        UserError: the server can't be reached, hasn't the model, or that isn't one that `export`
+            made.
     """
     scheme, _, host = server.partition("://")
     ask = {"http": _rest, "https": _rest, "grpc": _grpc}.get(scheme)
+    if "@" in host:  # it stands in every message and in the process list
+        raise UserError("--server takes no user or password: http://HOST:8501 or grpc://HOST:8500.")
     if ask is None or not host:
         raise UserError(f"--server is http://HOST:8501 or grpc://HOST:8500. Received: {server!r}.")
     outputs = ask(server, name, batch, timeout)
@@ -119,9 +128,13 @@ def _rest(server: str, name: str, batch: Batch, timeout: float) -> dict:
             rows = json.load(response)["predictions"]
         return {key: [row[key] for row in rows] for key in rows[0]}
     except urllib.error.HTTPError as error:
-        raise _refused(server, _reason(error.read())) from error
+        raise _refused(server, _reason(error.read()), missing=error.code == 404) from error
+    except http.client.HTTPException as error:  # e.g. the port of gRPC
+        raise _unreachable(server, type(error).__name__) from error
     except (OSError, ValueError) as error:  # URLError and timeouts are OSErrors
-        raise _unreachable(server, getattr(error, "reason", error), timeout) from error
+        reason = getattr(error, "reason", error)
+        late = timeout if isinstance(reason, TimeoutError) else None
+        raise _unreachable(server, getattr(reason, "strerror", None) or reason, late) from error
     except (KeyError, IndexError, TypeError, AttributeError):
         return {}
 
@@ -142,6 +155,9 @@ def _grpc(server: str, name: str, batch: Batch, timeout: float) -> dict:
             f"grpc:// needs a package that isn't installed: {error.name}. Install: "
             "pip install 'cxrkeras[serve]', or use the REST port: http://HOST:8501."
         ) from error
+    from cxrkeras import runtime
+
+    runtime.start()
     import tensorflow as tf
 
     request = predict_pb2.PredictRequest()
@@ -158,9 +174,13 @@ def _grpc(server: str, name: str, batch: Batch, timeout: float) -> dict:
         with grpc.insecure_channel(server.removeprefix("grpc://").rstrip("/"), sizes) as channel:
             answer = _stub(channel).Predict(request, timeout=timeout)
     except grpc.RpcError as error:
-        if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-            raise _unreachable(server, error.code().name.lower(), timeout) from error
-        raise _refused(server, error.details()) from error
+        code = error.code()
+        if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+            raise _unreachable(server, "", timeout) from error
+        if code == grpc.StatusCode.UNAVAILABLE:
+            raise _unreachable(server, "unavailable") from error
+        missing = code == grpc.StatusCode.NOT_FOUND
+        raise _refused(server, error.details(), missing=missing) from error
     return {key: tf.make_ndarray(tensor) for key, tensor in answer.outputs.items()}
 
 
@@ -170,13 +190,18 @@ def _stub(channel):
     return prediction_service_pb2_grpc.PredictionServiceStub(channel)
 
 
-def _refused(server: str, reason: str) -> UserError:
-    line = " ".join(reason.split())[:200]
-    return UserError(f"{server} refused: {line}. Check the model's name and that it is loaded.")
+def _refused(server: str, reason: str, *, missing: bool) -> UserError:
+    line = f"{server} refused: {' '.join(reason.split())[:200]}"
+    if missing:
+        return UserError(f"{line}. Check the model's name and that it is loaded.")
+    return ServerRefusal(f"{line}. Try a smaller --batch-size.")
 
 
-def _unreachable(server: str, reason: object, timeout: float) -> UserError:
+def _unreachable(server: str, reason: object, late: float | None = None) -> UserError:
+    """`late`: the seconds after which no answer had come."""
+    line = " ".join(str(reason).split())
+    told = f"gave no answer within {late:g} s" if late else f"gave no usable answer ({line})"
     return UserError(
-        f"{server} gave no usable answer within {timeout:g} s ({' '.join(str(reason).split())}). "
+        f"{server} {told}. "
         "Check address and port (8501 for http, 8500 for grpc) and that the server runs."
     )

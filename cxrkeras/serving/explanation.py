@@ -13,6 +13,7 @@ from cxrkeras.serving import explanation_files as files
 from cxrkeras.serving.cam import METHODS
 from cxrkeras.serving.explain import Explainers, Explanation, at_side, cases_of, explain_films
 from cxrkeras.serving.explain_choice import choose
+from cxrkeras.serving.explain_folder import begin, unique_names
 from cxrkeras.serving.explain_inputs import Inputs
 from cxrkeras.serving.films import FilmStream
 from cxrkeras.serving.overlay import Heat
@@ -74,7 +75,7 @@ class _Gathered:
 def carry_out(
     job: Job, explainers: Explainers, side: int, stream: FilmStream, inputs: Inputs
 ) -> Outcome:
-    """Explain all inputs and write what `job` wants into its folder.
+    """Explain all inputs and write what `job` wants into its folder; nothing where none can be.
 
     Args:
         job: what is wanted.
@@ -86,17 +87,20 @@ def carry_out(
     Raises:
         UserError: the folder can't be used.
     """
-    files.begin(job.out, _about(job, explainers, inputs))
-    names = files.unique_names(inputs.files)
+    names = unique_names(inputs.files)
     outcome, gathered = Outcome(refused=list(inputs.refused)), _Gathered()
     with Steps("explained", len(inputs.files), shown=len(inputs.files) > 1) as steps:
         for told in explain_films(explainers, side, stream, inputs.own):
             if isinstance(told, Explanation):
+                if not gathered.rows:  # from here on there is something to replace the old with
+                    begin(job.out, _about(job, explainers, inputs, names))
                 _keep(job, explainers, names[told.number], told, inputs, gathered)
             else:
                 outcome.refused.append((told.path, told.reason))
             steps.step()
     outcome.explained = len(gathered.rows)
+    if not gathered.rows:
+        return outcome
     _write_tables(job, gathered, outcome)
     outcome.lines = list(_summary(explainers, gathered))
     if gathered.cases:
@@ -108,7 +112,7 @@ def carry_out(
     return outcome
 
 
-def _about(job: Job, explainers: Explainers, inputs: Inputs) -> dict:
+def _about(job: Job, explainers: Explainers, inputs: Inputs, names: list[str]) -> dict:
     return {
         "kind": "explain",
         "method": explainers.method,
@@ -117,8 +121,11 @@ def _about(job: Job, explainers: Explainers, inputs: Inputs) -> dict:
         "grid": list(explainers.of(0).grid),
         "operating_point": job.origin,
         "image_size": inputs.preparation.image_size,
+        "names": names,
         "maps": "maps/NAME.npy: (labels, rows, columns) float32; the cells tile the image. To "
         "enlarge a map, interpolate between the cells' centres (bilinear).",
+        "score": "explained.csv: the logit; of several models the mean of their logits, which is "
+        "not the logit of their mean probability",
         "boxes": "boxes.csv, in pixels of the prepared image (image_size): regions of the enlarged "
         "map, scaled to [0, 255], above 60 and above 180",
     }

@@ -2,20 +2,16 @@
 
 import csv
 import io
-import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from cxrkeras.serving.explain import Explanation
+from cxrkeras.serving.explain_folder import overlay_name
 from cxrkeras.serving.overlay import Heat, overlay, sheet
-from data_prep.errors import UserError
-from data_prep.files import atomic_write_bytes, atomic_write_json, atomic_write_text
+from data_prep.files import atomic_write_bytes, atomic_write_text
 
-MARK = "explained.json"
-_FOLDERS = ("overlays", "sheets", "maps")
 EXPLAINED = (
     "file",
     "name",
@@ -37,50 +33,13 @@ EXPLAINED = (
 BOXES = ("name", "label", "cut", "x", "y", "width", "height", "highest")
 
 
-def begin(out: Path, about: dict) -> None:
-    """Make the folder, or clear what an earlier explanation left in it.
-
-    Raises:
-        UserError: it holds something else, or can't be written.
-    """
-    others = out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir())
-    if (out.exists() and not out.is_dir()) or (others and not (out / MARK).is_file()):
-        raise UserError(
-            "--out is a new or empty folder, or one that `cxrkeras explain` wrote. "
-            f"Received: {out}, which holds something else. Give another folder."
-        )
-    try:
-        for name in _FOLDERS:
-            shutil.rmtree(out / name, ignore_errors=True)
-        for table in {*out.glob("*.csv"), *out.glob("localisation.*")}:
-            table.unlink()
-        atomic_write_json(out / MARK, about)
-    except OSError as error:
-        raise UserError(f"--out {out} can't be written: {error.strerror}.") from error
-
-
-def unique_names(files: Sequence[Path]) -> list[str]:
-    """A name for each file's results: its own without the ending, numbered where two are alike."""
-    seen: dict[str, int] = {}
-    names = []
-    for file in files:
-        stem = _clean(file.stem) or "film"
-        seen[stem.casefold()] = count = seen.get(stem.casefold(), 0) + 1
-        names.append(stem if count == 1 else f"{stem}~{count}")
-    return names
-
-
-def _clean(text: str) -> str:
-    return re.sub(r"[^\w.\-]+", "_", text).strip("._")[:100]
-
-
 def write_pictures(
     out: Path, name: str, told: Explanation, heats: Sequence[Heat], opacity: float, note: str
 ) -> None:
     """`sheets/NAME.png`, and `overlays/NAME-LABEL.png` for each label."""
     how = {"opacity": opacity, "title": name, "note": note}
     for heat in heats:
-        path = out / "overlays" / f"{name}-{_clean(heat.label) or 'label'}.png"
+        path = out / "overlays" / overlay_name(name, heat.label)
         _write_png(path, overlay(told.square, heat, **how))
     _write_png(out / "sheets" / f"{name}.png", sheet(told.square, heats, **how))
 

@@ -47,15 +47,16 @@ def find_films(words: Sequence[str]) -> tuple[list[Path], list[Prepared]]:
         words: each the path of a file or folder, or a pattern such as `films/**/*.dcm`.
 
     Returns:
-        The files, each once, in the order given and sorted within a word; and what can't be used.
+        The files, each path once, in the order given and sorted within a word; and what can't be
+        used.
     """
-    files: dict[Path, Path] = {}
+    files: dict[str, Path] = {}
     refused: list[Prepared] = []
     for word in words:
         for path in _meant(word):
             found, problems = _below(path)
             for file in found:
-                files.setdefault(file.resolve(), file)
+                files.setdefault(os.path.abspath(file), file)
             refused += [Prepared(place, None, reason) for place, reason in problems]
     return list(files.values()), refused
 

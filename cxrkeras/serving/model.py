@@ -143,7 +143,8 @@ def _load(path: Path, shape: tuple) -> keras.Model:
     if (model.input_shape, model.output_shape) != shape:
         raise UserError(
             f"{path} doesn't fit its model.json: it turns {model.input_shape} into "
-            f"{model.output_shape}, not {shape[0]} into {shape[1]}."
+            f"{model.output_shape}, not {shape[0]} into {shape[1]}. Give the two files as they "
+            "were made together."
         )
     return model
 

@@ -1,6 +1,6 @@
 """Files to decisions by a server: decoded here, sent as bare grey PNG, scored there."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import numpy as np
 from cxrkeras.data.preparation import Preparation
 from cxrkeras.evaluation.operating import Rule
 from cxrkeras.serving.card import Card
-from cxrkeras.serving.client import Remote, as_png, predict_remote
+from cxrkeras.serving.client import Remote, ServerRefusal, as_png, predict_remote
 from cxrkeras.serving.films import none_readable
 from cxrkeras.serving.predict import Answer, Row, answer
 from data_prep.errors import RejectedFile
@@ -45,23 +45,43 @@ def ask(
         UserError: no file can be read, or as `predict_remote`.
     """
     rows: list[Row] = []
-    told: list[Remote] = []
-    places: list[int] = []
-    batch: list[bytes] = []
+    told: list[tuple[list[int], Remote]] = []
+    batch: dict[int, bytes] = {}
     with Steps("predicted", len(files), shown=len(files) > batch_size) as steps:
         for number, (content, reason) in enumerate(_decoded(files, any_body_part, workers)):
             rows.append(Row(files[number], reason, ()))
             if content:
-                batch.append(content)
-                places.append(number)
+                batch[number] = content
             if len(batch) == batch_size or (batch and number == len(files) - 1):
-                told.append(predict_remote(server, name, batch))
-                batch = []
+                for places, answered in _asked(server, name, batch):
+                    if isinstance(answered, Remote):
+                        told.append((places, answered))
+                    else:
+                        rows[places[0]] = Row(files[places[0]], str(answered), ())
+                batch = {}
             steps.step()
     rows += refused
     if not told:
         raise none_readable(len(rows), rows[0].reason)
-    return _answer(name, rows, places, told)
+    return _answer(name, rows, told)
+
+
+def _asked(
+    server: str, name: str, batch: Mapping[int, bytes]
+) -> Iterator[tuple[list[int], Remote | ServerRefusal]]:
+    """A batch's answer; of a refused one those of its halves, so that only what is refused alone
+    is lost.
+    """
+    places = list(batch)
+    try:
+        yield places, predict_remote(server, name, list(batch.values()))
+    except ServerRefusal as refusal:
+        if len(places) == 1:
+            yield places, refusal
+            return
+        middle = len(places) // 2
+        for part in (places[:middle], places[middle:]):
+            yield from _asked(server, name, {place: batch[place] for place in part})
 
 
 def _decoded(
@@ -87,17 +107,18 @@ def _png(item: tuple[int, Path], any_body_part: bool) -> tuple[bytes, str]:
         return b"", str(refusal)
 
 
-def _answer(name: str, rows: list[Row], places: list[int], told: list[Remote]) -> Answer:
-    labels = told[0].labels
+def _answer(name: str, rows: list[Row], told: list[tuple[list[int], Remote]]) -> Answer:
+    labels, thresholds = told[0][1].labels, told[0][1].thresholds
     scores = np.full((len(rows), len(labels)), np.nan)
-    scores[places] = np.concatenate([part.probability for part in told])
-    valid = np.concatenate([part.valid for part in told])
-    for place in np.array(places)[~valid]:
-        rows[place] = Row(rows[place].path, _UNUSABLE, ())
-        scores[place] = np.nan
+    for places, part in told:
+        for place, probability, valid in zip(places, part.probability, part.valid, strict=True):
+            if valid:
+                scores[place] = probability
+            else:
+                rows[place] = Row(rows[place].path, _UNUSABLE, ())
     points = {
         label: {"threshold": None if np.isnan(value) else float(value), "from": "the server"}
-        for label, value in zip(labels, told[0].thresholds, strict=True)
+        for label, value in zip(labels, thresholds, strict=True)
     }
     facts = {
         "labels": list(labels),

@@ -60,6 +60,7 @@ def train_final(
     card = _card(out, made_from)
     fitted = _fitted_points(run, rules)
     if card is None:
+        _check_writable(out)
         rows = np.flatnonzero(with_test | (target.folds != TEST))
         card = _fit(run, out, experiment, target, rows, {"run": made_from, **fitted})
     else:
@@ -109,6 +110,15 @@ def _card(out: Path, made_from: dict) -> dict | None:
     if not same:
         raise UserError(f"--out {out} holds something else. Give another folder.")
     return card
+
+
+def _check_writable(out: Path) -> None:
+    """Before the training, not after it."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryDirectory(dir=out.parent).cleanup()
+    except OSError as error:
+        raise UserError(f"--out {out} can't be written: {error.strerror}.") from error
 
 
 def _fitted_points(run: Path, rules: Sequence[Rule]) -> dict:
@@ -164,7 +174,6 @@ def _fit(
     card = {**model_card(experiment, target, fitted.facts), "images": fitted.facts["images"]}
     card |= known | {"operating_points": _all_points(card, known)}
     card["performance"] = _score(run, fitter, target, rows, card["operating_points"])
-    out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
         done = Path(scratch, "done")
         done.mkdir()

@@ -117,7 +117,10 @@ def test_debug_shows_the_trace_wherever_it_stands(verb, capsys, words):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), click.exceptions.Abort()])
-def test_ctrl_c_ends_with_130_and_says_how_to_go_on(verb, capsys, error):
+def test_ctrl_c_ends_with_130_and_says_how_to_go_on(verb, capsys, monkeypatch, error):
     verb(error)
     assert code_of("report", "x") == 130
-    assert "The same command goes on from here." in capsys.readouterr().err
+    assert capsys.readouterr().err.strip() == "Stopped."
+    monkeypatch.setattr("cxrkeras.cli._RESUMED", ("report",))
+    assert code_of("report", "x") == 130
+    assert capsys.readouterr().err.strip() == "Stopped. The same command goes on from here."

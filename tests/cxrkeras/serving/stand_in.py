@@ -35,15 +35,18 @@ class Loaded:
 
 
 @contextmanager
-def rest(loaded: Loaded, *, delay: float = 0.0):
-    """The address of a REST server."""
+def rest(loaded: Loaded, *, delay: float = 0.0, largest: float = float("inf")):
+    """The address of a REST server, which takes `delay` seconds, and bodies up to `largest`."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
             time.sleep(delay)
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            size = int(self.headers["Content-Length"])
+            body = json.loads(self.rfile.read(size))
             path, _, verb = self.path.partition(":")
             try:
+                if size > largest:
+                    raise ValueError("too large")
                 assert verb == "predict"
                 assert path.startswith("/v1/models/")
                 content = {"predictions": _rows(loaded, path.removeprefix("/v1/models/"), body)}
@@ -112,7 +115,9 @@ def grpc_server(loaded: Loaded):
                 answer.outputs[key].CopyFrom(tf.make_tensor_proto(tensor.numpy()))
             return answer
 
-    server = grpc.server(futures.ThreadPoolExecutor(2))
+    # TensorFlow Serving's own limit is INT_MAX, far from gRPC's default of 4 MB.
+    limit = ("grpc.max_receive_message_length", -1)
+    server = grpc.server(futures.ThreadPoolExecutor(2), options=[limit])
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Service(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

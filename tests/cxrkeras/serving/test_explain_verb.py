@@ -148,8 +148,17 @@ def test_only_boxed_and_gradcam_and_pictures_with_known_boxes(served, tmp_path, 
     assert explain(*words, "--method", "gradcam++", "--labels", "top1") == 0
     assert "Grad-CAM++ of 4 images: 4 out of fold" in capsys.readouterr().out
     assert len(list((out / "overlays").iterdir())) == 4
-    # again, other labels: what the first call left is gone
-    assert explain(*words, "--labels", LABELS[0]) == 0
+    # again, other labels: only when asked to, and only what the first call wrote goes
+    (out / "overlays" / "mine.png").write_bytes(b"mine")
+    (out / "notes.csv").write_text("mine")
+    assert explain(*words, "--labels", LABELS[0]) == 1
+    assert "holds an earlier explanation" in capsys.readouterr().err
+    broken = (served / "run", served / "films" / "broken.png", "--out", out, "--overwrite")
+    assert explain(*broken) == 1
+    assert len(list((out / "overlays").iterdir())) == 5
+    assert explain(*words, "--labels", LABELS[0], "--overwrite") == 0
+    assert (out / "notes.csv").read_text() == "mine"
+    (out / "overlays" / "mine.png").unlink()
     assert {path.name.split("-")[1] for path in (out / "overlays").iterdir()} == {
         f"{LABELS[0]}.png"
     }
@@ -206,7 +215,7 @@ def test_of_other_images_nothing_is_said(served, tmp_path, capsys):
     table.to_csv(other / "manifest.csv", index=False)
     for model in ("model", "run", "run/folds/1"):
         words = (served / model, "--data", other, "--out", tmp_path / "why", "--no-pictures")
-        assert explain(*words) == 0
+        assert explain(*words, "--overwrite") == 0
         said = capsys.readouterr().out
         assert "learnt" not in said
         assert "out of fold" not in said
