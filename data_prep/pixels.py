@@ -12,6 +12,8 @@ from .dicom import Header, read_dicom
 from .errors import RejectedFile
 from .raster import read_raster
 
+_SLENDER = 4  # times as long as wide: no radiograph of a chest is
+
 
 @dataclass(frozen=True, eq=False)
 class Film:
@@ -58,7 +60,10 @@ def read_film(
         raise RejectedFile("blank: every pixel has the same value")
     if stretch is not None:
         pixels = stretched(pixels, *stretch, padding=grey.padding)
-    return Film(pixels, header, tuple(grey.warnings))
+    warnings, (rows, columns) = list(grey.warnings), pixels.shape
+    if max(rows, columns) > _SLENDER * min(rows, columns):
+        warnings.append(f"{rows} x {columns} pixels: hardly a radiograph")
+    return Film(pixels, header, tuple(warnings))
 
 
 def _is_dicom(source: Path | bytes) -> bool:

@@ -36,8 +36,8 @@ _SHOWN = 12  # refused files listed on the terminal; all of them are in rejected
     default="positive",
     show_default=True,
     metavar="WHICH",
-    help="Labels to make pictures of: positive (above the operating point), all, top3, or names "
-    "joined by commas.",
+    help="Labels to make pictures of: positive (above the operating point), all, top3 (the three "
+    "whose odds are the highest multiple of their operating point's), or names joined by commas.",
 )
 @click.option(
     "--operating-point",

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from cxrkeras.commands.operating_point import rule_of
-from cxrkeras.serving.export_layout import FORMATS, check_name, next_version
+from cxrkeras.serving.export_layout import FORMATS, check_name, earlier, next_version
 
 
 @click.command()
@@ -101,6 +101,7 @@ def _export(card, home: Path, formats: tuple[str, ...], rule, check, license_nam
             name=home.name,
             version_number=next_version(home),
             formats=formats,
+            earlier=earlier(home),
             rule=str(rule),
             differences=differences,
             license_name=license_name,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import isnan
 
 from cxrkeras.evaluation.localisation import CRITERIA, Case, Localisation, by_label, localise
 from cxrkeras.evaluation.pointing import Pointing, play
@@ -62,7 +63,7 @@ def as_json(scores: Mapping[str, Scores]) -> dict:
 
 def _pointing(one: Pointing) -> dict:
     facts = {**asdict(one), "share": one.share}
-    return facts | {"swapped": None if one.swapped != one.swapped else one.swapped}
+    return facts | {"swapped": None if isnan(one.swapped) else one.swapped}
 
 
 def as_text(scores: Mapping[str, Scores], tolerance: float = 0.0) -> str:
@@ -82,12 +83,12 @@ def _pointing_lines(scores: Mapping[str, Scores], tolerance: float) -> list[str]
         interval = f"{p.low:.3f} - {p.high:.3f}"
         lines.append(
             f"{label[:23]:<24}{p.cases:>7}{p.patients:>10}{p.share:>7.3f}{interval:>17}"
-            f"{p.chance:>8.3f}{p.swapped:>9.3f}"
+            f"{p.chance:>8.3f}{'-' if isnan(p.swapped) else f'{p.swapped:.3f}':>9}"
         )
     return [
         *lines,
         "chance: a point anywhere. swapped: the same maps against other patients' boxes of the "
-        "label.",
+        "label; -: there is none.",
     ]
 
 

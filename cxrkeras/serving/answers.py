@@ -238,7 +238,8 @@ def _legend(answer: Answer, full: bool) -> Iterator[str]:
     yield from (f"{name}: {words}" for name, words in told.items())
     warned = Counter(warning for row in answer.rows for warning in row.warnings)
     for warning, count in warned.most_common():
-        yield f"{_counted(count, 'file')}: {warning}"
+        first = next(shown(row.path) for row in answer.rows if warning in row.warnings)
+        yield f"{first if count == 1 else f'{first} and {count - 1:,} more'}: {warning}"
 
 
 def _distortion(answer: Answer) -> str:
@@ -252,10 +253,6 @@ def _distortion(answer: Answer) -> str:
 
 def _calibrated(answer: Answer) -> str:
     return f"by {answer.calibration}, fitted out of fold." if answer.calibration else ""
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _refused(answer: Answer) -> list[str]:

@@ -8,6 +8,7 @@ from cxrkeras.serving.export_layout import check_name, versions
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_text
 
+_MARK = "# Written by `cxrkeras serve`, which may write it again."
 IMAGE = "tensorflow/serving"
 MODELS, CONFIG = "/models", "/config"  # inside the container
 
@@ -22,7 +23,10 @@ def served(folders: Sequence[Path]) -> dict[str, Path]:
     for folder in folders:
         home = folder.resolve()
         if (home / "saved_model.pb").is_file():
-            home = home.parent
+            raise UserError(
+                f"{folder} is one version of a model; the server watches them all and takes the "
+                f"newest. Give {folder.parent}."
+            )
         if not versions(home):
             raise UserError(
                 f"{folder} holds no SavedModel that `cxrkeras export` wrote. Give DIR/NAME."
@@ -48,13 +52,30 @@ def write_config(
 
     Returns:
         The words of the `docker run` command.
+
+    Raises:
+        UserError: one of the files is somebody else's.
+        OSError: the folder can't be written.
     """
-    atomic_write_text(folder / "models.config", models_config(models))
-    atomic_write_text(folder / "batching.config", batching_config(batch, wait, threads))
     words = docker_run(folder.resolve(), models)
-    atomic_write_text(folder / "run.sh", "#!/bin/sh\nexec " + shlex.join(words) + ' "$@"\n')
+    texts = {
+        "models.config": f"{_MARK}\n{models_config(models)}",
+        "batching.config": f"{_MARK}\n{batching_config(batch, wait, threads)}",
+        "run.sh": f'#!/bin/sh\n{_MARK}\nexec {shlex.join(words)} "$@"\n',
+    }
+    for name in texts:
+        _check_ours(folder / name)
+    for name, text in texts.items():
+        atomic_write_text(folder / name, text)
     (folder / "run.sh").chmod(0o755)
     return words
+
+
+def _check_ours(path: Path) -> None:
+    if path.exists() and _MARK not in path.read_text(encoding="utf-8", errors="replace"):
+        raise UserError(
+            f"{path} is there, and not of this verb's making. Give another --config, or move it."
+        )
 
 
 def models_config(models: Mapping[str, Path]) -> str:

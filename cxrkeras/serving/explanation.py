@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cxrkeras.evaluation.known_boxes import KnownBoxes
 from cxrkeras.evaluation.localisation import Case
 from cxrkeras.evaluation.localisation_table import HEADER, as_json, as_text, rows, score
 from cxrkeras.serving import explanation_files as files
@@ -105,8 +106,8 @@ def carry_out(
     outcome.lines = list(_summary(explainers, gathered))
     if gathered.cases:
         outcome.lines += ["", *_localisation(job, gathered.cases)]
-    elif inputs.known is not None:
-        outcome.lines.append("Known boxes: none of this model's labels on these images.")
+    if inputs.known is not None:
+        outcome.lines += ["", _used(inputs.known, gathered.cases)]
     if job.check_seed is not None and gathered.squares:
         outcome.lines += ["", *_check(job, explainers, side, gathered)]
     return outcome
@@ -152,7 +153,8 @@ def _keep(
     if job.pictures:
         heats = [_heat(job, explainers.method, told, k, inputs) for k in chosen]
         note = f"{_NAMES[explainers.method]} by {_who(explainers, told)}"
-        note += "; its mean + a bias is the logit" if explainers.method == "cam" else ""
+        note += ", plus the bias: the mean is the logit" if told.bias is not None else ""
+        note += "; line: the upper 30 % of the range"
         files.write_pictures(job.out, name, told, heats, job.opacity, note)
     if inputs.known is not None:
         gathered.cases += cases_of(told, job.labels, inputs.known, inputs.patients[number])
@@ -170,7 +172,7 @@ def _heat(job: Job, method: str, told: Explanation, column: int, inputs: Inputs)
     label, threshold = job.labels[column], job.thresholds[column]
     return Heat(
         label=label,
-        values=told.maps[column],
+        values=told.maps[column] + (0 if told.bias is None else told.bias[column]),
         probability=float(told.probability[column]),
         threshold=None if np.isnan(threshold) else float(threshold),
         origin=job.origin,
@@ -202,6 +204,14 @@ def _summary(explainers: Explainers, gathered: _Gathered) -> Iterator[str]:
             f"Warning: the model learnt from {gathered.learnt} of these images, unless they were "
             "held out as test: what is said of them, and scores below, flatter it."
         )
+
+
+def _used(known: KnownBoxes, cases: list[Case]) -> str:
+    used, total = sum(len(case.known) for case in cases), sum(map(len, known.of.values()))
+    return (
+        f"Known boxes: {used:,} of {total:,} in the table are on these images and of this model's "
+        "labels."
+    )
 
 
 def _localisation(job: Job, cases: list[Case]) -> list[str]:

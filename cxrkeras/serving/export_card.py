@@ -30,6 +30,7 @@ def model_card(
     name: str,
     version_number: int,
     formats: Sequence[str],
+    earlier: Sequence[str] = (),
     rule: str,
     differences: Sequence,
     license_name: str = "other",
@@ -41,6 +42,7 @@ def model_card(
         name: of the export.
         version_number: of the export.
         formats: that were exported.
+        earlier: folders of other exports of the name.
         rule: of the thresholds.
         differences: `export.Difference`s of the round trip.
         license_name: as Hugging Face spells it; of the weights, which their owner decides.
@@ -52,6 +54,7 @@ def model_card(
         license=license_name,
         name=name,
         contents=[_CONTENTS[format_].format(v=version_number) for format_ in formats],
+        earlier=earlier,
         side=card.image_size,
         preparation=_preparation(prepared),
         members=f", the mean of {len(card.members)} models" if len(card.members) > 1 else "",

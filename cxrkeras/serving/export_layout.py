@@ -38,6 +38,16 @@ def versions(home: Path) -> list[int]:
     return sorted(int(p.parent.name) for p in home.glob("[0-9]*/saved_model.pb"))
 
 
+def earlier(home: Path) -> list[str]:
+    """The versions that are there, as folders below `home`, e.g. `1/` and `onnx/1/`."""
+    return [
+        f"{path.relative_to(home).as_posix()}/"
+        for place in reversed(FORMATS.values())
+        for path in sorted((home / place).glob("[0-9]*"), key=lambda path: path.name.zfill(9))
+        if path.name.isdigit()
+    ]
+
+
 @contextmanager
 def staging(home: Path) -> Iterator[Path]:
     """A folder beside the versions, under a name that a server doesn't take for one; removed."""

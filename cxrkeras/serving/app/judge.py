@@ -124,7 +124,7 @@ class LocalJudge:
             raise UserError(self.no_maps)
         with self._lock:
             told = self._explainer.explain(self._images(seen), [self.labels.index(label)])
-        return told.maps[0, 0]
+        return told.maps[0, 0] + (0 if told.bias is None else told.bias[0])
 
     def _images(self, seen: Seen) -> np.ndarray:
         """(1, S, S, 1) uint8, resized as in training."""
@@ -183,7 +183,7 @@ def _explainer(model: "Model") -> tuple["Ensemble | None", str]:
 
 
 _MAPS = {
-    "cam": "Heat maps are class activation maps: their mean plus a bias is the label's logit.",
+    "cam": "Heat maps are class activation maps plus the bias: their mean is the label's logit.",
     "gradcam": "Heat maps are Grad-CAM.",
 }
 

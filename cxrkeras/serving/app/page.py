@@ -163,11 +163,12 @@ class Page:
         def close(request: gr.Request) -> list:
             return self._close(request.session_hash, slot)
 
+        in_turn = {"concurrency_id": f"window {slot}", "concurrency_limit": 1}  # the last one wins
         everything = self._everything()
         upload.upload(arrive, outputs=[message, *window, *everything], **_QUIET)
         for slider in window:
-            slider.input(adjust, inputs=window, outputs=film, **_LIVE)
-        whole.click(widen, outputs=[*window, film], **_QUIET)
+            slider.input(adjust, inputs=window, outputs=film, **_LIVE, **in_turn)
+        whole.click(widen, outputs=[*window, film], **_QUIET, **in_turn)
         clear.click(close, outputs=[message, *everything], **_QUIET)
 
     def _everything(self) -> list:

@@ -170,7 +170,7 @@ def with_other_labels(run):
     ("harm", "words"),
     [
         (without_a_fold, r"2 of 3 folds finished.*cxrkeras cv --config.*--out"),
-        (without_predictions, r"3 of 3 folds finished.*cxrkeras cv --config"),
+        (without_predictions, r"holds predictions\.csv.*cxrkeras cv --config"),
         (without_folds_table, r"folds\.csv can't be read"),
         (with_other_labels, r"differ in labels.*RUN/folds/K"),
     ],

@@ -17,6 +17,7 @@ from cxrkeras.evaluation.uncertainty import with_intervals
 from cxrkeras.serving.card import read_card
 from cxrkeras.serving.export import Difference
 from cxrkeras.serving.export_card import model_card
+from cxrkeras.serving.export_layout import earlier
 
 
 def code_of(*words: object) -> int:
@@ -107,14 +108,34 @@ def test_models_config_is_what_the_servers_own_message_reads(saved_model, tmp_pa
     assert entry.model_platform == "tensorflow"
 
 
+def test_earlier_exports_are_listed_in_order(tmp_path):
+    for name in ("2", "10", "onnx/2", "notes", ".export.7", "litert/x"):
+        (tmp_path / name).mkdir(parents=True)
+    assert earlier(tmp_path) == ["2/", "10/", "onnx/2/"]
+
+
 def test_serve_takes_exports_only(saved_model, tmp_path, capsys):
     (tmp_path / "other").mkdir()
     assert code_of("serve", tmp_path / "other", "--config", tmp_path / "config") == 1
     assert "holds no SavedModel" in capsys.readouterr().err
-    words = ("serve", saved_model, saved_model / "2", "--config", tmp_path / "config")
+    words = ("serve", saved_model, saved_model, "--config", tmp_path / "config")
     assert code_of(*words) == 1
     assert "Two models have the name chest" in capsys.readouterr().err
+    assert code_of("serve", saved_model / "2", "--config", tmp_path / "config") == 1
+    assert f"Give {saved_model}." in capsys.readouterr().err
     assert not (tmp_path / "config").exists()
+
+
+def test_serve_leaves_other_people_s_files_alone(saved_model, tmp_path, capsys):
+    config = tmp_path / "config"
+    config.mkdir()
+    (config / "run.sh").write_text("echo mine")
+    assert code_of("serve", saved_model, "--config", config) == 1
+    assert "run.sh is there, and not of this verb's making" in capsys.readouterr().err
+    assert [path.name for path in config.iterdir()] == ["run.sh"]
+    (config / "run.sh").unlink()
+    for _ in range(2):
+        assert code_of("serve", saved_model, "--config", config) == 0
 
 
 @pytest.fixture
@@ -149,6 +170,7 @@ def test_model_card_of_a_run(run, model):
         name="chest",
         version_number=3,
         formats=["saved-model", "onnx"],
+        earlier=["1/", "litert/2/"],
         rule="youden",
         differences=[Difference("onnx", 2e-7, 1e-5, 8)],
         license_name="apache-2.0",
@@ -162,6 +184,7 @@ def test_model_card_of_a_run(run, model):
         "## Limits",
         "`onnx/3/model.onnx`",
         "| onnx | 2.0e-07 |",
+        "earlier exports, which this card doesn't describe: `1/`, `litert/2/`.",
     ):
         assert said in body
     pooled = scores["per_label"]["Mass"]["pooled"]
