@@ -13,7 +13,7 @@ from cxrkeras.evaluation.settings import data_of
 from cxrkeras.evaluation.subgroups import subgroups
 from cxrkeras.evaluation.uncertainty import SCORES
 
-TEST = "On the held-out test set"
+HELD_OUT = "On the held-out test set"
 OUT_OF_FOLD = "Out of fold: each image scored by the one model that hadn't seen its patient"
 
 
@@ -61,7 +61,7 @@ def run_performance(run: Path) -> dict:
     """
     test = run / "test_predictions.csv"
     if test.is_file():
-        how = f"{TEST}, scored by all folds' models together, as they are here"
+        how = f"{HELD_OUT}, scored by all folds' models together, as they are here"
         return performance(read_predictions(test), data_of(run), how)
     return out_of_fold_performance(run, OUT_OF_FOLD)
 

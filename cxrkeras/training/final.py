@@ -14,12 +14,10 @@ from cxrkeras.data.folds import TEST
 from cxrkeras.evaluation.operating import Rule, add_held_out, prevalence_points
 from cxrkeras.evaluation.out_of_fold import fit_on_run, read_operating_points
 from cxrkeras.evaluation.performance import (
+    HELD_OUT,
     OUT_OF_FOLD,
     out_of_fold_performance,
     performance,
-)
-from cxrkeras.evaluation.performance import (
-    TEST as ON_TEST,
 )
 from cxrkeras.models.methods import make_plan
 from cxrkeras.training.experiment import Experiment, read_experiment
@@ -195,4 +193,4 @@ def _score(run: Path, fitter, target: Target, learned: np.ndarray, points: dict)
         return out_of_fold_performance(run, f"{how} learnt from all of these images")
     tested = predictions_of(target, left, fitter.predict(left))
     add_held_out(points, tested.labels, tested.truth, tested.prob)
-    return performance(tested, target.dataset.root, f"{ON_TEST}, which this model hasn't seen")
+    return performance(tested, target.dataset.root, f"{HELD_OUT}, which this model hasn't seen")
