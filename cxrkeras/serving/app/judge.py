@@ -12,6 +12,9 @@ from cxrkeras.evaluation.operating import Rule
 from cxrkeras.serving.app.reading import Seen
 from cxrkeras.serving.card import Card
 from cxrkeras.serving.client import grey_png, predict_remote
+from cxrkeras.serving.films import Prepared
+from cxrkeras.serving.predict import LEARNT, Row, answer
+from cxrkeras.serving.unseen import own_images
 from data_prep.errors import UserError
 
 if TYPE_CHECKING:
@@ -71,6 +74,9 @@ class Judge(Protocol):
     def findings(self, seen: Seen) -> tuple[Finding, ...]:
         """K findings in the order of `labels`."""
 
+    def notes(self, seen: Seen) -> tuple[str, ...]:
+        """What is to be said of the film beside its own warnings, in short lines."""
+
     def heat(self, seen: Seen, label: str) -> np.ndarray:
         """(h, w) float32, the label's map; its cells tile the square."""
 
@@ -90,6 +96,7 @@ class LocalJudge:
     def __init__(self, card: Card, model: "Model", rule: Rule):
         self._card, self._model, self._rule = card, model, rule
         card.operating_points(rule)
+        self._own = own_images(card)
         self._lock = threading.Lock()
         self.labels, self.name, self.rule = card.labels, card.path.resolve().name, str(rule)
         self.preparation, self.distorted = card.preparation, bool((card.inflation != 1).any())
@@ -100,8 +107,6 @@ class LocalJudge:
 
     def findings(self, seen: Seen) -> tuple[Finding, ...]:
         """As `Judge` says."""
-        from cxrkeras.serving.predict import Row, answer
-
         with self._lock:
             scores = self._model.predict(self._images(seen))
         told = answer(self._card, self._rule, None, [Row(Path(), "", ())], scores)
@@ -117,6 +122,11 @@ class LocalJudge:
             )
             for k, label in enumerate(self.labels)
         )
+
+    def notes(self, seen: Seen) -> tuple[str, ...]:
+        """As `Judge` says."""
+        film = Prepared(Path(), seen.square, digest=seen.digest)
+        return (LEARNT,) if self._own.learnt(film) else ()
 
     def heat(self, seen: Seen, label: str) -> np.ndarray:
         """As `Judge` says."""
@@ -164,6 +174,10 @@ class RemoteJudge:
             Finding(label, float(p), None, None, None if np.isnan(t) else float(t), "the server")
             for label, p, t in zip(told.labels, told.probability[0], told.thresholds, strict=True)
         )
+
+    def notes(self, seen: Seen) -> tuple[str, ...]:
+        """None: a server doesn't say what its model learnt from."""
+        return ()
 
     def heat(self, seen: Seen, label: str) -> np.ndarray:
         """Never: `no_maps` says why."""

@@ -1,6 +1,7 @@
 """The page: Gradio's parts put together, and what happens when they are used."""
 
 import itertools
+from dataclasses import replace
 from importlib.resources import files
 
 import gradio as gr
@@ -198,7 +199,8 @@ class Page:
         if body is None:
             raise RejectedFile("it didn't arrive whole; send it again")
         seen = self._reader.read(body)
-        return Pane(seen, self._judge.findings(seen))
+        notes = (*seen.warnings, *self._judge.notes(seen))
+        return Pane(replace(seen, warnings=notes), self._judge.findings(seen))
 
     def _adjust(self, session: str, slot: str, window: Window) -> str:
         desk = self._desks.of(session)

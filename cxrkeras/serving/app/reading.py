@@ -39,12 +39,14 @@ class Seen:
         square: (P, P) uint8 as `cxrkeras prep` would prepare it for the model.
         warnings: short lines without patient data.
         png: all of its grey for a server that prepares it itself; empty where there is none.
+        digest: of the picture as it was decoded (`data_prep.pixels.Film.digest`).
     """
 
     film: np.ndarray
     square: np.ndarray
     warnings: tuple[str, ...]
     png: bytes = b""
+    digest: str = ""
 
 
 class Reader:
@@ -105,7 +107,7 @@ def see(body: bytes, settings: Settings, for_server: bool = False) -> Seen:
     """Decode one upload in this process; errors as `Reader.read`."""
     film, square = read_square(body, settings)
     png = grey_png(film.pixels) if for_server else b""
-    return Seen(_fitted(film.pixels), square, film.warnings, png)
+    return Seen(_fitted(film.pixels), square, film.warnings, png, film.digest)
 
 
 def _see(body: bytes, settings: Settings, for_server: bool) -> Seen:

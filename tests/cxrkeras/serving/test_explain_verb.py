@@ -12,11 +12,16 @@ from served_runs import FOLDS, LABELS, PREPARED, SIDE, write_model, write_run
 
 from cxrkeras.cli import main
 from cxrkeras.data.dataset import load_dataset
+from cxrkeras.evaluation.operating import Rule
+from cxrkeras.serving.app.judge import LocalJudge
+from cxrkeras.serving.app.reading import see
 from cxrkeras.serving.card import read_card
 from cxrkeras.serving.explain_choice import check_choice, choose
+from cxrkeras.serving.model import load_members
 from cxrkeras.serving.unseen import own_images
 from data_prep.errors import UserError
 from data_prep.pixels import read_film, to_square
+from data_prep.squares import Settings
 
 IMAGES = 8
 
@@ -182,6 +187,14 @@ def test_a_copy_of_the_runs_data_is_recognised_by_its_content(served, tmp_path):
     table.to_csv(copy / "manifest.csv", index=False)
     assert folds(copy, dataset=copy) == [None] * 3
     assert folds(data, dataset=data) == [0, 1, None]
+
+
+def test_the_page_notes_a_raw_film_that_the_run_learnt_from(served):
+    card = read_card(served / "run")
+    judge = LocalJudge(card, load_members(card), Rule("corrected"))
+    for film, noted in (("film 4.png", True), ("film 7.png", False)):
+        seen = see((served / "raw" / film).read_bytes(), Settings(PREPARED))
+        assert ["learnt from this image" in note for note in judge.notes(seen)] == [True] * noted
 
 
 @pytest.mark.parametrize("kind", ["final", "fold"])

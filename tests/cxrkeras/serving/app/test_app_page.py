@@ -26,6 +26,9 @@ class Saying:
     def findings(self, seen):
         return (Finding("Bright", float(seen.square.mean() / 255), None, None, 0.1, "nowhere"),)
 
+    def notes(self, seen):
+        return ("dark",) if seen.square.mean() < 20 else ()
+
     def heat(self, seen, label):
         return seen.square.astype(np.float32)
 
@@ -81,6 +84,13 @@ def test_a_refused_film_leaves_the_one_before_it(page, body, told):
 def test_what_did_not_arrive_is_said(page, ticket, told):
     message, *_ = page._arrive("third", "B", ticket)
     assert told in message.replace("0.0953674", "0.1")
+
+
+def test_what_the_judge_notes_stands_below_the_film(page):
+    dim = np.full((60, 60), 5, np.uint8)
+    dim[20:40, 20:40] = 30
+    _, _, _, film, *_ = arrive(page, page_files.picture(dim), session="noted")
+    assert "<li>dark</li>" in film
 
 
 def test_a_colour_picture_is_taken_and_said(page):
