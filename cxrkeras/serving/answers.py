@@ -16,6 +16,7 @@ from cxrkeras.serving.reached import Reached, reached
 FORMAT = 1
 NOTICE = "Research use only: not for clinical use."
 FULL = 3  # so many images are told label by label; of more, only what is called
+_MANY = 100  # positives
 _DECISIONS = {1.0: "yes", 0.0: "no"}
 
 
@@ -252,7 +253,15 @@ def _distortion(answer: Answer) -> str:
 
 
 def _calibrated(answer: Answer) -> str:
-    return f"by {answer.calibration}, fitted out of fold." if answer.calibration else ""
+    if not answer.calibration:
+        return ""
+    fitted = answer.card.calibration()
+    few = sum(fitted[label]["positives"] < _MANY for label in answer.card.labels)
+    told = f"by {answer.calibration}, fitted out of fold."
+    if answer.calibration != "isotonic" or not few:
+        return told
+    share = f"{few} of {len(answer.card.labels)} labels have fewer than {_MANY}"
+    return f"{told} It needs hundreds of positives, and {share}: temperature is the safer choice."
 
 
 def _refused(answer: Answer) -> list[str]:

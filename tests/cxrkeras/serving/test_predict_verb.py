@@ -129,6 +129,7 @@ def test_csv_and_json_hold_what_keras_says_of_prepared_images(served, capsys, tm
     code, out, _ = run(capsys, served / "run", served / "films", *words)
     assert code == 0
     assert f"Written: {table}" in out
+    assert "3 of 3 labels have fewer than 100" in out
     rows, content = pd.read_csv(table), json.loads(tree.read_text())
     assert rows["file_name"].tolist() == ["0.png", "1.png", "2.png", "4.dcm", "broken.png"]
     assert rows["error"].isna().tolist() == [True] * 4 + [False]
