@@ -21,7 +21,9 @@ HEAD = '<meta name="robots" content="noindex"><meta name="color-scheme" content=
 _INVITATIONS = {"A": "Open a film", "B": "Compare with a second film"}
 _PLAIN = {"js_on_load": None, "apply_default_css": False}
 _QUIET = {"show_progress": "hidden", "api_visibility": "private"}
-_LIVE = {**_QUIET, "trigger_mode": "always_last"}  # a slider that moves on asks once it rests
+# A slider that moves on asks again once the last answer is there; without Gradio's queue, whose
+# client loses its stream of answers while a slider is dragged.
+_LIVE = {**_QUIET, "trigger_mode": "always_last", "queue": False}
 
 
 def look() -> gr.themes.Base:
@@ -82,6 +84,7 @@ class Page:
     def blocks(self) -> gr.Blocks:
         """The page, ready to be mounted."""
         with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
+            self._blocks = blocks
             gr.HTML(words.bar(), elem_classes="cx-sticky", **_PLAIN)
             head = words.header(self._judge.name, self._judge.about, self._judge.no_maps)
             gr.HTML(head, **_PLAIN)
@@ -164,12 +167,11 @@ class Page:
         def close(request: gr.Request) -> list:
             return self._close(request.session_hash, slot)
 
-        in_turn = {"concurrency_id": f"window {slot}", "concurrency_limit": 1}  # the last one wins
         everything = self._everything()
         upload.upload(arrive, outputs=[message, *window, *everything], **_QUIET)
         for slider in window:
-            slider.input(adjust, inputs=window, outputs=film, **_LIVE, **in_turn)
-        whole.click(widen, outputs=[*window, film], **_QUIET, **in_turn)
+            slider.input(adjust, inputs=window, outputs=film, **_LIVE)
+        whole.click(widen, outputs=[*window, film], **_QUIET)
         clear.click(close, outputs=[message, *everything], **_QUIET)
 
     def _everything(self) -> list:
@@ -189,6 +191,8 @@ class Page:
             told, bad = str(error), True
         except Exception as error:  # its message may hold patient data
             told, bad = _sentence(f"unforeseen {type(error).__name__}"), True
+        if bad and slot in desk.panes:
+            told += " The film before it is still shown."
         window = desk.panes[slot].window if slot in desk.panes else FULL
         return [self._message(told, bad), window.level, window.width, *self._all(desk)]
 
@@ -225,6 +229,8 @@ class Page:
 
     def _leave(self, request: gr.Request) -> None:
         self._desks.drop(request.session_hash)
+        # Gradio would keep what it has sent, the films' pictures too.
+        self._blocks.state_holder.session_data.pop(request.session_hash, None)
 
     def _message(self, text: str, bad: bool) -> str:
         return words.message(text, next(self._count), bad=bad)
@@ -254,7 +260,8 @@ class Page:
         url = data_url(picture(pane.seen.film, pane.window, heat, desk.opacity, pad=pad))
         scale = "" if heat is None else words.scale(heat.min(), heat.max(), self._judge.unit)
         mapped = next((finding for finding in pane.findings if finding.label == label), None)
-        return words.figure(slot, url, pane.window, mapped, pane.seen.warnings, scale)
+        shown = words.figure(slot, url, pane.window, mapped, pane.seen.warnings, scale)
+        return shown if desk.panes.get(slot) is pane else ""  # closed, or another one, meanwhile
 
 
 def _sentence(reason: str) -> str:

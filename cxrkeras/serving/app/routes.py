@@ -26,7 +26,7 @@ _OPEN = (
     "/gradio_api/reset",
     "/gradio_api/cancel",
 )
-_OPEN_BELOW = ("/assets/", "/static/", "/gradio_api/heartbeat/", "/sheet/")
+_OPEN_BELOW = ("/assets/", "/static/", "/gradio_api/heartbeat/", "/gradio_api/run/", "/sheet/")
 _HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' data: blob:; "
     "style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
@@ -84,7 +84,22 @@ class Gate:
                 message["headers"] = [*message["headers"], *extra]
             await send(message)
 
-        await (refusal or self._app)(scope, receive, sending)
+        await (refusal or self._app)(scope, self._counted(scope, receive), sending)
+
+    def _counted(self, scope, receive):
+        """`receive`, which ends where a body without a stated length grows beyond the limit."""
+        limit, size = self._limit(scope["path"]), 0
+
+        async def receiving():
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            return message if size <= limit else {"type": "http.disconnect"}
+
+        return receiving
+
+    def _limit(self, path: str) -> int:
+        return self._terms.limit + _EVENT if path == "/film" else _EVENT
 
     def _refusal(self, scope) -> Response | None:
         headers, path = Headers(scope=scope), scope["path"]

@@ -113,7 +113,8 @@ def _draw_film(
     over = f", heat map of {desk.label}" if heat is not None else ""
     window = f"level {pane.window.level:g} %, width {pane.window.width:g} %"
     _write(draw, (corner[0], below), f"Film {slot}{over}", 19, width=side)
-    _write(draw, (corner[0], below + 25), f"Window: {window}", 16, _SOFT, width=side)
+    told = "; ".join([f"Window: {window}", *pane.seen.warnings])
+    _write(draw, (corner[0], below + 25), told, 16, _SOFT, width=side)
 
 
 def _draw_table(

@@ -29,6 +29,12 @@ async function send(file) {
   if (answer) watcher.observe(answer, { childList: true, subtree: true, characterData: true, attributes: true });
   const ticket = await ticketFor(file);
   input.value = "";
+  if (ticket === "failed") {
+    watcher.disconnect();
+    done();
+    status.textContent = "The film could not be sent: the page's server doesn't answer.";
+    return;
+  }
   trigger("upload", { slot, ticket });
 }
 

@@ -191,6 +191,6 @@ def footer(terms: Terms, undistorted: bool, maps: bool) -> str:
         f"pixels) and that it holds one picture.{chest} Whether a PNG or JPEG is a radiograph at "
         "all can't be checked: for any other picture the figures mean nothing. Colour is turned "
         "grey, and said.</p><p>Films stay in the memory of the computer that runs this page until "
-        f"the page is closed, and for an hour at most.{sent} Neither files, names nor headers are "
-        "written, logged or shown.</p></footer>"
+        f"the page is closed, and for an hour at most.{sent} Neither files, names nor identifiers "
+        "are written, logged or shown.</p></footer>"
     )

@@ -129,6 +129,29 @@ def test_a_film_is_seen_with_window_bars_and_maps(page):
     assert np.array_equal(pixels(again), pixels(plain))
 
 
+def test_a_dragged_slider_ends_where_the_film_does(page):
+    send(page, "A", page_files.picture(page_files.grey(0)))
+    slider = page.locator("#cx-level-A input[type=range]")
+    slider.scroll_into_view_if_needed()
+    place = 0.5
+    for goal in (0.8, 0.2, 0.6):
+        box = slider.bounding_box()
+        row = box["y"] + box["height"] / 2
+        page.mouse.move(box["x"] + box["width"] * place, row)
+        page.mouse.down()
+        for step in range(1, 31):
+            at = place + (goal - place) * step / 30
+            page.mouse.move(box["x"] + box["width"] * at, row)
+            page.wait_for_timeout(10)
+        page.mouse.up()
+        place = goal
+        page.wait_for_function(
+            "() => document.querySelector('#cx-film-A img').alt.includes(`level "
+            "${document.querySelector('#cx-level-A input[type=range]').value} %`)"
+        )
+    assert abs(float(slider.input_value()) - 60) < 8
+
+
 def test_everything_works_from_the_keyboard(page):
     send(page, "A", page_files.picture(page_files.grey(0)))
     page.focus("#cx-file-A")

@@ -1,10 +1,13 @@
 """What the running page lets through."""
 
+import asyncio
 import http.client
 from contextlib import closing, suppress
 
 import pytest
 from page_files import LIMIT_MB
+
+from cxrkeras.serving.app.terms import Terms
 
 pytestmark = pytest.mark.slow
 LIMIT = round(LIMIT_MB * 2**20)
@@ -72,3 +75,20 @@ def test_uploads_beyond_the_limit_are_refused_said_or_unsaid(served):
     unsaid = (b"0" * (LIMIT // 2 + 1) for _ in range(2))  # chunked: no length in advance
     assert status(served, "/film", unsaid) == 413
     assert status(served, "/gradio_api/queue/join", b"0" * 70_000) == 413
+
+
+def test_an_event_without_a_stated_length_is_cut_off():
+    from cxrkeras.serving.app.routes import Gate
+
+    taken = []
+
+    async def app(scope, receive, send):
+        while (message := await receive())["type"] != "http.disconnect":
+            taken.append(len(message["body"]))
+
+    async def receive():
+        return {"type": "http.request", "body": b"0" * 20_000, "more_body": True}
+
+    scope = {"type": "http", "path": "/gradio_api/queue/join", "headers": [(b"host", b"localhost")]}
+    asyncio.run(Gate(app, Terms(1_000_000))(scope, receive, None))
+    assert sum(taken) == 60_000  # three parts fit into 64 KiB

@@ -86,6 +86,19 @@ def test_what_did_not_arrive_is_said(page, ticket, told):
     assert told in message.replace("0.0953674", "0.1")
 
 
+def test_a_film_that_was_closed_meanwhile_stays_closed(page, monkeypatch):
+    arrive(page, page_files.picture(page_files.grey(0)), session="late")
+    desk = page._desks.of("late")
+    desk.label = "Bright"
+
+    def heat(seen, label):
+        desk.panes.pop("A")  # as "Close film A" does while a map is being made
+        return seen.square.astype(np.float32)
+
+    monkeypatch.setattr(page._judge, "heat", heat)
+    assert page._film(desk, "A") == ""
+
+
 def test_what_the_judge_notes_stands_below_the_film(page):
     dim = np.full((60, 60), 5, np.uint8)
     dim[20:40, 20:40] = 30
