@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.film_options import any_body_part
 from cxrkeras.commands.numbers import Finite
-from cxrkeras.commands.operating_point import rule_of
+from cxrkeras.commands.operating_point import operating_point, rule_of
 from data_prep.say import say
 
 _HERE = ("127.0.0.1", "localhost", "::1")
@@ -34,17 +35,8 @@ _HERE = ("127.0.0.1", "localhost", "::1")
     show_default=True,
     help="Largest upload.",
 )
-@click.option(
-    "--operating-point",
-    "rule",
-    default="corrected",
-    show_default=True,
-    metavar="RULE",
-    help="Where a label is called, as `cxrkeras predict` has it.",
-)
-@click.option(
-    "--any-body-part", is_flag=True, help="Take DICOM files whose header names another body part."
-)
+@operating_point("Where a label is called, as `cxrkeras predict` has it.")
+@any_body_part
 @click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
 def command(
     model: str,

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.film_options import any_body_part, decoding_workers
 from cxrkeras.commands.numbers import Finite
-from cxrkeras.commands.operating_point import rule_of
+from cxrkeras.commands.operating_point import operating_point, rule_of
 from data_prep.errors import UserError
 
 _SHOWN = 12  # refused files listed on the terminal; all of them are in rejected.csv
@@ -39,14 +40,7 @@ _SHOWN = 12  # refused files listed on the terminal; all of them are in rejected
     help="Labels to make pictures of: positive (above the operating point), all, top3 (the three "
     "whose odds are the highest multiple of their operating point's), or names joined by commas.",
 )
-@click.option(
-    "--operating-point",
-    "rule",
-    default="corrected",
-    show_default=True,
-    metavar="RULE",
-    help="Where a label is called, as for `cxrkeras predict`.",
-)
+@operating_point("Where a label is called, as for `cxrkeras predict`.")
 @click.option(
     "--opacity",
     type=Finite(0, 1),
@@ -75,14 +69,8 @@ _SHOWN = 12  # refused files listed on the terminal; all of them are in rejected
     help="Randomise the top layers' weights: maps must change.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of those weights.")
-@click.option(
-    "--any-body-part",
-    is_flag=True,
-    help="Take DICOM files whose header names another body part.",
-)
-@click.option(
-    "--workers", type=click.IntRange(0), help="Decoding processes. [default: one per core]"
-)
+@any_body_part
+@decoding_workers
 def command(model: Path, files: tuple[str, ...], out: Path, rule: str, **how) -> None:
     """Heat maps for FILES: overlays, sheets, raw maps, boxes; scored where boxes are known.
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cxrkeras.commands.operating_point import rule_of
+from cxrkeras.commands.operating_point import RULES, operating_point, rule_of
 from cxrkeras.serving.export_layout import FORMATS, check_name, earlier, next_version
 
 
@@ -25,15 +25,7 @@ from cxrkeras.serving.export_layout import FORMATS, check_name, earlier, next_ve
     show_default=True,
     help="Repeatable.",
 )
-@click.option(
-    "--operating-point",
-    "rule",
-    default="corrected",
-    show_default=True,
-    metavar="RULE",
-    help="The thresholds that go along: youden, prevalence, corrected (the prevalence with the "
-    "loss's inflation undone), sensitivity=0.95 or specificity=0.9 (any share).",
-)
+@operating_point(f"The thresholds that go along: {RULES}")
 @click.option("--name", help="The model's name on the server. [default: the model folder's]")
 @click.option(
     "--check",

@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from cxrkeras.commands.operating_point import rule_of
+from cxrkeras.commands.film_options import any_body_part, decoding_workers
+from cxrkeras.commands.operating_point import RULES, operating_point, rule_of
 from data_prep.errors import UserError
 
 _WRITERS = (".csv", ".json")
@@ -14,15 +15,7 @@ _WRITERS = (".csv", ".json")
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL_OR_RUN")
 @click.argument("files", nargs=-1, required=True, metavar="FILES...")
-@click.option(
-    "--operating-point",
-    "rule",
-    default="corrected",
-    show_default=True,
-    metavar="RULE",
-    help="Where a label is called: youden, prevalence, corrected (the prevalence with the loss's "
-    "inflation undone), sensitivity=0.95 or specificity=0.9 (any share).",
-)
+@operating_point(f"Where a label is called: {RULES}")
 @click.option(
     "--calibrate",
     type=click.Choice(["none", "temperature", "isotonic"]),
@@ -42,17 +35,11 @@ _WRITERS = (".csv", ".json")
     "model's name there.",
 )
 @click.option("--json", "to_stdout", is_flag=True, help="Print JSON instead of tables.")
-@click.option(
-    "--any-body-part",
-    is_flag=True,
-    help="Take DICOM files whose header names another body part.",
-)
+@any_body_part
 @click.option(
     "--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Images at a time."
 )
-@click.option(
-    "--workers", type=click.IntRange(0), help="Decoding processes. [default: one per core]"
-)
+@decoding_workers
 def command(
     model: Path,
     files: tuple[str, ...],

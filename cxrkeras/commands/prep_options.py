@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.film_options import any_body_part
+
 COLUMN_ROLES = ("image", "patient", "study", "sex", "age", "view", "split")
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -83,11 +85,7 @@ workers = click.option(
     "--workers", type=click.IntRange(0), help="Processes. [default: one per core]"
 )
 privacy = options(
-    click.option(
-        "--any-body-part",
-        is_flag=True,
-        help="Take DICOM files whose header names another body part.",
-    ),
+    any_body_part,
     click.option(
         "--key-file",
         type=FILE,

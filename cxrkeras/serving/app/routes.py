@@ -84,22 +84,9 @@ class Gate:
                 message["headers"] = [*message["headers"], *extra]
             await send(message)
 
-        await (refusal or self._app)(scope, self._counted(scope, receive), sending)
-
-    def _counted(self, scope, receive):
-        """`receive`, which ends where a body without a stated length grows beyond the limit."""
-        limit, size = self._limit(scope["path"]), 0
-
-        async def receiving():
-            nonlocal size
-            message = await receive()
-            size += len(message.get("body", b""))
-            return message if size <= limit else {"type": "http.disconnect"}
-
-        return receiving
-
-    def _limit(self, path: str) -> int:
-        return self._terms.limit + _EVENT if path == "/film" else _EVENT
+        if scope["path"] != "/film":  # which counts for itself, and answers
+            receive = _up_to(_EVENT, receive)
+        await (refusal or self._app)(scope, receive, sending)
 
     def _refusal(self, scope) -> Response | None:
         headers, path = Headers(scope=scope), scope["path"]
@@ -115,3 +102,16 @@ class Gate:
         if int(headers.get("content-length") or 0) > limit:
             return PlainTextResponse("too large", 413)
         return None
+
+
+def _up_to(limit: int, receive):
+    """`receive`, which ends where a body without a stated length grows beyond the limit."""
+    size = 0
+
+    async def receiving():
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        return message if size <= limit else {"type": "http.disconnect"}
+
+    return receiving
