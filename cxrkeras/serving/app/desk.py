@@ -12,7 +12,7 @@ from cxrkeras.serving.app.picture import FULL, Window
 from cxrkeras.serving.app.reading import Seen
 
 SLOTS = ("A", "B")
-_DESKS = 32  # visitors at once; whoever was away longest makes room
+DESKS = 32  # visitors at once; whoever was away longest makes room
 _SECONDS = 3600.0  # an abandoned desk is cleared
 
 
@@ -50,15 +50,27 @@ class Desks:
 
     def of(self, session: str) -> Desk:
         """The visitor's desk, a new one at first."""
-        now = time.monotonic()
         with self._lock:
-            self._clear(now)
-            desk = self._desks.pop(session, None) or Desk()
-            desk.touched = now
-            self._desks[session] = desk  # the last again
-            while len(self._desks) > _DESKS:
+            desk = self._used(session)
+            if desk is None:
+                desk = self._desks[session] = Desk(touched=time.monotonic())
+            while len(self._desks) > DESKS:
                 self._desks.pop(next(iter(self._desks)))
             return desk
+
+    def known(self, session: str) -> Desk | None:
+        """The visitor's desk; None where there is none, or no longer."""
+        with self._lock:
+            return self._used(session)
+
+    def _used(self, session: str) -> Desk | None:
+        now = time.monotonic()
+        self._clear(now)
+        desk = self._desks.pop(session, None)
+        if desk is not None:
+            desk.touched = now
+            self._desks[session] = desk  # the last again
+        return desk
 
     def find(self, key: str) -> Desk | None:
         """The desk with this key."""

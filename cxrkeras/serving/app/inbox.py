@@ -2,35 +2,51 @@
 
 import secrets
 import threading
-import time
 from dataclasses import dataclass, field
 
-_WAITING = 8  # uploads that may wait at once
-_SECONDS = 60.0  # an upload that nobody fetched is forgotten
+_ROOM = 512 << 20  # bytes of all uploads at once
 
 
 @dataclass
 class Inbox:
-    """Bodies by ticket.
+    """Bodies by ticket, and the room for those that are still arriving.
 
     Args:
         limit: bytes of one body.
+        room: bytes of all bodies, at least one of which fits.
+        seconds: a body that nobody fetched is then forgotten; films before it are read meanwhile.
     """
 
     limit: int
-    _bodies: dict[str, tuple[float, bytes]] = field(default_factory=dict, repr=False)
+    room: int = _ROOM
+    seconds: float = 300.0
+    _bodies: dict[str, bytes] = field(default_factory=dict, repr=False)
+    _used: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def put(self, body: bytes) -> str:
-        """Keep a body until its ticket comes; the oldest makes room."""
-        ticket = secrets.token_urlsafe(16)
-        now = time.monotonic()
+    def reserve(self, size: int) -> bool:
+        """Keep room for a body that arrives; whether there is any."""
         with self._lock:
-            fresh = [(t, kept) for t, kept in self._bodies.items() if now - kept[0] < _SECONDS]
-            self._bodies = dict([*fresh, (ticket, (now, body))][-_WAITING:])
+            fits = self._used + size <= max(self.room, self.limit)
+            self._used += size if fits else 0
+            return fits
+
+    def release(self, size: int) -> None:
+        """Give reserved room back."""
+        with self._lock:
+            self._used -= size
+
+    def put(self, body: bytes) -> str:
+        """Keep a body until its ticket comes."""
+        ticket = secrets.token_urlsafe(16)
+        with self._lock:
+            self._bodies[ticket] = body
+            self._used += len(body)
         return ticket
 
     def take(self, ticket: str) -> bytes | None:
         """The ticket's body, which is forgotten here; None for an unknown ticket."""
         with self._lock:
-            return self._bodies.pop(ticket, (0.0, None))[1]
+            body = self._bodies.pop(ticket, None)
+            self._used -= len(body or b"")
+            return body

@@ -1,16 +1,18 @@
 """The page: Gradio's parts put together, and what happens when they are used."""
 
+import asyncio
 import itertools
 from dataclasses import replace
 from importlib.resources import files
 
 import gradio as gr
+from starlette.concurrency import run_in_threadpool
 
 from cxrkeras.serving.app import words
-from cxrkeras.serving.app.desk import SLOTS, Desk, Desks, Pane
+from cxrkeras.serving.app.desk import DESKS, SLOTS, Desk, Desks, Pane
 from cxrkeras.serving.app.inbox import Inbox
 from cxrkeras.serving.app.judge import Judge
-from cxrkeras.serving.app.picture import FULL, Window, data_url, picture
+from cxrkeras.serving.app.picture import FULL, data_url, picture
 from cxrkeras.serving.app.reading import Reader
 from cxrkeras.serving.app.terms import Terms
 from data_prep.errors import RejectedFile, UserError
@@ -20,10 +22,16 @@ NO_MAP = "Film only"
 HEAD = '<meta name="robots" content="noindex"><meta name="color-scheme" content="light dark">'
 _INVITATIONS = {"A": "Open a film", "B": "Compare with a second film"}
 _PLAIN = {"js_on_load": None, "apply_default_css": False}
-_QUIET = {"show_progress": "hidden", "api_visibility": "private"}
-# A slider that moves on asks again once the last answer is there; without Gradio's queue, whose
-# client loses its stream of answers while a slider is dragged.
-_LIVE = {**_QUIET, "trigger_mode": "always_last", "queue": False}
+# Without Gradio's queue: its client loses its stream of answers while a slider is dragged, and it
+# keeps answers that nobody fetches. What was typed is checked by `Events` and by us.
+_QUIET = {
+    "show_progress": "hidden",
+    "api_visibility": "private",
+    "queue": False,
+    "preprocess": False,
+}
+# A slider that moves on asks again once the last answer is there.
+_LIVE = {**_QUIET, "trigger_mode": "always_last"}
 
 
 def look() -> gr.themes.Base:
@@ -77,6 +85,7 @@ class Page:
         self._judge, self._reader, self._desks = judge, reader, desks
         self._inbox, self._terms = inbox, terms
         self._count = itertools.count()  # makes each message a new one
+        self._turn = asyncio.Lock()  # of films: who waits for it keeps no thread
         self._films: dict[str, gr.HTML] = {}
         self._tools: dict[str, gr.Column] = {}
         self._windows: dict[str, tuple[gr.Slider, gr.Slider]] = {}
@@ -85,6 +94,7 @@ class Page:
         """The page, ready to be mounted."""
         with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
             self._blocks = blocks
+            blocks.state_session_capacity = DESKS  # who leaves no word is forgotten there too
             gr.HTML(words.bar(), elem_classes="cx-sticky", **_PLAIN)
             head = words.header(self._judge.name, self._judge.about, self._judge.no_maps)
             gr.HTML(head, **_PLAIN)
@@ -145,7 +155,7 @@ class Page:
         def choose(label: str, request: gr.Request) -> list:
             return self._choose(request.session_hash, label)
 
-        def fade(percent: float, request: gr.Request) -> list:
+        def fade(percent: float | None, request: gr.Request) -> list:
             return self._fade(request.session_hash, percent)
 
         self._label.input(choose, inputs=self._label, outputs=films, **_LIVE)
@@ -154,14 +164,17 @@ class Page:
     def _listen_to_film(self, slot: str, upload, message, whole, clear) -> None:
         window, film = list(self._windows[slot]), self._films[slot]
 
-        def arrive(event: gr.EventData, request: gr.Request) -> list:
-            return self._arrive(request.session_hash, slot, str(event.ticket))
+        async def arrive(event: gr.EventData, request: gr.Request) -> list:
+            async with self._turn:
+                return await run_in_threadpool(
+                    self._arrive, request.session_hash, slot, event.ticket
+                )
 
-        def adjust(level: float, width: float, request: gr.Request) -> str:
-            return self._adjust(request.session_hash, slot, Window(level, width))
+        def adjust(level: float | None, width: float | None, request: gr.Request) -> str:
+            return self._adjust(request.session_hash, slot, level, width)
 
         def widen(request: gr.Request) -> list:
-            shown = self._adjust(request.session_hash, slot, FULL)
+            shown = self._adjust(request.session_hash, slot, FULL.level, FULL.width)
             return [FULL.level, FULL.width, shown]
 
         def close(request: gr.Request) -> list:
@@ -206,10 +219,12 @@ class Page:
         notes = (*seen.warnings, *self._judge.notes(seen))
         return Pane(replace(seen, warnings=notes), self._judge.findings(seen))
 
-    def _adjust(self, session: str, slot: str, window: Window) -> str:
-        desk = self._desks.of(session)
+    def _adjust(self, session: str, slot: str, level: float | None, width: float | None) -> str:
+        desk = self._desks.known(session)
+        if desk is None:
+            return words.forgotten()
         if slot in desk.panes:
-            desk.panes[slot].window = window
+            desk.panes[slot].window = desk.panes[slot].window.moved(level, width)
         return self._film(desk, slot)
 
     def _close(self, session: str, slot: str) -> list:
@@ -218,19 +233,27 @@ class Page:
         return [self._message(f"Film {slot} is closed.", False), *self._all(desk)]
 
     def _choose(self, session: str, label: str) -> list:
-        desk = self._desks.of(session)
-        desk.label = label if label in self._judge.labels else None
+        desk = self._desks.known(session)
+        if desk is None:
+            return [words.forgotten() for _ in SLOTS]
+        with_map = label in self._judge.labels and not self._judge.no_maps
+        desk.label = label if with_map else None
         return [self._film(desk, slot) for slot in SLOTS]
 
-    def _fade(self, session: str, percent: float) -> list:
-        desk = self._desks.of(session)
-        desk.opacity = percent / 100
+    def _fade(self, session: str, percent: float | None) -> list:
+        desk = self._desks.known(session)
+        if desk is None:
+            return [words.forgotten() for _ in SLOTS]
+        if percent is not None:
+            desk.opacity = min(max(percent, 0), 100) / 100
         return [self._film(desk, slot) for slot in SLOTS]
 
     def _leave(self, request: gr.Request) -> None:
         self._desks.drop(request.session_hash)
         # Gradio would keep what it has sent, the films' pictures too.
-        self._blocks.state_holder.session_data.pop(request.session_hash, None)
+        kept = self._blocks.state_holder
+        for by_session in (kept.session_data, kept.time_last_used):
+            by_session.pop(request.session_hash, None)
 
     def _message(self, text: str, bad: bool) -> str:
         return words.message(text, next(self._count), bad=bad)

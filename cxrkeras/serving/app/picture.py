@@ -27,6 +27,13 @@ class Window:
     level: float = 50.0
     width: float = 100.0
 
+    def moved(self, level: float | None, width: float | None) -> "Window":
+        """The window at typed figures: kept where there is none, and within its bounds."""
+        level, width = (
+            old if new is None else new for old, new in ((self.level, level), (self.width, width))
+        )
+        return Window(min(max(level, 0), 100), min(max(width, 1), 200))
+
 
 FULL = Window()
 

@@ -14,6 +14,7 @@ from data_prep.errors import UserError
 from data_prep.say import say
 from data_prep.squares import Settings
 
+_CONNECTIONS = 800  # open ones; most systems give a process 1024 files
 _QUIET = {  # read by gradio and huggingface_hub when they are imported
     "GRADIO_ANALYTICS_ENABLED": "False",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -58,6 +59,8 @@ def build(judge: Judge, terms: Terms):
     from fastapi import FastAPI
 
     from cxrkeras.serving.app import routes
+    from cxrkeras.serving.app.events import Events
+    from cxrkeras.serving.app.gate import Gate
     from cxrkeras.serving.app.page import HEAD, Page, look, style
 
     preparation = judge.preparation
@@ -87,7 +90,8 @@ def build(judge: Judge, terms: Terms):
         css=style(),
         head=HEAD,
     )
-    return routes.Gate(app, terms), reader
+    blocks.has_launched = True  # else, being mounted, it would copy any file that an event names
+    return Gate(app, terms, Events(blocks.get_config_file())), reader
 
 
 def serve(judge: Judge, terms: Terms, sockets: list[socket.socket], *, open_page: bool) -> None:
@@ -106,7 +110,12 @@ def serve(judge: Judge, terms: Terms, sockets: list[socket.socket], *, open_page
 
     # Uvicorn's log would tell paths; a graceful end must not wait for open pages.
     config = uvicorn.Config(
-        app, log_level="critical", access_log=False, timeout_graceful_shutdown=1, ws="none"
+        app,
+        log_level="critical",
+        access_log=False,
+        timeout_graceful_shutdown=1,
+        ws="none",
+        limit_concurrency=_CONNECTIONS,
     )
     try:
         reader.start()

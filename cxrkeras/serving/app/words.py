@@ -49,6 +49,15 @@ def message(text: str, number: int, *, bad: bool) -> str:
     return f'<p class="cx-message {kind}" role="{role}" data-n="{number}">{escape(text)}</p>'
 
 
+def forgotten() -> str:
+    """In the place of a film that isn't held any more."""
+    told = (
+        "This film is forgotten: it lay unused for an hour, too many visitors came after it, or "
+        "the page was started anew. Send it again."
+    )
+    return f'<p class="cx-message cx-bad" role="alert">{told}</p>'
+
+
 def figure(
     slot: str, url: str, window: Window, mapped: Finding | None, notes: Sequence[str], scale: str
 ) -> str:

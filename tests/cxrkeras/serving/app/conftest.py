@@ -25,8 +25,17 @@ class Served:
     working: Path
 
 
+_APP = "from cxrkeras.cli import main; main()"
+_PLAIN = """
+from page_files import LIMIT, Saying
+from cxrkeras.serving.app.serve import listen, serve
+from cxrkeras.serving.app.terms import Terms
+serve(Saying(), Terms(LIMIT), [listen("127.0.0.1", 0)], open_page=False)
+"""
+
+
 @contextmanager
-def started(folder: Path, *words: str):
+def started(folder: Path, *words: str, code: str = _APP):
     """`cxrkeras app` with these words, working below a folder."""
     pytest.importorskip("gradio", reason="the extra `app` isn't installed: pip install .[app]")
     places = temporary, working = folder / "temporary", folder / "working"
@@ -34,12 +43,13 @@ def started(folder: Path, *words: str):
         place.mkdir()
     told = folder / "told.txt"
     words = ["app", *words, "--port", "0", "--max-mb", str(page_files.LIMIT_MB)]
-    root = Path(__file__).resolve().parents[4]
+    here = Path(__file__).resolve().parent
     with told.open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", "from cxrkeras.cli import main; main()", *words],
+            [sys.executable, "-c", code, *words],
             cwd=working,
-            env=os.environ | {"TMPDIR": str(temporary), "PYTHONPATH": str(root)},
+            env=os.environ
+            | {"TMPDIR": str(temporary), "PYTHONPATH": f"{here.parents[3]}{os.pathsep}{here}"},
             stderr=log,
             stdout=log,
         )
@@ -56,6 +66,13 @@ def served(tmp_path_factory):
     """A page with a small model."""
     folder = tmp_path_factory.mktemp("served")
     with started(folder, str(page_files.write_model(folder / "model"))) as page:
+        yield page
+
+
+@pytest.fixture(scope="session")
+def served_plainly(tmp_path_factory):
+    """A page that starts in seconds: its model says the mean grey."""
+    with started(tmp_path_factory.mktemp("plain"), code=_PLAIN) as page:
         yield page
 
 

@@ -10,10 +10,14 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation as DX
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from cxrkeras.data.preparation import Preparation
+from cxrkeras.serving.app.judge import Finding
+
 NAME, PATIENT = "Featherstonehaugh^Zebedee", "QX-7391-ZZ"
 LABELS = ("Effusion", "Mass & <b>more</b>", "Ödem")
 SIDE, PREPARED = 32, 48
 LIMIT_MB = 2
+LIMIT = round(LIMIT_MB * 2**20)
 
 
 def grey(seed: int, rows: int = 96, columns: int = 80) -> np.ndarray:
@@ -61,6 +65,22 @@ def dicom(pixels: np.ndarray, part: str = "CHEST") -> bytes:
     content = io.BytesIO()
     dataset.save_as(content, enforce_file_format=True)
     return content.getvalue()
+
+
+class Saying:
+    """A judge that says the mean grey."""
+
+    labels, name, about, rule = ("Bright",), "saying", ("It says the mean grey.",), "none"
+    preparation, no_maps, unit, distorted = Preparation(64), "", "grey", False
+
+    def findings(self, seen):
+        return (Finding("Bright", float(seen.square.mean() / 255), None, None, 0.1, "nowhere"),)
+
+    def notes(self, seen):
+        return ("dark",) if seen.square.mean() < 20 else ()
+
+    def heat(self, seen, label):
+        return seen.square.astype(np.float32)
 
 
 def write_model(folder: Path, **preparation) -> Path:

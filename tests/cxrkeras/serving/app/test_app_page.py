@@ -1,3 +1,4 @@
+import asyncio
 import io
 import socket
 import subprocess
@@ -6,31 +7,15 @@ import sys
 import numpy as np
 import page_files
 import pytest
+from page_files import Saying
 from PIL import Image
 
 from cxrkeras.cli import main
-from cxrkeras.data.preparation import Preparation
 from cxrkeras.serving.app import serve
-from cxrkeras.serving.app.judge import Finding, RemoteJudge
+from cxrkeras.serving.app.judge import RemoteJudge
 from cxrkeras.serving.app.terms import Terms
 from cxrkeras.serving.client import Remote
 from data_prep.errors import UserError
-
-
-class Saying:
-    """A judge that says the mean grey."""
-
-    labels, name, about, rule = ("Bright",), "saying", ("It says the mean grey.",), "none"
-    preparation, no_maps, unit, distorted = Preparation(64), "", "grey", False
-
-    def findings(self, seen):
-        return (Finding("Bright", float(seen.square.mean() / 255), None, None, 0.1, "nowhere"),)
-
-    def notes(self, seen):
-        return ("dark",) if seen.square.mean() < 20 else ()
-
-    def heat(self, seen, label):
-        return seen.square.astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +69,71 @@ def test_a_refused_film_leaves_the_one_before_it(page, body, told):
 def test_what_did_not_arrive_is_said(page, ticket, told):
     message, *_ = page._arrive("third", "B", ticket)
     assert told in message.replace("0.0953674", "0.1")
+
+
+def test_an_upload_waits_for_room_or_is_told_when_to_ask_again(monkeypatch):
+    """And one that nobody fetches is forgotten in time, not at the next upload."""
+    pytest.importorskip("fastapi", reason="the extra `app` isn't installed")
+    httpx = pytest.importorskip("httpx")
+    from fastapi import FastAPI
+
+    from cxrkeras.serving.app import routes
+    from cxrkeras.serving.app.inbox import Inbox
+
+    monkeypatch.setattr(routes, "_QUEUE", 0.4)
+    inbox, app = Inbox(10, room=10, seconds=2), FastAPI()
+    routes.add(app, inbox, None, None)
+
+    async def send():
+        inner = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=inner, base_url="http://localhost") as client:
+            first = await client.post("/film", content=b"0" * 8)
+            refused = await client.post("/film", content=b"0" * 8)
+            waiting = asyncio.create_task(client.post("/film", content=b"1" * 8))
+            await asyncio.sleep(0.2)
+            fetched = inbox.take(first.text)
+            second = await waiting
+            await asyncio.sleep(2.2)
+            return refused, fetched, second
+
+    refused, fetched, second = asyncio.run(send())
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+    assert fetched == b"0" * 8
+    assert second.status_code == 200
+    assert inbox.take(second.text) is None
+    assert inbox.reserve(10)
+
+
+def test_a_forgotten_visitor_is_told(page):
+    for shown in (page._adjust("nobody", "A", 50, 100), *page._choose("nobody", "Bright"),
+                  *page._fade("nobody", 50)):  # fmt: skip
+        assert "This film is forgotten" in shown
+    assert page._desks.known("nobody") is None
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ((None, None), (50, 100)),
+        ((300, 0), (100, 1)),
+        ((-5, 1e308), (0, 200)),
+        ((20, 30), (20, 30)),
+    ],
+)
+def test_a_window_is_within_its_bounds_whatever_is_typed(page, typed, shown):
+    arrive(page, page_files.picture(page_files.grey(0)), session="typing")
+    page._adjust("typing", "A", 50, 100)
+    assert f"level {shown[0]} %, width {shown[1]} %" in page._adjust("typing", "A", *typed)
+    for percent in (None, 300):
+        page._fade("typing", percent)
+    assert page._desks.of("typing").opacity == 1
+
+
+def test_a_judge_without_maps_is_not_asked_for_one(page, monkeypatch):
+    arrive(page, page_files.picture(page_files.grey(0)), session="no map")
+    monkeypatch.setattr(page._judge, "no_maps", "it has none", raising=False)
+    monkeypatch.setattr(page._judge, "heat", None)
+    assert "<figure" in page._choose("no map", "Bright")[0]
 
 
 def test_a_film_that_was_closed_meanwhile_stays_closed(page, monkeypatch):

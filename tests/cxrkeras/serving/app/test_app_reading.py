@@ -5,6 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import page_files
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cxrkeras.data.preparation import Preparation
 from cxrkeras.serving.app import reading
@@ -106,15 +108,26 @@ def test_an_upload_is_handed_over_once():
     assert inbox.take("too-large") is None
 
 
-def test_uploads_that_nobody_fetches_are_forgotten(monkeypatch):
-    inbox, clock = Inbox(10), [0.0]
-    monkeypatch.setattr("cxrkeras.serving.app.inbox.time.monotonic", lambda: clock[0])
-    tickets = [inbox.put(bytes([number])) for number in range(9)]
-    assert inbox.take(tickets[0]) is None
-    assert inbox.take(tickets[8]) == b"\x08"
-    clock[0] = 61.0
-    inbox.put(b"another")
-    assert inbox.take(tickets[7]) is None
+@given(st.lists(st.tuples(st.integers(0, 10), st.booleans()), max_size=30))
+def test_uploads_share_one_room(arrivals):
+    inbox, held, tickets = Inbox(10, room=40), 0, []
+    for size, fetched in arrivals:
+        if not inbox.reserve(size):
+            assert held + size > 40
+            continue
+        inbox.release(size)
+        tickets.append(inbox.put(bytes(size)))
+        held += size
+        if fetched:
+            held -= len(inbox.take(tickets.pop(0)))
+    for ticket in tickets:
+        inbox.take(ticket)
+    assert inbox.reserve(40)
+    assert not inbox.reserve(1)
+
+
+def test_a_body_of_the_largest_size_always_has_room():
+    assert Inbox(100, room=1).reserve(100)
 
 
 def test_a_desk_is_kept_by_session_found_by_key_and_forgotten(monkeypatch):
@@ -130,9 +143,10 @@ def test_a_desk_is_kept_by_session_found_by_key_and_forgotten(monkeypatch):
     kept = desks.of("two")
     for number in range(31):
         desks.of(f"visitor {number}")
-    assert desks.find(kept.key) is kept
+    assert desks.known("two") is kept  # and thereby the last again
     desks.of("one too many")
-    assert desks.find(kept.key) is None
+    assert desks.known("visitor 0") is None
+    assert desks.find(kept.key) is kept
     clock[0] = 3601.0
     desks.of("later")
     assert len(desks) == 1

@@ -1,0 +1,125 @@
+"""The page under load: many uploads at once, broken ones, slow ones; nothing of them may stay.
+
+Run with `pytest -m slow tests/cxrkeras/serving/app/test_app_load.py`.
+"""
+
+import json
+import socket
+import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from urllib.parse import urlsplit
+
+import page_files
+import pytest
+from page_files import LIMIT
+from visitor import RUN, events, kept, told, visit, weight
+
+pytestmark = pytest.mark.slow
+MIB = 2**20
+
+
+@pytest.fixture(scope="module")
+def upload(served):
+    """The event of a film A, from a page that has worked before: its threads are there."""
+    event = events(served)["A", "upload"]
+    with ThreadPoolExecutor(60) as visitors:
+        list(visitors.map(lambda k: visit(served, event, film(k)), range(60)))
+    return event
+
+
+def film(seed):
+    return page_files.picture(page_files.grey(seed, 400, 400))
+
+
+def settled(served, before):
+    """Open files and memory, once they are about as before, or after a minute."""
+    for _ in range(60):
+        files, held = weight(served)
+        if files <= before[0] + 5 and held <= before[1] + 64 * MIB:
+            break
+        time.sleep(1)
+    return files, held
+
+
+@pytest.fixture
+def unchanged(served, upload):
+    """After the test the page holds what it held, and answers."""
+    before = settled(served, (0, 0))
+    yield
+    assert "is read." in visit(served, upload, film(0))
+    files, held = settled(served, before)
+    print(f"files {before[0]} -> {files}; MiB {before[1] / MIB:.0f} -> {held / MIB:.0f}")
+    assert files <= before[0] + 5
+    assert held <= before[1] + 64 * MIB
+    assert kept(served) == []
+    assert "Traceback" not in served.told.read_text()
+
+
+@pytest.mark.parametrize("count", [60, 200])
+@pytest.mark.usefixtures("unchanged")
+def test_parallel_uploads_are_all_read(served, upload, count):
+    begun = time.monotonic()
+    with ThreadPoolExecutor(count) as visitors:
+        shown = list(visitors.map(lambda k: visit(served, upload, film(k)), range(count)))
+    print(f"{count} uploads: {time.monotonic() - begun:.1f} s")
+    assert all("Film A is read." in text for text in shown)
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_parallel_uploads_of_the_largest_size_are_refused_in_words(served, upload):
+    noise = b"0" * LIMIT  # no film
+    with ThreadPoolExecutor(200) as visitors:
+        shown = list(visitors.map(lambda k: visit(served, upload, noise), range(200)))
+    assert all("neither DICOM, PNG, JPEG nor TIFF" in text for text in shown)
+
+
+def begin(served, path, length, part):
+    """A POST that is only begun."""
+    address = urlsplit(served.url)
+    connection = socket.create_connection((address.hostname, address.port))
+    head = f"POST {path} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {length}\r\n\r\n"
+    connection.sendall(head.encode() + part)
+    return connection
+
+
+@pytest.mark.parametrize("path", ["/film", RUN])
+@pytest.mark.usefixtures("unchanged")
+def test_fifty_resets(served, path):
+    length = LIMIT if path == "/film" else 60_000
+    begun = [begin(served, path, length, b"0" * (length // 2)) for _ in range(50)]
+    time.sleep(0.5)
+    for connection in begun:  # RST instead of an orderly end
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_visitor_who_is_cut_off_while_the_film_is_read(served, upload):
+    for seed in range(20):
+        event = {"data": [], "fn_index": upload, "session_hash": f"gone{seed}"}
+        event["event_data"] = {"slot": "A", "ticket": "unknown"}
+        body = json.dumps(event).encode()
+        begin(served, RUN, len(body), body).close()
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_slow_bodies_are_sent_away_and_hold_up_nobody(served, upload):
+    slow = [begin(served, path, 60_000, b"0") for path in ("/film", RUN) for _ in range(50)]
+    begun = time.monotonic()
+    assert "is read." in visit(served, upload, film(1))
+    assert time.monotonic() - begun < 15
+    for connection in slow:
+        with closing(connection):
+            connection.settimeout(60)
+            assert b" 408 " in connection.recv(100)
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_visitors_who_leave_no_word_are_forgotten(served, upload):
+    for seed in range(300):
+        visit(served, upload, film(0), session=f"visitor{seed}")
+    window = events(served)["cx-level-A", "input"]
+    assert "This film is forgotten" in told(served, window, [20, 50], session="visitor0")[1]
+    assert "This film is forgotten" not in told(served, window, [20, 50], session="visitor299")[1]
