@@ -196,6 +196,40 @@ def test_two_films_are_compared_and_taken_along(page):
     assert page.locator(".cx-change").count() == 0
 
 
+def test_two_films_sent_at_once_are_both_in_the_table(page):
+    for slot in "AB":
+        film = {"name": "film", "mimeType": "", "buffer": page_files.dicom(page_files.grey(1))}
+        page.set_input_files(f"#cx-file-{slot}", files=[film])
+    for slot in "AB":
+        page.wait_for_selector(f"#cx-message-{slot} p")
+    assert page.locator(".cx-change").count() == len(page_files.LABELS)
+
+
+def test_a_film_that_finds_no_room_is_sent_again(page):
+    refusals = [503, 503]
+
+    def busy(route):
+        if refusals:
+            route.fulfill(status=refusals.pop(), headers={"Retry-After": "1"})
+        else:
+            route.continue_()
+
+    page.route("**/film", busy)
+    assert send(page, "A", page_files.picture(page_files.grey(0))) == "Film A is read."
+    assert refusals == []
+
+
+def test_a_cleared_box_leaves_the_film(page, served):
+    send(page, "A", page_files.picture(page_files.grey(0)))
+    box = page.locator("#cx-level-A input[type=number]")
+    for typed in ("", "300"):
+        with page.expect_response("**/run/predict") as answer:
+            box.fill(typed)
+        assert answer.value.status == 200
+    page.wait_for_function("document.querySelector('#cx-film-A img').alt.includes('level 100 %')")
+    assert "Traceback" not in served.told.read_text()
+
+
 @pytest.mark.parametrize(
     ("body", "told"),
     [
