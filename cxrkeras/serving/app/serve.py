@@ -99,6 +99,8 @@ def serve(judge: Judge, terms: Terms, sockets: list[socket.socket], *, open_page
     app, reader = build(judge, terms)
     import uvicorn
 
+    from cxrkeras.serving.app.connections import Prompt
+
     url = address(sockets[0])
 
     class Server(uvicorn.Server):
@@ -115,6 +117,7 @@ def serve(judge: Judge, terms: Terms, sockets: list[socket.socket], *, open_page
         access_log=False,
         timeout_graceful_shutdown=1,
         ws="none",
+        http=Prompt,
         limit_concurrency=_CONNECTIONS,
     )
     try:

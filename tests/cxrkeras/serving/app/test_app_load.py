@@ -119,6 +119,28 @@ def test_slow_bodies_are_sent_away_and_hold_up_nobody(served, upload):
 
 
 @pytest.mark.usefixtures("unchanged")
+def test_connections_that_ask_for_nothing_are_closed(served, upload):
+    address = urlsplit(served.url)
+    host = f"Host: {address.netloc}\r\n".encode()
+    heads = [
+        b"", b"GET / HT", b"GET / HTTP/1.1\r\n" + host,  # headers that don't end
+        b"GET /nothing HTTP/1.1\r\n" + host + b"\r\nGET /noth",  # nor after a first request
+        b"POST /nothing HTTP/1.1\r\n" + host + b"Content-Length: 99\r\n\r\n0",  # refused; goes on
+    ]  # fmt: skip
+    idle = []
+    for head in 40 * heads:
+        connection = socket.create_connection((address.hostname, address.port))
+        connection.sendall(head)
+        idle.append(connection)
+    visit(served, upload, film(1))
+    for connection in idle:
+        with closing(connection):
+            connection.settimeout(60)
+            while connection.recv(1000):
+                pass
+
+
+@pytest.mark.usefixtures("unchanged")
 def test_visitors_who_leave_no_word_are_forgotten(served, upload):
     for seed in range(300):
         visit(served, upload, film(0), session=f"visitor{seed}")
