@@ -1,6 +1,7 @@
 """The command line: finds the verb, runs it, and turns a failure into one line."""
 
 import importlib
+import io
 import sys
 import traceback
 
@@ -67,6 +68,9 @@ def cli(debug: bool) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit: 0, 1 for input that can't be used, 2 for wrong usage."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file's name may be no text at all
+            stream.reconfigure(errors="backslashreplace")
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in argv
     argv = [word for word in argv if word != "--debug"]

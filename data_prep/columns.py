@@ -1,6 +1,7 @@
 """What the columns of a person's table mean, and what their values say."""
 
 import re
+from collections import Counter
 
 import pandas as pd
 
@@ -22,6 +23,7 @@ FINDINGS = (
 )
 _NO_LABEL = re.compile(r"#|\b(id|index|number|row|unnamed|fold|set|date|year|count)\b|^no\.?$")
 _YES_NO = re.compile(r"yes|no|y|n|true|false|t|f|positive|negative", re.IGNORECASE)
+_KNOWN = {canonical(label) for label in (*NIH14, *CHEXPERT14)}
 OLDEST = 100.0  # ages above are typing errors in ChestX-ray14 (its first release has 414 years)
 
 
@@ -62,12 +64,12 @@ def label_columns(frame: pd.DataFrame, taken: set[str]) -> list[str]:
 def _holds_labels(values: pd.Series, name: str) -> bool:
     if is_normal(name) or _NO_LABEL.search(_plain(name)):
         return False
-    counts = values[values != ""].value_counts()
+    counts = Counter(filter(None, values.tolist()))
     codes = sum(n for value, n in counts.items() if code_of(value) is not None)
     words = sum(n for value, n in counts.items() if _YES_NO.fullmatch(value))
-    if canonical(name) in {canonical(label) for label in (*NIH14, *CHEXPERT14)}:
+    if canonical(name) in _KNOWN:
         return True
-    return len(counts) > 0 and max(codes, words) * 2 >= counts.sum()
+    return len(counts) > 0 and max(codes, words) * 2 >= counts.total()
 
 
 def findings_column(frame: pd.DataFrame, taken: set[str]) -> str | None:
@@ -76,7 +78,7 @@ def findings_column(frame: pd.DataFrame, taken: set[str]) -> str | None:
     if found:
         return found
     columns = (column for column in frame.columns if column not in taken)
-    return next((c for c in columns if frame[c].str.contains("|", regex=False).any()), None)
+    return next((c for c in columns if any("|" in cell for cell in set(frame[c]))), None)
 
 
 def sex_of(text: str) -> str | None:

@@ -11,6 +11,7 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 
 from data_prep.errors import UserError
+from data_prep.filenames import in_its_encoding, is_utf8
 
 IMAGE_SUFFIXES = frozenset((".dcm", ".dicom", ".ima", ".png", ".jpg", ".jpeg", ".tif", ".tiff"))
 _RASTER_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".tif", ".tiff"))
@@ -44,6 +45,12 @@ class FileIndex:
         """Only tables that leave suffixes out need it."""
         return _Names(self.keys, _without_suffix)
 
+    @cached_property
+    def _not_utf8(self) -> "_Names":
+        """What was unpacked with the names of another system."""
+        odd = [key for key in self.keys if not is_utf8(key)]
+        return _Names(odd, lambda key: _without_suffix(in_its_encoding(key)))
+
     def _walk(self) -> None:
         for folder, folders, files in os.walk(self.root):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -71,8 +78,9 @@ class FileIndex:
 
         Tried in this order: the path relative to the folder; the same without leading folders
         (`CheXpert-v1.0/train/x.jpg` below `CheXpert-v1.0`); a file of that name in any folder; all
-        that without suffix; the SOPInstanceUID of a DICOM file. Where both name folders, the
-        folders must agree: `patient2/view1.jpg` is never `patient1/view1.jpg`.
+        that without suffix; a name that isn't UTF-8, read in its own encoding; the SOPInstanceUID
+        of a DICOM file. Where both name folders, the folders must agree: `patient2/view1.jpg` is
+        never `patient1/view1.jpg`.
 
         Args:
             name: the cell.
@@ -114,6 +122,7 @@ class FileIndex:
     def _candidates(self, name: str) -> Iterator[list[str]]:
         yield from self._named.candidates(name)
         yield from self._unsuffixed.candidates(_without_suffix(name))
+        yield from self._not_utf8.candidates(_without_suffix(name))
         if _UID.fullmatch(name):
             yield self._by_uid().get(name, [])
 

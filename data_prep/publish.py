@@ -1,6 +1,5 @@
 """The finished dataset: names, pseudonyms, tables, and its description last."""
 
-import csv
 import os
 import re
 import shutil
@@ -9,9 +8,11 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from pathlib import Path, PurePosixPath
 
+from data_prep.cells import TEXT, write_rows
 from data_prep.decode import Result, Settings, pseudonym
 from data_prep.duplicates import Duplicate
 from data_prep.errors import UserError
+from data_prep.filenames import printable
 from data_prep.files import atomic_write_json, replacing
 from data_prep.identity import keyed_hash
 from data_prep.journal import Journal
@@ -93,7 +94,8 @@ def publish(
     image_of = dict(zip(numbers, files, strict=True))
     patients = [_patient(*pair, names) for pair in kept]
     rows = (_row(*row, names) for row in zip(kept, files, patients, strict=True))
-    rejected = source.rejected + [(rec.key, res.reason) for rec, res in both if res.reason]
+    refused = source.rejected + [(rec.key, res.reason) for rec, res in both if res.reason]
+    rejected = [(printable(file), reason) for file, reason in refused]
     _link_images(kept, files, journal)
     out = journal.out
     _write_csv(out / "manifest.csv", (*MANIFEST, *source.labels), rows)
@@ -137,7 +139,7 @@ def _row(pair: tuple[Record, Result], file: str, patient: str, names: Names) -> 
 def _source_id(record: Record, result: Result, names: Names) -> str:
     if result.dicom or names.hash_names:
         return result.sop or keyed_hash(names.key, "file", record.key)
-    return record.key
+    return printable(record.key)
 
 
 def _link_images(kept: list[tuple[Record, Result]], files: list[str], journal: Journal) -> None:
@@ -165,7 +167,7 @@ def conflict(duplicate: Duplicate, source: Source) -> list[str]:
 
 
 def _duplicate_row(duplicate: Duplicate, source: Source, image_of: dict[int, str]) -> tuple:
-    dropped = source.records[duplicate.dropped].key
+    dropped = printable(source.records[duplicate.dropped].key)
     labels = "|".join(conflict(duplicate, source))
     return image_of[duplicate.kept], dropped, duplicate.kind, labels
 
@@ -237,10 +239,8 @@ def _write_boxes(
 
 
 def _write_csv(path: Path, header: tuple[str, ...], rows: Iterable[tuple]) -> None:
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+    with replacing(path) as temporary, temporary.open("w", **TEXT) as file:
+        write_rows(file, header, rows)
 
 
 def write_linkage(path: Path, source: Source, ids: list[str], images: dict[str, str]) -> None:
@@ -250,13 +250,13 @@ def write_linkage(path: Path, source: Source, ids: list[str], images: dict[str, 
         UserError: it can't be written there.
     """
     pairs = zip(source.records, ids, strict=True)
-    rows = [(str(record.path), images[id_]) for record, id_ in pairs if id_ in images]
+    rows = [(printable(record.path), images[id_]) for record, id_ in pairs if id_ in images]
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([("file", "image"), *rows])
+        with temporary.open("w", **TEXT) as file:
+            write_rows(file, ("file", "image"), rows)
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(

@@ -44,7 +44,7 @@ def _owner(record: Record) -> str:
 
 
 def _place(owner: str, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}\x00{owner}".encode()).digest()
+    return hashlib.sha256(f"{seed}\x00{owner}".encode("utf-8", "surrogateescape")).digest()
 
 
 def without(source: Source, lists: tuple[Path, ...]) -> Source:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from data_prep.cells import unmarked
 from data_prep.errors import UserError
 from data_prep.textfile import read_text
 from data_prep.vocabulary import NIH14, canonical, is_normal, nearest
@@ -27,7 +28,8 @@ def read_table(path: Path | str, encoding: str | None = None) -> pd.DataFrame:
     """Read a table as text, whatever program wrote it.
 
     UTF-8 and UTF-16 with or without a byte-order mark, Big5 (cp950) and cp1252 are told apart by
-    their content; comma, semicolon and tab by the header; gzip by its first bytes.
+    their content; comma, semicolon and tab by the header; gzip by its first bytes. What `cells`
+    marked, as other programs do too, is read without its mark.
 
     Args:
         path: a `.csv`, `.tsv` or `.csv.gz` file with one header line.
@@ -58,7 +60,7 @@ def _split(text: str, path: Path) -> list[list[str]]:
     rows = []
     try:
         for row in csv.reader(_lines(text), delimiter=separator, strict=True):
-            cells = [cell.strip() for cell in row]
+            cells = [unmarked(cell.strip()) if "'" in cell else cell.strip() for cell in row]
             if any(cells):
                 rows.append([kept.setdefault(c, c) if len(c) < _SHORT else c for c in cells])
     except csv.Error:
@@ -80,16 +82,21 @@ def _without_trailing_column(
 
     ChestX-ray14's first release has one.
     """
-    while names and not names[-1] and all(len(r) < len(names) or not r[-1] for r in body):
-        body = [row[:-1] if len(row) == len(names) else row for row in body]
-        names = names[:-1]
-    return names, body
+    if not names or names[-1]:
+        return names, body
+    width = max(_filled(row) for row in (names, *body))
+    return names[:width], [row[:width] if len(row) <= len(names) else row for row in body]
+
+
+def _filled(row: list[str]) -> int:
+    """How many cells a row has up to the last that isn't blank."""
+    return next((number for number in range(len(row), 0, -1) if row[number - 1]), 0)
 
 
 def _check_names(names: list[str], path: Path) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        listed = ", ".join(repr(name) for name in twice)
+        listed = ", ".join(repr(name) for name in twice[:8]) + ", ..." * (len(twice) > 8)
         raise UserError(f"{path.name} has two columns of one name: {listed}. Rename one of each.")
 
 
@@ -120,7 +127,7 @@ def parse_codes(frame: pd.DataFrame, columns: list[str] | None = None) -> pd.Dat
     for name in columns:
         if name not in frame.columns:
             raise UserError(f"The table has no column {name!r}. {nearest(name, frame.columns)}")
-    coded = {name: _coded(frame[name], name) for name in columns}
+    coded = {name: _coded(frame[name].tolist(), name) for name in columns}
     return pd.DataFrame(coded, index=frame.index, columns=columns)
 
 
@@ -134,17 +141,16 @@ def code_of(value: str) -> str | None:
     return None
 
 
-def _coded(values: pd.Series, name: str) -> pd.Series:
-    table = {value: code_of(value) for value in values.unique()}
-    bad = values.map(lambda value: table[value] is None)
-    if bad.any():
-        first = int(bad.to_numpy().argmax())
+def _coded(values: list[str], name: str) -> list[str]:
+    table = {value: code_of(value) for value in set(values)}
+    bad = [number for number, value in enumerate(values) if table[value] is None]
+    if bad:
         raise UserError(
-            f"Label column {name!r} holds {_shown(values.iloc[first])} in data row {first + 1} "
-            f"({int(bad.sum())} such rows); allowed are 1, 0, -1 (uncertain) and blank. "
+            f"Label column {name!r} holds {_shown(values[bad[0]])} in data row {bad[0] + 1} "
+            f"({len(bad)} such rows); allowed are 1, 0, -1 (uncertain) and blank. "
             "Mend the table, or name the label columns."
         )
-    return values.map(table)
+    return [table[value] for value in values]
 
 
 def _shown(value: str) -> str:

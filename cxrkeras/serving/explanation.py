@@ -19,6 +19,7 @@ from cxrkeras.serving.explain_inputs import Inputs
 from cxrkeras.serving.films import FilmStream
 from cxrkeras.serving.overlay import Heat
 from cxrkeras.serving.randomise import STAGES, Check, randomisation_check
+from data_prep.filenames import printable
 from data_prep.files import atomic_write_json, atomic_write_text
 from data_prep.progress import Steps
 
@@ -189,7 +190,8 @@ def _write_tables(job: Job, gathered: _Gathered, outcome: Outcome) -> None:
         ordered = [row for number in sorted(parts) for row in parts[number]]
         files.write_table(job.out / name, header, ordered)
     if outcome.refused:
-        files.write_table(job.out / "rejected.csv", ("file", "reason"), outcome.refused)
+        refused = [(printable(file), reason) for file, reason in outcome.refused]
+        files.write_table(job.out / "rejected.csv", ("file", "reason"), refused)
 
 
 def _summary(explainers: Explainers, gathered: _Gathered) -> Iterator[str]:
