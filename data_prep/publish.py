@@ -5,7 +5,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from data_prep.cells import TEXT, write_rows
@@ -16,10 +16,11 @@ from data_prep.filenames import printable
 from data_prep.files import atomic_write_json, replacing
 from data_prep.identity import keyed_hash
 from data_prep.journal import Journal
-from data_prep.records import Record, Source
+from data_prep.pixels import inside_square
+from data_prep.records import Box, Record, Source
 from data_prep.tables import CODES
 
-FORMAT = 1
+FORMAT = 2
 WARNING = "warning: "  # begins the notes that a person should see
 MANIFEST = ("image", "patient", "study", "view", "sex", "age", "split", "source_id", "sha256")
 
@@ -105,7 +106,7 @@ def publish(
         ("kept", "dropped", "kind", "conflict"),
         [_duplicate_row(duplicate, source, image_of) for duplicate in duplicates],
     )
-    _write_boxes(source, kept, files, settings.size, out)
+    _write_boxes(source, kept, files, settings, out)
     journal.note_done({"request": request, "images": _images_by_id(kept, files)})
     left = {"rejected": len(rejected), "duplicates": len(duplicates)}
     description = _describe(source, settings, [record for record, _ in kept], patients, left)
@@ -137,7 +138,8 @@ def _row(pair: tuple[Record, Result], file: str, patient: str, names: Names) -> 
 
 
 def _source_id(record: Record, result: Result, names: Names) -> str:
-    if result.dicom or names.hash_names:
+    """What the archive calls the image, so that its own tables can be joined; else a pseudonym."""
+    if names.hash_names or (result.dicom and not names.public):
         return result.sop or keyed_hash(names.key, "file", record.key)
     return printable(record.key)
 
@@ -224,18 +226,31 @@ def _remarks(
 
 
 def _write_boxes(
-    source: Source, kept: list[tuple[Record, Result]], files: list[str], side: int, out: Path
+    source: Source,
+    kept: list[tuple[Record, Result]],
+    files: list[str],
+    settings: Settings,
+    out: Path,
 ) -> None:
     """The boxes on prepared images, in their pixels; no file for an archive without boxes."""
     if source.boxes is None:
         return
-    file_of = {record.key: file for (record, _), file in zip(kept, files, strict=True)}
-    rows = [
-        (file_of[box.key], box.label, *(f"{side * part:.2f}" for part in astuple(box)[2:]))
-        for box in source.boxes
-        if box.key in file_of
-    ]
+    of = {rec.key: (file, res) for (rec, res), file in zip(kept, files, strict=True)}
+    rows = []
+    for box in source.boxes:
+        if box.key in of:
+            file, result = of[box.key]
+            place = _on_square(box, result, settings)
+            rows.append((file, box.label, *(f"{part:.2f}" for part in place)))
     _write_csv(out / "boxes.csv", ("image", "label", "x", "y", "width", "height"), rows)
+
+
+def _on_square(box: Box, result: Result, settings: Settings) -> tuple[float, ...]:
+    """x, y, width and height in pixels of the prepared image."""
+    shape = result.rows, result.columns
+    top, left, rows, columns = inside_square(shape, settings.size, pad=settings.pad)
+    corner = left + columns * box.x, top + rows * box.y
+    return *corner, columns * box.width, rows * box.height
 
 
 def _write_csv(path: Path, header: tuple[str, ...], rows: Iterable[tuple]) -> None:
