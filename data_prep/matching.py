@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-import pydicom
-from pydicom.errors import InvalidDicomError
-
+from data_prep.dicom import sop_uid
 from data_prep.errors import UserError
 from data_prep.filenames import in_its_encoding, is_utf8
 
@@ -131,7 +129,7 @@ class FileIndex:
         if self._uids is None:
             self._uids = {}
             for key in self.keys:
-                uid = _sop_uid(self.root / key)
+                uid = _of_dicom(self.root / key)
                 if uid:  # of several copies the first: the search for duplicates sees the others
                     self._uids.setdefault(uid, [key])
         return self._uids
@@ -183,11 +181,5 @@ def _turned(name: str) -> str:
     return "/".join(reversed(name.split("/")))
 
 
-def _sop_uid(path: Path) -> str | None:
-    if path.suffix.lower() in _RASTER_SUFFIXES:
-        return None
-    try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"])
-    except (InvalidDicomError, OSError, ValueError, EOFError, KeyError, AttributeError):
-        return None  # not DICOM, or broken: the preparation will say so
-    return str(header.get("SOPInstanceUID", "")) or None
+def _of_dicom(path: Path) -> str | None:
+    return None if path.suffix.lower() in _RASTER_SUFFIXES else sop_uid(path)

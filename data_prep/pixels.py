@@ -51,7 +51,7 @@ def read_film(
         RejectedFile: The file can't serve; the message is the reason in one line.
     """
     header = None
-    if _is_dicom(source):
+    if is_dicom(source):
         grey, header = read_dicom(source, any_body_part=any_body_part)
     else:
         grey = read_raster(source)
@@ -66,7 +66,12 @@ def read_film(
     return Film(pixels, header, tuple(warnings))
 
 
-def _is_dicom(source: Path | bytes) -> bool:
+def is_dicom(source: Path | bytes) -> bool:
+    """Whether a file, or what it holds, is to be read as DICOM.
+
+    Raises:
+        RejectedFile: it is empty or can't be read.
+    """
     start = source[:132] if isinstance(source, bytes) else _start(source)
     if not start:
         raise RejectedFile("empty file")

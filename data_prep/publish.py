@@ -49,7 +49,7 @@ def image_names(kept: list[tuple[Record, Result]], names: Names) -> list[str]:
 
 def _name(record: Record, result: Result, names: Names) -> str:
     if result.dicom or names.hash_names:
-        return result.sop or keyed_hash(names.key, "file", record.key)
+        return _clean(result.sop or keyed_hash(names.key, "file", record.key))
     return _clean(PurePosixPath(record.key).name)
 
 
