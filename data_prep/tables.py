@@ -11,9 +11,13 @@ import pandas as pd
 from data_prep.cells import unmarked
 from data_prep.errors import UserError
 from data_prep.textfile import read_text
-from data_prep.vocabulary import NIH14, canonical, is_normal, nearest
+from data_prep.vocabulary import ARCHIVE_FINDINGS, NIH14, canonical, is_normal, nearest
 
 CODES = ("1", "0", "-1", "")
+YES_NO = dict.fromkeys(("yes", "y", "true", "t", "positive"), "1") | dict.fromkeys(
+    ("no", "n", "false", "f", "negative"), "0"
+)
+MEND = "Mend the table, or name the label columns."
 _SHORT = 12  # characters; longer cells are mostly names, each of them once
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 # Values that may be shown in an error: none of them can identify a person.
@@ -109,16 +113,20 @@ def _check_lengths(names: list[str], body: list[list[str]], path: Path) -> None:
             )
 
 
-def parse_codes(frame: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
+def parse_codes(
+    frame: pd.DataFrame, columns: list[str] | None = None, *, advice: str = MEND
+) -> pd.DataFrame:
     """Label columns as the four codes.
 
     Args:
         frame: a table of strings, as `read_table` gives it.
         columns: its label columns, in the order wanted; all of them where None.
+        advice: what to do about another value.
 
     Returns:
         A frame of the same index with those columns, each value `"1"`, `"0"`, `"-1"` (uncertain) or
-        `""` (not mentioned). `1.0`, `0.0` and the like are understood.
+        `""` (not mentioned). `1.0`, `0.0` and the like are understood, and words like `yes` and `N`
+        where a whole column is of them (`says_yes_or_no`).
 
     Raises:
         UserError: a column is missing, or holds anything else.
@@ -127,7 +135,7 @@ def parse_codes(frame: pd.DataFrame, columns: list[str] | None = None) -> pd.Dat
     for name in columns:
         if name not in frame.columns:
             raise UserError(f"The table has no column {name!r}. {nearest(name, frame.columns)}")
-    coded = {name: _coded(frame[name].tolist(), name) for name in columns}
+    coded = {name: _coded(frame[name].tolist(), name, advice) for name in columns}
     return pd.DataFrame(coded, index=frame.index, columns=columns)
 
 
@@ -141,14 +149,21 @@ def code_of(value: str) -> str | None:
     return None
 
 
-def _coded(values: list[str], name: str) -> list[str]:
-    table = {value: code_of(value) for value in set(values)}
+def says_yes_or_no(values: Iterable[str]) -> bool:
+    """Whether a column says something, and nothing but `yes`, `no` and the like (`YES_NO`)."""
+    said = set(values) - {""}
+    return bool(said) and all(value.casefold() in YES_NO for value in said)
+
+
+def _coded(values: list[str], name: str, advice: str) -> list[str]:
+    said = YES_NO if says_yes_or_no(values) else {}
+    table = {value: said.get(value.casefold(), code_of(value)) for value in set(values)}
     bad = [number for number, value in enumerate(values) if table[value] is None]
     if bad:
         raise UserError(
             f"Label column {name!r} holds {_shown(values[bad[0]])} in data row {bad[0] + 1} "
-            f"({len(bad)} such rows); allowed are 1, 0, -1 (uncertain) and blank. "
-            "Mend the table, or name the label columns."
+            f"({len(bad)} such rows); allowed are 1, 0, -1 (uncertain) and blank, or yes and no "
+            f"throughout. {advice}"
         )
     return [table[value] for value in values]
 
@@ -165,10 +180,12 @@ def findings_to_codes(
 ) -> tuple[list[str], pd.DataFrame]:
     """A column of findings such as `Cardiomegaly|Effusion` as codes.
 
+    Between the names stands `|`, or else what `separator_of` finds.
+
     `No Finding`, `normal` and `正常` are the all-zero row; a blank cell is blank for every label.
 
     Args:
-        series: one string per row, names separated by `|`.
+        series: one string per row.
         labels: the labels, in order; where None, those that occur (ChestX-ray14's own order if they
             are all of that set, otherwise alphabetical).
 
@@ -178,7 +195,8 @@ def findings_to_codes(
     Raises:
         UserError: a finding is none of `labels` (compared through `canonical`), or none occurs.
     """
-    cells = {cell: _names(cell) for cell in series.unique()}
+    separator = separator_of(series)
+    cells = {cell: _names(cell, separator) for cell in series.unique()}
     found = {name for names in cells.values() for name in names if not is_normal(name)}
     labels = _ordered(found) if labels is None else list(labels)
     if not labels:
@@ -217,8 +235,23 @@ def check_known(
         raise UserError(f"Unknown finding {unknown[0]!r} in column {column!r}. {advice}")
 
 
-def _names(cell: str) -> list[str]:
-    return [name.strip() for name in cell.split("|") if name.strip()]
+def separator_of(series: pd.Series) -> str:
+    """What separates names of findings in a column: `|`, or `;` or `,` where it makes lists.
+
+    It does where a part of some cell stands alone in another, or is a known finding: `COVID-19,
+    ARDS` beside `COVID-19` is two findings, while `opacity, left lung` alone is one.
+    """
+    cells = series.unique().tolist()
+    known = ARCHIVE_FINDINGS | {canonical(cell) for cell in cells}
+    for separator in "|;,":
+        parts = [name for cell in cells if separator in cell for name in _names(cell, separator)]
+        if (separator == "|" and parts) or any(canonical(part) in known for part in parts):
+            return separator
+    return "|"
+
+
+def _names(cell: str, separator: str) -> list[str]:
+    return [name.strip() for name in cell.split(separator) if name.strip()]
 
 
 def _row(names: list[str], place: dict[str, int]) -> tuple[str, ...]:
