@@ -4,6 +4,7 @@ import importlib
 import io
 import sys
 import traceback
+from difflib import get_close_matches
 
 import click
 
@@ -42,6 +43,14 @@ class _Verbs(click.Group):
             return None
         module = importlib.import_module(f"cxrkeras.commands.{name}")
         return module.command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple:
+        """As `click.Group` does; a verb that there isn't brings the nearest."""
+        if args[0] not in VERBS and not args[0].startswith("-"):
+            near = get_close_matches(args[0], VERBS, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else "`cxrkeras --help` lists the commands."
+            ctx.fail(f"No such command {args[0]!r}. {hint}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tomllib
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,8 +33,12 @@ VALIDATION = 0.15
 _LARGEST_SEED = 4_000_000  # times 1000, plus a fold's number, still fits Keras's 32 bits
 
 
-def _choice(default: Any, section: str, text: str, **rules: Any) -> Any:
-    return Field(default, description=text, json_schema_extra={"section": section}, **rules)
+def _choice(
+    default: Any, section: str, text: str, *, among: Iterable[str] = (), **rules: Any
+) -> Any:
+    """A field; `among` are the words that its option takes, where the type doesn't say."""
+    extra = {"section": section, "among": list(among)}
+    return Field(default, description=text, json_schema_extra=extra, **rules)
 
 
 class Experiment(BaseModel):
@@ -56,7 +61,8 @@ class Experiment(BaseModel):
     backbone: _Words = _choice(
         ("densenet121",),
         "What",
-        f"Trunk, one of {', '.join(BACKBONES)}; for mixed one per trunk.",
+        "Trunk; for mixed one per trunk.",
+        among=BACKBONES,
         min_length=1,
     )
     source: _Words = _choice(
