@@ -23,6 +23,7 @@ from cxrkeras.data.policies import DEFAULT, UNCERTAIN, parse_uncertain
 from cxrkeras.models.backbones import BACKBONES, check_backbone
 from cxrkeras.models.sources import Dataset, Weights, parse_source
 from data_prep.errors import UserError
+from data_prep.filenames import is_utf8, printable
 from data_prep.files import atomic_write_text
 
 _Words = Annotated[
@@ -304,6 +305,17 @@ def read_experiment(path: Path) -> Experiment:
 
 
 def write_experiment(path: Path, experiment: Experiment) -> None:
-    """Write everything resolved; `read_experiment` reads it back equal."""
+    """Write everything resolved; `read_experiment` reads it back equal.
+
+    Raises:
+        UserError: a path isn't UTF-8, which TOML can't hold.
+    """
     choices = {key: value for key, value in experiment.model_dump().items() if value is not None}
-    atomic_write_text(path, tomli_w.dumps(choices))
+    text = tomli_w.dumps(choices)
+    if not is_utf8(text):
+        odd = next(line for line in text.splitlines() if not is_utf8(line))
+        raise UserError(
+            "A run's description is UTF-8, and so are the paths in it. "
+            f"Received: {printable(odd)}. Rename that folder or file."
+        )
+    atomic_write_text(path, text)

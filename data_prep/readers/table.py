@@ -12,6 +12,7 @@ from data_prep.columns import (
     sure_of,
 )
 from data_prep.errors import UserError
+from data_prep.filenames import printable
 from data_prep.readers.rows import Choice, join_rows, merged, records_of, refused
 from data_prep.records import Source
 from data_prep.tables import (
@@ -68,7 +69,7 @@ def table_source(
         labels=tuple(labels),
         records=records,
         rejected=rejected,
-        origin=f"table {table.name}",
+        origin=f"table {printable(table.name)}",
         notes=tuple(rows.notes),
     )
 
