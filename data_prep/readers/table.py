@@ -89,8 +89,8 @@ def _labels(
     column = named or findings_column(frame, taken)
     if column is None:
         raise UserError(
-            "The table has neither columns of 0/1 or yes/no nor one of findings like `A|B`. Name "
-            f"them with {_OPTIONS}."
+            "The table has neither 0/1 columns nor one of findings like `A|B`, nor one of yes and "
+            f"no throughout. Name them with {_OPTIONS}."
         )
     return _from_findings(frame, column, taken)
 
