@@ -22,7 +22,7 @@ _SHORT = 12  # characters; longer cells are mostly names, each of them once
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 # Values that may be shown in an error: none of them can identify a person.
 _SHOWN = re.compile(
-    r"yes|no|y|n|true|false|t|f|positive|negative|pos|neg|present|absent|unknown|uncertain|maybe|"
+    r"yes|no|y|n|true|false|t|f|positive|negative|pos|neg|present|absent|unknown|unclear|uncertain|maybe|"
     r"nan|na|n/a|null|none|x|\+|-|\?|[+-]?\d{0,3}(\.\d{0,3})?",
     re.IGNORECASE,
 )
@@ -156,7 +156,8 @@ def says_yes_or_no(values: Iterable[str]) -> bool:
 
 
 def _coded(values: list[str], name: str, advice: str) -> list[str]:
-    said = YES_NO if says_yes_or_no(values) else {}
+    coded = any(value and code_of(value) is not None for value in set(values))
+    said = {} if coded else YES_NO
     table = {value: said.get(value.casefold(), code_of(value)) for value in set(values)}
     bad = [number for number, value in enumerate(values) if table[value] is None]
     if bad:

@@ -258,7 +258,10 @@ def test_yes_and_no_are_read_where_asked_for_and_said(films):
     source = table(films, COVID, labels_from=["survival"])
     assert [code for (code,) in codes(source).values()] == ["1", "1", "0", ""]
     assert any("yes and no are read as 1 and 0: survival" in note for note in source.notes)
-    with pytest.raises(UserError, match=r"'RT_PCR_positive' holds 'Y'.*--findings-column"):
+    with pytest.raises(
+        UserError,
+        match=r"'RT_PCR_positive' holds 'Unclear' in data row 4 \(1 such.*--findings-column",
+    ):
         table(films, COVID, labels_from=["RT_PCR_positive"])
 
 
