@@ -1,8 +1,10 @@
 """The command line: finds the verb, runs it, and turns a failure into one line."""
 
 import importlib
+import io
 import sys
 import traceback
+from difflib import get_close_matches
 
 import click
 
@@ -42,6 +44,14 @@ class _Verbs(click.Group):
         module = importlib.import_module(f"cxrkeras.commands.{name}")
         return module.command
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple:
+        """As `click.Group` does; a verb that there isn't brings the nearest."""
+        if args[0] not in VERBS and not args[0].startswith("-"):
+            near = get_close_matches(args[0], VERBS, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else "`cxrkeras --help` lists the commands."
+            ctx.fail(f"No such command {args[0]!r}. {hint}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(VERBS.items()))
@@ -67,6 +77,9 @@ def cli(debug: bool) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit: 0, 1 for input that can't be used, 2 for wrong usage."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file's name may be no text at all
+            stream.reconfigure(errors="backslashreplace")
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in argv
     argv = [word for word in argv if word != "--debug"]

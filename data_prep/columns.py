@@ -1,12 +1,13 @@
 """What the columns of a person's table mean, and what their values say."""
 
 import re
+from collections import Counter
 
 import pandas as pd
 
 from data_prep.errors import UserError
-from data_prep.tables import code_of
-from data_prep.vocabulary import CHEXPERT14, NIH14, canonical, is_normal, nearest
+from data_prep.tables import code_of, says_yes_or_no
+from data_prep.vocabulary import ARCHIVE_FINDINGS, canonical, is_normal, nearest
 
 USUAL = {
     "patient": "patient id|patient|patientid|patient identifier|pid|subject|subject id|mrn|病歷號",
@@ -21,7 +22,6 @@ FINDINGS = (
     "diagnosis|diagnoses|category|disease|病灶|診斷"
 )
 _NO_LABEL = re.compile(r"#|\b(id|index|number|row|unnamed|fold|set|date|year|count)\b|^no\.?$")
-_YES_NO = re.compile(r"yes|no|y|n|true|false|t|f|positive|negative", re.IGNORECASE)
 OLDEST = 100.0  # ages above are typing errors in ChestX-ray14 (its first release has 414 years)
 
 
@@ -29,12 +29,14 @@ def named_column(frame: pd.DataFrame, name: str, option: str) -> str:
     """`name`, if the table has such a column.
 
     Raises:
-        UserError: it hasn't; the line gives the nearest names and the option that asked for it.
+        UserError: it hasn't; the line gives the option that asked for it and the nearest names, of
+            columns that don't hold labels.
     """
     if name not in frame.columns:
-        raise UserError(
-            f"The table has no column {name!r} ({option}). {nearest(name, frame.columns)}"
-        )
+        labels = set(label_columns(frame, set()))
+        others = [column for column in frame.columns if column not in labels]
+        near = nearest(name, others or frame.columns)
+        raise UserError(f"The table has no column {name!r} ({option}). {near}")
     return name
 
 
@@ -49,25 +51,43 @@ def _plain(column: str) -> str:
 
 
 def label_columns(frame: pd.DataFrame, taken: set[str]) -> list[str]:
-    """The columns that hold 0/1 labels, in the table's order.
+    """The columns that hold labels, in the table's order.
 
-    A column counts if at least half of its values are codes, or are words like `yes`, or if it is
-    named as a finding of ChestX-ray14 or CheXpert: a stray `2` must become an error, not make the
-    label vanish. `No Finding` is no label: it is the all-zero row.
+    A column counts if at least half of its values are codes, if all are words like `yes`, or if it
+    is named as a finding of ChestX-ray14 or CheXpert: a stray `2` must become an error, not make
+    the label vanish. `No Finding` is no label: it is the all-zero row.
     """
     columns = [column for column in frame.columns if column not in taken]
-    return [column for column in columns if _holds_labels(frame[column], column)]
+    return [column for column in columns if _holds_labels(frame[column].tolist(), column)]
 
 
-def _holds_labels(values: pd.Series, name: str) -> bool:
+def _holds_labels(values: list[str], name: str) -> bool:
     if is_normal(name) or _NO_LABEL.search(_plain(name)):
         return False
-    counts = values[values != ""].value_counts()
-    codes = sum(n for value, n in counts.items() if code_of(value) is not None)
-    words = sum(n for value, n in counts.items() if _YES_NO.fullmatch(value))
-    if canonical(name) in {canonical(label) for label in (*NIH14, *CHEXPERT14)}:
+    if canonical(name) in ARCHIVE_FINDINGS:
         return True
-    return len(counts) > 0 and max(codes, words) * 2 >= counts.sum()
+    counts = Counter(filter(None, values))
+    codes = sum(n for value, n in counts.items() if code_of(value) is not None)
+    return len(counts) > 0 and (codes * 2 >= counts.total() or says_yes_or_no(counts))
+
+
+def sure_of(columns: list[str], frame: pd.DataFrame) -> list[str]:
+    """Of label columns those that are nothing else: codes throughout, or named as a known finding.
+
+    Beside a column of findings others are mostly something else: days, `survival` with Y and N.
+    """
+    return [
+        column
+        for column in columns
+        if canonical(column) in ARCHIVE_FINDINGS
+        or all(code_of(value) is not None for value in set(frame[column]))
+    ]
+
+
+def named_findings(frame: pd.DataFrame, taken: set[str]) -> str | None:
+    """The column that has a usual name of one of findings, unless it holds codes."""
+    found = usual_column(frame, FINDINGS, taken)
+    return None if found is None or _holds_labels(frame[found].tolist(), found) else found
 
 
 def findings_column(frame: pd.DataFrame, taken: set[str]) -> str | None:
@@ -76,7 +96,7 @@ def findings_column(frame: pd.DataFrame, taken: set[str]) -> str | None:
     if found:
         return found
     columns = (column for column in frame.columns if column not in taken)
-    return next((c for c in columns if frame[c].str.contains("|", regex=False).any()), None)
+    return next((c for c in columns if any("|" in cell for cell in set(frame[c]))), None)
 
 
 def sex_of(text: str) -> str | None:

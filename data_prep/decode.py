@@ -33,6 +33,7 @@ class Result:
         id: the job's.
         reason: why the file was refused, or None.
         bytes: the PNG's size.
+        rows, columns: the film's size, upright, pixels.
         digest: SHA-256 of the decoded pixels; signature: perceptual hash.
         dicom: whether it had a DICOM header.
         patient, study, sop, view, sex, age: from that header.
@@ -42,6 +43,8 @@ class Result:
     id: str
     reason: str | None = None
     bytes: int = 0
+    rows: int = 0
+    columns: int = 0
     digest: str = ""
     signature: str = ""
     dicom: bool = False
@@ -100,6 +103,8 @@ def _result(
     return Result(
         id_,
         bytes=size,
+        rows=film.pixels.shape[0],
+        columns=film.pixels.shape[1],
         digest=film.digest,
         signature=signature(square),
         dicom=film.header is not None,

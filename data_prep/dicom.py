@@ -28,6 +28,7 @@ from pydicom.uid import (
 
 from .display import Grey, render, upright
 from .errors import RejectedFile
+from .header_terms import BODY_PARTS, body_part_term, view_term
 
 MAX_PIXELS = 100_000_000  # a chest film has 4 to 20 million; a damaged header may claim billions
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's "L"
@@ -63,10 +64,10 @@ class Header:
         patient_id: PatientID as it stands, to be hashed at once.
         study_uid: StudyInstanceUID.
         sop_uid: SOPInstanceUID, one per image.
-        view: `PA`, `AP`, `LL`, ... in capitals.
+        view: `PA`, `AP`, `LL`, ... in capitals; None for what is no such term.
         sex: `M`, `F` or `O`.
         age: Completed years; below 2 years with a fraction.
-        body_part: BodyPartExamined in capitals; `UNKNOWN` for what is no known term.
+        body_part: BodyPartExamined in capitals; `OTHER` for what is no known term.
     """
 
     patient_id: str | None = field(default=None, repr=False)
@@ -101,6 +102,18 @@ def read_dicom(source: Path | bytes, *, any_body_part: bool = False) -> tuple[Gr
             raise
         except Exception as error:  # a damaged header can make pydicom raise anything at all
             raise RejectedFile(f"damaged DICOM file ({type(error).__name__})") from None
+
+
+def sop_uid(path: Path) -> str | None:
+    """The SOPInstanceUID of a file; None for one without, or that isn't readable DICOM."""
+    with _quiet():
+        try:
+            header = pydicom.dcmread(
+                path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"]
+            )
+            return _text(header, "SOPInstanceUID")
+        except Exception:  # a damaged header can make pydicom raise anything at all
+            return None
 
 
 @contextmanager
@@ -162,8 +175,10 @@ def _check_body_part(dataset: FileDataset) -> list[str]:
     if not part or CHEST.search(part):
         return []
     if not MAYBE_CHEST.match(part) and NOT_CHEST.search(part):
-        raise RejectedFile(f"body part {part}: not a chest radiograph")
-    return [f"body part {part}: taken for a chest radiograph"]
+        named = f"body part {part}" if part in BODY_PARTS else "another body part"
+        raise RejectedFile(f"{named}: not a chest radiograph")
+    named = f"body part {part}" if part in BODY_PARTS else "a body part by an unknown word"
+    return [f"{named}: taken for a chest radiograph"]
 
 
 def _decode(dataset: FileDataset) -> Grey:
@@ -197,10 +212,10 @@ def read_header(dataset: FileDataset) -> Header:
         patient_id=_text(dataset, "PatientID"),
         study_uid=_text(dataset, "StudyInstanceUID"),
         sop_uid=_text(dataset, "SOPInstanceUID"),
-        view=_view(dataset),
+        view=view_term(_text(dataset, "ViewPosition") or ""),
         sex=sex if (sex := (_text(dataset, "PatientSex") or "").upper()) in set("MFO") else None,
         age=_age(dataset),
-        body_part=_body_part(dataset) or None,
+        body_part=body_part_term(_body_part(dataset)),
     )
 
 
@@ -209,15 +224,8 @@ def _text(dataset: FileDataset, keyword: str) -> str | None:
 
 
 def _body_part(dataset: FileDataset) -> str:
-    """BodyPartExamined in bare capitals; `UNKNOWN` for no known term (it may be free text)."""
-    part = re.sub(r"[^A-Z]", "", (_text(dataset, "BodyPartExamined") or "").upper())
-    known = CHEST.search(part) or MAYBE_CHEST.match(part) or NOT_CHEST.search(part)
-    return part if known and len(part) <= 16 else "UNKNOWN" if part else ""
-
-
-def _view(dataset: FileDataset) -> str | None:
-    view = (_text(dataset, "ViewPosition") or "").upper()
-    return view if re.fullmatch(r"[A-Z]{1,9}", view) else None
+    """BodyPartExamined in bare capitals: to decide by, not to repeat, since it may be free text."""
+    return re.sub(r"[^A-Z]", "", (_text(dataset, "BodyPartExamined") or "").upper())
 
 
 def _age(dataset: FileDataset) -> float | None:

@@ -31,8 +31,11 @@ def atomic_write_bytes(path: Path, content: bytes) -> None:
 
 
 def atomic_write_text(path: Path, content: str) -> None:
-    """Write `content` as UTF-8 with `\\n` line ends; see `atomic_write_bytes`."""
-    atomic_write_bytes(path, content.encode("utf-8"))
+    """Write `content` as UTF-8 with `\\n` line ends; see `atomic_write_bytes`.
+
+    What UTF-8 can't hold (a file name of other bytes) is written escaped.
+    """
+    atomic_write_bytes(path, content.encode("utf-8", "backslashreplace"))
 
 
 def atomic_write_json(path: Path, content: object) -> None:

@@ -26,7 +26,7 @@ def keyed_hash(key: bytes, kind: str, value: str) -> str:
         kind: what `value` is (`patient`, `study`, `sop`, ...): equal values of two kinds differ.
         value: the identifier; surrounding blanks are ignored.
     """
-    message = f"{kind}\x00{value.strip()}".encode()
+    message = f"{kind}\x00{value.strip()}".encode("utf-8", "surrogateescape")
     return hmac.new(key, message, hashlib.sha256).hexdigest()[:16]
 
 

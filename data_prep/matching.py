@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-import pydicom
-from pydicom.errors import InvalidDicomError
-
+from data_prep.dicom import sop_uid
 from data_prep.errors import UserError
+from data_prep.filenames import in_its_encoding, is_utf8
 
 IMAGE_SUFFIXES = frozenset((".dcm", ".dicom", ".ima", ".png", ".jpg", ".jpeg", ".tif", ".tiff"))
 _RASTER_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".tif", ".tiff"))
@@ -44,6 +43,12 @@ class FileIndex:
         """Only tables that leave suffixes out need it."""
         return _Names(self.keys, _without_suffix)
 
+    @cached_property
+    def _not_utf8(self) -> "_Names":
+        """What was unpacked with the names of another system."""
+        odd = [key for key in self.keys if not is_utf8(key)]
+        return _Names(odd, lambda key: _without_suffix(in_its_encoding(key)))
+
     def _walk(self) -> None:
         for folder, folders, files in os.walk(self.root):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -71,8 +76,9 @@ class FileIndex:
 
         Tried in this order: the path relative to the folder; the same without leading folders
         (`CheXpert-v1.0/train/x.jpg` below `CheXpert-v1.0`); a file of that name in any folder; all
-        that without suffix; the SOPInstanceUID of a DICOM file. Where both name folders, the
-        folders must agree: `patient2/view1.jpg` is never `patient1/view1.jpg`.
+        that without suffix; a name that isn't UTF-8, read in its own encoding; the SOPInstanceUID
+        of a DICOM file. Where both name folders, the folders must agree: `patient2/view1.jpg` is
+        never `patient1/view1.jpg`.
 
         Args:
             name: the cell.
@@ -114,6 +120,7 @@ class FileIndex:
     def _candidates(self, name: str) -> Iterator[list[str]]:
         yield from self._named.candidates(name)
         yield from self._unsuffixed.candidates(_without_suffix(name))
+        yield from self._not_utf8.candidates(_without_suffix(name))
         if _UID.fullmatch(name):
             yield self._by_uid().get(name, [])
 
@@ -122,7 +129,7 @@ class FileIndex:
         if self._uids is None:
             self._uids = {}
             for key in self.keys:
-                uid = _sop_uid(self.root / key)
+                uid = _of_dicom(self.root / key)
                 if uid:  # of several copies the first: the search for duplicates sees the others
                     self._uids.setdefault(uid, [key])
         return self._uids
@@ -174,11 +181,5 @@ def _turned(name: str) -> str:
     return "/".join(reversed(name.split("/")))
 
 
-def _sop_uid(path: Path) -> str | None:
-    if path.suffix.lower() in _RASTER_SUFFIXES:
-        return None
-    try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"])
-    except (InvalidDicomError, OSError, ValueError, EOFError, KeyError, AttributeError):
-        return None  # not DICOM, or broken: the preparation will say so
-    return str(header.get("SOPInstanceUID", "")) or None
+def _of_dicom(path: Path) -> str | None:
+    return None if path.suffix.lower() in _RASTER_SUFFIXES else sop_uid(path)

@@ -51,7 +51,7 @@ def read_film(
         RejectedFile: The file can't serve; the message is the reason in one line.
     """
     header = None
-    if _is_dicom(source):
+    if is_dicom(source):
         grey, header = read_dicom(source, any_body_part=any_body_part)
     else:
         grey = read_raster(source)
@@ -66,7 +66,12 @@ def read_film(
     return Film(pixels, header, tuple(warnings))
 
 
-def _is_dicom(source: Path | bytes) -> bool:
+def is_dicom(source: Path | bytes) -> bool:
+    """Whether a file, or what it holds, is to be read as DICOM.
+
+    Raises:
+        RejectedFile: it is empty or can't be read.
+    """
     start = source[:132] if isinstance(source, bytes) else _start(source)
     if not start:
         raise RejectedFile("empty file")
@@ -111,6 +116,16 @@ def stretched(
     return spread.astype(np.float32)
 
 
+def inside_square(
+    shape: tuple[int, int], size: int, *, pad: bool = False
+) -> tuple[int, int, int, int]:
+    """Where in its square a picture of `shape` (H, W) lies: top, left, rows, columns, in pixels."""
+    if not pad:
+        return 0, 0, size, size
+    rows, columns = (max(1, round(size * side / max(shape))) for side in shape)
+    return (size - rows) // 2, (size - columns) // 2, rows, columns
+
+
 def to_square(pixels: np.ndarray, size: int, *, pad: bool = False) -> np.ndarray:
     """Resize to a square with a triangle filter as wide as the reduction (antialiased bilinear).
 
@@ -126,13 +141,9 @@ def to_square(pixels: np.ndarray, size: int, *, pad: bool = False) -> np.ndarray
     Returns:
         (size, size) uint8: grey times 255, rounded once, at the end.
     """
-    rows = columns = size
-    if pad:
-        longest = max(pixels.shape)
-        rows, columns = (max(1, round(size * side / longest)) for side in pixels.shape)
+    top, left, rows, columns = inside_square(pixels.shape, size, pad=pad)
     image = Image.fromarray(np.ascontiguousarray(pixels, np.float32))
     grey = np.asarray(image.resize((columns, rows), Image.Resampling.BILINEAR))
     square = np.zeros((size, size), np.uint8)
-    top, left = (size - rows) // 2, (size - columns) // 2
     square[top : top + rows, left : left + columns] = np.rint(np.clip(grey, 0, 1) * 255)
     return square

@@ -1,24 +1,26 @@
 """The finished dataset: names, pseudonyms, tables, and its description last."""
 
-import csv
 import os
 import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from data_prep.cells import TEXT, write_rows
 from data_prep.decode import Result, Settings, pseudonym
 from data_prep.duplicates import Duplicate
 from data_prep.errors import UserError
+from data_prep.filenames import printable
 from data_prep.files import atomic_write_json, replacing
 from data_prep.identity import keyed_hash
 from data_prep.journal import Journal
-from data_prep.records import Record, Source
+from data_prep.pixels import inside_square
+from data_prep.records import Box, Record, Source
 from data_prep.tables import CODES
 
-FORMAT = 1
+FORMAT = 2
 WARNING = "warning: "  # begins the notes that a person should see
 MANIFEST = ("image", "patient", "study", "view", "sex", "age", "split", "source_id", "sha256")
 
@@ -47,7 +49,7 @@ def image_names(kept: list[tuple[Record, Result]], names: Names) -> list[str]:
 
 def _name(record: Record, result: Result, names: Names) -> str:
     if result.dicom or names.hash_names:
-        return result.sop or keyed_hash(names.key, "file", record.key)
+        return _clean(result.sop or keyed_hash(names.key, "file", record.key))
     return _clean(PurePosixPath(record.key).name)
 
 
@@ -93,7 +95,8 @@ def publish(
     image_of = dict(zip(numbers, files, strict=True))
     patients = [_patient(*pair, names) for pair in kept]
     rows = (_row(*row, names) for row in zip(kept, files, patients, strict=True))
-    rejected = source.rejected + [(rec.key, res.reason) for rec, res in both if res.reason]
+    refused = source.rejected + [(rec.key, res.reason) for rec, res in both if res.reason]
+    rejected = [(printable(file), reason) for file, reason in refused]
     _link_images(kept, files, journal)
     out = journal.out
     _write_csv(out / "manifest.csv", (*MANIFEST, *source.labels), rows)
@@ -103,7 +106,7 @@ def publish(
         ("kept", "dropped", "kind", "conflict"),
         [_duplicate_row(duplicate, source, image_of) for duplicate in duplicates],
     )
-    _write_boxes(source, kept, files, settings.size, out)
+    _write_boxes(source, kept, files, settings, out)
     journal.note_done({"request": request, "images": _images_by_id(kept, files)})
     left = {"rejected": len(rejected), "duplicates": len(duplicates)}
     description = _describe(source, settings, [record for record, _ in kept], patients, left)
@@ -135,9 +138,10 @@ def _row(pair: tuple[Record, Result], file: str, patient: str, names: Names) -> 
 
 
 def _source_id(record: Record, result: Result, names: Names) -> str:
-    if result.dicom or names.hash_names:
+    """What the archive calls the image, so that its own tables can be joined; else a pseudonym."""
+    if names.hash_names or (result.dicom and not names.public):
         return result.sop or keyed_hash(names.key, "file", record.key)
-    return record.key
+    return printable(record.key)
 
 
 def _link_images(kept: list[tuple[Record, Result]], files: list[str], journal: Journal) -> None:
@@ -165,7 +169,7 @@ def conflict(duplicate: Duplicate, source: Source) -> list[str]:
 
 
 def _duplicate_row(duplicate: Duplicate, source: Source, image_of: dict[int, str]) -> tuple:
-    dropped = source.records[duplicate.dropped].key
+    dropped = printable(source.records[duplicate.dropped].key)
     labels = "|".join(conflict(duplicate, source))
     return image_of[duplicate.kept], dropped, duplicate.kind, labels
 
@@ -222,25 +226,36 @@ def _remarks(
 
 
 def _write_boxes(
-    source: Source, kept: list[tuple[Record, Result]], files: list[str], side: int, out: Path
+    source: Source,
+    kept: list[tuple[Record, Result]],
+    files: list[str],
+    settings: Settings,
+    out: Path,
 ) -> None:
     """The boxes on prepared images, in their pixels; no file for an archive without boxes."""
     if source.boxes is None:
         return
-    file_of = {record.key: file for (record, _), file in zip(kept, files, strict=True)}
-    rows = [
-        (file_of[box.key], box.label, *(f"{side * part:.2f}" for part in astuple(box)[2:]))
-        for box in source.boxes
-        if box.key in file_of
-    ]
+    of = {rec.key: (file, res) for (rec, res), file in zip(kept, files, strict=True)}
+    rows = []
+    for box in source.boxes:
+        if box.key in of:
+            file, result = of[box.key]
+            place = _on_square(box, result, settings)
+            rows.append((file, box.label, *(f"{part:.2f}" for part in place)))
     _write_csv(out / "boxes.csv", ("image", "label", "x", "y", "width", "height"), rows)
 
 
+def _on_square(box: Box, result: Result, settings: Settings) -> tuple[float, ...]:
+    """x, y, width and height in pixels of the prepared image."""
+    shape = result.rows, result.columns
+    top, left, rows, columns = inside_square(shape, settings.size, pad=settings.pad)
+    corner = left + columns * box.x, top + rows * box.y
+    return *corner, columns * box.width, rows * box.height
+
+
 def _write_csv(path: Path, header: tuple[str, ...], rows: Iterable[tuple]) -> None:
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+    with replacing(path) as temporary, temporary.open("w", **TEXT) as file:
+        write_rows(file, header, rows)
 
 
 def write_linkage(path: Path, source: Source, ids: list[str], images: dict[str, str]) -> None:
@@ -250,13 +265,13 @@ def write_linkage(path: Path, source: Source, ids: list[str], images: dict[str, 
         UserError: it can't be written there.
     """
     pairs = zip(source.records, ids, strict=True)
-    rows = [(str(record.path), images[id_]) for record, id_ in pairs if id_ in images]
+    rows = [(printable(record.path), images[id_]) for record, id_ in pairs if id_ in images]
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([("file", "image"), *rows])
+        with temporary.open("w", **TEXT) as file:
+            write_rows(file, ("file", "image"), rows)
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(

@@ -31,12 +31,13 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A finding's place in a square picture, as parts of its side (0 to 1).
+    """A finding's place in a picture, as parts of its width and height (0 to 1).
 
     Attributes:
         key: the record's.
         label: the finding, as `vocabulary.canonical` spells it.
-        x, y: the upper left corner; width, height: the extent.
+        x, y: the upper left corner; width, height: the extent; x and width are parts of the
+            picture's width, y and height of its height.
     """
 
     key: str

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+from data_prep.filenames import printable
 from data_prep.records import Record, Source
 from data_prep.textfile import read_names
 
@@ -44,7 +45,7 @@ def _owner(record: Record) -> str:
 
 
 def _place(owner: str, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}\x00{owner}".encode()).digest()
+    return hashlib.sha256(f"{seed}\x00{owner}".encode("utf-8", "surrogateescape")).digest()
 
 
 def without(source: Source, lists: tuple[Path, ...]) -> Source:
@@ -61,11 +62,11 @@ def without(source: Source, lists: tuple[Path, ...]) -> Source:
     notes = list(source.notes)
     known = {name for record in source.records for name in _names(record)}
     for path in lists:
-        names = read_names(path)
+        names, why = read_names(path), f"excluded by {printable(path.name)}"
         for name in names:
-            reasons.setdefault(name, f"excluded by {path.name}")
+            reasons.setdefault(name, why)
         absent = sum(name not in known for name in names)
-        notes.append(f"excluded by {path.name}: {len(names):,} names, {absent:,} of them not here")
+        notes.append(f"{why}: {len(names):,} names, {absent:,} of them not here")
     reason = {record.key: _first(record, reasons) for record in source.records}
     return replace(
         source,

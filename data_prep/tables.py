@@ -8,16 +8,21 @@ from pathlib import Path
 
 import pandas as pd
 
+from data_prep.cells import unmarked
 from data_prep.errors import UserError
 from data_prep.textfile import read_text
-from data_prep.vocabulary import NIH14, canonical, is_normal, nearest
+from data_prep.vocabulary import ARCHIVE_FINDINGS, NIH14, canonical, is_normal, nearest
 
 CODES = ("1", "0", "-1", "")
+YES_NO = dict.fromkeys(("yes", "y", "true", "t", "positive"), "1") | dict.fromkeys(
+    ("no", "n", "false", "f", "negative"), "0"
+)
+MEND = "Mend the table, or name the label columns."
 _SHORT = 12  # characters; longer cells are mostly names, each of them once
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 # Values that may be shown in an error: none of them can identify a person.
 _SHOWN = re.compile(
-    r"yes|no|y|n|true|false|t|f|positive|negative|pos|neg|present|absent|unknown|uncertain|maybe|"
+    r"yes|no|y|n|true|false|t|f|positive|negative|pos|neg|present|absent|unknown|unclear|uncertain|maybe|"
     r"nan|na|n/a|null|none|x|\+|-|\?|[+-]?\d{0,3}(\.\d{0,3})?",
     re.IGNORECASE,
 )
@@ -27,7 +32,8 @@ def read_table(path: Path | str, encoding: str | None = None) -> pd.DataFrame:
     """Read a table as text, whatever program wrote it.
 
     UTF-8 and UTF-16 with or without a byte-order mark, Big5 (cp950) and cp1252 are told apart by
-    their content; comma, semicolon and tab by the header; gzip by its first bytes.
+    their content; comma, semicolon and tab by the header; gzip by its first bytes. What `cells`
+    marked, as other programs do too, is read without its mark.
 
     Args:
         path: a `.csv`, `.tsv` or `.csv.gz` file with one header line.
@@ -58,7 +64,7 @@ def _split(text: str, path: Path) -> list[list[str]]:
     rows = []
     try:
         for row in csv.reader(_lines(text), delimiter=separator, strict=True):
-            cells = [cell.strip() for cell in row]
+            cells = [unmarked(cell.strip()) if "'" in cell else cell.strip() for cell in row]
             if any(cells):
                 rows.append([kept.setdefault(c, c) if len(c) < _SHORT else c for c in cells])
     except csv.Error:
@@ -80,16 +86,21 @@ def _without_trailing_column(
 
     ChestX-ray14's first release has one.
     """
-    while names and not names[-1] and all(len(r) < len(names) or not r[-1] for r in body):
-        body = [row[:-1] if len(row) == len(names) else row for row in body]
-        names = names[:-1]
-    return names, body
+    if not names or names[-1]:
+        return names, body
+    width = max(_filled(row) for row in (names, *body))
+    return names[:width], [row[:width] if len(row) <= len(names) else row for row in body]
+
+
+def _filled(row: list[str]) -> int:
+    """How many cells a row has up to the last that isn't blank."""
+    return next((number for number in range(len(row), 0, -1) if row[number - 1]), 0)
 
 
 def _check_names(names: list[str], path: Path) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        listed = ", ".join(repr(name) for name in twice)
+        listed = ", ".join(repr(name) for name in twice[:8]) + ", ..." * (len(twice) > 8)
         raise UserError(f"{path.name} has two columns of one name: {listed}. Rename one of each.")
 
 
@@ -102,16 +113,20 @@ def _check_lengths(names: list[str], body: list[list[str]], path: Path) -> None:
             )
 
 
-def parse_codes(frame: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
+def parse_codes(
+    frame: pd.DataFrame, columns: list[str] | None = None, *, advice: str = MEND
+) -> pd.DataFrame:
     """Label columns as the four codes.
 
     Args:
         frame: a table of strings, as `read_table` gives it.
         columns: its label columns, in the order wanted; all of them where None.
+        advice: what to do about another value.
 
     Returns:
         A frame of the same index with those columns, each value `"1"`, `"0"`, `"-1"` (uncertain) or
-        `""` (not mentioned). `1.0`, `0.0` and the like are understood.
+        `""` (not mentioned). `1.0`, `0.0` and the like are understood, and words like `yes` and `N`
+        where a whole column is of them (`says_yes_or_no`).
 
     Raises:
         UserError: a column is missing, or holds anything else.
@@ -120,7 +135,7 @@ def parse_codes(frame: pd.DataFrame, columns: list[str] | None = None) -> pd.Dat
     for name in columns:
         if name not in frame.columns:
             raise UserError(f"The table has no column {name!r}. {nearest(name, frame.columns)}")
-    coded = {name: _coded(frame[name], name) for name in columns}
+    coded = {name: _coded(frame[name].tolist(), name, advice) for name in columns}
     return pd.DataFrame(coded, index=frame.index, columns=columns)
 
 
@@ -134,17 +149,24 @@ def code_of(value: str) -> str | None:
     return None
 
 
-def _coded(values: pd.Series, name: str) -> pd.Series:
-    table = {value: code_of(value) for value in values.unique()}
-    bad = values.map(lambda value: table[value] is None)
-    if bad.any():
-        first = int(bad.to_numpy().argmax())
+def says_yes_or_no(values: Iterable[str]) -> bool:
+    """Whether a column says something, and nothing but `yes`, `no` and the like (`YES_NO`)."""
+    said = set(values) - {""}
+    return bool(said) and all(value.casefold() in YES_NO for value in said)
+
+
+def _coded(values: list[str], name: str, advice: str) -> list[str]:
+    coded = any(value and code_of(value) is not None for value in set(values))
+    said = {} if coded else YES_NO
+    table = {value: said.get(value.casefold(), code_of(value)) for value in set(values)}
+    bad = [number for number, value in enumerate(values) if table[value] is None]
+    if bad:
         raise UserError(
-            f"Label column {name!r} holds {_shown(values.iloc[first])} in data row {first + 1} "
-            f"({int(bad.sum())} such rows); allowed are 1, 0, -1 (uncertain) and blank. "
-            "Mend the table, or name the label columns."
+            f"Label column {name!r} holds {_shown(values[bad[0]])} in data row {bad[0] + 1} "
+            f"({len(bad)} such rows); allowed are 1, 0, -1 (uncertain) and blank, or yes and no "
+            f"throughout. {advice}"
         )
-    return values.map(table)
+    return [table[value] for value in values]
 
 
 def _shown(value: str) -> str:
@@ -159,10 +181,12 @@ def findings_to_codes(
 ) -> tuple[list[str], pd.DataFrame]:
     """A column of findings such as `Cardiomegaly|Effusion` as codes.
 
+    Between the names stands `|`, or else what `separator_of` finds.
+
     `No Finding`, `normal` and `正常` are the all-zero row; a blank cell is blank for every label.
 
     Args:
-        series: one string per row, names separated by `|`.
+        series: one string per row.
         labels: the labels, in order; where None, those that occur (ChestX-ray14's own order if they
             are all of that set, otherwise alphabetical).
 
@@ -172,7 +196,8 @@ def findings_to_codes(
     Raises:
         UserError: a finding is none of `labels` (compared through `canonical`), or none occurs.
     """
-    cells = {cell: _names(cell) for cell in series.unique()}
+    separator = separator_of(series)
+    cells = {cell: _names(cell, separator) for cell in series.unique()}
     found = {name for names in cells.values() for name in names if not is_normal(name)}
     labels = _ordered(found) if labels is None else list(labels)
     if not labels:
@@ -211,8 +236,23 @@ def check_known(
         raise UserError(f"Unknown finding {unknown[0]!r} in column {column!r}. {advice}")
 
 
-def _names(cell: str) -> list[str]:
-    return [name.strip() for name in cell.split("|") if name.strip()]
+def separator_of(series: pd.Series) -> str:
+    """What separates names of findings in a column: `|`, or `;` or `,` where it makes lists.
+
+    It does where a part of some cell stands alone in another, or is a known finding: `COVID-19,
+    ARDS` beside `COVID-19` is two findings, while `opacity, left lung` alone is one.
+    """
+    cells = series.unique().tolist()
+    known = ARCHIVE_FINDINGS | {canonical(cell) for cell in cells}
+    for separator in "|;,":
+        parts = [name for cell in cells if separator in cell for name in _names(cell, separator)]
+        if (separator == "|" and parts) or any(canonical(part) in known for part in parts):
+            return separator
+    return "|"
+
+
+def _names(cell: str, separator: str) -> list[str]:
+    return [name.strip() for name in cell.split(separator) if name.strip()]
 
 
 def _row(names: list[str], place: dict[str, int]) -> tuple[str, ...]:

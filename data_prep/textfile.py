@@ -64,7 +64,7 @@ def _reason(error: Exception) -> str:
 
 
 def _decode(content: bytes, path: Path, encoding: str | None) -> str:
-    chosen = encoding or _encoding_of(content)
+    chosen = encoding or encoding_of(content)
     try:
         text = content.decode(chosen)
     except LookupError:
@@ -78,7 +78,8 @@ def _decode(content: bytes, path: Path, encoding: str | None) -> str:
     return text.removeprefix("\ufeff")
 
 
-def _encoding_of(content: bytes) -> str:
+def encoding_of(content: bytes) -> str:
+    """The encoding that text looks to be in; one in which it can be decoded."""
     for mark, encoding in _BOMS:
         if content.startswith(mark):
             return encoding

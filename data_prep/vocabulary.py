@@ -116,6 +116,8 @@ def canonical(label: str) -> str:
     return _CANONICAL.get(folded(label), label.strip())
 
 
+ARCHIVE_FINDINGS = frozenset(canonical(name) for name in (*NIH14, *CHEXPERT14))
+
 # Labels that mean "any of these": the adjudicated findings of Majkowska et al. (Radiology 2020).
 _UNIONS = {"nodule or mass": ("Nodule", "Mass"), "nodule/mass": ("Nodule", "Mass")}
 

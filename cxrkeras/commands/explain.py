@@ -5,9 +5,11 @@ from pathlib import Path
 import click
 
 from cxrkeras.commands.film_options import any_body_part, decoding_workers
+from cxrkeras.commands.key_file import key_file
 from cxrkeras.commands.numbers import Finite
 from cxrkeras.commands.operating_point import operating_point, rule_of
 from data_prep.errors import UserError
+from data_prep.filenames import printable
 
 _SHOWN = 12  # refused files listed on the terminal; all of them are in rejected.csv
 
@@ -69,6 +71,7 @@ _SHOWN = 12  # refused files listed on the terminal; all of them are in rejected
     help="Randomise the top layers' weights: maps must change.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of those weights.")
+@key_file
 @any_body_part
 @decoding_workers
 def command(model: Path, files: tuple[str, ...], out: Path, rule: str, **how) -> None:
@@ -76,7 +79,9 @@ def command(model: Path, files: tuple[str, ...], out: Path, rule: str, **how) ->
 
     MODEL_OR_RUN is a model folder or a run of `cxrkeras cv`, whose folds are averaged. Images that
     the run itself was made with are explained out of fold, by the one model that hasn't seen them.
-    Files that can't be read are listed, and the rest is done. Not for clinical use.
+    Files that can't be read are listed, and the rest is done. Pictures and maps of a DICOM file
+    are named by a keyed hash, as `cxrkeras prep` names its image; explained.csv says which is
+    which. Not for clinical use.
 
     \b
     Examples:
@@ -110,6 +115,7 @@ def command(model: Path, files: tuple[str, ...], out: Path, rule: str, **how) ->
 def _explain(card, inputs, out: Path, point, points: dict, how: dict):
     from cxrkeras.evaluation.operating import thresholds_of
     from cxrkeras.serving.explain_choice import check_choice
+    from cxrkeras.serving.film_names import unique_names
     from cxrkeras.serving.films import FilmStream
 
     check_choice(how["wanted"], card.labels)
@@ -136,6 +142,7 @@ def _explain(card, inputs, out: Path, point, points: dict, how: dict):
             pictures=how["pictures"],
             tolerance=how["tolerance"],
             check_seed=how["seed"] if how["randomisation_check"] else None,
+            names=unique_names(inputs.files, how["key_file"]),
         )
         explainers = Explainers(load_members(card), how["method"])
         return carry_out(job, explainers, card.image_size, stream, inputs)
@@ -146,7 +153,7 @@ def _tell(out: Path, outcome, inputs) -> None:
         click.echo(line)
     refused = outcome.refused
     for file, reason in refused[:_SHOWN]:
-        click.echo(f"Not explained: {file}: {reason}")
+        click.echo(f"Not explained: {printable(file)}: {reason}")
     if len(refused) > _SHOWN:
         click.echo(f"… and {len(refused) - _SHOWN} more: {out / 'rejected.csv'}")
     if not outcome.explained:

@@ -56,7 +56,9 @@ def _option(name: str, field: FieldInfo) -> Callable:
         default = ", ".join(default) or None
     if default is not None:
         text = f"{text} [default: {default}]"
-    return click.option(flag, name, type=_type(field.annotation), multiple=repeatable, help=text)
+    among = field.json_schema_extra["among"]
+    kind = click.Choice(among) if among else _type(field.annotation)
+    return click.option(flag, name, type=kind, multiple=repeatable, help=text)
 
 
 def _type(annotation: Any) -> Any:

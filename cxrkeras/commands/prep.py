@@ -42,7 +42,7 @@ command.add_command(chexpert_command)
 @click.option(
     "--labels", "table", type=FILE, required=True, help="CSV or TSV with one header line."
 )
-@click.option("--labels-from", metavar="COLUMNS", help="The 0/1 columns, separated by commas.")
+@click.option("--labels-from", metavar="COLUMNS", help="The label columns, separated by commas.")
 @click.option("--findings-column", help="The column of findings like 'Mass|Effusion'.")
 @exclude
 @sample
@@ -52,10 +52,10 @@ command.add_command(chexpert_command)
 def table_command(labels_from: str | None, findings_column: str | None, **options) -> None:
     """Any folder of images or DICOM, and any table of their labels.
 
-    The table has one row per image, with 0/1 columns (1, 0, -1 uncertain, blank not mentioned) or
-    one column of findings like 'Mass|Effusion'. Images are found by relative path, file name, name
-    without suffix or SOPInstanceUID. Which column was taken for what is printed; every choice can
-    be overridden.
+    The table has one row per image, with 0/1 columns (1, 0, -1 uncertain, blank not mentioned; or
+    yes and no throughout) or one column of findings like 'Mass|Effusion'. Images are found by
+    relative path, file name, name without suffix or SOPInstanceUID. Which column was taken for what
+    is printed; every choice can be overridden.
 
     Patients become keyed hashes, and DICOM images are named by keyed hashes. Files that aren't
     DICOM keep their names: give --hash-names where those tell who it is. rejected.csv and

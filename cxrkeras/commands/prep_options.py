@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from cxrkeras.commands.film_options import any_body_part
+from cxrkeras.commands.key_file import key_file
 
 COLUMN_ROLES = ("image", "patient", "study", "sex", "age", "view", "split")
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -86,12 +87,7 @@ workers = click.option(
 )
 privacy = options(
     any_body_part,
-    click.option(
-        "--key-file",
-        type=FILE,
-        help="Secret key of the pseudonyms; made if absent. "
-        "[default: $CXRKERAS_KEY_FILE, or identity.key in your config folder]",
-    ),
+    key_file,
     click.option(
         "--public",
         is_flag=True,

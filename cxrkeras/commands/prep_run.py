@@ -47,7 +47,9 @@ def prepare_archive(reader: Callable, root: Path, options: dict, **choices) -> N
 
 
 def _name(options: dict) -> str:
-    return options.pop("name") or options["out"].resolve().name
+    from data_prep.filenames import printable
+
+    return options.pop("name") or printable(options["out"].resolve().name)
 
 
 def _prepare(source, options: dict) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from cxrkeras.data.folds import TEST, shared_patients
+from data_prep.cells import frame_as_csv
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_text
 from data_prep.tables import read_table
@@ -25,7 +26,7 @@ def save_folds(path: Path, images: np.ndarray, patients: np.ndarray, folds: np.n
     """
     names = ["test" if fold == TEST else str(fold) for fold in folds.tolist()]
     table = pd.DataFrame({"image": images, "patient": patients, "fold": names})
-    atomic_write_text(Path(path), table.to_csv(index=False, lineterminator="\n"))
+    atomic_write_text(Path(path), frame_as_csv(table))
 
 
 def load_folds(path: Path, images: np.ndarray, patients: np.ndarray) -> np.ndarray:

@@ -1,7 +1,5 @@
 """A comparison as files: JSON, CSV, and one HTML page for screen and paper."""
 
-import csv
-import io
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,6 +10,7 @@ from cxrkeras.evaluation import plots
 from cxrkeras.evaluation.compare import SCORES
 from cxrkeras.evaluation.page import page
 from cxrkeras.evaluation.verdict import sure
+from data_prep.cells import rows_as_csv
 from data_prep.files import atomic_write_json, atomic_write_text
 
 COLUMNS = ("first", "second", "label", "score", "difference", "low", "high", "p", "p_holm")
@@ -37,15 +36,13 @@ def write_comparison(out: Path, comparison: Mapping) -> Path:
 
 
 def _table(comparison: Mapping) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    table = []
     for difference in comparison["differences"]:
         pair = difference["first"], difference["second"]
         for label, score, part in _rows(difference):
             value = part["difference"] if "difference" in part else part["value"]
-            writer.writerow([*pair, label, score, value, *(part[c] for c in COLUMNS[5:])])
-    return text.getvalue()
+            table.append([*pair, label, score, value, *(part[c] for c in COLUMNS[5:])])
+    return rows_as_csv(COLUMNS, table)
 
 
 def _rows(difference: Mapping) -> Iterator[tuple[str, str, Mapping]]:

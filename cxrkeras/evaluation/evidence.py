@@ -14,6 +14,7 @@ from cxrkeras.evaluation.thresholds import by_rule
 from cxrkeras.evaluation.uncertainty import with_intervals
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_json
+from data_prep.tables import read_table
 
 FORMAT = 1
 
@@ -176,7 +177,7 @@ def _folds_table(run_dir: Path) -> pd.DataFrame:
     path = run_dir / "folds.csv"
     if not path.is_file():
         raise UserError(f"A run folder holds folds.csv. Not found: {path}. Run cv again.")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    table = read_table(path)
     missing = [c for c in ("image", "patient", "fold") if c not in table.columns]
     if missing:
         raise UserError(f"folds.csv needs image, patient, fold. Missing: {', '.join(missing)}.")

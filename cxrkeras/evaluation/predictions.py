@@ -1,14 +1,15 @@
 """The table of predictions in a run folder: who was predicted, in which fold, and the truth."""
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from data_prep.cells import frame_as_csv
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_text
+from data_prep.tables import read_table
 
 TEST_FOLD = "test"
 
@@ -42,7 +43,7 @@ def read_predictions(path: Path) -> Predictions:
     """
     if not path.is_file():
         raise UserError(f"A run folder holds {path.name}. Not found: {path}. Finish the run first.")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    table = read_table(path)
     labels = tuple(c.removeprefix("prob_") for c in table.columns if c.startswith("prob_"))
     wanted = ["image", "patient", "fold", *(f"true_{name}" for name in labels)]
     missing = [column for column in wanted if column not in table.columns]
@@ -81,9 +82,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     for k, name in enumerate(predictions.labels):
         truth = predictions.truth[:, k]
         columns[f"true_{name}"] = ["" if np.isnan(t) else str(int(t)) for t in truth]
-    text = io.StringIO()
-    pd.DataFrame(columns).to_csv(text, index=False, lineterminator="\n")
-    atomic_write_text(path, text.getvalue())
+    atomic_write_text(path, frame_as_csv(pd.DataFrame(columns)))
 
 
 def _numbers(table: pd.DataFrame, columns: list[str], path: Path) -> np.ndarray:

@@ -1,6 +1,5 @@
 """A study's results as files: study.csv, study.json, study.md and study.html."""
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from cxrkeras.evaluation.study_plots import KINDS
 from cxrkeras.evaluation.study_results import CALLS, RANKING, Cell, read_cells
 from cxrkeras.evaluation.study_sections import Section, sections
 from cxrkeras.evaluation.study_tables import Table
+from data_prep.cells import frame_as_csv
 from data_prep.files import atomic_write_json, atomic_write_text
 
 FORMAT = 1
@@ -52,12 +52,10 @@ def write_study(out: Path) -> None:
 
 
 def _csv(cells: Sequence[Cell], compared: Mapping | None) -> str:
-    text = io.StringIO()
     rows = [_flat(cell, compared) for cell in cells]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     table = pd.DataFrame(rows, columns=columns)
-    table.to_csv(text, index=False, lineterminator="\n", float_format="%.9g")
-    return text.getvalue()
+    return frame_as_csv(table, float_format="%.9g")
 
 
 def _flat(cell: Cell, compared: Mapping | None) -> dict:

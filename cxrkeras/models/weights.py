@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 import keras
 
+from cxrkeras.models.downloads import by_hand, reason_of
 from cxrkeras.models.sources import Weights
 from cxrkeras.models.trunks import build_trunk
 from cxrkeras.models.weight_files import FACTS, shapes_of, weights_of
@@ -77,9 +78,8 @@ def _load_imagenet(trunk: keras.Model, backbone: str) -> None:
         raise
     except Exception as error:  # Keras raises a bare Exception when a download fails
         raise UserError(
-            f"ImageNet weights of {backbone} could not be downloaded "
-            f"({type(error).__name__}). Connect once (Keras keeps them in ~/.keras/models), "
-            "or give a file that holds such a trunk: --source FILE.keras."
+            f"ImageNet weights of {backbone} could not be downloaded ({reason_of(error)}). "
+            f"{by_hand(error)}Or give a file that holds such a trunk: --source FILE.keras."
         ) from error
     trunk.set_weights(donor.get_weights())
 

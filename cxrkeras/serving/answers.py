@@ -1,17 +1,16 @@
 """An answer as lines for a terminal, as a CSV table and as JSON."""
 
-import io
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from cxrkeras.serving.predict import Answer, Row
 from cxrkeras.serving.reached import Reached, reached
+from data_prep.cells import frame_as_csv
+from data_prep.filenames import printable
 
 FORMAT = 1
 NOTICE = "Research use only: not for clinical use."
@@ -25,7 +24,7 @@ def as_lines(answer: Answer) -> Iterator[str]:
     readable = answer.readable
     full = len(readable) <= FULL
     for number in readable:
-        name = shown(answer.rows[number].path)
+        name = printable(answer.rows[number].path)
         if full:
             yield from (name, *_image_table(answer, number), "")
         else:
@@ -45,17 +44,15 @@ def as_csv(answer: Answer) -> str:
     Numbers are the shortest text that reads back as the same float64.
     """
     columns: dict[str, list] = {
-        "file": [shown(row.path) for row in answer.rows],
-        "file_name": [shown(Path(row.path.name)) for row in answer.rows],
+        "file": [printable(row.path) for row in answer.rows],
+        "file_name": [printable(row.path.name) for row in answer.rows],
     }
     for prefix, values in _arrays(answer).items():
         for k, label in enumerate(answer.card.labels):
             columns[f"{prefix}_{label}"] = [_text(value) for value in values[:, k]]
     columns["warnings"] = ["; ".join(row.warnings) for row in answer.rows]
     columns["error"] = [row.reason for row in answer.rows]
-    text = io.StringIO()
-    pd.DataFrame(columns).to_csv(text, index=False, lineterminator="\n")
-    return text.getvalue()
+    return frame_as_csv(pd.DataFrame(columns))
 
 
 def as_json(answer: Answer) -> str:
@@ -65,7 +62,7 @@ def as_json(answer: Answer) -> str:
         "format": FORMAT,
         "notice": NOTICE,
         "model": {
-            "path": shown(card.path),
+            "path": printable(card.path),
             "members": len(card.members),
             "trained_on": card.facts.get("trained_on"),
         },
@@ -83,15 +80,10 @@ def as_json(answer: Answer) -> str:
         },
         "images": [_image(answer, number) for number in answer.readable],
         "unreadable": [
-            {"file": shown(row.path), "reason": row.reason} for row in answer.rows if row.reason
+            {"file": printable(row.path), "reason": row.reason} for row in answer.rows if row.reason
         ],
     }
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def shown(path: Path) -> str:
-    """A path as text that every encoding can hold, also where its bytes are no UTF-8."""
-    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def _calibration(answer: Answer, label: str) -> dict:
@@ -131,7 +123,7 @@ def _image(answer: Answer, number: int) -> dict:
         found[label] = {name: _number(array[number, k]) for name, array in values.items()}
         called = answer.called[number, k]
         found[label]["called"] = None if np.isnan(called) else bool(called)
-    return {"file": shown(row.path), "warnings": list(row.warnings), "labels": found}
+    return {"file": printable(row.path), "warnings": list(row.warnings), "labels": found}
 
 
 def _number(value: float) -> float | None:
@@ -239,7 +231,7 @@ def _legend(answer: Answer, full: bool) -> Iterator[str]:
     yield from (f"{name}: {words}" for name, words in told.items())
     warned = Counter(warning for row in answer.rows for warning in row.warnings)
     for warning, count in warned.most_common():
-        first = next(shown(row.path) for row in answer.rows if warning in row.warnings)
+        first = next(printable(row.path) for row in answer.rows if warning in row.warnings)
         yield f"{first if count == 1 else f'{first} and {count - 1:,} more'}: {warning}"
 
 
@@ -266,5 +258,5 @@ def _calibrated(answer: Answer) -> str:
 
 def _refused(answer: Answer) -> list[str]:
     refused: list[Row] = [row for row in answer.rows if row.reason]
-    lines = [f"  {shown(row.path)}: {row.reason}" for row in refused]
+    lines = [f"  {printable(row.path)}: {row.reason}" for row in refused]
     return [f"Not read: {len(refused):,} of {len(answer.rows):,}", *lines] if refused else []

@@ -1,11 +1,11 @@
 """The folder of an explanation: what it is called inside, and what may be replaced in it."""
 
 import json
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from cxrkeras.serving.film_names import clean
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_json
 
@@ -75,21 +75,6 @@ def _written(out: Path) -> Iterator[Path]:
         yield from (out / "overlays" / overlay_name(name, label) for label in labels)
 
 
-def unique_names(files: Sequence[Path]) -> list[str]:
-    """A name for each file's results: its own without the ending, numbered where two are alike."""
-    seen: dict[str, int] = {}
-    names = []
-    for file in files:
-        stem = _clean(file.stem) or "film"
-        seen[stem.casefold()] = count = seen.get(stem.casefold(), 0) + 1
-        names.append(stem if count == 1 else f"{stem}~{count}")
-    return names
-
-
-def _clean(text: str) -> str:
-    return re.sub(r"[^\w.\-]+", "_", text).strip("._")[:100]
-
-
 def overlay_name(name: str, label: str) -> str:
     """The file of one label's map over one film."""
-    return f"{name}-{_clean(label) or 'label'}.png"
+    return f"{name}-{clean(label) or 'label'}.png"

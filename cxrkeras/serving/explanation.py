@@ -14,11 +14,12 @@ from cxrkeras.serving import explanation_files as files
 from cxrkeras.serving.cam import METHODS
 from cxrkeras.serving.explain import Explainers, Explanation, at_side, cases_of, explain_films
 from cxrkeras.serving.explain_choice import choose
-from cxrkeras.serving.explain_folder import begin, unique_names
+from cxrkeras.serving.explain_folder import begin
 from cxrkeras.serving.explain_inputs import Inputs
 from cxrkeras.serving.films import FilmStream
 from cxrkeras.serving.overlay import Heat
 from cxrkeras.serving.randomise import STAGES, Check, randomisation_check
+from data_prep.filenames import printable
 from data_prep.files import atomic_write_json, atomic_write_text
 from data_prep.progress import Steps
 
@@ -41,6 +42,7 @@ class Job:
         pictures: whether to make them.
         tolerance: of the pointing game, pixels.
         check_seed: of the randomisation check; None for none.
+        names: of each input's results.
     """
 
     out: Path
@@ -52,6 +54,7 @@ class Job:
     pictures: bool
     tolerance: float
     check_seed: int | None
+    names: list[str]
 
 
 @dataclass
@@ -88,14 +91,13 @@ def carry_out(
     Raises:
         UserError: the folder can't be used.
     """
-    names = unique_names(inputs.files)
     outcome, gathered = Outcome(refused=list(inputs.refused)), _Gathered()
     with Steps("explained", len(inputs.files), shown=len(inputs.files) > 1) as steps:
         for told in explain_films(explainers, side, stream, inputs.own):
             if isinstance(told, Explanation):
                 if not gathered.rows:  # from here on there is something to replace the old with
-                    begin(job.out, _about(job, explainers, inputs, names))
-                _keep(job, explainers, names[told.number], told, inputs, gathered)
+                    begin(job.out, _about(job, explainers, inputs))
+                _keep(job, explainers, told, inputs, gathered)
             else:
                 outcome.refused.append((told.path, told.reason))
             steps.step()
@@ -113,7 +115,7 @@ def carry_out(
     return outcome
 
 
-def _about(job: Job, explainers: Explainers, inputs: Inputs, names: list[str]) -> dict:
+def _about(job: Job, explainers: Explainers, inputs: Inputs) -> dict:
     return {
         "kind": "explain",
         "method": explainers.method,
@@ -122,7 +124,7 @@ def _about(job: Job, explainers: Explainers, inputs: Inputs, names: list[str]) -
         "grid": list(explainers.of(0).grid),
         "operating_point": job.origin,
         "image_size": inputs.preparation.image_size,
-        "names": names,
+        "names": job.names,
         "maps": "maps/NAME.npy: (labels, rows, columns) float32; the cells tile the image. To "
         "enlarge a map, interpolate between the cells' centres (bilinear).",
         "score": "explained.csv: the logit; of several models the mean of their logits, which is "
@@ -135,13 +137,12 @@ def _about(job: Job, explainers: Explainers, inputs: Inputs, names: list[str]) -
 def _keep(
     job: Job,
     explainers: Explainers,
-    name: str,
     told: Explanation,
     inputs: Inputs,
     gathered: _Gathered,
 ) -> None:
     chosen = choose(job.wanted, job.labels, told.probability, job.thresholds)
-    number = told.number
+    number, name = told.number, job.names[told.number]
     gathered.folds[told.fold] += 1
     gathered.learnt += told.learnt
     pictured = set(chosen) if job.pictures else set()
@@ -189,7 +190,8 @@ def _write_tables(job: Job, gathered: _Gathered, outcome: Outcome) -> None:
         ordered = [row for number in sorted(parts) for row in parts[number]]
         files.write_table(job.out / name, header, ordered)
     if outcome.refused:
-        files.write_table(job.out / "rejected.csv", ("file", "reason"), outcome.refused)
+        refused = [(printable(file), reason) for file, reason in outcome.refused]
+        files.write_table(job.out / "rejected.csv", ("file", "reason"), refused)
 
 
 def _summary(explainers: Explainers, gathered: _Gathered) -> Iterator[str]:

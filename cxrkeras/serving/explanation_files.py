@@ -1,6 +1,5 @@
 """What `cxrkeras explain` leaves in its folder: pictures, maps and tables."""
 
-import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,8 @@ import numpy as np
 from cxrkeras.serving.explain import Explanation
 from cxrkeras.serving.explain_folder import overlay_name
 from cxrkeras.serving.overlay import Heat, overlay, sheet
+from data_prep.cells import rows_as_csv
+from data_prep.filenames import printable
 from data_prep.files import atomic_write_bytes, atomic_write_text
 
 EXPLAINED = (
@@ -68,7 +69,7 @@ def explained_rows(
         known = not np.isnan(cut)
         rows.append(
             (
-                told.path,
+                printable(told.path),
                 name,
                 model,
                 int(told.learnt),
@@ -95,8 +96,4 @@ def box_rows(name: str, label: str, column: int, told: Explanation) -> list[tupl
 
 def write_table(path: Path, header: Sequence[str], rows: Sequence[tuple]) -> None:
     """A CSV in one step."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    atomic_write_text(path, text.getvalue())
+    atomic_write_text(path, rows_as_csv(header, rows))

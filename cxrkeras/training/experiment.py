@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tomllib
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,6 +23,7 @@ from cxrkeras.data.policies import DEFAULT, UNCERTAIN, parse_uncertain
 from cxrkeras.models.backbones import BACKBONES, check_backbone
 from cxrkeras.models.sources import Dataset, Weights, parse_source
 from data_prep.errors import UserError
+from data_prep.filenames import is_utf8, printable
 from data_prep.files import atomic_write_text
 
 _Words = Annotated[
@@ -32,8 +34,12 @@ VALIDATION = 0.15
 _LARGEST_SEED = 4_000_000  # times 1000, plus a fold's number, still fits Keras's 32 bits
 
 
-def _choice(default: Any, section: str, text: str, **rules: Any) -> Any:
-    return Field(default, description=text, json_schema_extra={"section": section}, **rules)
+def _choice(
+    default: Any, section: str, text: str, *, among: Iterable[str] = (), **rules: Any
+) -> Any:
+    """A field; `among` are the words that its option takes, where the type doesn't say."""
+    extra = {"section": section, "among": list(among)}
+    return Field(default, description=text, json_schema_extra=extra, **rules)
 
 
 class Experiment(BaseModel):
@@ -56,7 +62,8 @@ class Experiment(BaseModel):
     backbone: _Words = _choice(
         ("densenet121",),
         "What",
-        f"Trunk, one of {', '.join(BACKBONES)}; for mixed one per trunk.",
+        "Trunk; for mixed one per trunk.",
+        among=BACKBONES,
         min_length=1,
     )
     source: _Words = _choice(
@@ -298,6 +305,17 @@ def read_experiment(path: Path) -> Experiment:
 
 
 def write_experiment(path: Path, experiment: Experiment) -> None:
-    """Write everything resolved; `read_experiment` reads it back equal."""
+    """Write everything resolved; `read_experiment` reads it back equal.
+
+    Raises:
+        UserError: a path isn't UTF-8, which TOML can't hold.
+    """
     choices = {key: value for key, value in experiment.model_dump().items() if value is not None}
-    atomic_write_text(path, tomli_w.dumps(choices))
+    text = tomli_w.dumps(choices)
+    if not is_utf8(text):
+        odd = next(line for line in text.splitlines() if not is_utf8(line))
+        raise UserError(
+            "A run's description is UTF-8, and so are the paths in it. "
+            f"Received: {printable(odd)}. Rename that folder or file."
+        )
+    atomic_write_text(path, text)

@@ -22,6 +22,7 @@ from cxrkeras.evaluation.predictions import (
 )
 from cxrkeras.training.experiment import Experiment, read_experiment, write_experiment
 from cxrkeras.training.target import Target
+from data_prep.cells import frame_as_csv
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_json, atomic_write_text
 
@@ -193,7 +194,7 @@ def gather(run: Path, target: Target) -> None:
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a CSV in one step, floats with 9 significant digits (a float32 reads back equal)."""
-    atomic_write_text(path, table.to_csv(index=False, float_format="%.9g"))
+    atomic_write_text(path, frame_as_csv(table, float_format="%.9g"))
 
 
 def predictions_of(target: Target, rows: np.ndarray, probabilities: np.ndarray) -> Predictions:

@@ -1,15 +1,13 @@
 """A whole fictional archive: DICOM files, labels and boxes, over several processes."""
 
-import csv
-import io
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pydicom
 from pydicom.errors import InvalidDicomError
 
+from data_prep.cells import rows_as_csv
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_bytes, atomic_write_text
 from data_prep.phantom.cases import Patient, make_patient
@@ -141,7 +139,7 @@ def _labels(people: list[Patient], hospital: Hospital) -> str:
         for p in people
         for e in p.exposures
     )
-    return _table(head, rows)
+    return rows_as_csv(head, rows)
 
 
 def _boxes(people: list[Patient], hospital: Hospital, size: int) -> str:
@@ -153,12 +151,4 @@ def _boxes(people: list[Patient], hospital: Hospital, size: int) -> str:
         for finding, *where in boxes(e, size, hospital)
         if finding in word
     )
-    return _table(["image", "label", "x", "y", "width", "height"], rows)
-
-
-def _table(head: list[str], rows: Iterable[list]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(rows)
-    return text.getvalue()
+    return rows_as_csv(["image", "label", "x", "y", "width", "height"], rows)

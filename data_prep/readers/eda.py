@@ -10,6 +10,7 @@ import pandas as pd
 
 from data_prep.columns import findings_column, named_column
 from data_prep.errors import UserError
+from data_prep.filenames import printable
 from data_prep.readers.rows import Choice, Rows, join_rows, records_of, refused
 from data_prep.records import Source
 from data_prep.tables import check_known, read_table
@@ -70,7 +71,7 @@ def eda_source(
         labels=labels,
         records=records,
         rejected=rejected,
-        origin=f"table {table.name}",
+        origin=f"table {printable(table.name)}",
         notes=(*rows.notes, *pile.notes()),
     )
 

@@ -15,7 +15,7 @@ from data_prep.errors import UserError
 from data_prep.matching import FileIndex
 from data_prep.readers.archive import ArchiveTable, archive_source, located
 from data_prep.records import Box, Source
-from data_prep.tables import code_of, findings_to_codes, read_table
+from data_prep.tables import YES_NO, code_of, findings_to_codes, read_table
 from data_prep.textfile import read_names, read_text
 from data_prep.vocabulary import NIH14, canonical, nearest
 
@@ -41,7 +41,6 @@ _COLUMNS = {
     "sex": "patient gender|patient sex",
     "age": "patient age",
 }
-_WORDS = {"yes": "1", "no": "0"}
 
 
 def nih_source(
@@ -196,7 +195,7 @@ def adjudicated_table(path: Path, archive: ArchiveTable) -> ArchiveTable:
 
 
 def _said(values: pd.Series, path: Path) -> pd.Series:
-    table = {value: _WORDS.get(value.casefold(), code_of(value)) for value in values.unique()}
+    table = {value: YES_NO.get(value.casefold(), code_of(value)) for value in values.unique()}
     if None in table.values():
         raise UserError(
             f"{path.name}: column {values.name!r} holds something else than YES, NO, 1, 0, -1 and "

@@ -118,7 +118,7 @@ def _image_column(frame: pd.DataFrame, index: FileIndex, named: str | None) -> s
 def _matches(values: pd.Series, index: FileIndex) -> int:
     """How many rows name a file; one that leads out counts: it is to be refused, not ignored."""
     count = 0
-    for value, rows in values.value_counts().items():
+    for value, rows in Counter(values.tolist()).items():
         try:
             count += rows if value and index.find(value, "") else 0
         except UserError:

@@ -234,3 +234,13 @@ def test_images_without_a_patient_stay_without_and_it_is_said(tmp_path, source):
     assert done.description["counts"]["patients"] == 0
     assert {row["patient"] for row in rows(done.out / "manifest.csv")} == {""}
     assert any("6 of 6 images have no known patient" in note for note in done.description["notes"])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_public_image_s_identifier_never_leads_out_of_the_folder(tmp_path):
+    write_dicom(tmp_path / "raw" / "a.dcm", 0, SOPInstanceUID="../../evil")
+    table = write_csv(tmp_path / "t.csv", [["image", "Mass"], ["a.dcm", 1]])
+    source = table_source(tmp_path / "raw", table)
+    out = prepare(source, tmp_path / "deep" / "out", **FAST, public=True).out
+    assert [row["image"] for row in rows(out / "manifest.csv")] == ["images/__..__evil.png"]
+    assert not list(tmp_path.glob("**/evil*"))

@@ -225,3 +225,85 @@ def test_the_archive_helper_is_what_the_readers_expect(tmp_path):
     source = table_source(*archive(tmp_path))
     assert source.labels == ("Mass", "Nodule")
     assert len({record.patient for record in source.records}) == 3
+
+
+COVID_ABOUT = ("patientid", "offset", "sex", "age")
+COVID = [  # the layout of covid-chestxray's metadata.csv
+    [*COVID_ABOUT, "finding", "RT_PCR_positive", "survival", "view", "filename"],
+    ["2", "0", "M", "65", "COVID-19", "Y", "Y", "PA", "f0.png"],
+    ["2", "3", "M", "65", "COVID-19, ARDS", "Y", "Y", "PA", "f1.png"],
+    ["4", "0", "F", "52", "Pneumonia", "", "N", "AP", "f2.png"],
+    ["5", "5", "F", "31", "No Finding", "Unclear", "", "AP", "f3.png"],
+]  # fmt: skip
+
+
+def test_the_layout_of_a_public_covid_archive(films):
+    source = table(films, COVID)
+    assert source.labels == ("ARDS", "COVID-19", "Pneumonia")
+    assert codes(source) == {
+        "f0.png": ("0", "1", "0"),
+        "f1.png": ("1", "1", "0"),
+        "f2.png": ("0", "0", "1"),
+        "f3.png": ("0", "0", "0"),
+    }
+    said = "\n".join(source.notes)
+    assert "from column finding" in said
+    assert "1 rows list several, separated by ','" in said
+    assert "columns not used: " in said
+    assert "survival" in said
+    assert "--labels-from COLUMNS or --findings-column COLUMN" in said
+
+
+def test_yes_and_no_are_read_where_asked_for_and_said(films):
+    source = table(films, COVID, labels_from=["survival"])
+    assert [code for (code,) in codes(source).values()] == ["1", "1", "0", ""]
+    assert any("yes and no are read as 1 and 0: survival" in note for note in source.notes)
+    with pytest.raises(
+        UserError,
+        match=r"'RT_PCR_positive' holds 'Unclear' in data row 4 \(1 such.*--findings-column",
+    ):
+        table(films, COVID, labels_from=["RT_PCR_positive"])
+
+
+@pytest.mark.parametrize(
+    ("column", "name", "labels"),
+    [
+        (["Y", "N", "", "y"], "opaque", ("opaque",)),
+        (["True", "false", "", ""], "opaque", ("opaque",)),
+        (["Y", "N", "Unclear", "N"], "opaque", None),
+        (["yes", "1", "0", "no"], "opaque", ("opaque",)),
+        (["Mass", "Edema; Mass", "", "normal"], "Diagnosis", ("Mass", "Edema")),
+        (["tube", "tube, line", "line", ""], "diagnosis", ("line", "tube")),
+        (["a", "opaque, left", "b", ""], "findings", ("a", "b", "opaque, left")),
+    ],
+)
+def test_what_a_column_alone_is_taken_for(films, column, name, labels):
+    rows = [["image", name], *([f"f{n}.png", cell] for n, cell in enumerate(column))]
+    if labels is None:
+        with pytest.raises(UserError, match=r"neither .*--labels-from COLUMNS or --findings"):
+            table(films, rows)
+    elif "1" in column:  # words beside codes: neither can be meant alone
+        with pytest.raises(UserError, match="yes and no throughout"):
+            table(films, rows)
+    else:
+        source = table(films, rows)
+        assert source.labels == labels
+        commas = any("," in label for label in labels)
+        assert any("not split" in note for note in source.notes) == commas
+
+
+def test_codes_go_before_findings_only_where_they_can_be_nothing_else(films):
+    rows = [["image", "finding", "A", "days"], ["f0.png", "x", "1", "0"], ["f1.png", "y", "0", "9"]]
+    assert table(films, rows).labels == ("A",)
+    rows[2][2] = "2"
+    assert table(films, rows).labels == ("x", "y")
+    rows[0][2] = "Mass"
+    with pytest.raises(UserError, match=r"'Mass' holds '2'.*--findings-column"):
+        table(films, rows)
+
+
+def test_no_label_is_suggested_for_a_patient_column(films):
+    rows = [["image", "Hernia", "MRI", "id_no"], ["f0.png", "1", "Y", "x1"]]
+    with pytest.raises(UserError) as error:
+        table(films, rows, choice=Choice(patient="MRN"))
+    assert str(error.value).endswith("Known: image, id_no.")

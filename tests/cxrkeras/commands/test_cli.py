@@ -60,6 +60,9 @@ def test_version(capsys):
         ("cv", "--nonsense"),
         ("cv", "--epochs", "many"),
         ("cv", "--method", "guess"),
+        ("cv", "--backbone", "densenet12"),
+        ("pretrain", "--backbone", "densenet12", "--out", "x"),
+        ("summary", "--backbone", "densenet12"),
         ("report",),
         ("prep", "nonsense"),
         ("evaluate",),
@@ -71,6 +74,15 @@ def test_wrong_usage_ends_with_2_and_says_what(words, capsys):
     said = capsys.readouterr()
     assert "Usage: cxrkeras" in said.err
     assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [("predcit", "Did you mean 'predict'?"), ("qqq", "`cxrkeras --help` lists the commands.")],
+)
+def test_a_mistyped_verb_brings_the_nearest(word, hint, capsys):
+    assert code_of(word, "x") == 2
+    assert f"No such command {word!r}. {hint}" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import zipfile
 
 import keras
@@ -226,6 +227,7 @@ def test_imagenet_is_what_keras_gives(trunk, donor, monkeypatch):
     assert fingerprint(IMAGENET) == "imagenet"
 
 
+@pytest.mark.filterwarnings("ignore:`input_shape`")  # Keras: those of 224 px are taken
 def test_imagenet_without_a_connection_is_one_line(trunk, monkeypatch, tmp_path):
     """Keras's own download, with every connection refused."""
     import socket
@@ -234,11 +236,41 @@ def test_imagenet_without_a_connection_is_one_line(trunk, monkeypatch, tmp_path)
         raise OSError("no network")
 
     monkeypatch.setattr(socket, "create_connection", refuse)
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     message = refusal(trunk, SMALL, "imagenet")
     assert f"ImageNet weights of {SMALL} could not be downloaded" in message
+    assert "(no network)" in message
+    name = "weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5"
+    url = f"https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v3/{name}"
+    place = rf"put it as /\S+/models/{re.escape(name)} \(md5 [0-9a-f]{{32}}\)"
+    assert re.search(rf"Fetch {re.escape(url)} elsewhere and {place}\. ", message)
+    assert "HTTPS_PROXY (not set here)" in message
     assert "--source FILE.keras" in message
+    assert message.count("\n") == 0
+
+
+@pytest.mark.filterwarnings("ignore:`input_shape`")  # Keras: those of 224 px are taken
+def test_a_refused_download_names_the_status_and_the_proxy_but_no_password(
+    trunk, monkeypatch, tmp_path
+):
+    import email
+    import urllib.error
+
+    from keras.src.utils import file_utils
+
+    def refuse(url, *arguments):
+        raise urllib.error.HTTPError(url, 403, "Forbidden", email.message.Message(), None)
+
+    monkeypatch.setattr(file_utils, "urlretrieve", refuse)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:secret@proxy:3128")
+    message = refusal(trunk, SMALL, "imagenet")
+    assert "(the server says 403 Forbidden)" in message
+    assert "HTTPS_PROXY (set here: HTTPS_PROXY" in message
+    assert "secret" not in message
 
 
 def test_the_fingerprint_is_the_contents(tmp_path):

@@ -1,5 +1,6 @@
 """The description of a run: what is refused and how, TOML there and back, places of files."""
 
+import os
 from pathlib import Path
 from typing import get_args
 
@@ -161,3 +162,10 @@ def test_what_no_registry_knows_is_named(choices, words):
     with pytest.raises(UserError) as error:
         make_experiment(choices)
     assert all(word in str(error.value) for word in words)
+
+
+def test_a_path_that_is_not_utf8_is_refused_before_the_description_is_written(tmp_path):
+    experiment = make_experiment({"data": os.fsdecode(b"data/caf\xe9")})
+    with pytest.raises(UserError, match=r"Received: data = .*caf\\xe9.*Rename"):
+        write_experiment(tmp_path / "experiment.toml", experiment)
+    assert not (tmp_path / "experiment.toml").exists()

@@ -1,0 +1,12 @@
+"""`--key-file`, for the verbs that make pseudonyms."""
+
+from pathlib import Path
+
+import click
+
+key_file = click.option(
+    "--key-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Secret key of the pseudonyms; made if absent. "
+    "[default: $CXRKERAS_KEY_FILE, or identity.key in your config folder]",
+)
