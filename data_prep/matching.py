@@ -42,7 +42,7 @@ class FileIndex:
     @cached_property
     def _unsuffixed(self) -> "_Names":
         """Only tables that leave suffixes out need it."""
-        return _Names(self.keys, _without_suffix)
+        return _Names(self.keys, without_suffix)
 
     def _walk(self) -> None:
         for folder, folders, files in os.walk(self.root):
@@ -113,7 +113,7 @@ class FileIndex:
 
     def _candidates(self, name: str) -> Iterator[list[str]]:
         yield from self._named.candidates(name)
-        yield from self._unsuffixed.candidates(_without_suffix(name))
+        yield from self._unsuffixed.candidates(without_suffix(name))
         if _UID.fullmatch(name):
             yield self._by_uid().get(name, [])
 
@@ -134,7 +134,8 @@ def _is_image_name(name: str) -> bool:
     return suffix in IMAGE_SUFFIXES or not suffix or suffix[1:].isdigit()
 
 
-def _without_suffix(key: str) -> str:
+def without_suffix(key: str) -> str:
+    """A name without the suffix of an image, as tables often write it."""
     path = PurePosixPath(key)
     return path.with_suffix("").as_posix() if path.suffix.lower() in IMAGE_SUFFIXES else key
 

@@ -89,6 +89,16 @@ def as_json(answer: Answer) -> str:
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def is_answer(path: Path) -> bool:
+    """Whether `as_csv` or `as_json` wrote a file."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            begin = file.read(1000)
+    except (OSError, UnicodeDecodeError):
+        return False
+    return begin.startswith("file,file_name,") or f'"notice": "{NOTICE}"' in begin
+
+
 def shown(path: Path) -> str:
     """A path as text that every encoding can hold, also where its bytes are no UTF-8."""
     return os.fsencode(path).decode("utf-8", "replace")

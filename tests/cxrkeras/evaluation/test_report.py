@@ -162,7 +162,7 @@ def test_names_are_escaped(tmp_path, simulated):
     write_evaluation(tmp_path, p, training, about)
     page = check(write_report(tmp_path))
     assert "<script>alert(1)</script>" in page.text
-    assert "patients not given" in page.text
+    assert "patients unknown" in page.text
 
 
 def test_samples_are_what_their_group_says(run_of):
