@@ -51,8 +51,9 @@ def compare_predictions(
         only, and the macro means went without it}, `notes`, `runs` {name: {score: {value, low,
         high}, `per_label` {label: {score: ...}}}} and `differences` [{`run`, `reference`, score:
         {value, low, high, p, p_holm}, `per_label` {label: {difference, low, high, p, p_holm}},
-        `sentence`}], always the run minus the reference. The scores are `auroc` and `average_precision`: the macro mean over
-        the labels that have both classes. None where undefined.
+        `sentence`}], always the run minus the reference. The scores are `auroc` and
+        `average_precision`: the macro mean over the labels that have both classes. None where
+        undefined.
 
     Raises:
         UserError: fewer than two, an unknown reference, or labels, images or truth that differ.

@@ -164,12 +164,14 @@ class _Drawn:
         value: by metric.
         draws: by metric, (B,).
         step: see `score_interval`.
+        freedom: by metric, see `difference_interval`; of the truth alone, so alike for all runs.
     """
 
     identity: str
     value: Mapping[str, float]
     draws: Mapping[str, np.ndarray]
     step: float
+    freedom: Mapping[str, float]
 
 
 def _draw(path: Path) -> _Drawn:
@@ -194,6 +196,7 @@ def _drawn(path: Path, _time: int, _size: int) -> _Drawn:
         {metric: float(macro(scores[metric].value[0])) for metric in RANKING},
         {metric: macro(scores[metric].draws[0]) for metric in RANKING},
         float(np.min(step, initial=0.5, where=np.isfinite(step))),
+        {metric: scores[metric].freedom for metric in RANKING},
     )
 
 
@@ -216,4 +219,5 @@ def _family(family: Family, drawn: Mapping[str, _Drawn]) -> dict:
 
 def _difference(a: _Drawn, b: _Drawn, metric: str) -> dict:
     draws = a.draws[metric] - b.draws[metric]
-    return difference_interval(a.value[metric] - b.value[metric], draws, LEVEL)
+    value = a.value[metric] - b.value[metric]
+    return difference_interval(value, draws, LEVEL, a.freedom[metric])
