@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cxrkeras.data.targets import targets_from_codes
-from cxrkeras.evaluation.keys import Keys, from_predict, keys_of
+from cxrkeras.evaluation.keys import Keys, from_predict, keys_of, matches
 from cxrkeras.evaluation.pairing import PREFIXES, paired
 from cxrkeras.evaluation.patients import Whose, note, pseudonyms, whose
 from cxrkeras.evaluation.predictions import Predictions
@@ -183,16 +183,14 @@ def _refuse_duplicates(values: pd.Series, path: Path) -> None:
 
 
 def _rows(keys: Keys) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    ours, theirs = keys.ours.to_numpy(), keys.theirs.to_numpy()
-    place = pd.Series(np.arange(len(theirs)), index=theirs)[theirs != ""]
-    found = place.reindex(ours).to_numpy()
+    found = matches(keys)
     here = np.flatnonzero(np.isfinite(found))
     if not len(here):
         raise UserError(
             f"No value of the predictions' column {keys.left!r} stands in the labels' column "
             f"{keys.right!r}. Give another --key, or mend the names (folder, suffix)."
         )
-    extra = {"predicted": len(ours) - len(here), "labelled": len(theirs) - len(here)}
+    extra = {"predicted": len(found) - len(here), "labelled": len(keys.theirs) - len(here)}
     lacking = {"predicted": "labels", "labelled": "prediction"}
     notes = [
         f"{count:,} {side} rows have no {lacking[side]} and were left out."

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from cxrkeras.evaluation.pairing import PREFIXES, TRUTH_PREFIX, holds_labels, listed
@@ -59,17 +60,32 @@ def keys_of(scores: pd.DataFrame, truth: pd.DataFrame, key: str | None, patient:
 
 def _by_file(scores: pd.DataFrame, truth: pd.DataFrame, patient: set[str]) -> Keys | None:
     files = scores["file"].map(_plain)
-    best, most = None, 0
-    for column in truth.columns:
-        if column in patient or holds_labels(column, truth):
-            continue
-        cells = truth[column].map(_plain)
-        for shorten in (str, without_suffix):
-            pair = _tails(files.map(shorten), cells.map(shorten))
-            count = int((pair[0].isin(pair[1]) & (pair[0] != "")).sum()) if pair else 0
-            if count > most:
-                best, most = Keys("file", column, *pair, by_file=True), count
-    return best
+    columns = [c for c in truth if c not in patient and not holds_labels(c, truth)]
+    for shorten in (str, without_suffix):  # numbers are names of files only if nothing else is
+        found: list[tuple[Keys, np.ndarray]] = []
+        for column in columns:
+            if pair := _tails(files.map(shorten), truth[column].map(_plain).map(shorten)):
+                keys = Keys("file", column, *pair, by_file=True)
+                found.append((keys, matches(keys)))
+        most = max((np.isfinite(rows).sum() for _, rows in found), default=0)
+        if most:
+            best = [(keys, rows) for keys, rows in found if np.isfinite(rows).sum() == most]
+            for keys, rows in best[1:]:
+                if not np.array_equal(rows, best[0][1], equal_nan=True):
+                    both = f"{best[0][0].right!r} and {keys.right!r}"
+                    raise UserError(
+                        f"The labels' columns {both} both name the predicted files, but not alike. "
+                        "Remove one of them, or say which: --key file_name=COLUMN."
+                    )
+            return best[0][0]
+    return None
+
+
+def matches(keys: Keys) -> np.ndarray:
+    """(N,) the labels' row of each row of the predictions; NaN where there is none."""
+    theirs = keys.theirs.to_numpy()
+    place = pd.Series(np.arange(len(theirs)), index=theirs)[theirs != ""]
+    return place.reindex(keys.ours.to_numpy()).to_numpy(dtype=np.float64)
 
 
 def _plain(cell: str) -> str:

@@ -336,6 +336,14 @@ def test_what_predict_wrote_is_joined_by_its_files(tables, cells):
     assert "of the predictions" not in notes
 
 
+def test_numbers_are_no_names_of_files_where_names_are(tables):
+    files = predicted(["f/2.png", "f/1.png"])
+    p, _ = joined(tables, files, ",name,Mass\n1,2.png,0\n2,1.png,1\n")
+    assert p.truth.ravel().tolist() == [0, 1]
+    with pytest.raises(UserError, match="both name the predicted files, but not alike"):
+        joined(tables, files, "row,name,Mass\n1,2,0\n2,1,1\n")
+
+
 def test_files_of_one_name_are_told_apart_by_their_folders(tables):
     files = ["films/one/x.png", "films/two/x.png"]
     p, _ = joined(tables, predicted(files), "path,Mass\ntwo/x.png,0\none/x.png,1\n")
