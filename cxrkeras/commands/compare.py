@@ -90,7 +90,8 @@ def _names(runs: tuple[Path, ...]) -> list[str]:
 
 def _lines(comparison: dict) -> list[str]:
     differences = comparison["differences"]
-    lines = [*comparison["notes"], *_run_lines(comparison), ""]
+    drawn = f"Intervals: from {comparison['resamples']:,} resamples of {comparison['drawn']}."
+    lines = [*comparison["notes"], *_run_lines(comparison), drawn, ""]
     if len(differences) == 1:
         lines += [*_label_lines(comparison, differences[0]), ""]
     return [*lines, *(difference["sentence"] for difference in differences)]

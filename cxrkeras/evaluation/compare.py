@@ -98,9 +98,9 @@ def _patients(aligned: Mapping[str, Predictions]) -> tuple[tuple[str, ...], list
     if not knowing:
         count = len(next(iter(aligned.values())).images)
         return ("",) * count, [
-            "Patients unknown: every image is taken for one of its own, so intervals are too "
-            "narrow, and p too small, where a patient has several (give them with "
-            "`cxrkeras evaluate --patient-column`)."
+            "Patients unknown: every image counts as a patient of its own, so intervals are too "
+            "narrow, and p too small, where a patient has several (`cxrkeras prep` and `evaluate` "
+            "take --patient-column)."
         ]
     chosen = max(knowing, key=lambda name: sum(map(bool, knowing[name].patients)))
     units = {name: sampling_units(p.images, p.patients) for name, p in knowing.items()}
@@ -122,7 +122,7 @@ def _decision_notes(aligned: Mapping[str, Predictions]) -> list[str]:
         if labels := [p.labels[k] for k in decided(p.prob)]:
             notes.append(
                 f"{name} holds 0/1 decisions of {', '.join(labels)}: their AUROC is the mean of "
-                "sensitivity and specificity, and lies below that of the scores behind them."
+                "sensitivity and specificity, mostly below that of the scores behind them."
             )
     return notes
 

@@ -122,11 +122,11 @@ def _unknown_patients(metrics: Mapping) -> list[str]:
         return []
     if not made["patients"]:
         return [
-            "Patients unknown: every image is taken for one of its own, so the intervals are too "
-            "narrow where a patient has several (--patient-column names a column of patients)."
+            "Patients unknown: every image counts as a patient of its own, so the intervals are "
+            "too narrow where a patient has several (--patient-column names a column of patients)."
         ]
     images = _count(made["units"] - made["patients"], "image")
-    return [f"{images} without a patient: each is taken for one of its own."]
+    return [f"{images} without a patient: each counts as one of its own."]
 
 
 def _no_ranking(decisions: Mapping | None) -> list[str]:

@@ -112,6 +112,7 @@ def test_patients_are_taken_over_and_told(run, tmp_path):
         rows.to_csv(tmp_path / name / "predictions.csv", index=False)
     out = run("good", "bad", "--resamples", 100, "--out", "known")[1]
     assert "unknown" not in out
+    assert "Intervals: from 100 resamples of whole patients." in out
     known = json.loads((tmp_path / "known" / "comparison.json").read_text())
     assert (known["patients"], known["units"], known["drawn"]) == (20, 20, "whole patients")
     assert "of whole patients" in (tmp_path / "known" / "comparison.html").read_text()
@@ -122,12 +123,19 @@ def test_patients_are_taken_over_and_told(run, tmp_path):
     assert half["differences"] == known["differences"]
     grouped["good"].assign(patient="").to_csv(tmp_path / "good" / "predictions.csv", index=False)
     out = run("good", "bad", "--resamples", 100, "--out", "none")[1]
-    assert "Patients unknown: every image is taken for one of its own" in out
+    assert "Patients unknown: every image counts as a patient of its own" in out
     none = json.loads((tmp_path / "none" / "comparison.json").read_text())
     assert (none["patients"], none["drawn"]) == (0, "images (patients unknown)")
     page = (tmp_path / "none" / "comparison.html").read_text()
     assert "whole patients" not in page
     assert "patients unknown" in page
+
+
+def test_decisions_are_told(run, tmp_path):
+    rows = table(2).assign(prob_Mass=lambda t: (t["prob_Mass"] > 0.5).astype(int))
+    rows.to_csv(tmp_path / "bad" / "predictions.csv", index=False)
+    out = run("good", "bad", "--resamples", 100)[1]
+    assert "bad holds 0/1 decisions of Mass: their AUROC is the mean of sensitivity" in out
 
 
 def test_patients_that_differ_between_runs_are_told(run, tmp_path):

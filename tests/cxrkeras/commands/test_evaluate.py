@@ -82,7 +82,7 @@ def page_of(tmp_path, out="out"):
 def test_whole_patients_are_named_only_where_there_are_some(run, tmp_path):
     out = run()[1]
     assert "Intervals: from 2,000 resamples of images (patients unknown)." in out
-    assert "Patients unknown: every image is taken for one of its own" in out
+    assert "Patients unknown: every image counts as a patient of its own" in out
     assert "whole patients" not in out
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["intervals"]["drawn"] == "images (patients unknown)"
@@ -106,7 +106,7 @@ def test_whole_patients_are_named_only_where_there_are_some(run, tmp_path):
     (tmp_path / "l.csv").write_text(partly)
     out = run(out="partly")[1]
     assert "resamples of whole patients and images without one." in out
-    assert "4 images without a patient: each is taken for one of its own." in out
+    assert "4 images without a patient: each counts as one of its own." in out
 
 
 def test_any_scores_are_ranked_and_get_no_threshold(run, tmp_path):
