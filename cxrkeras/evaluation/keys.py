@@ -94,8 +94,8 @@ def _plain(cell: str) -> str:
 
 def _tails(ours: pd.Series, theirs: pd.Series) -> tuple[pd.Series, pd.Series] | None:
     """The shortest ends of paths that tell apart the rows of each table; None where none do."""
-    deepest = int(max(cells.str.count("/").max() for cells in (ours, theirs))) + 1
-    for depth in range(1, deepest + 1):
+    deepest = max((path.count("/") for cells in (ours, theirs) for path in cells), default=0)
+    for depth in range(1, deepest + 2):
         pair = tuple(cells.map(_last(depth)) for cells in (ours, theirs))
         if not any(cells[cells != ""].duplicated().any() for cells in pair):
             return pair

@@ -208,6 +208,9 @@ def test_published_predictions_give_the_published_aucs(real):
     )
     p = result.predictions
     assert p.prob.shape == (22_433, 14)
+    assert len(set(p.patients)) == 6_187  # NIH's numbers, one pseudonym for each
+    assert not any(patient.isdecimal() and len(patient) < 16 for patient in p.patients)
+    assert "Patients: the labels' Patient ID, 6,187 of them." in result.notes
     scores = evaluate(p.truth, p.prob, p.labels)["per_label"]
     published = pd.read_csv(real("metadata", "jrzech_aucs.csv")).set_index("label")["auc"]
     assert set(p.labels) == set(published.index)
@@ -334,6 +337,11 @@ def test_what_predict_wrote_is_joined_by_its_files(tables, cells):
     assert "Joined on file = Image Index: 2 rows." in notes
     assert "Not used, of the labels: age." in notes
     assert "of the predictions" not in notes
+
+
+def test_an_empty_table_of_predict_is_refused_in_one_line(tables):
+    with pytest.raises(UserError, match="share a column"):
+        joined(tables, predicted([]).splitlines()[0] + "\n", "name,Mass\n2.png,0\n")
 
 
 def test_numbers_are_no_names_of_files_where_names_are(tables):
