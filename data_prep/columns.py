@@ -40,6 +40,17 @@ def named_column(frame: pd.DataFrame, name: str, option: str) -> str:
     return name
 
 
+def role_column(frame: pd.DataFrame, role: str, named: str | None, taken: set[str]) -> str | None:
+    """The column of a role of `USUAL`: the one that the user named, or else one named as usual.
+
+    Raises:
+        UserError: the named column isn't there.
+    """
+    if named:
+        return named_column(frame, named, f"--{role}-column")
+    return usual_column(frame, USUAL[role], taken)
+
+
 def usual_column(frame: pd.DataFrame, names: str, taken: set[str]) -> str | None:
     """The first column that has one of the usual names (`a|b|c`, in order of preference)."""
     present = {_plain(column): column for column in reversed(frame.columns) if column not in taken}

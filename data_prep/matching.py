@@ -41,13 +41,13 @@ class FileIndex:
     @cached_property
     def _unsuffixed(self) -> "_Names":
         """Only tables that leave suffixes out need it."""
-        return _Names(self.keys, _without_suffix)
+        return _Names(self.keys, without_suffix)
 
     @cached_property
     def _not_utf8(self) -> "_Names":
         """What was unpacked with the names of another system."""
         odd = [key for key in self.keys if not is_utf8(key)]
-        return _Names(odd, lambda key: _without_suffix(in_its_encoding(key)))
+        return _Names(odd, lambda key: without_suffix(in_its_encoding(key)))
 
     def _walk(self) -> None:
         for folder, folders, files in os.walk(self.root):
@@ -119,8 +119,8 @@ class FileIndex:
 
     def _candidates(self, name: str) -> Iterator[list[str]]:
         yield from self._named.candidates(name)
-        yield from self._unsuffixed.candidates(_without_suffix(name))
-        yield from self._not_utf8.candidates(_without_suffix(name))
+        yield from self._unsuffixed.candidates(without_suffix(name))
+        yield from self._not_utf8.candidates(without_suffix(name))
         if _UID.fullmatch(name):
             yield self._by_uid().get(name, [])
 
@@ -141,7 +141,8 @@ def _is_image_name(name: str) -> bool:
     return suffix in IMAGE_SUFFIXES or not suffix or suffix[1:].isdigit()
 
 
-def _without_suffix(key: str) -> str:
+def without_suffix(key: str) -> str:
+    """A name without the suffix of an image, as tables often write it."""
     path = PurePosixPath(key)
     return path.with_suffix("").as_posix() if path.suffix.lower() in IMAGE_SUFFIXES else key
 

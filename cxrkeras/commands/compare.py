@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from cxrkeras.commands.numbers import Finite
-from data_prep.errors import UserError
+from cxrkeras.commands.overwriting import overwrite as overwriting
+from data_prep.outputs import check_folder
 
 WIDTH = 28
 
@@ -17,7 +18,11 @@ WIDTH = 28
 @click.option("--common", is_flag=True, help="Keep the images that all runs have, drop others.")
 @click.option("--all-pairs", is_flag=True, help="Each with each, not each with the first.")
 @click.option(
-    "--resamples", type=click.IntRange(100), default=2000, show_default=True, help="Of patients."
+    "--resamples",
+    type=click.IntRange(100),
+    default=2000,
+    show_default=True,
+    help="Of patients, or of images where none is known.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of resampling.")
 @click.option(
@@ -27,13 +32,16 @@ WIDTH = 28
     show_default=True,
     help="Of the intervals.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for JSON, CSV and a page.")
-def command(runs, test, common, all_pairs, resamples, seed, level, out) -> None:
+@click.option("--out", type=click.Path(path_type=Path), help="New folder for JSON, CSV and a page.")
+@overwriting
+def command(runs, test, common, all_pairs, resamples, seed, level, out, overwrite) -> None:
     """Compare runs on the same images: who is better, by how much, and how sure that is.
 
     A RUN is a folder that `cxrkeras cv` or `evaluate` wrote, or a predictions.csv. The others are
-    held against the first. Whole patients are resampled for the differences of macro AUROC and
-    average precision; labels are compared by DeLong's test with Holm's correction.
+    held against the first: a difference is the later run minus the first, and is printed with both
+    names. Whole patients are resampled for the differences of macro AUROC and average precision
+    (images where no patient is known, which is said); labels are compared by DeLong's test with
+    Holm's correction.
 
     \b
     Examples:
@@ -41,14 +49,15 @@ def command(runs, test, common, all_pairs, resamples, seed, level, out) -> None:
       cxrkeras compare runs/* --all-pairs --out runs/compared
     """
     from cxrkeras.evaluation.compare import compare_predictions
-    from cxrkeras.evaluation.compare_report import write_comparison
+    from cxrkeras.evaluation.compare_report import is_comparison, write_comparison
     from data_prep.progress import Steps
 
-    _refuse_foreign(out)
+    if out is not None:
+        check_folder(out, "compare", is_comparison, overwrite=overwrite)
     named = _read(runs, test)
     options = {"resamples": resamples, "seed": seed, "level": level}
     long = len(named) * len(next(iter(named.values())).images) > 20_000
-    with Steps("Resampling patients", resamples, shown=long, transient=True) as steps:
+    with Steps("Resampling", resamples, shown=long, transient=True) as steps:
         comparison = compare_predictions(
             named, all_pairs=all_pairs, common=common, done=steps.step, **options
         )
@@ -56,20 +65,6 @@ def command(runs, test, common, all_pairs, resamples, seed, level, out) -> None:
         click.echo(line)
     if out is not None:
         click.echo(f"Page: {write_comparison(out, comparison)}")
-
-
-def _refuse_foreign(out: Path | None) -> None:
-    """Only a new or empty folder, or an earlier comparison's, may be written to."""
-    if out is None or not out.exists():
-        return
-    ours = {"comparison.json", "comparison.csv", "comparison.html"}
-    # a killed run may leave a hidden temporary file
-    names = {p.name for p in out.iterdir() if p.name[0] != "."} if out.is_dir() else {out.name}
-    if names - ours:
-        raise UserError(
-            "--out is a new or empty folder, or one that `cxrkeras compare` wrote. "
-            f"Received: {out}, which holds something else. Give another folder."
-        )
 
 
 def _read(runs: tuple[Path, ...], test: bool) -> dict:
@@ -95,7 +90,8 @@ def _names(runs: tuple[Path, ...]) -> list[str]:
 
 def _lines(comparison: dict) -> list[str]:
     differences = comparison["differences"]
-    lines = [*comparison["notes"], *_run_lines(comparison), ""]
+    drawn = f"Intervals: from {comparison['resamples']:,} resamples of {comparison['drawn']}."
+    lines = [*comparison["notes"], *_run_lines(comparison), drawn, ""]
     if len(differences) == 1:
         lines += [*_label_lines(comparison, differences[0]), ""]
     return [*lines, *(difference["sentence"] for difference in differences)]
@@ -117,9 +113,12 @@ def _run_lines(comparison: dict) -> list[str]:
 
 
 def _label_lines(comparison: dict, difference: dict) -> list[str]:
+    from cxrkeras.evaluation.verdict import direction
+
     width = max(WIDTH, *(len(name) for name in comparison["labels"]))
-    head = f"{'AUROC, second minus first run':<{width}} {'positive':>9} {'difference':>11}"
-    lines = [f"{head} {'interval':>18} {'p':>7} {'p, Holm':>8}"]
+    head = f"{'label':<{width}} {'positive':>9} {'difference':>11}"
+    lines = [f"AUROC, {direction(difference)}:"]
+    lines.append(f"{head} {'interval':>18} {'p':>7} {'p, Holm':>8}")
     for name, part in difference["per_label"].items():
         lines.append(
             f"{name:<{width}} {comparison['positives'][name]:>9,} "

@@ -8,8 +8,10 @@ from cxrkeras.commands.film_options import any_body_part, decoding_workers
 from cxrkeras.commands.key_file import key_file
 from cxrkeras.commands.numbers import Finite
 from cxrkeras.commands.operating_point import operating_point, rule_of
+from cxrkeras.commands.overwriting import overwrite
 from data_prep.errors import UserError
 from data_prep.filenames import printable
+from data_prep.outputs import check_folder
 
 _SHOWN = 12  # refused files listed on the terminal; all of them are in rejected.csv
 
@@ -20,9 +22,7 @@ _SHOWN = 12  # refused files listed on the terminal; all of them are in rejected
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="New folder for the results."
 )
-@click.option(
-    "--overwrite", is_flag=True, help="Replace what an earlier call of this verb wrote into --out."
-)
+@overwrite
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
@@ -96,10 +96,10 @@ def command(model: Path, files: tuple[str, ...], out: Path, rule: str, **how) ->
         raise click.UsageError("--only-boxed needs known boxes: give --boxes TABLE.")
     point = rule_of(rule)
     from cxrkeras.serving.card import read_card
-    from cxrkeras.serving.explain_folder import check_out
+    from cxrkeras.serving.explain_folder import is_explanation
     from cxrkeras.serving.explain_inputs import data_inputs, file_inputs
 
-    check_out(out, overwrite=how["overwrite"])
+    check_folder(out, "explain", is_explanation, overwrite=how["overwrite"])
     card = read_card(model)
     points = card.operating_points(point)
     inputs = (

@@ -7,7 +7,9 @@ from click.core import ParameterSource
 
 from cxrkeras.commands.film_options import any_body_part, decoding_workers
 from cxrkeras.commands.operating_point import RULES, operating_point, rule_of
+from cxrkeras.commands.overwriting import overwrite as overwriting
 from data_prep.errors import UserError
+from data_prep.outputs import check_file
 
 _WRITERS = (".csv", ".json")
 
@@ -29,6 +31,7 @@ _WRITERS = (".csv", ".json")
     multiple=True,
     help="Write FILE.csv or FILE.json. Repeatable.",
 )
+@overwriting
 @click.option(
     "--server",
     help="Ask a server instead: http://HOST:8501 or grpc://HOST:8500. MODEL_OR_RUN is then the "
@@ -46,6 +49,7 @@ def command(
     rule: str,
     calibrate: str,
     out: tuple[Path, ...],
+    overwrite: bool,
     server: str | None,
     to_stdout: bool,
     any_body_part: bool,
@@ -70,7 +74,7 @@ def command(
     from cxrkeras.serving.card import read_card
     from cxrkeras.serving.films import find_films
 
-    _check(out)
+    _check(out, overwrite)
     chosen = rule_of(rule)
     method = None if calibrate == "none" else calibrate
     if server is not None:
@@ -118,10 +122,14 @@ def _answer(card, rule, method, rows, scores):
     return answer(card, rule, method, rows, np.concatenate([scores, missing]))
 
 
-def _check(out: tuple[Path, ...]) -> None:
+def _check(out: tuple[Path, ...], overwrite: bool) -> None:
+    from cxrkeras.serving.answers import is_answer
+
     for path in out:
         if path.suffix.lower() not in _WRITERS:
             raise click.UsageError(f"--out is FILE.csv or FILE.json. Received: {path}.")
+    for path in out:
+        check_file(path, "predict", is_answer, overwrite=overwrite)
 
 
 def _predict(card, files: list[Path], any_body_part: bool, batch_size: int, workers: int | None):

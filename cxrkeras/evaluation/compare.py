@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from cxrkeras.evaluation.align import align
+from cxrkeras.evaluation.decisions import decided
 from cxrkeras.evaluation.delong import paired_difference
 from cxrkeras.evaluation.intervals import LEVEL, RESAMPLES, SEED, Resampled, holm, resample
 from cxrkeras.evaluation.predictions import Predictions
-from cxrkeras.evaluation.resampling import sampling_units
+from cxrkeras.evaluation.resampling import drawn_words, sampling_units
 from cxrkeras.evaluation.verdict import verdict
 from data_prep.errors import UserError
 
@@ -28,10 +29,10 @@ def compare_predictions(
 ) -> dict:
     """Compare predictions for the same images, each with the reference or each with each.
 
-    Whole patients are resampled, the same for every run, for the intervals of macro AUROC and
-    average precision and of their differences. Each label's AUROCs are compared by DeLong's test
-    (Obuchowski's where patients have several images), Holm-corrected over the labels of a pair. A
-    macro difference is Holm-corrected over the pairs.
+    Whole patients are resampled (images where none is known), the same for every run, for the
+    intervals of macro AUROC and average precision and of their differences. Each label's AUROCs are
+    compared by DeLong's test (Obuchowski's where patients have several images), Holm-corrected over
+    the labels of a pair. A macro difference is Holm-corrected over the pairs.
 
     Args:
         named: predictions by the name that the result calls them; two or more.
@@ -45,13 +46,14 @@ def compare_predictions(
 
     Returns:
         A JSON-ready dict: `images`, `patients` (0 where not known), `units` (patients, and images
-        without one), `labels`, `positives` {label: count}, `level`, `resamples`, `seed`,
-        `undefined_resamples` {label: in how many it had one class only, and the macro means went
-        without it}, `notes`, `runs` {name: {score: {value, low, high}, `per_label` {label:
-        {score: ...}}}} and `differences` [{`first`, `second`, score: {value, low, high, p,
-        p_holm}, `per_label` {label: {difference, low, high, p, p_holm}}, `sentence`}], first minus
-        second. The scores are `auroc` and `average_precision`: the macro mean over the labels that
-        have both classes. None where undefined.
+        without one), `drawn` (what was resampled, in words), `labels`, `positives` {label: count},
+        `level`, `resamples`, `seed`, `undefined_resamples` {label: in how many it had one class
+        only, and the macro means went without it}, `notes`, `runs` {name: {score: {value, low,
+        high}, `per_label` {label: {score: ...}}}} and `differences` [{`run`, `reference`, score:
+        {value, low, high, p, p_holm}, `per_label` {label: {difference, low, high, p, p_holm}},
+        `sentence`}], always the run minus the reference. The scores are `auroc` and
+        `average_precision`: the macro mean over the labels that have both classes. None where
+        undefined.
 
     Raises:
         UserError: fewer than two, an unknown reference, or labels, images or truth that differ.
@@ -62,20 +64,22 @@ def compare_predictions(
         raise UserError(f"The reference is one of {', '.join(names)}. Received: {reference}.")
     probs = [p.prob for p in aligned.values()]
     first = aligned[names[0]]
-    patients = max((p.patients for p in aligned.values()), key=lambda own: sum(map(bool, own)))
+    patients, patient_notes = _patients(aligned)
     unit = sampling_units(first.images, patients)
+    units, known = int(unit.max()) + 1, len(set(patients) - {""})
     drawn = resample(first.truth, probs, unit, resamples=resamples, seed=seed, done=done)
     result = {
         "images": len(first.images),
-        "patients": len(set(patients) - {""}),
-        "units": int(unit.max()) + 1,
+        "patients": known,
+        "units": units,
+        "drawn": drawn_words(known, units),
         "labels": list(first.labels),
         "positives": _by_label(first.labels, (first.truth == 1).sum(axis=0).tolist()),
         "level": level,
         "resamples": resamples,
         "seed": seed,
         "undefined_resamples": drawn["auroc"].undefined(first.labels),
-        "notes": notes,
+        "notes": [*notes, *patient_notes, *_decision_notes(aligned)],
         "runs": {name: _run(r, first.labels, drawn, level) for r, name in enumerate(names)},
     }
     pairs = _pairs(names, reference or names[0], all_pairs)
@@ -88,8 +92,43 @@ def compare_predictions(
     return {**result, "differences": differences}
 
 
+def _patients(aligned: Mapping[str, Predictions]) -> tuple[tuple[str, ...], list[str]]:
+    """The patients of the run that knows most of them, and what is to be said of the others."""
+    knowing = {name: p for name, p in aligned.items() if any(p.patients)}
+    if not knowing:
+        count = len(next(iter(aligned.values())).images)
+        return ("",) * count, [
+            "Patients unknown: every image counts as a patient of its own, so intervals are too "
+            "narrow, and p too small, where a patient has several (`cxrkeras prep` and `evaluate` "
+            "take --patient-column)."
+        ]
+    chosen = max(knowing, key=lambda name: sum(map(bool, knowing[name].patients)))
+    units = {name: sampling_units(p.images, p.patients) for name, p in knowing.items()}
+    whole = [name for name, p in knowing.items() if all(p.patients)]
+    other = [n for n in whole if not _same_parts(units[n], units[chosen])]
+    notes = [f"Patients are those of {chosen}; {', '.join(other)} has others."] if other else []
+    return knowing[chosen].patients, notes
+
+
+def _same_parts(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two numberings share out the images alike."""
+    both = len(np.unique(np.stack([one, other]), axis=1).T)
+    return both == len(np.unique(one)) == len(np.unique(other))
+
+
+def _decision_notes(aligned: Mapping[str, Predictions]) -> list[str]:
+    notes = []
+    for name, p in aligned.items():
+        if labels := [p.labels[k] for k in decided(p.prob)]:
+            notes.append(
+                f"{name} holds 0/1 decisions of {', '.join(labels)}: their AUROC is the mean of "
+                "sensitivity and specificity, mostly below that of the scores behind them."
+            )
+    return notes
+
+
 def _pairs(names: list[str], reference: str, all_pairs: bool) -> list[tuple[int, int]]:
-    """(first, second) places: the later against the earlier, or each against the reference."""
+    """(run, reference) places: the later against the earlier, or each against the reference."""
     if all_pairs:
         return [(j, i) for i in range(len(names)) for j in range(i + 1, len(names))]
     base = names.index(reference)
@@ -115,10 +154,10 @@ def _difference(
     drawn: Mapping[str, Resampled],
     level: float,
 ) -> dict:
-    first, second = aligned[names[i]], aligned[names[j]]
+    run, reference = aligned[names[i]], aligned[names[j]]
     tests = [
-        paired_difference(first.truth[:, k], first.prob[:, k], second.prob[:, k], unit, level)
-        for k in range(len(first.labels))
+        paired_difference(run.truth[:, k], run.prob[:, k], reference.prob[:, k], unit, level)
+        for k in range(len(run.labels))
     ]
     corrected = holm([test["p"] for test in tests])
     per_label = [
@@ -126,10 +165,10 @@ def _difference(
         for t, p in zip(tests, corrected, strict=True)
     ]
     return {
-        "first": names[i],
-        "second": names[j],
+        "run": names[i],
+        "reference": names[j],
         **{score: drawn[score].of_difference(i, j, level) for score in SCORES},
-        "per_label": _by_label(first.labels, per_label),
+        "per_label": _by_label(run.labels, per_label),
     }
 
 

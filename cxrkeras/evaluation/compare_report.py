@@ -9,13 +9,19 @@ from markupsafe import Markup
 from cxrkeras.evaluation import plots
 from cxrkeras.evaluation.compare import SCORES
 from cxrkeras.evaluation.page import page
-from cxrkeras.evaluation.verdict import sure
+from cxrkeras.evaluation.verdict import direction, sure
 from data_prep.cells import rows_as_csv
 from data_prep.files import atomic_write_json, atomic_write_text
+from data_prep.outputs import remove
 
-COLUMNS = ("first", "second", "label", "score", "difference", "low", "high", "p", "p_holm")
+COLUMNS = ("run", "reference", "label", "score", "difference", "low", "high", "p", "p_holm")
 DELONG = "DeLong's test"
 OBUCHOWSKI = "DeLong's test in Obuchowski's form for patients with several images"
+
+
+def is_comparison(out: Path) -> bool:
+    """Whether `write_comparison` has written into a folder."""
+    return (out / "comparison.json").is_file()
 
 
 def write_comparison(out: Path, comparison: Mapping) -> Path:
@@ -28,6 +34,7 @@ def write_comparison(out: Path, comparison: Mapping) -> Path:
     Returns:
         The page's path.
     """
+    remove(out / name for name in ("comparison.html", "comparison.csv"))
     atomic_write_json(out / "comparison.json", comparison)
     atomic_write_text(out / "comparison.csv", _table(comparison))
     path = out / "comparison.html"
@@ -38,7 +45,7 @@ def write_comparison(out: Path, comparison: Mapping) -> Path:
 def _table(comparison: Mapping) -> str:
     table = []
     for difference in comparison["differences"]:
-        pair = difference["first"], difference["second"]
+        pair = difference["run"], difference["reference"]
         for label, score, part in _rows(difference):
             value = part["difference"] if "difference" in part else part["value"]
             table.append([*pair, label, score, value, *(part[c] for c in COLUMNS[5:])])
@@ -59,6 +66,7 @@ def _context(comparison: Mapping) -> dict:
     return {
         "c": comparison,
         "title": f"{names[0]} and {names[1]}" if len(names) == 2 else f"{len(names)} runs compared",
+        "direction": direction,
         "sure": lambda part: sure(part, comparison["level"]),
         "test": DELONG if comparison["units"] == comparison["images"] else OBUCHOWSKI,
         "run_axes": {score: plots.strip_axis(limits[score]) for score in SCORES},
@@ -76,7 +84,7 @@ def _context(comparison: Mapping) -> dict:
 
 
 def _strips(difference: Mapping, reach: float, label_reach: float) -> dict:
-    pair = f"{difference['first']} minus {difference['second']}"
+    pair = direction(difference)
     return {
         **{
             score: _strip(

@@ -3,7 +3,11 @@
 DeLong, DeLong and Clarke-Pearson, Biometrics 1988;44:837; computed by midranks as in Sun and Xu,
 IEEE Signal Processing Letters 2014;21:1389. It takes images for independent. Where a patient has
 several, the clustered variance of Obuchowski, Biometrics 1997;53:567, is used instead; with one
-image for each patient the two are the same number.
+image for each patient the two are the same number. Both hold a difference over its
+standard error against the normal distribution; here it is Student's t, with as many degrees of
+freedom as there are patients with the finding, or without, whichever are fewer, less one: the
+variance is estimated from those, and with 10 to 29 positives of some 12 patients a normal test errs
+in 9% instead of 5% (`experiments/bench/coverage.py`).
 """
 
 import math
@@ -93,7 +97,8 @@ def paired_difference(
         known_value = value if math.isfinite(value) else None
         return {"value": known_value, "low": None, "high": None, "p": None}
     error = math.sqrt(variance) if variance > ROUNDING else 0.0
-    return normal_interval(value, error, level)
+    fewer = min(len(np.unique(unit[truth == side])) for side in (0, 1))
+    return normal_interval(value, error, level, fewer - 1)
 
 
 def _spread(sums: np.ndarray, patients: int) -> np.ndarray:

@@ -1,13 +1,14 @@
 """What a finished run proves: predictions scored at their own fold's thresholds."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from cxrkeras.evaluation.audit import audit_folds
+from cxrkeras.evaluation.decisions import decided, score_decisions
 from cxrkeras.evaluation.metrics import evaluate
 from cxrkeras.evaluation.predictions import Predictions, read_predictions, write_predictions
 from cxrkeras.evaluation.thresholds import by_rule
@@ -69,18 +70,23 @@ def write_evaluation(
     Args:
         out: the folder, made if need be.
         predictions: all in fold 0.
-        training: `prevalence` and `inflation`, (K,) each, for the thresholds.
+        training: `prevalence` and `inflation`, (K,) each, for the thresholds of probabilities.
         about: what the report says of the origin: `predictions`, `labels`, `thresholds`, `notes`.
 
     Returns:
-        What was written to `metrics.json`.
+        What was written to `metrics.json`: with `ranks_only`, whether the scores are no
+        probabilities, for which there are no thresholds then; and `decisions`, see
+        `decisions.score_decisions`.
     """
+    parts = {} if predictions.ranks_only else {0: training}
     result = {
         "format": FORMAT,
         "kind": "evaluate",
-        **_scores(predictions, {0: training}, None),
+        "ranks_only": predictions.ranks_only,
+        **_scores(predictions, parts, None, decided(predictions.prob)),
+        "decisions": score_decisions(predictions),
         "patients": len(set(predictions.patients) - {""}),
-        "training": _named({0: training}, predictions.labels),
+        "training": _named(parts, predictions.labels),
         "audit": None,
         "test": None,
         "about": dict(about),
@@ -114,10 +120,18 @@ def _by_row(metrics: Mapping, fold: np.ndarray, name: str) -> np.ndarray:
     return np.array([vectors[str(k)] for k in fold], dtype=np.float64)
 
 
-def _scores(predictions: Predictions, training: dict, fold: np.ndarray | None) -> dict:
-    """Scores at each row's thresholds: those of its fold, or their mean where no fold is given."""
+def _scores(
+    predictions: Predictions,
+    training: dict,
+    fold: np.ndarray | None,
+    columns: Sequence[int] = (),
+) -> dict:
+    """Scores at each row's thresholds: those of its fold, or their mean where no fold is given.
+
+    `columns` hold 0/1 decisions.
+    """
     rules = {k: by_rule(part["prevalence"], part["inflation"]) for k, part in training.items()}
-    names = list(next(iter(rules.values())))
+    names = list(next(iter(rules.values()), ()))
     if fold is None:
         rows = np.zeros(len(predictions.images), dtype=int)
         tables = {name: _mean_of_known([rules[k][name] for k in rules]) for name in names}
@@ -127,9 +141,15 @@ def _scores(predictions: Predictions, training: dict, fold: np.ndarray | None) -
         tables = {name: np.stack([rules[k][name] for k in order]) for name in names}
     thresholds = {name: table[rows] for name, table in tables.items()}
     scores = evaluate(
-        predictions.truth, predictions.prob, predictions.labels, fold=fold, thresholds=thresholds
+        predictions.truth,
+        predictions.prob,
+        predictions.labels,
+        fold=fold,
+        thresholds=thresholds,
+        decided=columns,
+        ranks_only=predictions.ranks_only,
     )
-    return with_intervals(scores, predictions)
+    return with_intervals(scores, predictions, columns)
 
 
 def _mean_of_known(rows: list[np.ndarray]) -> np.ndarray:

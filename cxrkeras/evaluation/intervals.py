@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, logit, ndtr, ndtri
+from scipy.special import expit, logit, ndtr, ndtri, stdtr, stdtrit
 
 from cxrkeras.evaluation.resampling import Ranking, bootstrap
 
@@ -29,12 +29,14 @@ class Resampled:
         spreads: (K,) bool: at least two units have a positive, and two a negative; else resampling
             can't show how far the score varies.
         step: (K,) half the smallest step that the AUROC can take: 1 / (2 P N).
+        freedom: degrees of freedom of a macro difference's standard error, for Student's t.
     """
 
     value: np.ndarray
     draws: np.ndarray
     spreads: np.ndarray
     step: np.ndarray
+    freedom: float = np.inf
 
     def undefined(self, labels: Sequence[str]) -> dict[str, int]:
         """In how many resamples a label had one class only, where it has both in the data."""
@@ -59,7 +61,7 @@ class Resampled:
         """Interval of the difference between two classifiers' macro means, resample by resample."""
         value = macro(self.value[first]) - macro(self.value[second])
         draws = macro(self.draws[first]) - macro(self.draws[second])
-        return difference_interval(value, draws, level)
+        return difference_interval(value, draws, level, self.freedom)
 
 
 def resample(
@@ -96,10 +98,26 @@ def resample(
     pairs = (counts[0] * counts[1]).astype(np.float64)
     step = np.divide(0.5, pairs, out=np.full(labels, np.nan), where=pairs > 0)
     draws = bootstrap(truth, probs, unit, resamples=resamples, seed=seed, done=done)
+    fewer = owners.min(axis=0)
+    # average precision, whose resamples vary too much where positives are few, errs less anyway
+    freedom = {"auroc": macro_freedom(fewer), "average_precision": np.inf}
     return {
-        name: Resampled(values[..., i], draws[i], owners.min(axis=0) >= 2, step)
-        for i, name in enumerate(("auroc", "average_precision"))
+        name: Resampled(values[..., i], draws[i], fewer >= 2, step, freedom[name])
+        for i, name in enumerate(freedom)
     }
+
+
+def macro_freedom(fewer: np.ndarray) -> float:
+    """Degrees of freedom of the standard error of a macro AUROC difference (Satterthwaite 1946).
+
+    A label's variance is estimated from n patients, those with the finding or without, whichever
+    are fewer: n - 1 degrees of freedom. Its share of the macro mean's variance is about as 1 / n.
+
+    Args:
+        fewer: (K,) those numbers; labels below 2 are left out.
+    """
+    n = fewer[fewer >= 2].astype(np.float64)
+    return float(np.sum(1 / n) ** 2 / np.sum(1 / (n**2 * (n - 1)))) if len(n) else np.inf
 
 
 def macro(scores: np.ndarray) -> np.ndarray:
@@ -134,13 +152,16 @@ def score_interval(
     return {"value": float(value), "low": float(low), "high": float(high)}
 
 
-def difference_interval(value: float, draws: np.ndarray, level: float) -> dict[str, float | None]:
-    """Interval of a difference and its two-sided p: normal, with the bootstrap's standard error.
+def difference_interval(
+    value: float, draws: np.ndarray, level: float, freedom: float = np.inf
+) -> dict[str, float | None]:
+    """Interval of a difference and its two-sided p, with the bootstrap's standard error.
 
     Args:
         value: the difference on all images.
         draws: (B,) the difference in each resample; NaN where undefined.
         level: in (0, 1).
+        freedom: degrees of freedom of the standard error, see `normal_interval`.
 
     Returns:
         `value`, `low`, `high`, `p`, see `normal_interval`. No interval where it is undefined.
@@ -148,11 +169,19 @@ def difference_interval(value: float, draws: np.ndarray, level: float) -> dict[s
     known = draws[np.isfinite(draws)]
     if not np.isfinite(value) or len(known) < 2:
         return {"value": _or_none(value), "low": None, "high": None, "p": None}
-    return normal_interval(float(value), float(np.std(known, ddof=1)), level)
+    return normal_interval(float(value), float(np.std(known, ddof=1)), level, freedom)
 
 
-def normal_interval(value: float, error: float, level: float) -> dict[str, float | None]:
+def normal_interval(
+    value: float, error: float, level: float, freedom: float = np.inf
+) -> dict[str, float | None]:
     """Interval and two-sided p of a difference with a standard error.
+
+    Args:
+        value: the difference.
+        error: its standard error.
+        level: in (0, 1).
+        freedom: degrees of freedom of the standard error, for Student's t; infinite: normal.
 
     Returns:
         `value`, `low`, `high`, `p`; p is below 1 - level just where the interval leaves 0 out.
@@ -163,8 +192,11 @@ def normal_interval(value: float, error: float, level: float) -> dict[str, float
         sure = abs(value) <= NO_SPREAD
         end, p = (value, 1.0) if sure else (None, None)
         return {"value": value, "low": end, "high": end, "p": p}
-    reach = error * float(ndtri((1 + level) / 2))
-    p = float(2 * ndtr(-abs(value) / error))
+    normal = np.isinf(freedom)
+    upper = (1 + level) / 2
+    reach = error * float(ndtri(upper) if normal else stdtrit(freedom, upper))
+    z = -abs(value) / error
+    p = float(2 * (ndtr(z) if normal else stdtr(freedom, z)))
     return {"value": value, "low": value - reach, "high": value + reach, "p": p}
 
 

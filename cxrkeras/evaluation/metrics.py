@@ -4,7 +4,7 @@ A label without a positive, or without a negative, has no AUROC and no average p
 in `undefined` by name and fold, and every mean says over how many labels or folds it went.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -20,16 +20,21 @@ def evaluate(
     *,
     fold: np.ndarray | None = None,
     thresholds: Mapping[str, np.ndarray] | None = None,
+    decided: Collection[int] = (),
+    ranks_only: bool = False,
 ) -> dict:
     """Score predictions against labels.
 
     Args:
         truth: (N, K) float; 1, 0, or NaN for unknown: such an entry counts nowhere.
-        prob: (N, K) float, scores in [0, 1].
+        prob: (N, K) float, scores in [0, 1]; any finite numbers where `ranks_only`.
         labels: the K names, in column order.
         fold: (N,) ints, the fold that each row was held out in; None for one undivided set.
         thresholds: per rule an (N, K) array, since each row's threshold comes from the training
             part of its own fold. A label is called when its score exceeds it; NaN = no threshold.
+        decided: columns that hold 0/1 decisions (`decisions.decided`), which rank nothing: their
+            AUROC and average precision, and the micro ones with them, are None.
+        ranks_only: the scores are no probabilities: `binary_accuracy` and `mae` are None.
 
     Returns:
         A JSON-ready dict: `labels`, `images`, `folds`, `sd`, `per_label` {name: ...}, `macro`,
@@ -45,14 +50,15 @@ def evaluate(
         ValueError: shapes that disagree, scores outside [0, 1], truth other than 1, 0, NaN.
     """
     thresholds = {} if thresholds is None else dict(thresholds)
-    _check(truth, prob, labels, thresholds)
-    pooled = _score_part(truth, prob, labels, thresholds)
+    _check(truth, prob, labels, thresholds, ranks_only)
+    how = {"decided": frozenset(decided), "probabilities": not ranks_only}
+    pooled = _score_part(truth, prob, labels, thresholds, **how)
     folds = [] if fold is None else [int(k) for k in np.unique(fold)]
     rows_of = {k: np.asarray(fold) == k for k in folds}
     parts = {}
     for k, rows in rows_of.items():
         cut = {rule: values[rows] for rule, values in thresholds.items()}
-        parts[k] = _score_part(truth[rows], prob[rows], labels, cut)
+        parts[k] = _score_part(truth[rows], prob[rows], labels, cut, **how)
     groups = list(rows_of.values()) or [np.ones(len(truth), dtype=bool)]
     return {
         "labels": list(labels),
@@ -75,25 +81,41 @@ def evaluate(
 _MACRO, _MICRO = 0, 1  # keys beside the label names, which are text and so can't clash
 
 
-def _score_part(truth, prob, labels, thresholds) -> dict:
+def _score_part(truth, prob, labels, thresholds, *, decided, probabilities) -> dict:
+    kind = {"probabilities": probabilities}
     scores = {
-        name: score_label(truth[:, k], prob[:, k], {r: t[:, k] for r, t in thresholds.items()})
+        name: score_label(
+            truth[:, k],
+            prob[:, k],
+            {r: t[:, k] for r, t in thresholds.items()},
+            ranked=k not in decided,
+            **kind,
+        )
         for k, name in enumerate(labels)
     }
     macro = _macro(list(scores.values()))
-    micro = score_label(truth.ravel(), prob.ravel(), {r: t.ravel() for r, t in thresholds.items()})
+    entries = {r: t.ravel() for r, t in thresholds.items()}
+    micro = score_label(truth.ravel(), prob.ravel(), entries, ranked=not decided, **kind)
     return {**scores, _MACRO: macro, _MICRO: micro}
 
 
 def score_label(
-    truth: np.ndarray, prob: np.ndarray, thresholds: Mapping[str, np.ndarray]
+    truth: np.ndarray,
+    prob: np.ndarray,
+    thresholds: Mapping[str, np.ndarray],
+    *,
+    ranked: bool = True,
+    probabilities: bool = True,
 ) -> dict[str, float | int | None]:
-    """Every metric of one label: (N,) truth with NaN = unknown, (N,) scores, (N,) per rule."""
+    """Every metric of one label: (N,) truth with NaN = unknown, (N,) scores, (N,) per rule.
+
+    What only a ranking has, or only probabilities have, is None where they aren't that.
+    """
     known = np.isfinite(truth)
     y, p = truth[known] == 1, prob[known]
     n, positives = len(y), int(y.sum())
     prevalence = positives / n if n else None
-    both = 0 < positives < n
+    both = ranked and 0 < positives < n
     return {
         "n": n,
         "positives": positives,
@@ -101,8 +123,8 @@ def score_label(
         "all_negative_accuracy": None if prevalence is None else 1 - prevalence,
         "auroc": float(roc_auc_score(y, p)) if both else None,
         "average_precision": float(average_precision_score(y, p)) if both else None,
-        "binary_accuracy": _mean((p > 0.5) == y),
-        "mae": _mean(np.abs(p - y)),
+        "binary_accuracy": _mean((p > 0.5) == y) if probabilities else None,
+        "mae": _mean(np.abs(p - y)) if probabilities else None,
         **{f"hamming_{rule}": _hamming(y, p, cut[known]) for rule, cut in thresholds.items()},
     }
 
@@ -175,7 +197,7 @@ def _reasons(score: dict) -> list[str]:
     return reasons
 
 
-def _check(truth, prob, labels, thresholds) -> None:
+def _check(truth, prob, labels, thresholds, ranks_only) -> None:
     shape = np.shape(prob)
     if len(shape) != 2 or 0 in shape or shape[1] != len(labels) or np.shape(truth) != shape:
         raise ValueError(
@@ -187,7 +209,7 @@ def _check(truth, prob, labels, thresholds) -> None:
     for rule, values in thresholds.items():
         if np.shape(values) != shape:
             raise ValueError(f"thresholds[{rule!r}] must be {shape}. Received: {np.shape(values)}")
-    if not np.all((prob >= 0) & (prob <= 1)):
+    if not np.all(np.isfinite(prob) if ranks_only else (prob >= 0) & (prob <= 1)):
         raise ValueError("prob must lie in [0, 1] without NaN")
     if not np.all(np.isnan(truth) | (truth == 0) | (truth == 1)):
         raise ValueError("truth must be 1, 0 or NaN")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from cxrkeras.evaluation.decisions import headline
 from cxrkeras.evaluation.verdict import percent
 
 NAMES = {
@@ -48,6 +49,9 @@ def sentence(metrics: Mapping) -> str:
     )
     folds = len(metrics["folds"])
     where = f"{size} in {_count(folds, 'fold')}" if folds else size
+    decisions = metrics.get("decisions")
+    if pooled is None and decisions:
+        return f"{headline(decisions)}; {where}."
     if pooled is None:
         return f"No AUROC: no label has both a positive and a negative; {where}."
     defined = macro["pooled"]["labels"]["auroc"]
@@ -86,6 +90,8 @@ def warnings(metrics: Mapping) -> list[str]:
     """What a reader must know before believing a number; most serious first."""
     return [
         *_audit_warnings(metrics.get("audit")),
+        *_unknown_patients(metrics),
+        *_no_ranking(metrics.get("decisions")),
         *_few(metrics),
         *_undefined(metrics["undefined"], "out of fold" if metrics["folds"] else ""),
         *_undefined((metrics.get("test") or {}).get("undefined", []), "in the test set"),
@@ -107,6 +113,29 @@ def _audit_warnings(audit: Mapping | None) -> list[str]:
         images = _count(audit["images_not_predicted"], "image")
         found.append(f"{images} of the folds have no prediction.")
     return found
+
+
+def _unknown_patients(metrics: Mapping) -> list[str]:
+    """Of an evaluation; a run's folds are audited for that."""
+    made = metrics.get("intervals")
+    if metrics["kind"] != "evaluate" or made is None or made["units"] == made["patients"]:
+        return []
+    if not made["patients"]:
+        return [
+            "Patients unknown: every image counts as a patient of its own, so the intervals are "
+            "too narrow where a patient has several (--patient-column names a column of patients)."
+        ]
+    images = _count(made["units"] - made["patients"], "image")
+    return [f"{images} without a patient: each counts as one of its own."]
+
+
+def _no_ranking(decisions: Mapping | None) -> list[str]:
+    if not decisions:
+        return []
+    return [
+        f"0/1 decisions, no scores: {', '.join(decisions)}. They have a sensitivity and a "
+        "specificity; an AUROC or average precision of decisions would mislead, and isn't given."
+    ]
 
 
 def _few(metrics: Mapping) -> list[str]:

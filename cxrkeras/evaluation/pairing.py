@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from cxrkeras.evaluation.predictions import PREFIX, SCORE_PREFIX
 from data_prep.errors import UserError
 from data_prep.tables import code_of, findings_to_codes, parse_codes
 from data_prep.vocabulary import CHEXPERT14, NIH14, canonical, is_normal, parts_of
 
-PREFIX = "prob_"
+PREFIXES = (PREFIX, SCORE_PREFIX)
 TRUTH_PREFIX = "true_"
 FINDINGS = {canonical(name) for name in (*NIH14, *CHEXPERT14)}
 
@@ -33,7 +34,7 @@ def paired(scores: pd.DataFrame, truth: pd.DataFrame, left: str, right: str) -> 
     """Pair scores and labels by name, by meaning (`canonical`), or as a union (`parts_of`).
 
     Args:
-        scores: columns `prob_LABEL`, or named as the labels are.
+        scores: columns `prob_LABEL` or `score_LABEL`, or named as the labels are.
         truth: columns of codes, or one of `A|B` findings.
         left: the key column of `scores`.
         right: the key column of `truth`.
@@ -62,13 +63,15 @@ def _said(label: str, theirs: str, parts: list[str]) -> str:
 
 def _score_columns(scores: pd.DataFrame, left: str) -> dict[str, str]:
     """{label: column}: the prefixed columns, or where there are none, every column but the key."""
-    prefixed = {c.removeprefix(PREFIX): c for c in scores if c.startswith(PREFIX)}
-    return prefixed or {c: c for c in scores if c != left and not c.startswith(TRUTH_PREFIX)}
+    for prefix in PREFIXES:
+        if prefixed := {c.removeprefix(prefix): c for c in scores if c.startswith(prefix)}:
+            return prefixed
+    return {c: c for c in scores if c != left and not c.startswith(TRUTH_PREFIX)}
 
 
 def holds_labels(column: str, truth: pd.DataFrame) -> bool:
     """Whether a column is one of codes, by its prefix or its values."""
-    return column.startswith((PREFIX, TRUTH_PREFIX)) or all(
+    return column.startswith((*PREFIXES, TRUTH_PREFIX)) or all(
         code_of(value) is not None for value in truth[column].unique()
     )
 

@@ -10,9 +10,11 @@ import numpy as np
 from markupsafe import Markup
 
 from cxrkeras.evaluation import curves, history, narrative, plots, samples
+from cxrkeras.evaluation.decisions import means
 from cxrkeras.evaluation.evidence import fold_numbers, row_inflation, row_thresholds
 from cxrkeras.evaluation.page import page
 from cxrkeras.evaluation.predictions import Predictions, read_predictions
+from cxrkeras.evaluation.resampling import drawn_words
 from cxrkeras.evaluation.thresholds import deflate
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_text
@@ -83,6 +85,10 @@ def _context(run: _Run) -> dict:
     metrics = run.metrics
     return {
         "m": metrics,
+        "ranks_only": metrics.get("ranks_only", False),
+        "decisions": metrics.get("decisions") or {},
+        "decision_means": means(metrics.get("decisions") or {}),
+        "drawn": _drawn(metrics),
         "title": narrative.title(run.experiment, metrics),
         "folder": run.folder.resolve().name,
         "sentence": narrative.sentence(metrics),
@@ -100,6 +106,11 @@ def _context(run: _Run) -> dict:
         "training": _training(run),
         "samples": _samples(run),
     }
+
+
+def _drawn(metrics: Mapping) -> str:
+    made = metrics.get("intervals")
+    return drawn_words(made["patients"], made["units"]) if made else ""
 
 
 def _rows(metrics: Mapping) -> list[tuple[str, Mapping]]:
@@ -125,7 +136,10 @@ def _strips(part: Mapping, name: str) -> dict[str, Markup]:
 
 
 def _figures(run: _Run) -> list[dict]:
-    inflation = row_inflation(run.metrics, run.fold)
+    if run.predictions.ranks_only:
+        inflation = np.ones(run.predictions.prob.shape)
+    else:
+        inflation = row_inflation(run.metrics, run.fold)
     return [_label_figures(run, k, inflation[:, k]) for k in range(len(run.predictions.labels))]
 
 
@@ -134,7 +148,9 @@ def _label_figures(run: _Run, k: int, inflation: np.ndarray) -> dict:
     truth, prob = run.predictions.truth[:, k], run.predictions.prob[:, k]
     pooled = run.metrics["per_label"][name]["pooled"]
     prevalence = pooled["prevalence"] or 0.0
-    figures = {"name": name, **pooled}
+    figures = {"name": name, **pooled, "roc": None, "pr": None, "reliability": None}
+    if name in (run.metrics.get("decisions") or {}):
+        return figures
     for kind, points_of, chance, names in (
         ("roc", curves.roc_points, [(0, 0), (1, 1)], ("false positive rate", "true positive rate")),
         ("pr", curves.pr_points, [(0, prevalence), (1, prevalence)], ("recall", "precision")),
@@ -142,7 +158,8 @@ def _label_figures(run: _Run, k: int, inflation: np.ndarray) -> dict:
         lines = _curve_lines(run, points_of, truth, prob)
         text = f"{name}: {names[1]} against {names[0]}"
         figures[kind] = plots.unit_panel(lines, chance, names, text) if lines else None
-    figures["reliability"] = _reliability(name, truth, prob, inflation)
+    probabilities = not run.predictions.ranks_only
+    figures["reliability"] = _reliability(name, truth, prob, inflation) if probabilities else None
     return figures
 
 

@@ -30,6 +30,18 @@ def sampling_units(images: Sequence[str], patients: Sequence[str]) -> np.ndarray
     return np.array([numbers[key] for key in keys])
 
 
+def drawn_words(patients: int, units: int) -> str:
+    """What is drawn as one, in words that are true whether or not patients are known.
+
+    Args:
+        patients: how many are known.
+        units: how many units there are: those, and images without a patient.
+    """
+    if not patients:
+        return "images (patients unknown)"
+    return "whole patients" + (" and images without one" if units > patients else "")
+
+
 def resample_counts(
     units: int, resamples: int, seed: int, at_once: int = AT_ONCE
 ) -> Iterator[np.ndarray]:

@@ -3,6 +3,8 @@
 Irvin et al., CheXpert, AAAI 2019.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -82,7 +84,7 @@ def by_study(predictions: Predictions, studies: np.ndarray) -> tuple[Predictions
     places_, uniques = pd.factorize(names)
     first = np.unique(places_, return_index=True)[1]
     shape = (len(uniques), len(predictions.labels))
-    prob = np.zeros(shape)
+    prob = np.full(shape, -np.inf)
     np.maximum.at(prob, places_, predictions.prob)
     positive, unknown = np.zeros(shape, bool), np.zeros(shape, bool)
     np.logical_or.at(positive, places_, predictions.truth == 1)
@@ -90,12 +92,12 @@ def by_study(predictions: Predictions, studies: np.ndarray) -> tuple[Predictions
     note = f"Per study: {len(studies):,} images are {len(uniques):,} studies"
     if lone.any():
         note += f", {int(lone.sum()):,} of them of an unknown study and so alone"
-    merged = Predictions(
+    merged = replace(
+        predictions,
         images=tuple(predictions.images[n] for n in first),
         patients=tuple(predictions.patients[n] for n in first),
         folds=tuple(predictions.folds[n] for n in first),
-        labels=predictions.labels,
         prob=prob,
         truth=np.where(positive, 1.0, np.where(unknown, np.nan, 0.0)),
     )
-    return merged, f"{note}; the highest probability of its views counts."
+    return merged, f"{note}; the highest score of its views counts."

@@ -1,4 +1,4 @@
-"""Which differences between a study's cells can be told from luck: paired, by whole patients."""
+"""Which differences between a study's cells can be told from luck: paired, by patient."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from cxrkeras.evaluation.intervals import (
     score_interval,
 )
 from cxrkeras.evaluation.predictions import read_predictions
-from cxrkeras.evaluation.resampling import sampling_units
+from cxrkeras.evaluation.resampling import drawn_words, sampling_units
 from cxrkeras.evaluation.study_results import RANKING, Cell
 from data_prep.errors import UserError
 
@@ -46,14 +46,15 @@ class Family:
 def compare_cells(cells: Sequence[Cell]) -> dict | None:
     """Intervals of every finished cell, and the differences that the study's questions ask for.
 
-    All cells are scored on the same bootstrap resamples of whole patients, from their out-of-fold
-    predictions. That covers which patients there happened to be; that a training with another seed
-    would end elsewhere is not in it.
+    All cells are scored on the same bootstrap resamples, of whole patients where they are known,
+    from their out-of-fold predictions. That covers which patients there happened to be; that a
+    training with another seed would end elsewhere is not in it.
 
     Returns:
-        `resamples`, `level`, `cells` {name: {out_of_fold, test: {auroc, average_precision: {value,
-        low, high}}}} and `families` [{key, reuse, pairs: [{first, second, auroc, average_precision:
-        {value, low, high, p, p_holm}}]}]; None without a finished cell.
+        `resamples`, `level`, `drawn` (what was resampled, in words), `cells` {name: {out_of_fold,
+        test: {auroc, average_precision: {value, low, high}}}} and `families` [{key, reuse, pairs:
+        [{first, second, auroc, average_precision: {value, low, high, p, p_holm}}]}]; None without a
+        finished cell.
 
     Raises:
         UserError: cells that were scored on different images.
@@ -68,6 +69,7 @@ def compare_cells(cells: Sequence[Cell]) -> dict | None:
     return {
         "resamples": RESAMPLES,
         "level": LEVEL,
+        "drawn": next(iter(drawn.values())).of,
         "cells": {
             name: {
                 "out_of_fold": _intervals(drawn[name]),
@@ -164,12 +166,16 @@ class _Drawn:
         value: by metric.
         draws: by metric, (B,).
         step: see `score_interval`.
+        of: what was resampled, in words.
+        freedom: by metric, see `difference_interval`; of the truth alone, so alike for all runs.
     """
 
     identity: str
     value: Mapping[str, float]
     draws: Mapping[str, np.ndarray]
     step: float
+    of: str
+    freedom: Mapping[str, float]
 
 
 def _draw(path: Path) -> _Drawn:
@@ -194,6 +200,8 @@ def _drawn(path: Path, _time: int, _size: int) -> _Drawn:
         {metric: float(macro(scores[metric].value[0])) for metric in RANKING},
         {metric: macro(scores[metric].draws[0]) for metric in RANKING},
         float(np.min(step, initial=0.5, where=np.isfinite(step))),
+        drawn_words(len(set(p.patients) - {""}), int(unit.max()) + 1),
+        {metric: scores[metric].freedom for metric in RANKING},
     )
 
 
@@ -216,4 +224,5 @@ def _family(family: Family, drawn: Mapping[str, _Drawn]) -> dict:
 
 def _difference(a: _Drawn, b: _Drawn, metric: str) -> dict:
     draws = a.draws[metric] - b.draws[metric]
-    return difference_interval(a.value[metric] - b.value[metric], draws, LEVEL)
+    value = a.value[metric] - b.value[metric]
+    return difference_interval(value, draws, LEVEL, a.freedom[metric])

@@ -28,8 +28,8 @@ NOTES = (
     "the findings; Hamming loss is the share of wrong calls among all entries, on the test set "
     "where there is one. The prevalence rule is the study's; the corrected rule undoes the loss's "
     "inflation first.",
-    "The intervals cover which patients there happened to be. They don't cover another seed, "
-    "another hospital, or the choice of the best among many.",
+    "The intervals cover which patients (images, where patients are unknown) there happened to be. "
+    "They don't cover another seed, another hospital, or the choice of the best among many.",
 )
 
 
@@ -160,9 +160,9 @@ def _lede(cells: Sequence[Cell]) -> str:
         return said
     results = done[0].results
     test = results["test"]
+    patients = words.plural(results["patients"], "patient") if results["patients"] else ""
     size = (
-        f"{words.plural(results['images'], 'image')} of "
-        f"{words.plural(results['patients'], 'patient')} in "
+        f"{words.plural(results['images'], 'image')} of {patients or 'unknown patients'} in "
         f"{words.plural(results['folds'], 'fold')}, "
         f"{words.plural(len(results['labels']), 'finding')}"
     )

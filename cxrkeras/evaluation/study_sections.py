@@ -64,7 +64,7 @@ def sections(cells: Sequence[Cell], compared: Mapping | None) -> list[Section]:
 
 _BACKBONE = (
     "Each setting with each backbone. Large dots: all out-of-fold predictions together, with the "
-    "bootstrap interval over patients; small dots: the folds."
+    "bootstrap interval; small dots: the folds."
 )
 _SOURCE = "Settings that rest on one source, in the form of the study's tables."
 _COMBINATION = (
@@ -168,7 +168,8 @@ class _View:
         """How the differences were reckoned."""
         return (
             f"Out of fold. Intervals: {self.compared['level']:.0%}, each on its own, by a paired "
-            f"bootstrap of patients ({self.compared['resamples']:,} resamples). p: corrected "
+            f"bootstrap of {self.compared['drawn']}, {self.compared['resamples']:,} resamples. p: "
+            f"corrected "
             f"by Holm over the {words.plural(len(family['pairs']), 'comparison')} of this table, "
             "for each score."
         )

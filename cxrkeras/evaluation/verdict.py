@@ -22,6 +22,11 @@ def verdict(difference: Mapping, comparison: Mapping, comparisons: int = 1) -> s
     return f"{_head(difference, level, where)}: {figures}, {percent(level)} intervals{by_label}."
 
 
+def direction(difference: Mapping) -> str:
+    """Which way a difference goes, by the runs' names."""
+    return f"{difference['run']} minus {difference['reference']}"
+
+
 def sure(part: Mapping, level: float) -> bool:
     """Whether a difference is told from 0, after Holm's correction."""
     return part["p_holm"] is not None and part["p_holm"] < 1 - level
@@ -41,16 +46,16 @@ def percent(level: float) -> str:
 
 
 def _head(difference: Mapping, level: float, where: str) -> str:
-    first, second = difference["first"], difference["second"]
+    run, reference = difference["run"], difference["reference"]
     words = {name: _word(difference[score], level) for score, name in NAMES.items()}
     different = set(words.values())
     if len(different) > 1:
         told = " and ".join(f"{word} in {name}" for name, word in words.items())
-        return f"{first} against {second} is {told} {where}"
+        return f"{run} against {reference} is {told} {where}"
     word = different.pop()
     if word in ("better", "worse"):
-        return f"{first} is {word} than {second} {where}"
-    return f"{second} and {first} are {word} {where}"
+        return f"{run} is {word} than {reference} {where}"
+    return f"{reference} and {run} are {word} {where}"
 
 
 def _word(part: Mapping, level: float) -> str:

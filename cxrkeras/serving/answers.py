@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -84,6 +85,16 @@ def as_json(answer: Answer) -> str:
         ],
     }
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def is_answer(path: Path) -> bool:
+    """Whether `as_csv` or `as_json` wrote a file."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            begin = file.read(1000)
+    except (OSError, UnicodeDecodeError):
+        return False
+    return begin.startswith("file,file_name,") or f'"notice": "{NOTICE}"' in begin
 
 
 def _calibration(answer: Answer, label: str) -> dict:

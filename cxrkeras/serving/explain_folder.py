@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from cxrkeras.serving.film_names import clean
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_json
+from data_prep.outputs import remove
 
 MARK = "explained.json"
 _FOLDERS = ("overlays", "sheets", "maps")
@@ -20,23 +20,9 @@ _TABLES = (
 )
 
 
-def check_out(out: Path, *, overwrite: bool) -> None:
-    """Check that results may be written into a folder; nothing is changed.
-
-    Raises:
-        UserError: it holds something else, or an earlier explanation that isn't to be replaced.
-    """
-    others = out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir())
-    earlier = (out / MARK).is_file()
-    if (out.exists() and not out.is_dir()) or (others and not earlier):
-        raise UserError(
-            "--out is a new or empty folder. "
-            f"Received: {out}, which holds something else. Give another folder."
-        )
-    if earlier and not overwrite:
-        raise UserError(
-            f"--out {out} holds an earlier explanation. Give another folder, or --overwrite."
-        )
+def is_explanation(out: Path) -> bool:
+    """Whether `begin` has written into a folder."""
+    return (out / MARK).is_file()
 
 
 def begin(out: Path, about: dict) -> None:
@@ -50,11 +36,7 @@ def begin(out: Path, about: dict) -> None:
         UserError: it can't be written.
     """
     try:
-        for path in _written(out):
-            path.unlink(missing_ok=True)
-        for name in _FOLDERS:
-            with suppress(OSError):  # not empty: somebody's own files
-                (out / name).rmdir()
+        remove(_written(out), (out / name for name in _FOLDERS))
         atomic_write_json(out / MARK, about)
     except OSError as error:
         raise UserError(f"--out {out} can't be written: {error.strerror}.") from error

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from data_prep.columns import USUAL, age_of, named_column, sex_of, usual_column
+from data_prep.columns import USUAL, age_of, named_column, role_column, sex_of
 from data_prep.errors import UserError
 from data_prep.matching import FileIndex
 from data_prep.records import Record
@@ -76,11 +76,8 @@ def join_rows(frame: pd.DataFrame, images: Path, choice: Choice) -> Rows:
         raise UserError("The table has a header but no rows: there is nothing to prepare.")
     index = FileIndex(images)
     columns = {"image": _image_column(frame, index, choice.image)}
-    for role, names in USUAL.items():
-        named = getattr(choice, role)
-        if named:
-            columns[role] = named_column(frame, named, f"--{role}-column")
-        elif found := usual_column(frame, names, set(columns.values())):
+    for role in USUAL:
+        if found := role_column(frame, role, getattr(choice, role), set(columns.values())):
             columns[role] = found
     rows = link_rows(frame, index, columns)
     _describe(rows)

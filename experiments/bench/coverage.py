@@ -1,19 +1,28 @@
-"""How often the 95% intervals hold what they should, on simulated patients whose scores are known.
+"""How often intervals hold what they should and tests err, on simulated patients of known scores.
 
-Run: python experiments/bench/coverage.py [IMAGES [IMAGES_PER_PATIENT [TRIALS]]]. Two classifiers
-with normal scores, AUROC 0.62 to 0.87 over 14 labels of ChestX-ray14's prevalences, the second a
-little worse. For each score it prints the share of trials whose interval holds the value in the
-population, and the value that a set of this size has on average. The two differ for average
-precision, which is biased upwards where positives are few. Percentile intervals, which the package
-doesn't use, stand beside.
+Run: python experiments/bench/coverage.py [--task intervals|compare] [--images N]
+[--per-patient N] [--trials N].
+
+Two classifiers with normal scores, AUROC 0.62 to 0.87 over 14 labels of ChestX-ray14's prevalences.
+
+`intervals`: the second is a little worse. For each score it prints the share of trials whose
+interval holds the value in the population, and the value that a set of this size has on average.
+The two differ for average precision, which is biased upwards where positives are few. Percentile
+intervals, which the package doesn't use, stand beside.
+
+`compare`: both are equally good, patients have several images, and labels and errors of a patient's
+images resemble each other. It prints how often `cxrkeras compare`'s tests find a difference all the
+same, which should be 5%, and how often they would if images were taken for independent.
 """
 
-import sys
+import argparse
+from itertools import pairwise
 
 import numpy as np
 from scipy.special import ndtr
 from sklearn.metrics import average_precision_score
 
+from cxrkeras.evaluation.delong import paired_difference
 from cxrkeras.evaluation.intervals import macro, resample
 
 PREVALENCE = np.array(
@@ -21,10 +30,12 @@ PREVALENCE = np.array(
 )
 SHIFT = np.linspace(0.45, 1.6, len(PREVALENCE))
 WORSE, SHARED, LABEL = 0.15, 0.8, 9  # LABEL: about 2% positive
-LEVEL, RESAMPLES = 0.95, 1000
+LEVEL, RESAMPLES, FEWER = 0.95, 1000, 200  # FEWER: 5% error of a standard error, 0.1% of the rate
+POSITIVES = (2, 10, 30, 100, np.inf)
+SCORES = ("auroc", "average_precision")
 
 
-def simulate(random, images: int, per_patient: int):
+def simulate(random, images: int, per_patient: int, worse: float = WORSE):
     """Truth, both classifiers' scores, and patients; images of a patient resemble each other."""
     sizes = random.integers(1, per_patient + 1, images)
     unit = np.repeat(np.arange(images), sizes)[:images]
@@ -32,11 +43,14 @@ def simulate(random, images: int, per_patient: int):
     own, patients = random.random(shape) < PREVALENCE, random.random(shape) < PREVALENCE
     alike = (random.random(shape) < 0.6) & (per_patient > 1)
     truth = np.where(alike, patients[unit], own).astype(float)
-    noise = random.normal(size=shape)
-    if per_patient > 1:
-        noise = (noise + random.normal(size=shape)[unit]) / np.sqrt(2)
-    other = SHARED * noise + np.sqrt(1 - SHARED**2) * random.normal(size=shape)
-    return truth, (noise + SHIFT * truth, other + (SHIFT - WORSE) * truth), unit
+
+    def noise():
+        found = random.normal(size=shape)
+        return (found + random.normal(size=shape)[unit]) / np.sqrt(2) if per_patient > 1 else found
+
+    first = noise()
+    second = SHARED * first + np.sqrt(1 - SHARED**2) * noise()
+    return truth, (first + SHIFT * truth, second + (SHIFT - worse) * truth), unit
 
 
 def population(random) -> dict[str, np.ndarray]:
@@ -50,8 +64,8 @@ def population(random) -> dict[str, np.ndarray]:
     return {"auroc": ndtr(shifts / np.sqrt(2)), "average_precision": np.array(precision)}
 
 
-def main(images: int = 546, per_patient: int = 1, trials: int = 300) -> None:
-    """Simulate, count, and print."""
+def intervals(images: int = 546, per_patient: int = 1, trials: int = 300) -> None:
+    """Count how often intervals hold what they should, and print it."""
     random = np.random.default_rng(0)
     true, found, seed = population(random), {}, 0
     while seed < trials:
@@ -93,5 +107,44 @@ def main(images: int = 546, per_patient: int = 1, trials: int = 300) -> None:
             print(f"  {kind}: holds {shares[0]:.1%} and {shares[1]:.1%}, width {width:.3f}")
 
 
+def compare(images: int = 1000, per_patient: int = 6, trials: int = 2000) -> None:
+    """Count how often equal classifiers are told apart at 5%, and print it."""
+    random = np.random.default_rng(0)
+    found: dict[tuple[str, str], list[bool]] = {}
+    for seed in range(trials):
+        truth, scores, unit = simulate(random, images, per_patient, worse=0)
+        for known, units in (("patients", unit), ("images", np.arange(images))):
+            for case, p in _tests(truth, scores, units, seed):
+                if p is not None:
+                    found.setdefault((case, known), []).append(p < 1 - LEVEL)
+    print(
+        f"{images} images of about {images / (per_patient + 1) * 2:.0f} patients, {trials} trials: "
+        f"share of p < {1 - LEVEL:.2f} (± its standard error)"
+    )
+    for case in dict.fromkeys(case for case, _ in found):
+        told = [found[case, known] for known in ("patients", "images")]
+        shares = [f"{np.mean(p):6.1%} ± {np.std(p) / np.sqrt(len(p)):.1%}" for p in told]
+        print(f"{case:<32} by patients {shares[0]}, by images {shares[1]}, {len(told[0]):,} tests")
+
+
+def _tests(truth, scores, unit, seed):
+    """(what, p) of each test that `cxrkeras compare` makes of a pair."""
+    drawn = resample(truth, scores, unit, resamples=FEWER, seed=seed)
+    for name in SCORES:
+        yield f"macro {name}", drawn[name].of_difference(0, 1, LEVEL)["p"]
+    for k, positives in enumerate(truth.sum(axis=0)):
+        pair = [score[:, k] for score in scores]
+        p = paired_difference(truth[:, k], *pair, unit, LEVEL)["p"]
+        for low, high in pairwise(POSITIVES):
+            if low <= positives < high:
+                upper = "or more" if high == np.inf else f"to {high - 1:.0f}"
+                yield f"label, {low} {upper} positives", p
+
+
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:4]))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--task", choices=("intervals", "compare"), default="intervals")
+    for option in ("--images", "--per-patient", "--trials"):
+        parser.add_argument(option, type=int, default=argparse.SUPPRESS)
+    asked = vars(parser.parse_args())
+    {"intervals": intervals, "compare": compare}[asked.pop("task")](**asked)

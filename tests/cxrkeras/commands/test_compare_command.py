@@ -1,4 +1,6 @@
+import html
 import json
+import re
 import subprocess
 import sys
 
@@ -65,10 +67,86 @@ def test_writes_files_where_it_may(run, tmp_path):
     assert list(result["runs"]) == ["good", "bad", "good (2)"]
     assert len(result["differences"]) == 3
     assert "good and good (2) are not distinguishable on 60 images" in out
-    assert run("good", "bad", "--out", "cmp")[0] == 0
-    code, _, err = run("good", "bad", "--out", "good")
+    before = (tmp_path / "cmp" / "comparison.json").read_bytes()
+    code, _, err = run("good", "bad", "--out", "cmp")
+    assert (code, "--overwrite" in err) == (1, True)
+    assert (tmp_path / "cmp" / "comparison.json").read_bytes() == before
+    assert run("good", "bad", "--out", "cmp", "--overwrite", "--resamples", 100)[0] == 0
+    assert (tmp_path / "cmp" / "comparison.json").read_bytes() != before
+    code, _, err = run("good", "bad", "--out", "good", "--overwrite")
     assert code == 1
     assert "holds something else" in err
+
+
+def test_terminal_page_json_and_csv_tell_one_direction(run, tmp_path):
+    out = run("good", "bad", "--out", "cmp", "--resamples", 100)[1]
+    page = html.unescape((tmp_path / "cmp" / "comparison.html").read_text("utf-8"))
+    result = json.loads((tmp_path / "cmp" / "comparison.json").read_text())
+    table = pd.read_csv(tmp_path / "cmp" / "comparison.csv")
+    (difference,) = result["differences"]
+    assert (difference["run"], difference["reference"]) == ("bad", "good")
+    assert set(table["run"] + " minus " + table["reference"]) == {"bad minus good"}
+    assert "AUROC, bad minus good:" in out
+    assert "bad minus good" in page
+    for words in ("good minus bad", "second minus first", "first minus second", "−</th>"):
+        assert words not in out
+        assert words not in page
+    scores = {name: result["runs"][name]["auroc"]["value"] for name in ("good", "bad")}
+    assert difference["auroc"]["value"] == pytest.approx(scores["bad"] - scores["good"])
+    assert scores["bad"] < scores["good"]
+    for label, part in difference["per_label"].items():
+        own = {n: result["runs"][n]["per_label"][label]["auroc"]["value"] for n in scores}
+        assert part["difference"] == pytest.approx(own["bad"] - own["good"])
+        shown = f"{part['difference']:+.3f}"
+        (line,) = (line for line in out.splitlines() if line.startswith(f"{label} "))
+        assert shown in line.split()
+        (row,) = re.findall(rf'<th scope="row">{label}</th>.*', page)
+        assert f">{shown.replace('-', '−')}<" in row
+        assert table.set_index("label").loc[label, "difference"] == part["difference"]
+
+
+def test_patients_are_taken_over_and_told(run, tmp_path):
+    grouped = {name: table(seed, noise=1) for name, seed in (("good", 1), ("bad", 2))}
+    for name, rows in grouped.items():
+        rows["patient"] = [f"p{i // 3}" for i in range(60)]
+        rows.to_csv(tmp_path / name / "predictions.csv", index=False)
+    out = run("good", "bad", "--resamples", 100, "--out", "known")[1]
+    assert "unknown" not in out
+    assert "Intervals: from 100 resamples of whole patients." in out
+    known = json.loads((tmp_path / "known" / "comparison.json").read_text())
+    assert (known["patients"], known["units"], known["drawn"]) == (20, 20, "whole patients")
+    assert "of whole patients" in (tmp_path / "known" / "comparison.html").read_text()
+    # one run without patients takes over the other's
+    grouped["bad"].assign(patient="").to_csv(tmp_path / "bad" / "predictions.csv", index=False)
+    run("good", "bad", "--resamples", 100, "--out", "half")
+    half = json.loads((tmp_path / "half" / "comparison.json").read_text())
+    assert half["differences"] == known["differences"]
+    grouped["good"].assign(patient="").to_csv(tmp_path / "good" / "predictions.csv", index=False)
+    out = run("good", "bad", "--resamples", 100, "--out", "none")[1]
+    assert "Patients unknown: every image counts as a patient of its own" in out
+    none = json.loads((tmp_path / "none" / "comparison.json").read_text())
+    assert (none["patients"], none["drawn"]) == (0, "images (patients unknown)")
+    page = (tmp_path / "none" / "comparison.html").read_text()
+    assert "whole patients" not in page
+    assert "patients unknown" in page
+
+
+def test_decisions_are_told(run, tmp_path):
+    rows = table(2).assign(prob_Mass=lambda t: (t["prob_Mass"] > 0.5).astype(int))
+    rows.to_csv(tmp_path / "bad" / "predictions.csv", index=False)
+    out = run("good", "bad", "--resamples", 100)[1]
+    assert "bad holds 0/1 decisions of Mass: their AUROC is the mean of sensitivity" in out
+
+
+def test_patients_that_differ_between_runs_are_told(run, tmp_path):
+    table(2).assign(patient=[f"q{i // 2}" for i in range(60)]).to_csv(
+        tmp_path / "bad" / "predictions.csv", index=False
+    )
+    assert "Patients are those of good; bad has others." in run("good", "bad")[1]
+    table(2).assign(patient=[f"q{i}" for i in range(60)]).to_csv(
+        tmp_path / "bad" / "predictions.csv", index=False
+    )
+    assert "has others" not in run("good", "bad")[1]  # other names, the same patients
 
 
 def test_runs_of_one_name_are_told_apart_by_their_path(run):

@@ -55,7 +55,7 @@ def test_a_worse_run_is_told_and_the_figures_are_scikit_learns(simulated):
     result = compare({"good": simulated, "bad": worse})
     json.dumps(result, allow_nan=False)
     (difference,) = result["differences"]
-    assert (difference["first"], difference["second"]) == ("bad", "good")
+    assert (difference["run"], difference["reference"]) == ("bad", "good")
     for score, by in (("auroc", roc_auc_score), ("average_precision", average_precision_score)):
         for name, p in (("good", simulated), ("bad", worse)):
             values = []
@@ -106,7 +106,7 @@ def test_reference_and_all_pairs(simulated):
 
     def pairs(**options):
         result = compare(named, resamples=100, **options)
-        return [(d["first"], d["second"]) for d in result["differences"]]
+        return [(d["run"], d["reference"]) for d in result["differences"]]
 
     assert pairs() == [("b", "a"), ("c", "a")]
     assert pairs(reference="b") == [("a", "b"), ("c", "b")]
@@ -222,7 +222,7 @@ NOTHING = {"value": None, "low": None, "high": None, "p": None, "p_holm": None}
     ],
 )
 def test_one_sentence(auroc, precision, said):
-    difference = {"first": "a", "second": "b", "auroc": auroc, "average_precision": precision}
+    difference = {"run": "a", "reference": "b", "auroc": auroc, "average_precision": precision}
     sentence = verdict({**difference, "per_label": {}}, {"images": 546, "level": 0.95})
     assert sentence.startswith(said)
     assert sentence.count(".") == sentence.count("0.") + 1
@@ -232,8 +232,8 @@ def test_one_sentence(auroc, precision, said):
 def test_labels_that_differ_after_the_correction_are_named():
     labels = {"Mass": {"p_holm": 0.01}, "Nodule": {"p_holm": 0.2}, "Hernia": {"p_holm": None}}
     difference = {
-        "first": "a",
-        "second": "b",
+        "run": "a",
+        "reference": "b",
         "auroc": part(0.01),
         "average_precision": part(0.01),
         "per_label": labels,
@@ -254,7 +254,7 @@ def test_files_hold_the_comparison(tmp_path, simulated):
     assert len(table) == 2 * (2 + 7)
     assert float(table[0]["low"]) == result["differences"][0]["auroc"]["low"]
     text = check(path).text
-    assert "<b>bad</b> − good" in text
+    assert "<b>bad</b> minus good" in text
     for difference in result["differences"]:
         assert difference["sentence"] in text
     assert "Obuchowski's form" in text

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm, t
 from sklearn.metrics import roc_auc_score
 
 from cxrkeras.evaluation.delong import auroc_covariance, paired_difference, placements
@@ -41,8 +42,17 @@ def test_delongs_own_example():
     np.testing.assert_allclose(np.sqrt(np.diag(covariance)), [0.0927, 0.1028, 0.1000], atol=5e-5)
     albumin = paired_difference(truth.astype(float), scores[0], scores[1], unit, 0.95)
     protein = paired_difference(truth.astype(float), scores[2], scores[1], unit, 0.95)
-    assert list(albumin.values()) == pytest.approx([0.0108, -0.1761, 0.1976, 0.9102], abs=5e-5)
-    assert list(protein.values()) == pytest.approx([-0.0780, -0.2830, 0.1271, 0.4561], abs=5e-5)
+    freedom = min(truth.sum(), (~truth).sum()) - 1
+    for found, printed in (
+        (albumin, [0.0108, -0.1761, 0.1976, 0.9102]),
+        (protein, [-0.0780, -0.2830, 0.1271, 0.4561]),
+    ):
+        value = found["value"]
+        error = (found["high"] - value) / t.ppf(0.975, freedom)
+        ends = value + error * norm.ppf([0.025, 0.975])  # as SAS has them
+        normal = [value, *ends, 2 * norm.sf(abs(value) / error)]
+        assert normal == pytest.approx(printed, abs=5e-5)
+        assert found["p"] == pytest.approx(2 * t.sf(abs(value) / error, freedom))
     contrast = np.array([[1, -1, 0], [0, -1, 1]])
     both = contrast @ auroc
     chi_square = both @ np.linalg.solve(contrast @ covariance @ contrast.T, both)

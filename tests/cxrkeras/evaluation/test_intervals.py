@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from cxrkeras.evaluation.evidence import write_metrics
 from cxrkeras.evaluation.intervals import (
     difference_interval,
     holm,
     macro,
+    macro_freedom,
     normal_interval,
     resample,
     score_interval,
@@ -53,6 +54,40 @@ def test_p_and_interval_agree(value, error, level):
     part = normal_interval(value, error, level)
     inside = part["low"] <= 0 <= part["high"]
     assert inside == (part["p"] >= 1 - level) or abs(part["p"] - (1 - level)) < 1e-9
+
+
+@given(st.floats(-1, 1), st.floats(1e-3, 1), st.floats(0.5, 0.999), st.integers(1, 400))
+def test_with_few_degrees_of_freedom_it_is_students_t(value, error, level, freedom):
+    part = normal_interval(value, error, level, freedom)
+    low, high = t.interval(level, freedom, loc=value, scale=error)
+    assert (part["low"], part["high"]) == pytest.approx((low, high), rel=1e-6, abs=1e-9)
+    assert part["p"] == pytest.approx(2 * t.sf(abs(value) / error, freedom), rel=1e-6)
+    assert part["p"] >= normal_interval(value, error, level)["p"]
+
+
+@given(st.lists(st.integers(2, 500), min_size=1, max_size=14))
+def test_freedom_of_a_mean_lies_between_its_rarest_label_and_all_together(fewer):
+    found = macro_freedom(np.array(fewer))
+    assert min(fewer) - 1 <= found * (1 + 1e-9)
+    assert found <= sum(fewer) - len(fewer) + 1e-6
+    assert macro_freedom(np.array([*fewer, 1, 0])) == found
+    alike = np.full(3, fewer[0])
+    assert macro_freedom(alike) == pytest.approx(3 * (fewer[0] - 1))
+
+
+def test_macro_auroc_differences_go_by_students_t_of_the_patients_with_the_finding():
+    random = np.random.default_rng(3)
+    truth = np.zeros((200, 2))
+    truth[:6, 0] = truth[:20, 1] = 1
+    unit = np.arange(200) // 2  # so 3 and 10 patients
+    pair = [random.normal(size=truth.shape) for _ in range(2)]
+    drawn = resample(truth, pair, unit, resamples=200)
+    freedom = (1 / 3 + 1 / 10) ** 2 / (1 / 9 / 2 + 1 / 100 / 9)
+    for name, reference in (("auroc", t(freedom)), ("average_precision", norm)):
+        part = drawn[name].of_difference(0, 1, 0.95)
+        error = np.std(macro(drawn[name].draws[0]) - macro(drawn[name].draws[1]), ddof=1)
+        assert part["p"] == pytest.approx(2 * reference.sf(abs(part["value"]) / error))
+        assert part["high"] - part["value"] == pytest.approx(error * reference.ppf(0.975))
 
 
 def test_without_spread_only_no_difference_is_sure():

@@ -1,14 +1,21 @@
 import gzip
 import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from cxrkeras.evaluation.join import join
 from cxrkeras.evaluation.metrics import evaluate
+from cxrkeras.evaluation.predictions import Predictions, read_predictions, write_predictions
 from cxrkeras.evaluation.prevalence import read_prevalence
 from data_prep.errors import UserError
+from data_prep.identity import keyed_hash, load_key
 
 PREDICTIONS = "image,prob_Effusion,prob_Mass\na.png,0.9,0.1\nb.png,0.2,0.4\nc.png,0.3,0.8\n"
 LABELS = "image,Effusion,Mass\nc.png,0,1\na.png,1,0\nb.png,0,0\n"
@@ -201,6 +208,9 @@ def test_published_predictions_give_the_published_aucs(real):
     )
     p = result.predictions
     assert p.prob.shape == (22_433, 14)
+    assert len(set(p.patients)) == 6_187  # NIH's numbers, one pseudonym for each
+    assert not any(patient.isdecimal() and len(patient) < 16 for patient in p.patients)
+    assert "Patients: the labels' Patient ID, 6,187 of them." in result.notes
     scores = evaluate(p.truth, p.prob, p.labels)["per_label"]
     published = pd.read_csv(real("metadata", "jrzech_aucs.csv")).set_index("label")["auc"]
     assert set(p.labels) == set(published.index)
@@ -247,3 +257,159 @@ def test_files_that_predict_could_not_read_are_left_out_and_counted(tmp_path):
     (tmp_path / "p.csv").write_text("file,prob_A,prob_B\na,0.1,\nc,0.5,0.9\n")
     with pytest.raises(UserError, match="a blank"):
         join(tmp_path / "p.csv", tmp_path / "l.csv")
+
+
+PEOPLE = "image,Patient ID,Effusion,Mass\na.png,777,1,0\nb.png,777,0,0\nc.png,8,0,1\n"
+
+
+def test_patients_are_found_as_prep_finds_them_and_leave_as_keyed_hashes(tables):
+    p, notes = joined(tables, labels=PEOPLE)
+    hashed = [keyed_hash(load_key(), "patient", number) for number in ("777", "777", "8")]
+    assert p.patients == tuple(hashed)
+    assert "Patients: the labels' Patient ID, 2 of them." in notes
+    assert "Not used" not in notes
+    # two evaluations on the same labels have the same codes
+    other = PREDICTIONS.replace("0.4", "0.6").replace("a.png,0.9", "a.png,0.1")
+    assert joined(tables, other, PEOPLE)[0].patients == p.patients
+
+
+def test_the_patient_column_may_be_named_and_may_stand_in_either_table(tables):
+    odd = PEOPLE.replace("Patient ID", "Wer")
+    p, notes = joined(tables, labels=odd)
+    assert p.patients == ("", "", "")
+    assert "Not used, of the labels: Wer." in notes
+    named = joined(tables, labels=odd, patient_column="Wer")[0].patients
+    assert named == joined(tables, labels=PEOPLE)[0].patients
+    mine = PREDICTIONS.replace("image,", "image,patient,").replace(".png,", ".png,777,", 2)
+    mine = mine.replace("c.png,", "c.png,,")
+    p, notes = joined(tables, mine)
+    assert [bool(patient) for patient in p.patients] == [True, True, False]
+    assert p.patients[0] == p.patients[1] == named[0]
+    assert "Patients: the predictions' patient, 1 of them, 1 rows without one." in notes
+    with pytest.raises(UserError, match=r"no column 'MRN' \(--patient-column\)"):
+        joined(tables, labels=odd, patient_column="MRN")
+
+
+def test_a_column_of_patients_is_the_last_to_be_joined_on_and_never_names_an_image(tables):
+    both = PREDICTIONS.replace("image,", "Patient ID,image,")
+    for name, number in (("a", 777), ("b", 777), ("c", 8)):
+        both = both.replace(f"\n{name}.png", f"\n{number},{name}.png")
+    p, notes = joined(tables, both, PEOPLE)
+    assert notes.startswith("Joined on image")
+    assert p.images == ("a.png", "b.png", "c.png")
+    alone = "mrn,prob_Mass\n777,0.3\n8,0.9\n"
+    p, _ = joined(tables, alone, "mrn,Mass\n8,1\n777,0\n")
+    hashed = [keyed_hash(load_key(), "patient", number) for number in ("777", "8")]
+    assert p.images == p.patients == tuple(hashed)
+
+
+def test_paths_of_chexpert_tell_the_patients(tables):
+    names = [f"train/patient0000{n // 2}/study1/view{n % 2 + 1}_frontal.jpg" for n in range(4)]
+    scores = "Path,prob_Mass\n" + "".join(f"{name},0.{n}\n" for n, name in enumerate(names))
+    truth = "Path,Mass\n" + "".join(f"{name},{n % 2}\n" for n, name in enumerate(names))
+    p, notes = joined(tables, scores, truth)
+    hashed = [keyed_hash(load_key(), "patient", f"patient0000{n}") for n in (0, 0, 1, 1)]
+    assert p.patients == tuple(hashed)
+    assert "Patients: the labels' Path, 2 of them." in notes
+
+
+def predicted(names):
+    head = "file,file_name,prob_Mass,undistorted_Mass,threshold_Mass,called_Mass,warnings,error\n"
+    rows = [f"{name},{name.split('/')[-1]},0.{n},0.1,0.5,0,,\n" for n, name in enumerate(names)]
+    return head + "".join(rows) + "films/broken.png,broken.png,,,,,,torn\n"
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ("a.png", "b.png"),
+        ("p1/a.png", "p1/b.png"),
+        ("a", "b"),
+        ("C:\\films\\a.png", "C:\\films\\b.png"),
+    ],
+)
+def test_what_predict_wrote_is_joined_by_its_files(tables, cells):
+    labels = "age,Image Index,Mass\n" + "".join(f"50,{cell},{n}\n" for n, cell in enumerate(cells))
+    p, notes = joined(tables, predicted(["/home/me/p1/b.png", "/home/me/p1/a.png"]), labels)
+    assert p.truth.ravel().tolist() == [1, 0]
+    assert p.prob.ravel().tolist() == [0.0, 0.1]
+    assert p.images == (cells[1], cells[0])  # as the labels call them
+    assert "Joined on file = Image Index: 2 rows." in notes
+    assert "Not used, of the labels: age." in notes
+    assert "of the predictions" not in notes
+
+
+def test_an_empty_table_of_predict_is_refused_in_one_line(tables):
+    with pytest.raises(UserError, match="share a column"):
+        joined(tables, predicted([]).splitlines()[0] + "\n", "name,Mass\n2.png,0\n")
+
+
+def test_numbers_are_no_names_of_files_where_names_are(tables):
+    files = predicted(["f/2.png", "f/1.png"])
+    p, _ = joined(tables, files, ",name,Mass\n1,2.png,0\n2,1.png,1\n")
+    assert p.truth.ravel().tolist() == [0, 1]
+    with pytest.raises(UserError, match="both name the predicted files, but not alike"):
+        joined(tables, files, "row,name,Mass\n1,2,0\n2,1,1\n")
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tables):
+    files = ["films/one/x.png", "films/two/x.png"]
+    p, _ = joined(tables, predicted(files), "path,Mass\ntwo/x.png,0\none/x.png,1\n")
+    assert p.truth.ravel().tolist() == [1, 0]
+    with pytest.raises(UserError, match="share a column"):
+        joined(tables, predicted(files), "path,Mass\nx.png,0\ny.png,1\n")
+
+
+def test_what_predict_wrote_joins_a_prepared_dataset_under_its_images(tables, tmp_path):
+    head = "image,patient,study,view,sex,age,split,source_id,sha256,Mass\n"
+    rows = "images/1.png,ph7,,PA,F,50,,sub/a.png,00,1\nimages/2.png,ph7,,PA,M,40,,sub/b.png,01,0\n"
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "manifest.csv").write_text(head + rows)
+    for files in (["raw/sub/b.png", "raw/sub/a.png"], ["set/images/2.png", "set/images/1.png"]):
+        scores, _ = tables(predicted(files))
+        p = join(scores, tmp_path / "set").predictions
+        assert p.images == ("images/2.png", "images/1.png")
+        assert p.truth.ravel().tolist() == [0, 1]
+        assert p.patients == ("ph7", "ph7")
+
+
+@given(
+    st.lists(st.tuples(st.floats(-1e6, 1e6), st.booleans()), min_size=4, max_size=30),
+    st.floats(-50, 50),
+    st.floats(0.01, 100),
+)
+def test_any_real_scores_are_ranked_as_scikit_learn_ranks_them(rows, shift, scale):
+    truth = np.array([[float(positive)] for _, positive in rows])
+    prob = np.array([[score * scale + shift] for score, _ in rows])
+    n = len(rows)
+    names = tuple(map(str, range(n)))
+    scored = evaluate(truth, prob, ("Mass",), ranks_only=True)["per_label"]["Mass"]["pooled"]
+    assert scored["binary_accuracy"] is scored["mae"] is None
+    if 0 < truth.sum() < n:
+        assert scored["auroc"] == roc_auc_score(truth, prob)
+        assert scored["average_precision"] == average_precision_score(truth, prob)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "predictions.csv"
+        given_ = Predictions(names, names, ("0",) * n, ("Mass",), prob, truth, ranks_only=True)
+        write_predictions(path, given_)
+        again = read_predictions(path)
+    assert again.ranks_only
+    assert np.array_equal(again.prob, prob)
+
+
+@pytest.mark.parametrize("bad", ["", "nan", "inf", "Mary"])
+def test_scores_are_finite_numbers_and_need_the_option(tables, bad):
+    logits = PREDICTIONS.replace("0.4", "-17.5")
+    with pytest.raises(UserError, match=r"holds -17.5 in data row 2.*or give --scores"):
+        joined(tables, logits)
+    assert joined(tables, logits, ranks_only=True)[0].prob[1, 1] == -17.5
+    assert joined(tables, logits.replace("prob_", "score_"), ranks_only=True)[0].ranks_only
+    with pytest.raises(UserError, match="Scores are finite numbers"):
+        joined(tables, PREDICTIONS.replace("0.4", bad), ranks_only=True)
+
+
+def test_the_highest_score_of_a_study_may_be_below_zero(tables):
+    labels = "image,study,Effusion,Mass\na.png,s,1,0\nb.png,s,0,0\nc.png,t,0,1\n"
+    scores = PREDICTIONS.replace("0.", "-0.")
+    p, _ = joined(tables, scores, labels, per_study=True, ranks_only=True)
+    assert p.prob.tolist() == [[-0.2, -0.1], [-0.3, -0.8]]

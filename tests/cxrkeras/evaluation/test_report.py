@@ -162,7 +162,7 @@ def test_names_are_escaped(tmp_path, simulated):
     write_evaluation(tmp_path, p, training, about)
     page = check(write_report(tmp_path))
     assert "<script>alert(1)</script>" in page.text
-    assert "patients not given" in page.text
+    assert "patients unknown" in page.text
 
 
 def test_samples_are_what_their_group_says(run_of):
@@ -277,3 +277,17 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path, content):
     with pytest.raises(UserError, match=r"finished run's metrics\.json"):
         write_report(tmp_path)
     assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize("ranks_only", [False, True])
+def test_pages_of_decisions_and_of_scores_are_whole(tmp_path, simulated, ranks_only):
+    prob = simulated.prob * 40 - 9 if ranks_only else (simulated.prob > 0.5).astype(float)
+    folds = ("0",) * 300
+    p = dataclasses.replace(simulated, folds=folds, prob=prob, ranks_only=ranks_only)
+    training = {"prevalence": np.full(7, 0.1), "inflation": np.ones(7)}
+    about = {"predictions": "p.csv", "labels": "l.csv", "thresholds": "", "notes": []}
+    metrics = write_evaluation(tmp_path, p, training, about)
+    page = check(write_report(tmp_path))
+    assert ("decisions" in page.ids, "operating" in page.ids) == (not ranks_only, not ranks_only)
+    assert ("curves" in page.ids) == ranks_only
+    assert (metrics["decisions"] is None) == ranks_only

@@ -157,7 +157,7 @@ def test_only_boxed_and_gradcam_and_pictures_with_known_boxes(served, tmp_path, 
     (out / "overlays" / "mine.png").write_bytes(b"mine")
     (out / "notes.csv").write_text("mine")
     assert explain(*words, "--labels", LABELS[0]) == 1
-    assert "holds an earlier explanation" in capsys.readouterr().err
+    assert "holds earlier results of `cxrkeras explain`" in capsys.readouterr().err
     broken = (served / "run", served / "films" / "broken.png", "--out", out, "--overwrite")
     assert explain(*broken) == 1
     assert len(list((out / "overlays").iterdir())) == 5

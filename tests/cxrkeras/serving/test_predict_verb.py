@@ -176,6 +176,71 @@ def test_csv_and_json_hold_what_keras_says_of_prepared_images(served, capsys, tm
     assert NOTICE in content["notice"]
 
 
+def evaluated(capsys, *words) -> str:
+    with pytest.raises(SystemExit) as end:
+        main(["evaluate", *map(str, words)])
+    said = capsys.readouterr()
+    assert end.value.code == 0, said.err
+    return said.out
+
+
+def test_its_table_joins_labels_without_a_key(served, capsys, tmp_path):
+    run(capsys, served / "run", served / "films", "--out", tmp_path / "p.csv")
+    rows = [(n, f"pat{n}", *((n + k) % 2 for k in range(3))) for n in (2, 1, 0)]
+    table = pd.DataFrame(rows, columns=["number", "Patient ID", *LABELS])
+    given = ("--predictions", tmp_path / "p.csv")
+    prob = pd.read_csv(tmp_path / "p.csv").loc[:2, [f"prob_{label}" for label in LABELS]]
+
+    table.assign(number=[f"{n}.png" for n in table["number"]]).to_csv(tmp_path / "raw.csv")
+    out = evaluated(capsys, *given, "--labels", tmp_path / "raw.csv", "--out", tmp_path / "raw")
+    assert "Joined on file = number: 3 rows." in out
+    assert "Not used, of the predictions" not in out
+    assert "1 predicted rows have no score" in out
+    assert "resamples of whole patients" in out
+    found = pd.read_csv(tmp_path / "raw" / "predictions.csv")
+    assert found["image"].tolist() == ["0.png", "1.png", "2.png"]
+    assert np.array_equal(found[list(prob)], prob)
+    assert found[f"true_{LABELS[0]}"].tolist() == [0, 1, 0]
+
+    labels = table.assign(number=[f"{n}.png" for n in table["number"]])
+    labels.to_csv(tmp_path / "labels.csv", index=False)
+    films = tmp_path / "films"
+    films.mkdir()
+    for n in range(3):
+        (films / f"{n}.png").write_bytes((served / "films" / f"{n}.png").read_bytes())
+    prep = ["prep", "table", "--images", films, "--labels", tmp_path / "labels.csv"]
+    with pytest.raises(SystemExit) as end:
+        main([*map(str, prep), "--out", str(tmp_path / "data"), "--size", "32", "--workers", "0"])
+    assert end.value.code == 0
+    capsys.readouterr()
+    evaluated(capsys, *given, "--labels", tmp_path / "data", "--out", tmp_path / "prepared")
+    prepared = pd.read_csv(tmp_path / "prepared" / "predictions.csv")
+    assert sorted(prepared["image"]) == [f"images/{n}.png" for n in range(3)]
+    same = [*prob, *(f"true_{label}" for label in LABELS), "patient"]
+    assert prepared[same].equals(found[same])  # the same pseudonyms too
+
+
+def test_earlier_answers_are_replaced_only_where_that_is_asked_for(served, capsys, tmp_path):
+    film, files = served / "films" / "0.png", [tmp_path / "p.csv", tmp_path / "p.json"]
+    words = [word for file in files for word in ("--out", file)]
+    assert run(capsys, served / "model", film, *words)[0] == 0
+    before = [file.read_bytes() for file in files]
+    other = served / "films" / "1.png"
+    for word in files:
+        code, out, err = run(capsys, served / "model", other, "--out", word)
+        assert (code, out) == (1, "")
+        assert "--overwrite" in err
+    assert [file.read_bytes() for file in files] == before
+    assert run(capsys, served / "model", other, *words, "--overwrite")[0] == 0
+    assert not {file.read_bytes() for file in files} & set(before)
+    labels = tmp_path / "labels.csv"
+    labels.write_text("image,Mass\na.png,1\n")
+    code, _, err = run(capsys, served / "model", film, "--out", labels, "--overwrite")
+    assert code == 1
+    assert "something else" in err
+    assert labels.read_text() == "image,Mass\na.png,1\n"
+
+
 def test_json_alone_goes_to_standard_output(served, capsys):
     code, out, _ = run(capsys, served / "model", served / "films", "--json")
     assert code == 0
