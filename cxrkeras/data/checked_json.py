@@ -116,7 +116,7 @@ def need_labels(labels: list[str], tables: Mapping[str, Mapping | None]) -> None
 
 
 def _said(error: ErrorDetails) -> str:
-    field = ".".join(_short(str(part)) for part in error["loc"])
+    field = ".".join(_short(str(part)) for part in error["loc"] if part != "[key]")
     if error["type"] in ("missing", "missing_argument"):
         return f"{field} is missing."
     if error["type"] == "unexpected_keyword_argument":
