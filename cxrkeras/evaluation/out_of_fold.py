@@ -4,7 +4,6 @@ Scikit-learn and SciPy, seconds to import, are imported only where something is 
 with a model that has everything needs neither.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from cxrkeras.evaluation.operating import (
 from cxrkeras.evaluation.predictions import Predictions, read_predictions
 from cxrkeras.evaluation.thresholds import deflate
 from data_prep.errors import UserError
-from data_prep.files import atomic_write_json
+from data_prep.files import atomic_write_json, read_json
 
 FORMAT = 2
 FILE = "operating_points.json"
@@ -58,14 +57,13 @@ def fit_operating_points(run: Path) -> dict:
     truth, prob, labels = predictions.truth, predictions.prob, predictions.labels
     fold = fold_numbers(predictions)
     try:
-        metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-        inflation = row_inflation(metrics, fold)
+        metrics = read_json(run / "metrics.json")
+        undistorted = deflate(prob, row_inflation(metrics, fold))
         points = _from_prevalence(metrics, predictions, fold)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise _damaged(run / "metrics.json", error) from None
     points |= fit_points(labels, truth, prob, STANDARD, fold=fold, where=WHERE)
     _add_test(run, points)
-    undistorted = deflate(prob, inflation)
     return {
         "format": FORMAT,
         "operating_points": points,

@@ -1,13 +1,12 @@
 """The folder of an explanation: what it is called inside, and what may be replaced in it."""
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from data_prep.errors import UserError
-from data_prep.files import atomic_write_json
+from data_prep.files import atomic_write_json, read_json
 
 MARK = "explained.json"
 _FOLDERS = ("overlays", "sheets", "maps")
@@ -63,7 +62,7 @@ def begin(out: Path, about: dict) -> None:
 def _written(out: Path) -> Iterator[Path]:
     """What an earlier explanation may have written, by its own account."""
     try:
-        about = json.loads((out / MARK).read_text(encoding="utf-8"))
+        about = read_json(out / MARK)
         names = [Path(name).name for name in about["names"]]  # nothing outside this folder
         labels = list(about["labels"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -161,3 +161,11 @@ def test_what_no_registry_knows_is_named(choices, words):
     with pytest.raises(UserError) as error:
         make_experiment(choices)
     assert all(word in str(error.value) for word in words)
+
+
+@pytest.mark.parametrize("text", ["a = ", "a = " + "[" * 5000, "epochs = " + "9" * 5000, "\udcff"])
+def test_a_file_that_is_no_toml_is_refused_in_one_line(tmp_path, text):
+    (tmp_path / "x.toml").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(UserError, match=r"x\.toml is no TOML") as caught:
+        read_experiment(tmp_path / "x.toml")
+    assert "\n" not in str(caught.value)
