@@ -12,7 +12,7 @@ import signal
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -85,7 +85,14 @@ class Tally:
             yield f"    {outcome.detail}"
 
 
-def tally(sort: str, numbers: Iterable[int], seed: int, folder: Path, workers: int) -> Tally:
+def tally(
+    sort: str,
+    numbers: Iterable[int],
+    seed: int,
+    folder: Path,
+    workers: int,
+    tell: Callable[[Outcome], None] = lambda outcome: None,
+) -> Tally:
     """Run mutants and count what becomes of them.
 
     Args:
@@ -94,10 +101,12 @@ def tally(sort: str, numbers: Iterable[int], seed: int, folder: Path, workers: i
         seed: of all of them.
         folder: to work in.
         workers: processes.
+        tell: is called with each outcome as it comes.
     """
     found, begun = Tally(sort, seed), time.monotonic()
     for outcome in _outcomes(sort, iter(numbers), seed, folder, workers):
         found.add(outcome)
+        tell(outcome)
     found.seconds = time.monotonic() - begun
     found.bad.sort(key=lambda outcome: outcome.number)
     return found

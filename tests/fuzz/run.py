@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from crew import BAD, tally
+from crew import BAD, Outcome, tally
 
 SORTS = ("films", "tables", "models")
 
@@ -35,13 +35,29 @@ def main() -> None:
         for sort, wanted in numbers.items():
             if wanted:
                 workers = min(given.workers, len(wanted))
-                found = tally(sort, wanted, given.seed, folder.resolve() / sort, workers)
+                place = folder.resolve() / sort
+                found = tally(sort, wanted, given.seed, place, workers, _Shown(sort, len(wanted)))
                 print(*found.lines(), sep="\n", flush=True)
                 if given.refusals:
                     for reason, count in found.refusals.most_common(60):
                         print(f"    {count:6,} {reason[:150]}")
                 bad += sum(found.counts[kind] for kind in BAD)
     sys.exit(1 if bad else 0)
+
+
+class _Shown:
+    """Says at once what went wrong, and how far it is."""
+
+    def __init__(self, sort: str, count: int):
+        self._sort, self._count, self._done = sort, count, 0
+
+    def __call__(self, outcome: Outcome) -> None:
+        self._done += 1
+        if outcome.kind in BAD:
+            what = f"{self._sort}:{outcome.number} ({outcome.mutation}): {outcome.detail}"
+            print(f"{outcome.kind} {what}", file=sys.stderr, flush=True)
+        if self._done % 500 == 0:
+            print(f"{self._done:,} of {self._count:,}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
