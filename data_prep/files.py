@@ -42,3 +42,28 @@ def atomic_write_json(path: Path, content: object) -> None:
     """Write `content` as indented JSON; NaN is refused, since JSON has none (use None)."""
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     atomic_write_text(path, text + "\n")
+
+
+LARGEST_JSON = 32_000_000
+"""Bytes of a description that is read; a model's with a thousand labels has a tenth."""
+
+
+def read_json(path: Path) -> object:
+    """What a JSON file says that anyone may have written.
+
+    Raises:
+        FileNotFoundError, OSError: it isn't there or can't be read.
+        ValueError: saying in a few words why it is no such file.
+    """
+    with path.open("rb") as file:
+        content = file.read(LARGEST_JSON + 1)
+    if len(content) > LARGEST_JSON:
+        raise ValueError(f"it is larger than {LARGEST_JSON // 1_000_000} MB")
+    try:
+        return json.loads(content.decode("utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except UnicodeDecodeError:
+        raise ValueError("it isn't UTF-8") from None
+    except ValueError:
+        raise ValueError("it isn't JSON") from None

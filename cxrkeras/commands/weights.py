@@ -128,8 +128,13 @@ def _say_facts(facts: dict) -> None:
     for name, value in facts.items():
         if name == "format" or (isinstance(value, list) and not value):
             continue
-        text = ", ".join(value) if isinstance(value, list) else value
-        click.echo(f"{name + ':':<10} {text or 'not said'}")
+        text = ", ".join(map(str, value)) if isinstance(value, list) else value
+        click.echo(_plain(f"{name + ':':<10} {text or 'not said'}"))
+
+
+def _plain(line: str) -> str:
+    """Without the signs that steer a terminal: anyone may have written it."""
+    return "".join(sign if sign.isprintable() else "?" for sign in line)
 
 
 def _show_foreign(file: Path) -> None:
@@ -144,6 +149,7 @@ def _show_foreign(file: Path) -> None:
 
 
 def _show_own(file: Path) -> None:
+    from cxrkeras.data.checked_json import read_any
     from cxrkeras.models.weight_files import contents
 
     held = contents(file)
@@ -154,6 +160,6 @@ def _show_own(file: Path) -> None:
         _say_facts(held.facts)
     elif found:
         click.echo(f"{found[0].name} beside it says:")
-        click.echo(json.dumps(json.loads(found[0].read_text("utf-8")), indent=1))
+        click.echo(json.dumps(read_any(found[0], "Remove it, or make it again."), indent=1))
     else:
         click.echo("Where they come from is written neither in it nor beside it.")

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cxrkeras.data.checked_json import Facts, Labels, Words, read_checked
+from cxrkeras.data.preparation import Side
 from data_prep.errors import UserError
 from data_prep.tables import read_table
 from data_prep.vocabulary import canonical, folded
@@ -134,18 +136,15 @@ def _files(root: Path) -> tuple[Path, Path]:
     return description, manifest
 
 
+class _Described(Facts):
+    name: Words
+    labels: Labels
+    image_size: Side
+
+
 def _described(description: Path) -> tuple[str, tuple[str, ...], int]:
-    try:
-        facts = json.loads(description.read_text(encoding="utf-8"))
-        found = str(facts["name"]), tuple(map(str, facts["labels"])), int(facts["image_size"])
-    except (ValueError, KeyError, TypeError) as error:  # UnicodeDecodeError is a ValueError
-        raise UserError(
-            f"{description} isn't a description that `cxrkeras prep` wrote "
-            f"({type(error).__name__}). {_AGAIN}"
-        ) from error
-    if not found[1]:
-        raise UserError(f"{description} names no label. {_AGAIN}")
-    return found
+    facts = read_checked(description, _Described, _AGAIN)
+    return facts["name"], tuple(facts["labels"]), facts["image_size"]
 
 
 def _check_images(images: pd.Series, manifest: Path) -> None:

@@ -2,13 +2,29 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from cxrkeras.data.checked_json import checked
+from data_prep.files import read_json
+
+LARGEST_SIDE = 8192
+Side = Annotated[int, Field(ge=1, le=LARGEST_SIDE)]
 
 
-@dataclass(frozen=True)
+def _rising(percentiles: tuple[float, float]) -> tuple[float, float]:
+    if not 0 <= percentiles[0] < percentiles[1] <= 100:
+        raise ValueError("must be two percentiles, 0 <= low < high <= 100")
+    return percentiles
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
 class Preparation:
-    """What `cxrkeras prep` did to each image; the defaults are its own.
+    """What `cxrkeras prep` did to each image; the defaults are its own. Checked when made.
 
     Args:
         image_size: the side of the prepared squares in pixels.
@@ -16,9 +32,9 @@ class Preparation:
         stretch: the percentiles that became black and white; None = the file's own grey.
     """
 
-    image_size: int = 512
+    image_size: Side = 512
     pad: bool = False
-    stretch: tuple[float, float] | None = None
+    stretch: Annotated[tuple[float, float], AfterValidator(_rising)] | None = None
 
     def as_json(self) -> dict:
         """For `model.json`; `from_json` reads it back."""
@@ -29,17 +45,27 @@ class Preparation:
         """Of a `model.json`'s `preparation`, or of a `dataset.json`, which has the same keys.
 
         Raises:
-            KeyError, TypeError, ValueError: where they are no such facts.
+            ValueError: where they are no such facts.
         """
-        stretch = facts.get("stretch")
-        low_high = None if stretch is None else (float(stretch[0]), float(stretch[1]))
-        return cls(int(facts["image_size"]), bool(facts.get("pad", False)), low_high)
+        return TypeAdapter(cls).validate_json(json.dumps(_own_keys(facts)))
 
 
 def preparation_of(dataset: Path) -> Preparation | None:
-    """Of a prepared dataset's folder; None where it isn't there or doesn't say."""
+    """Of a prepared dataset's folder; None where it isn't there or doesn't say.
+
+    Raises:
+        UserError: it says what can't be.
+    """
+    description = dataset / "dataset.json"
     try:
-        facts = json.loads((dataset / "dataset.json").read_text(encoding="utf-8"))
-        return Preparation.from_json(facts)
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+        facts = read_json(description)
+    except (OSError, ValueError):
         return None
+    if not isinstance(facts, dict) or "image_size" not in facts:
+        return None
+    checked(_own_keys(facts), Preparation, description, "Prepare the dataset again.")
+    return Preparation.from_json(facts)
+
+
+def _own_keys(facts: Mapping) -> dict:
+    return {field.name: facts[field.name] for field in fields(Preparation) if field.name in facts}

@@ -4,11 +4,12 @@ Scikit-learn and SciPy, seconds to import, are imported only where something is 
 with a model that has everything needs neither.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
 
+from cxrkeras.data.checked_json import checked, read_any
+from cxrkeras.data.model_json import RunPoints
 from cxrkeras.evaluation.operating import (
     STANDARD,
     Rule,
@@ -20,7 +21,7 @@ from cxrkeras.evaluation.operating import (
 from cxrkeras.evaluation.predictions import Predictions, read_predictions
 from cxrkeras.evaluation.thresholds import deflate
 from data_prep.errors import UserError
-from data_prep.files import atomic_write_json
+from data_prep.files import atomic_write_json, read_json
 
 FORMAT = 2
 FILE = "operating_points.json"
@@ -56,14 +57,13 @@ def fit_operating_points(run: Path) -> dict:
     truth, prob, labels = predictions.truth, predictions.prob, predictions.labels
     fold = fold_numbers(predictions)
     try:
-        metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-        inflation = row_inflation(metrics, fold)
+        metrics = read_json(run / "metrics.json")
+        undistorted = deflate(prob, row_inflation(metrics, fold))
         points = _from_prevalence(metrics, predictions, fold)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise _damaged(run / "metrics.json", error) from None
     points |= fit_points(labels, truth, prob, STANDARD, fold=fold, where=WHERE)
     _add_test(run, points)
-    undistorted = deflate(prob, inflation)
     return {
         "format": FORMAT,
         "operating_points": points,
@@ -73,16 +73,18 @@ def fit_operating_points(run: Path) -> dict:
 
 
 def read_operating_points(run: Path) -> dict:
-    """What `write_operating_points` wrote; fitted now for a run that is older than it."""
+    """What `write_operating_points` wrote; fitted now for a run that is older than it.
+
+    Raises:
+        UserError: the file is damaged, by its first wrong field; or it can't be fitted.
+    """
     try:
-        facts = json.loads((run / FILE).read_text(encoding="utf-8"))
+        facts = read_any(run / FILE, _again(run))
     except FileNotFoundError:
         return fit_operating_points(run)
-    except (OSError, ValueError) as error:
-        raise _damaged(run / FILE, error) from None
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         return fit_operating_points(run)
-    return facts
+    return checked(facts, RunPoints, run / FILE, _again(run))
 
 
 def fit_on_run(run: Path, rule: Rule) -> dict[str, dict]:
@@ -126,6 +128,12 @@ def _add_test(run: Path, points: dict) -> None:
 def _damaged(path: Path, error: Exception) -> UserError:
     return UserError(
         f"A finished run holds {path.name}. {path} can't be used ({type(error).__name__}). "
-        f"Run `cxrkeras cv` with the run's own settings again: "
-        f"--config {path.parent / 'experiment.toml'} --out {path.parent}"
+        f"{_again(path.parent)}"
+    )
+
+
+def _again(run: Path) -> str:
+    return (
+        "Run `cxrkeras cv` with the run's own settings again: "
+        f"--config {run / 'experiment.toml'} --out {run}"
     )

@@ -1,12 +1,12 @@
 """Prevalences from a file, for thresholds that don't come from the labels being scored."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from data_prep.errors import UserError
+from data_prep.files import read_json
 from data_prep.tables import read_table
 
 _SHAPE = 'Give a CSV with label,prevalence[,inflation] or a JSON such as {"Effusion": 0.12}.'
@@ -33,7 +33,7 @@ def read_prevalence(path: Path, labels: Sequence[str]) -> dict[str, np.ndarray]:
     try:
         values = np.array([prevalence[name] for name in labels], dtype=np.float64)
         factors = np.array([inflation.get(name, 1.0) for name in labels], dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UserError(f"{path.name} holds something other than numbers. {_SHAPE}") from None
     if not np.all((values >= 0) & (values <= 1)):
         raise UserError(f"Prevalences lie in [0, 1]; {path.name} holds others. {_SHAPE}")
@@ -44,7 +44,7 @@ def read_prevalence(path: Path, labels: Sequence[str]) -> dict[str, np.ndarray]:
 
 def _from_json(path: Path) -> tuple[Mapping, Mapping]:
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = read_json(path)
     except (OSError, ValueError):
         raise UserError(f"{path} can't be read as JSON. {_SHAPE}") from None
     if not isinstance(content, dict):

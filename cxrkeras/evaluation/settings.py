@@ -8,7 +8,7 @@ def run_settings(run: Path) -> dict:
     """The keys of a run's `experiment.toml`; none where it can't be read."""
     try:
         return tomllib.loads((run / "experiment.toml").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
 
 

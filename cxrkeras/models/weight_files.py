@@ -1,10 +1,7 @@
 """Keras 3's weights files as HDF5: what they hold and say about themselves. Imports no Keras."""
 
-import io
 import json
 import math
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +9,7 @@ from pathlib import Path
 
 import h5py
 
+from cxrkeras.models.bounds import open_hdf5, weights_in
 from data_prep.errors import UserError
 
 FACTS = "cxrkeras"
@@ -47,33 +45,36 @@ def contents(path: Path) -> Contents:
             for key, shape in shapes_of(store).items()
             if not key.startswith("optimizer/") and "/seed_generator/" not in f"/{key}"
         ]
-        written = store.attrs.get(FACTS)
-    facts = json.loads(written) if written is not None else None
+        facts = facts_of(store)
     return Contents(facts, len(shapes), sum(map(math.prod, shapes)))
+
+
+def facts_of(store: h5py.File) -> dict | None:
+    """What was written into a weights file about itself; None where nothing was, or no table."""
+    try:
+        facts = json.loads(store.attrs.get(FACTS, "null"))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return facts if isinstance(facts, dict) else None
 
 
 @contextmanager
 def weights_of(path: Path) -> Iterator[h5py.File]:
-    """The HDF5 file that `path` is, or that a `.keras` archive holds.
+    """The HDF5 file that `path` is, or that a `.keras` archive holds, within `bounds`.
 
     Raises:
         UserError: when it can't be read as such, even later.
     """
     try:
-        with h5py.File(_hdf5(path), "r") as store:
+        with open_hdf5(weights_in(path) if path.suffix == ".keras" else path, path) as store:
             yield store
-    except (OSError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except UserError:
+        raise
+    except Exception as error:  # HDF5 and its binding raise whatever damaged bytes lead to
         raise UserError(
             f"A weights file must be one that Keras 3 wrote (.keras or .weights.h5). {path} can't "
             f"be read as such ({type(error).__name__}). Save it again with model.save(…)."
         ) from error
-
-
-def _hdf5(path: Path) -> Path | io.BytesIO:
-    if path.suffix != ".keras":
-        return path
-    with zipfile.ZipFile(path) as archive:
-        return io.BytesIO(archive.read("model.weights.h5"))
 
 
 def shapes_of(group: h5py.Group) -> dict[str, tuple[int, ...]]:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import h5py
 import keras
+import numpy as np
 
 from cxrkeras.models.downloads import by_hand, reason_of
 from cxrkeras.models.sources import Weights
 from cxrkeras.models.trunks import build_trunk
-from cxrkeras.models.weight_files import FACTS, shapes_of, weights_of
+from cxrkeras.models.weight_files import FACTS, facts_of, shapes_of, weights_of
 from data_prep.errors import UserError
 from data_prep.files import replacing
 
@@ -93,7 +94,7 @@ def _load_file(trunk: keras.Model, backbone: str, path: Path) -> None:
             shapes = shapes_of(layout)
             with weights_of(_existing(path)) as store:
                 group = _matching_group(store, shapes, backbone, path)
-                values = {key: group[key][...] for key in shapes}
+                values = {key: _numbers(group[key], path) for key in shapes}
             for key, value in values.items():
                 layout[key][...] = value
         trunk.load_weights(own)
@@ -116,11 +117,21 @@ def _matching_group(
         )
     best = max(fits, key=fits.get, default=None)
     nearest = f" (the nearest part, {best}, has {fits[best]} of them)" if best else ""
-    made = json.loads(store.attrs.get(FACTS, "{}")).get("backbone", "that the file was made with")
+    made = (facts_of(store) or {}).get("backbone", "that the file was made with")
     raise UserError(
         f"{path} holds no {backbone} trunk: no part of it has its {len(shapes)} tensors in their "
         f"shapes{nearest}. Give the --backbone {made}."
     )
+
+
+def _numbers(item: h5py.Dataset, path: Path) -> np.ndarray:
+    values = item[...]
+    if values.dtype.kind not in "biuf" or not np.isfinite(values).all():
+        raise UserError(
+            f"{path} holds no finite numbers in {item.name}: its training diverged, or the file is "
+            "damaged. Give another file."
+        )
+    return values
 
 
 def _fit(group: h5py.Group, shapes: dict[str, tuple[int, ...]]) -> int:

@@ -3,13 +3,13 @@
 Nothing here imports Keras.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from cxrkeras.data.model_json import check_run_facts, read_model_json
 from cxrkeras.data.preparation import Preparation, preparation_of
 from cxrkeras.evaluation.operating import Rule, prevalence_points
 from cxrkeras.evaluation.out_of_fold import fit_on_run, read_operating_points
@@ -152,6 +152,7 @@ def _run(run: Path) -> Card:
         "operating_points": fitted["operating_points"],
         "calibration": fitted["calibration"],
     }
+    check_run_facts(facts, run)
     preparation = _preparation(cards, run)
     members = tuple(folder / "model.keras" for folder in folders)
     return Card(run, members, facts | {"preparation": preparation.as_json()}, preparation, run)
@@ -179,26 +180,14 @@ def _finished_folds(run: Path) -> list[Path]:
 
 
 def _facts(path: Path) -> dict:
-    """A `model.json`, its necessary keys checked."""
+    """A `model.json`, checked."""
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        labels, size = facts["labels"], facts["image_size"]
-        prevalence, inflation = facts["training_prevalence"], facts["inflation"]
-        values = [*(prevalence[name] for name in labels), *(inflation[name] for name in labels)]
-        np.array(values, dtype=np.float64)
-        if not labels or not size > 0 or not all(inflation[name] > 0 for name in labels):
-            raise ValueError
+        return read_model_json(path)
     except FileNotFoundError:
         raise UserError(
             f"Beside a model.keras lies model.json, which says what its outputs are. Not found: "
             f"{path}. {_GIVE}"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"A model.json holds labels, image_size, and training_prevalence and inflation by "
-            f"label. {path} can't be used ({type(error).__name__}). {_GIVE}"
-        ) from None
-    return facts
 
 
 def _vectors(cards: list[dict], key: str) -> np.ndarray:
@@ -229,10 +218,7 @@ def run_above(folder: Path) -> Path | None:
 def _preparation(cards: list[dict], run: Path | None) -> Preparation:
     """As `model.json` says; of models from before it did, as the run's dataset says."""
     noted = cards[0].get("preparation")
-    try:
-        found = Preparation.from_json(noted) if noted else None
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-        found = None
+    found = Preparation.from_json(noted) if noted else None
     if found is None and run is not None and (data := data_of(run)):
         found = preparation_of(data)
     if found is None:

@@ -1,12 +1,11 @@
 """The folder of an explanation: what it is called inside, and what may be replaced in it."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from cxrkeras.serving.film_names import clean
 from data_prep.errors import UserError
-from data_prep.files import atomic_write_json
+from data_prep.files import atomic_write_json, read_json
 from data_prep.outputs import remove
 
 MARK = "explained.json"
@@ -45,7 +44,7 @@ def begin(out: Path, about: dict) -> None:
 def _written(out: Path) -> Iterator[Path]:
     """What an earlier explanation may have written, by its own account."""
     try:
-        about = json.loads((out / MARK).read_text(encoding="utf-8"))
+        about = read_json(out / MARK)
         names = [Path(name).name for name in about["names"]]  # nothing outside this folder
         labels = list(about["labels"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,7 +1,5 @@
 """A trained model ready to be asked: one `.keras` file, or the folds of a run as an ensemble."""
 
-import io
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +10,9 @@ import numpy as np
 from scipy.special import expit
 
 from cxrkeras.data.preparation import Preparation
-from cxrkeras.models import losses, trunks  # noqa: F401 - their classes are registered with Keras
+from cxrkeras.models.weight_files import weights_of
 from cxrkeras.serving.card import Card, read_card
+from cxrkeras.serving.keras_file import load_keras
 from data_prep.errors import UserError
 
 BATCH = 16
@@ -77,11 +76,20 @@ class Model:
 
         Returns:
             (B, K) float64.
+
+        Raises:
+            UserError: the model gives something else than probabilities.
         """
         filled = np.zeros((max(size or 0, len(batch)), *batch.shape[1:]), np.float32)
         filled[: len(batch)] = batch
         members = [part for runner in self._runners for part in runner(filled, traced)]
-        return np.mean(members, axis=0, dtype=np.float64)[: len(batch)]
+        found = np.mean(members, axis=0, dtype=np.float64)[: len(batch)]
+        if not ((found >= 0) & (found <= 1)).all():
+            raise UserError(
+                "This model's outputs aren't probabilities: not all lie between 0 and 1. Train it "
+                "again, or give another."
+            )
+        return found
 
     def _check(self, images: np.ndarray) -> None:
         wanted = (self.image_size, self.image_size, 1)
@@ -123,21 +131,6 @@ def worth_tracing(batches: int) -> bool:
     return batches > _FEW
 
 
-def load_keras(path: Path) -> keras.Model:
-    """Load a `.keras` file, uncompiled.
-
-    Raises:
-        UserError: it is none that Keras 3 and this package know.
-    """
-    try:
-        return keras.models.load_model(path, compile=False)
-    except Exception as error:  # Keras raises many kinds on files that are none of its own
-        raise UserError(
-            f"{path} can't be loaded as a Keras 3 model ({type(error).__name__}). "
-            "Give a model that `cxrkeras cv` or `cxrkeras train` made."
-        ) from error
-
-
 def _load(path: Path, shape: tuple) -> keras.Model:
     model = load_keras(path)
     if (model.input_shape, model.output_shape) != shape:
@@ -176,16 +169,8 @@ def _last_dense(model: keras.Model) -> keras.layers.Dense | None:
 
 def _differing_weights(file: Path, other: Path) -> list[np.ndarray] | None:
     """The second file's values of the first file's last group that differ; None if more differ."""
-    try:
-        with _weights(file) as ours, _weights(other) as theirs:
-            return _differing(ours, theirs)
-    except (OSError, KeyError, zipfile.BadZipFile):
-        return None  # loading it will say what is wrong
-
-
-def _weights(file: Path) -> h5py.File:
-    with zipfile.ZipFile(file) as archive:
-        return h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r")
+    with weights_of(file) as ours, weights_of(other) as theirs:
+        return _differing(ours, theirs)
 
 
 def _differing(ours: h5py.File, theirs: h5py.File) -> list[np.ndarray] | None:

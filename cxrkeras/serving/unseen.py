@@ -1,6 +1,5 @@
 """Which images a model has learnt from, and which model of a run has not seen them."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from cxrkeras.evaluation.settings import data_of
 from cxrkeras.serving.card import Card, run_above
 from cxrkeras.serving.films import Prepared
 from data_prep.errors import UserError
+from data_prep.files import read_json
 from data_prep.tables import read_table
 
 _NOBODY = -1  # in the place of a fold: no model is left that hasn't seen the image
@@ -107,7 +107,7 @@ def _origin(card: Card) -> _Origin | None:
 
 def _begun_with(run: Path) -> str | None:
     try:
-        return json.loads((run / "environment.json").read_text(encoding="utf-8"))["data"]
+        return read_json(run / "environment.json")["data"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

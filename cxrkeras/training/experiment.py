@@ -20,6 +20,7 @@ from pydantic import (
 
 from cxrkeras.data.label_sets import LABEL_SETS, TARGET, parse_label_sets
 from cxrkeras.data.policies import DEFAULT, UNCERTAIN, parse_uncertain
+from cxrkeras.data.preparation import LARGEST_SIDE
 from cxrkeras.models.backbones import BACKBONES, check_backbone
 from cxrkeras.models.sources import Dataset, Weights, parse_source
 from data_prep.errors import UserError
@@ -142,7 +143,9 @@ class Experiment(BaseModel):
         ge=0,
     )
 
-    image_size: int = _choice(512, "Images", "Side in pixels that the network sees.", ge=32)
+    image_size: int = _choice(
+        512, "Images", "Side in pixels that the network sees.", ge=32, le=LARGEST_SIDE
+    )
 
     folds: int = _choice(5, "Evidence", "Cross-validation folds.", ge=2)
     folds_file: str | None = _choice(
@@ -294,7 +297,7 @@ def read_choices(path: Path) -> dict[str, Any]:
         choices = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path} can't be read: {error.strerror}.") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, too many digits or tables
         raise UserError(f"{path} is no TOML: {error}.") from error
     return {name.replace("-", "_"): value for name, value in choices.items()}
 

@@ -11,6 +11,7 @@ import numpy as np
 from cxrkeras import runtime
 from cxrkeras.data.dataset import open_dataset
 from cxrkeras.data.folds import TEST
+from cxrkeras.data.model_json import FILE, read_model_json, write_model_json
 from cxrkeras.evaluation.operating import Rule, add_held_out, prevalence_points
 from cxrkeras.evaluation.out_of_fold import fit_on_run, read_operating_points
 from cxrkeras.evaluation.performance import (
@@ -24,7 +25,6 @@ from cxrkeras.training.experiment import Experiment, read_experiment
 from cxrkeras.training.run_folder import check_data, is_finished, predictions_of, write_table
 from cxrkeras.training.target import Target, load_target
 from data_prep.errors import UserError
-from data_prep.files import atomic_write_json
 from data_prep.say import say
 
 _NUMBER = 999  # of the fit, for its seed: no fold has it
@@ -64,7 +64,7 @@ def train_final(
     else:
         say(f"{out}: made before from this run, kept; its operating points are written again")
         card |= fitted | {"operating_points": _all_points(card, fitted)}
-        atomic_write_json(out / "model.json", card)
+        write_model_json(out, card)
     return card
 
 
@@ -101,9 +101,9 @@ def _card(out: Path, made_from: dict) -> dict | None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
     try:
-        card = json.loads((out / "model.json").read_text(encoding="utf-8"))
-        same = card["run"] == made_from
-    except (OSError, ValueError, KeyError, TypeError):
+        card = read_model_json(out / FILE)
+        same = card.get("run") == made_from
+    except (OSError, UserError):
         same = False
     if not same:
         raise UserError(f"--out {out} holds something else. Give another folder.")

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
+from cxrkeras.data.model_json import write_model_json
 from cxrkeras.data.pipeline import Features, Images, Part, image_batches
 from cxrkeras.data.preparation import preparation_of
 from cxrkeras.data.targets import Targets
@@ -23,7 +24,7 @@ from cxrkeras.training.learn import Learned, Learner, validation_rows
 from cxrkeras.training.run_folder import check_sources, fold_folder, held_out_rows, save_fold
 from cxrkeras.training.stages import describe, plan_stages, trained
 from cxrkeras.training.target import Target
-from data_prep.files import atomic_write_json, replacing
+from data_prep.files import replacing
 from data_prep.say import say
 
 
@@ -272,4 +273,4 @@ def save_model(network: Network, folder: Path, card: dict) -> None:
     """Write `model.keras` and then `model.json`, each in one step."""
     with replacing(folder / "model.keras", ".keras") as temporary:
         network.probability.save(temporary)
-    atomic_write_json(folder / "model.json", card)
+    write_model_json(folder, card)

@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from cxrkeras.data.model_json import write_model_json
 from cxrkeras.models.backbones import BACKBONES
 from cxrkeras.models.importing.keras_names import keras_names
 from cxrkeras.models.importing.labels import one_channel, output_labels
@@ -23,9 +24,8 @@ from cxrkeras.models.network import TARGET, build_network
 from cxrkeras.models.trunks import build_trunk
 from cxrkeras.models.weights import save_trunk
 from data_prep.errors import UserError
-from data_prep.files import atomic_write_json
 
-TRUNK, MODEL, CARD = "trunk.weights.h5", "model.keras", "model.json"
+TRUNK, MODEL = "trunk.weights.h5", "model.keras"
 FORMAT = 1
 
 
@@ -176,7 +176,7 @@ def _save_model(
         "inflation": dict.fromkeys(labels, 1.0),
         "imported": facts,
     }
-    atomic_write_json(folder / CARD, card)
+    write_model_json(folder, card)
 
 
 def _sha256(path: Path) -> str:

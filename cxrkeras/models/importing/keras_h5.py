@@ -11,8 +11,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from cxrkeras.models.bounds import open_hdf5
 from cxrkeras.models.importing.state import State
 from data_prep.errors import UserError
+
+_AGAIN = "Download it again."
 
 
 def read_keras_h5(path: Path) -> State:
@@ -25,20 +28,27 @@ def read_keras_h5(path: Path) -> State:
         UserError: for a damaged file, one of Keras 3, or one without weights.
     """
     try:
-        with h5py.File(path, "r") as file:
-            store = file.get("model_weights", file)
-            layers = _names(store, "layer_names")
-            if not layers:
-                raise UserError(_no_keras_2(file, path))
-            tensors = {}
-            for layer in layers:
-                tensors.update(_of_layer(store[layer], layer))
-            return State("keras", tensors, tuple(layers), _last_activation(file))
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        with open_hdf5(path, path) as file:
+            return _read(file, path)
+    except UserError:
+        raise
+    except Exception as error:  # HDF5 and its binding raise whatever damaged bytes lead to
         raise UserError(
-            f"{path} can't be read as an HDF5 file of Keras 2 ({type(error).__name__}). "
-            "Download it again."
+            f"{path} can't be read as an HDF5 file of Keras 2 ({type(error).__name__}). {_AGAIN}"
         ) from error
+
+
+def _read(file: h5py.File, path: Path) -> State:
+    store = file.get("model_weights", file)
+    layers = _names(store, "layer_names")
+    if not layers:
+        raise UserError(_no_keras_2(file, path))
+    tensors = {}
+    for layer in layers:
+        if not isinstance(group := store.get(layer), h5py.Group):
+            raise UserError(f"{path}: the layer {layer!r} is no group of weights. {_AGAIN}")
+        tensors.update(_of_layer(group, layer, path))
+    return State("keras", tensors, tuple(layers), _last_activation(file))
 
 
 def _no_keras_2(file: h5py.File, path: Path) -> str:
@@ -47,9 +57,12 @@ def _no_keras_2(file: h5py.File, path: Path) -> str:
     return f"{path} holds no weights of Keras 2 (no layer_names). Give a file of save_weights()."
 
 
-def _of_layer(group: h5py.Group, layer: str) -> dict[str, np.ndarray]:
+def _of_layer(group: h5py.Group, layer: str, path: Path) -> dict[str, np.ndarray]:
     """One layer, or the layers of a model that is nested as one."""
     names = _names(group, "weight_names")
+    for name in names:
+        if not isinstance(group.get(name), h5py.Dataset):
+            raise UserError(f"{path}: the weight {name!r} of {layer!r} is no array. {_AGAIN}")
     # A shared name scope can add a suffix to a layer's own weights (`conv1_1/kernel:0` in `conv1`).
     nested = len({_parent(name) for name in names}) > 1
     return {
@@ -74,11 +87,10 @@ def _names(group: h5py.Group, attribute: str) -> list[str]:
         if chunk is None:
             break
         chunks.append(chunk)
-    return [
-        name.decode() if isinstance(name, bytes) else str(name)
-        for chunk in chunks
-        for name in chunk
-    ]
+    found = [name for chunk in chunks for name in np.ravel(chunk).tolist()]
+    if not all(isinstance(name, str | bytes) for name in found):
+        raise ValueError(f"{attribute} must be names")
+    return [name.decode() if isinstance(name, bytes) else name for name in found]
 
 
 def _last_activation(file: h5py.File) -> str | None:
@@ -87,5 +99,5 @@ def _last_activation(file: h5py.File) -> str | None:
         layers = json.loads(file.attrs["model_config"])["config"]["layers"]
         dense = [layer["config"] for layer in layers if layer["class_name"] == "Dense"]
         return dense[-1]["activation"] if dense else None
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return None

@@ -3,6 +3,7 @@
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from cxrkeras.models.bounds import check_archive
 from cxrkeras.models.sources import FOREIGN_FILES, TORCH_FILES
 from data_prep.errors import UserError
 
@@ -17,6 +19,7 @@ _CONVERT = (
     'python -c "import torch; from safetensors.torch import save_file; '
     "save_file(torch.load('{name}', weights_only=False).state_dict(), 'x.safetensors')\""
 )
+_REPEATED = 10  # tensors that share their numbers are few
 _NESTED = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
 
 
@@ -50,16 +53,25 @@ def read_state(path: Path) -> State:
         raise UserError(f"There is no file {path} to import. Give one that exists.")
     name = path.name.lower()
     if name.endswith(".safetensors"):
-        return State("torch", _read_safetensors(path))
+        return _of_numbers(State("torch", _read_safetensors(path)), path)
     if name.endswith(TORCH_FILES):
-        return State("torch", _read_torch(path))
+        return _of_numbers(State("torch", _read_torch(path)), path)
     if name.endswith(FOREIGN_FILES):
         from cxrkeras.models.importing.keras_h5 import read_keras_h5
 
-        return read_keras_h5(path)
+        return _of_numbers(read_keras_h5(path), path)
     if name.endswith(".keras"):
         raise UserError(f"{path} is Keras 3's own: it needs no import. Use it: --source {path}.")
     raise UserError(f"weights import reads {', '.join(FOREIGN_FILES)}. Received: {path}.")
+
+
+def _of_numbers(state: State, path: Path) -> State:
+    for key, value in state.tensors.items():
+        if value.dtype.kind not in "biuf":
+            raise UserError(
+                f"{path} holds no plain numbers in {key} ({value.dtype}). Save it in float32 first."
+            )
+    return state
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
@@ -95,8 +107,12 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
             f"Received: torch {torch.__version__}. pip install -U 'cxrkeras[torch]'."
         )
     try:
+        if zipfile.is_zipfile(path):
+            check_archive(path)
         with warnings.catch_warnings(action="ignore"):  # of what it then refuses
             loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except pickle.UnpicklingError as error:
         raise UserError(_more_than_tensors(path, str(error))) from error
     except Exception as error:  # damaged bytes raise whatever they happen to hit
@@ -104,10 +120,20 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
             f"{path} can't be read as a PyTorch file ({type(error).__name__}). Download it again."
         ) from error
     found = _state_dict(loaded, torch.Tensor, path)
+    _check_held(sum(v.numel() * v.element_size() for v in found.values()), path)
     return {
         key: value.detach().to(torch.float32 if value.is_floating_point() else value.dtype).numpy()
         for key, value in found.items()
     }
+
+
+def _check_held(declared: int, path: Path) -> None:
+    """A tensor may be one number, repeated by its strides as often as it claims."""
+    if declared > _REPEATED * path.stat().st_size:
+        raise UserError(
+            f"{path} isn't read: its tensors take more than {_REPEATED} times the file. Save them "
+            "again, each by itself."
+        )
 
 
 def _more_than_tensors(path: Path, message: str) -> str:

@@ -93,11 +93,21 @@ def test_a_damaged_manifest_is_refused(prepared, old, new, message):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"name": "x", "labels": null, "image_size": 3}']
+    ("text", "why"),
+    [
+        ("", "isn't JSON"),
+        ("{", "isn't JSON"),
+        ("[" * 100_000, "nested too deeply"),
+        ("[]", "must be a table. Received: a list of 0"),
+        ("{}", "name is missing"),
+        ('{"name": "x", "labels": null, "image_size": 3}', "labels must be a list"),
+        ('{"name": "x", "labels": ["A", "A"], "image_size": 3}', "each once"),
+        ('{"name": "x", "labels": ["A"], "image_size": 1e999}', "image_size must be"),
+    ],
 )
-def test_a_damaged_description_is_refused(prepared, text):
+def test_a_damaged_description_is_refused(prepared, text, why):
     (prepared / "dataset.json").write_text(text)
-    assert "isn't a description" in refusal(prepared)
+    assert why in refusal(prepared)
 
 
 def test_a_dataset_without_labels_images_or_files_is_refused(prepared, tmp_path):
@@ -107,7 +117,7 @@ def test_a_dataset_without_labels_images_or_files_is_refused(prepared, tmp_path)
     assert "lists no image" in refusal(prepared)
     facts = json.loads((prepared / "dataset.json").read_text())
     (prepared / "dataset.json").write_text(json.dumps({**facts, "labels": []}))
-    assert "names no label" in refusal(prepared)
+    assert "labels must name 1 to" in refusal(prepared)
 
 
 def test_the_fingerprint_does_not_depend_on_the_folder(prepared, tmp_path):

@@ -237,6 +237,8 @@ def test_prevalence_files(tmp_path):
         ("p.csv", "label,prevalence\nMass,0.1\n", "no prevalence of Effusion"),
         ("p.csv", "label,prevalence\nMass,0.1\nEffusion,7\n", r"\[0, 1\]"),
         ("p.csv", "label,prevalence\nMass,many\nEffusion,0.1\n", "other than numbers"),
+        ("p.json", '{"Mass": 1%s, "Effusion": 0.1}' % ("0" * 400), "other than numbers"),
+        ("p.json", "[" * 100_000, "can't be read as JSON"),
         ("p.csv", "name,share\nMass,0.1\n", "lacks the columns"),
         ("p.json", "[1, 2]", "isn't one object"),
         ("p.json", "{", "can't be read"),

@@ -1,6 +1,7 @@
 """`operating_points.json`: from the folds' own inflation, and the same whether written or not."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -108,11 +109,34 @@ def test_any_share_is_fitted_on_demand(run):
     assert {"sensitivity", "specificity"} == set(points["Spinal lesions"]["cross_fitted"])
 
 
-@pytest.mark.parametrize(("name", "content"), [("metrics.json", "{}"), (FILE, "[1"), (FILE, "é")])
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metrics.json", "{}"),
+        ("metrics.json", DEEP),
+        ("metrics.json", '{"labels": [], "training": []}'),
+        (FILE, "[1"),
+        (FILE, "é"),
+        (FILE, DEEP),
+        (FILE, '{"format": 2, "calibration": {}, "operating_points": []}'),
+    ],
+)
 def test_a_damaged_file_is_named_with_the_cure(run, name, content):
     write_operating_points(run)
     (run / name).write_bytes(content.encode("latin-1"))
     if name != FILE:
         (run / FILE).unlink()
     with pytest.raises(UserError, match=rf"{name}.*cxrkeras cv.*--out"):
+        read_operating_points(run)
+
+
+@pytest.mark.parametrize("inflation", ["text", math.inf, 0, None, [], 10**400])
+def test_a_run_s_inflation_is_a_positive_number(run, inflation):
+    metrics = json.loads((run / "metrics.json").read_text())
+    metrics["training"]["2"]["inflation"]["Spinal lesions"] = inflation
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(UserError, match=r"metrics\.json can't be used"):
         read_operating_points(run)

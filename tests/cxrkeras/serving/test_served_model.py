@@ -166,9 +166,25 @@ def with_other_labels(run):
     (run / "folds/2/model.json").write_text(json.dumps(card | {"labels": LABELS[::-1]}))
 
 
+def with_points(text):
+    def harm(run):
+        (run / "operating_points.json").write_text(text)
+
+    return harm
+
+
+FITTED = '{"format": 2, "calibration": {}, "operating_points": {"youden": %s}}'
+
+
 @pytest.mark.parametrize(
     ("harm", "words"),
     [
+        (with_points("[" * 100_000), r"operating_points\.json.*nested too deeply.*cxrkeras cv"),
+        (
+            with_points(FITTED % '{"Mass": {"threshold": NaN, "from": ""}}'),
+            r"operating_points\.json: operating_points\.youden\.Mass\.threshold must.*NaN",
+        ),
+        (with_points(FITTED % "{}"), r"operating_points\.youden must have every label"),
         (without_a_fold, r"2 of 3 folds finished.*cxrkeras cv --config.*--out"),
         (without_predictions, r"holds predictions\.csv.*cxrkeras cv --config"),
         (without_folds_table, r"folds\.csv can't be read"),
@@ -201,11 +217,11 @@ def without_inflation(folder):
 @pytest.mark.parametrize(
     ("harm", "words"),
     [
-        (cut_short, r"can't be loaded as a Keras 3 model"),
+        (cut_short, r"must be one that Keras 3 wrote.*can't be read as such \(BadZipFile\)"),
         (of_other_labels, r"doesn't fit its model\.json.*\(None, 3\), not .*\(None, 2\)"),
-        (without_inflation, r"can't be used \(KeyError\)"),
-        (lambda f: (f / "model.json").write_bytes(b"{\xff"), r"can't be used"),
-        (lambda f: (f / "model.json").write_text("[]"), r"can't be used"),
+        (without_inflation, r"inflation must have every label and lacks Atelectasis"),
+        (lambda f: (f / "model.json").write_bytes(b"{\xff"), r"can't be used: it isn't UTF-8"),
+        (lambda f: (f / "model.json").write_text("[]"), r"must be a table"),
         (lambda f: (f / "model.json").unlink(), r"Not found.*model\.json"),
         (lambda f: (f / "model.keras").unlink(), r"no model at.*cxrkeras cv"),
     ],

@@ -169,3 +169,11 @@ def test_a_path_that_is_not_utf8_is_refused_before_the_description_is_written(tm
     with pytest.raises(UserError, match=r"Received: data = .*caf\\xe9.*Rename"):
         write_experiment(tmp_path / "experiment.toml", experiment)
     assert not (tmp_path / "experiment.toml").exists()
+
+
+@pytest.mark.parametrize("text", ["a = ", "a = " + "[" * 5000, "epochs = " + "9" * 5000, "\udcff"])
+def test_a_file_that_is_no_toml_is_refused_in_one_line(tmp_path, text):
+    (tmp_path / "x.toml").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(UserError, match=r"x\.toml is no TOML") as caught:
+        read_experiment(tmp_path / "x.toml")
+    assert "\n" not in str(caught.value)

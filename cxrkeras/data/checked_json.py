@@ -1,0 +1,147 @@
+"""JSON that anyone may have written, held against a schema: what is wrong is said by its field."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from data_prep.errors import UserError
+from data_prep.files import read_json
+
+_LONGEST = 500  # characters of a label, or of a key that an error names
+_MUST_BE = {
+    "model_type": "a table",
+    "dataclass_type": "a table",
+    "dict_type": "a table",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "finite_number": "a finite number",
+}
+
+
+class Facts(BaseModel):
+    """A table of a JSON file. Nothing is converted, and a number is finite.
+
+    Keys that the schema doesn't know are let through: a later version may have written them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
+
+
+def _different(labels: list[str]) -> list[str]:
+    if not 0 < len(labels) <= 1000 or len(set(labels)) < len(labels):
+        raise ValueError("must name 1 to 1,000 labels, each once")
+    return labels
+
+
+def _speakable(label: str) -> str:
+    if not label.strip() or not label.isprintable():
+        raise ValueError("must be words on one line")
+    return label
+
+
+Label = Annotated[str, Field(max_length=_LONGEST), AfterValidator(_speakable)]
+Labels = Annotated[list[Label], AfterValidator(_different)]
+Words = Annotated[str, Field(max_length=10_000)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0, le=10**12)]
+
+
+def read_checked(path: Path, schema: type[Facts], what_next: str) -> dict[str, Any]:
+    """Read a JSON file that fits a schema, as it is.
+
+    Args:
+        path: the file.
+        schema: what it must hold.
+        what_next: for errors, a sentence.
+
+    Raises:
+        FileNotFoundError: it isn't there.
+        UserError: it can't be read or doesn't fit, naming the first field that doesn't.
+    """
+    return checked(read_any(path, what_next), schema, path, what_next)
+
+
+def read_any(path: Path, what_next: str) -> Any:
+    """The same without a schema."""
+    try:
+        return read_json(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UserError(f"{path} can't be read ({error.strerror}). {what_next}") from None
+    except ValueError as error:
+        raise UserError(f"{path} can't be used: {error}. {what_next}") from None
+
+
+def checked(facts: Any, schema: type, path: Path, what_next: str) -> dict[str, Any]:
+    """The same for what has been read, or is to be written.
+
+    Args:
+        facts: as `json` has them.
+        schema: `Facts`, or a pydantic dataclass.
+        path: for errors, where they stand.
+        what_next: for errors, a sentence.
+
+    Returns:
+        `facts`.
+
+    Raises:
+        UserError: they don't fit.
+    """
+    try:
+        TypeAdapter(schema).validate_json(json.dumps(facts))
+        json.dumps(facts, allow_nan=False)  # under keys that the schema doesn't know, too
+    except ValidationError as error:
+        raise UserError(f"{path}: {_said(error.errors()[0])} {what_next}") from None
+    except ValueError:
+        raise UserError(f"{path}: holds NaN, or a number that is too large. {what_next}") from None
+    return facts
+
+
+def need_labels(labels: list[str], tables: Mapping[str, Mapping | None]) -> None:
+    """Raise a ValueError for a table by label that lacks one; for a schema's validator."""
+    for name, table in tables.items():
+        for label in labels:
+            if table is not None and label not in table:
+                raise ValueError(f"{_short(name)} must have every label and lacks {_short(label)}")
+
+
+def _said(error: ErrorDetails) -> str:
+    field = ".".join(_short(str(part)) for part in error["loc"] if part != "[key]")
+    if error["type"] in ("missing", "missing_argument"):
+        return f"{field} is missing."
+    if error["type"] == "unexpected_keyword_argument":
+        return f"{field} isn't known to this version of cxrkeras, and can't be ignored."
+    if error["type"] == "value_error":
+        rule = str(error["ctx"]["error"])
+    elif error["type"] in _MUST_BE:
+        rule = f"must be {_MUST_BE[error['type']]}"
+    else:
+        rule = error["msg"].replace("Input should", "must").replace("should", "must")
+    return f"{field} {rule}. Received: {_kind(error['input'])}.".strip()
+
+
+def _kind(value: Any) -> str:
+    """A number as it is, of all else only the kind: it may be anything."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int | float):
+        huge = abs(value) > 1e300
+        return "NaN" if value != value else "a huge number" if huge else f"{value:.6g}"
+    if isinstance(value, str):
+        return "text"
+    return f"a list of {len(value)}" if isinstance(value, list) else "a table"
+
+
+def _short(text: str) -> str:
+    plain = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return plain if len(plain) <= 60 else f"{plain[:60]}…"

@@ -1,0 +1,201 @@
+"""What stands in `model.json` and `operating_points.json`, checked when written and when read.
+
+A new fact is one line in its table. Numbers have bounds, since whoever sends a model sends this
+file too. Keys that aren't listed are kept and do nothing, except under `preparation`: each of its
+keys decides pixels, so that one which this version doesn't know would make wrong scores.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from cxrkeras.data.checked_json import (
+    Count,
+    Facts,
+    Label,
+    Labels,
+    Share,
+    Words,
+    checked,
+    need_labels,
+    read_checked,
+)
+from cxrkeras.data.preparation import Preparation, Side
+from data_prep.files import atomic_write_json
+
+FILE = "model.json"
+_GIVE = "Give a run folder of `cxrkeras cv`, or a model folder with model.keras and model.json."
+
+Threshold = Annotated[float, Field(ge=-1, le=1)]
+Inflation = Annotated[float, Field(gt=0, le=1e12)]
+
+
+class Achieved(Facts):
+    """What a threshold reaches; None where a class or the threshold is missing."""
+
+    sensitivity: Share | None = None
+    specificity: Share | None = None
+
+
+class HeldOut(Achieved):
+    """The same on a held-out test set."""
+
+    n: Count
+    positives: Count
+
+
+class Point(Achieved):
+    """An operating point of one label; see `evaluation.operating`."""
+
+    threshold: Threshold | None
+    origin: Words = Field(alias="from")
+    n: Count = 0
+    positives: Count = 0
+    cross_fitted: Achieved | None = None
+    held_out: HeldOut | None = None
+
+
+class Temperature(Facts):
+    """p' = σ(logit(p) / temperature + bias)."""
+
+    temperature: Annotated[float, Field(gt=0, le=1e6)]
+    bias: Annotated[float, Field(ge=-1e6, le=1e6)]
+
+
+class Isotonic(Facts):
+    """A rising step line through (x, y)."""
+
+    x: list[Share] = Field(min_length=1)
+    y: list[Share] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if len(self.x) != len(self.y) or sorted(self.x) != self.x or sorted(self.y) != self.y:
+            raise ValueError("must have as many rising numbers in x as in y")
+        return self
+
+
+class Calibration(Facts):
+    """Of one label; see `evaluation.calibration`."""
+
+    temperature: Temperature | None
+    isotonic: Isotonic | None
+    n: Count
+    positives: Count
+    origin: Words = Field(alias="from")
+
+
+class Interval(Facts):
+    """A score with its interval."""
+
+    value: Share | None
+    low: Share | None
+    high: Share | None
+
+
+class Scores(Facts):
+    """The two scores of `evaluation.performance`."""
+
+    auroc: Interval
+    average_precision: Interval
+
+
+class LabelScores(Scores):
+    """The same of one label."""
+
+    n: Count
+    positives: Count
+
+
+class Group(Facts):
+    """See `evaluation.subgroups`."""
+
+    what: Words
+    name: Words
+    images: Count
+    labels: Count
+    auroc: Share | None
+    low: Share | None
+    high: Share | None
+
+
+class Performance(Facts):
+    """See `evaluation.performance`."""
+
+    how: Words
+    level: Share
+    images: Count
+    patients: Count
+    per_label: dict[Label, LabelScores]
+    macro: Scores
+    subgroups: list[Group]
+
+
+class Settings(Facts):
+    """Those of the run: the keys of `experiment.toml`, without the places of files."""
+
+    source: list[list[Words]] = Field(default_factory=list)
+
+
+class MadeFrom(Facts):
+    """The run and the data of a final model."""
+
+    data: Words
+    with_test: bool
+    experiment: Settings
+
+
+class RunPoints(Facts):
+    """`operating_points.json`."""
+
+    format: int
+    operating_points: dict[Words, dict[Label, Point]]
+    calibration: dict[Label, Calibration]
+
+
+class ModelFacts(Facts):
+    """`model.json`; of a run, merged over its folds."""
+
+    labels: Labels
+    image_size: Side
+    training_prevalence: dict[Label, Share | None]
+    inflation: dict[Label, Inflation]
+    trained_on: Words | None = None
+    preparation: Preparation | None = None
+    operating_points: dict[Words, dict[Label, Point]] | None = None
+    calibration: dict[Label, Calibration] | None = None
+    performance: Performance | None = None
+    images: Count | None = None
+    run: MadeFrom | None = None
+    imported: dict[Words, Any] | None = None
+
+    @model_validator(mode="after")
+    def _every_label(self) -> Self:
+        points = self.operating_points or {}
+        tables = {f"operating_points.{rule}": table for rule, table in points.items()}
+        for name in ("training_prevalence", "inflation", "calibration"):
+            tables[name] = getattr(self, name)
+        need_labels(self.labels, tables)
+        return self
+
+
+def read_model_json(path: Path) -> dict[str, Any]:
+    """What a `model.json` says.
+
+    Raises:
+        FileNotFoundError: it isn't there.
+        UserError: it says something else than `ModelFacts`, by its first wrong field.
+    """
+    return read_checked(path, ModelFacts, _GIVE)
+
+
+def write_model_json(folder: Path, facts: dict[str, Any]) -> None:
+    """Write a `model.json` that `read_model_json` reads; a UserError where it wouldn't."""
+    path = folder / FILE
+    atomic_write_json(path, checked(facts, ModelFacts, path, "Nothing was written."))
+
+
+def check_run_facts(facts: dict[str, Any], run: Path) -> dict[str, Any]:
+    """A run's facts, merged over its folds; a UserError where they don't fit each other."""
+    return checked(facts, ModelFacts, run, "Run `cxrkeras cv` with the run's own settings again.")
