@@ -13,6 +13,7 @@ import pandas as pd
 from cxrkeras.data.dataset import PreparedDataset
 from cxrkeras.data.fold_files import save_folds
 from cxrkeras.data.folds import TEST
+from cxrkeras.data.preparation import linked_patients
 from cxrkeras.data.targets import MASKED
 from cxrkeras.evaluation.predictions import (
     TEST_FOLD,
@@ -90,6 +91,7 @@ def _environment(dataset: PreparedDataset) -> dict:
     packages = ("cxrkeras", "tensorflow", "keras", "numpy", "scikit-learn", "pandas")
     return {
         "data": dataset.fingerprint,
+        "linked_patients": linked_patients(dataset.root),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         **{name: version(name) for name in packages},
