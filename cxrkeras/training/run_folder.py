@@ -81,7 +81,8 @@ def begin(run: Path, experiment: Experiment, target: Target, *, begun: bool) -> 
             description.unlink(missing_ok=True)
             atomic_write_json(run / "environment.json", _environment(target.dataset))
             dataset = target.dataset
-            save_folds(run / "folds.csv", dataset.images, dataset.patients, target.folds)
+            known = dataset.images, dataset.patients, dataset.digests
+            save_folds(run / "folds.csv", *known, target.folds)
         write_experiment(description, experiment)
     except OSError as error:
         raise UserError(f"--out {run} can't be written: {error.strerror}.") from error
