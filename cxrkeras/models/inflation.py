@@ -74,9 +74,8 @@ class _Batches:
             weighed: (N,) its part of n.
         """
         belongs = share > 0
-        columns = [
-            np.array(c, np.float64) for c in (weighed, pool, share, belongs)
-        ]  # each in one piece
+        # Copied, so that each lies in one piece.
+        columns = [np.array(column, np.float64) for column in (weighed, pool, share, belongs)]
         sums = [column[self._rows].sum(axis=1) for column in columns]
         pull = 0.0
         for part in self._parts:
