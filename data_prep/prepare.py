@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, astuple, dataclass
 from functools import partial
 from pathlib import Path
@@ -59,6 +59,7 @@ def prepare(
     hash_names: bool = False,
     any_body_part: bool = False,
     near: bool = True,
+    merge_patients: bool = True,
     linkage: Path | None = None,
     progress: bool = True,
 ) -> Summary:
@@ -76,6 +77,7 @@ def prepare(
         hash_names: name images that aren't DICOM by keyed hashes too.
         any_body_part: take DICOM files whose header names another body part.
         near: look for near-duplicates as well as exact ones.
+        merge_patients: take two patients with a copy of one film between them for one.
         linkage: a file outside `out` to hold which file became which image.
         progress: show how far it is.
 
@@ -89,7 +91,7 @@ def prepare(
     _check_linkage(linkage, out)
     _check_labels(source.labels)
     settings = Settings(size, pad, stretch, any_body_part, public)
-    names = Names(key, public, hash_names)
+    names = Names(key, public, hash_names, merge_patients)
     ids = [_file_id(record, key) for record in source.records]
     request = _request(source, ids, settings, names, near)
     try:
@@ -105,8 +107,19 @@ def prepare(
                 if near and progress and len(results) > _MANY:
                     say(f"{source.name}: looking for near-duplicates among {len(results)} images")
                 duplicates = _duplicates(results, journal, workers, near)
-                remarks = _unlike(duplicates, results, journal)
-                publish(source, results, duplicates, settings, names, journal, request, remarks)
+                one_film = partial(_one_film, results, journal)
+                remarks = _unlike(duplicates, results, one_film)
+                publish(
+                    source,
+                    results,
+                    duplicates,
+                    one_film,
+                    settings,
+                    names,
+                    journal,
+                    request,
+                    remarks,
+                )
             if linkage:
                 write_linkage(linkage, source, ids, (journal.done() or {})["images"])
     except OSError as error:
@@ -153,7 +166,8 @@ def _begun_with(settings: Settings, key: bytes) -> dict:
 def _request(source: Source, ids: list[str], settings: Settings, names: Names, near: bool) -> str:
     """A fingerprint of everything that decides the dataset."""
     about = [source.name, source.labels, source.rejected, source.origin, source.citation]
-    content = [about, source.notes, asdict(settings), names.hash_names, near, FORMAT]
+    content = [about, source.notes, asdict(settings), names.hash_names, near]
+    content += [names.merge_patients, FORMAT]
     digest = hmac.new(names.key, json.dumps(content).encode(), hashlib.sha256)
     for id_, r in zip(ids, source.records, strict=True):
         record = [id_, r.codes, r.patient, r.study, r.view, r.sex, r.age, r.split]
@@ -246,14 +260,22 @@ def _confirm(images: dict[int, Path], workers: int, pairs: list[tuple[int, int]]
     return [answers[images[first], images[second]] is True for first, second in pairs]
 
 
-def _unlike(duplicates: list[Duplicate], results: list[Result], journal: Journal) -> list[str]:
+def _one_film(results: list[Result], journal: Journal, duplicate: Duplicate) -> bool:
+    """Whether it shows the film that is kept: not if an empty picture, or another, has its UID."""
+    pair = results[duplicate.kept], results[duplicate.dropped]
+    first, second = (journal.image(result.id) for result in pair)
+    return duplicate.kind == "near" or same_film((first, second))
+
+
+def _unlike(
+    duplicates: list[Duplicate], results: list[Result], one_film: Callable[[Duplicate], bool]
+) -> list[str]:
     """A warning where one SOPInstanceUID stands on different pictures: poor anonymisation."""
     unlike = 0
     for duplicate in duplicates:
         pair = results[duplicate.kept], results[duplicate.dropped]
         if duplicate.kind == "sop" and pair[0].digest != pair[1].digest:
-            first, second = (journal.image(result.id) for result in pair)
-            unlike += not same_film((first, second))
+            unlike += not one_film(duplicate)
     return [
         f"{WARNING}{unlike} files dropped as duplicates have the SOPInstanceUID of another file "
         "but another picture: mend the UIDs if those are different films"

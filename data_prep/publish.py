@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +16,7 @@ from data_prep.filenames import printable
 from data_prep.files import atomic_write_json, replacing
 from data_prep.identity import keyed_hash
 from data_prep.journal import Journal
+from data_prep.persons import persons
 from data_prep.pixels import inside_square
 from data_prep.records import Box, Record, Source
 from data_prep.tables import CODES
@@ -27,11 +28,19 @@ MANIFEST = ("image", "patient", "study", "view", "sex", "age", "split", "source_
 
 @dataclass(frozen=True)
 class Names:
-    """How identifiers leave: hashed under a key, or as they are; `hash_names`: file names too."""
+    """How identifiers leave.
+
+    Attributes:
+        key: of their hashes.
+        public: they leave as they are.
+        hash_names: file names are hashed too.
+        merge_patients: two patients with a copy of one film are one.
+    """
 
     key: bytes
     public: bool = False
     hash_names: bool = False
+    merge_patients: bool = True
 
 
 def image_names(kept: list[tuple[Record, Result]], names: Names) -> list[str]:
@@ -69,6 +78,7 @@ def publish(
     source: Source,
     results: list[Result],
     duplicates: list[Duplicate],
+    one_film: Callable[[Duplicate], bool],
     settings: Settings,
     names: Names,
     journal: Journal,
@@ -81,6 +91,7 @@ def publish(
         source: the archive.
         results: one per record, in order.
         duplicates: what to leave out; `kept` is never itself left out.
+        one_film: whether a duplicate shows the film that is kept.
         settings: how the images were prepared.
         names: how identifiers leave.
         journal: the output folder's state.
@@ -93,7 +104,9 @@ def publish(
     kept = [both[number] for number in numbers]
     files = image_names(kept, names)
     image_of = dict(zip(numbers, files, strict=True))
-    patients = [_patient(*pair, names) for pair in kept]
+    known = {n: _patient(*both[n], names) for n in {*numbers, *left_out}}
+    people = persons(known, duplicates, one_film, merge=names.merge_patients)
+    patients = [people.patients[number] for number in numbers]
     rows = (_row(*row, names) for row in zip(kept, files, patients, strict=True))
     refused = source.rejected + [(rec.key, res.reason) for rec, res in both if res.reason]
     rejected = [(printable(file), reason) for file, reason in refused]
@@ -103,14 +116,23 @@ def publish(
     _write_csv(out / "rejected.csv", ("file", "reason"), rejected)
     _write_csv(
         out / "duplicates.csv",
-        ("kept", "dropped", "kind", "conflict"),
-        [_duplicate_row(duplicate, source, image_of) for duplicate in duplicates],
+        ("kept", "dropped", "kind", "conflict", "patients"),
+        [
+            (*_duplicate_row(duplicate, source, image_of), people.word(duplicate))
+            for duplicate in duplicates
+        ],
     )
     _write_boxes(source, kept, files, settings, out)
     journal.note_done({"request": request, "images": _images_by_id(kept, files)})
-    left = {"rejected": len(rejected), "duplicates": len(duplicates)}
+    left = {
+        "rejected": len(rejected),
+        "duplicates": len(duplicates),
+        f"patients_{'merged' if people.followed else 'apart'}": people.numbers,
+    }
     description = _describe(source, settings, [record for record, _ in kept], patients, left)
-    description["notes"] += _remarks(kept, source, duplicates) + remarks
+    description["notes"] += _remarks(kept, patients, source, duplicates) + remarks
+    if note := people.note(image_of):
+        description["notes"].append(WARNING + note)
     atomic_write_json(out / "dataset.json", description)
 
 
@@ -205,13 +227,15 @@ def _describe(
 
 
 def _remarks(
-    kept: list[tuple[Record, Result]], source: Source, duplicates: list[Duplicate]
+    kept: list[tuple[Record, Result]],
+    patients: list[str],
+    source: Source,
+    duplicates: list[Duplicate],
 ) -> list[str]:
     """What the files themselves showed."""
     warnings = Counter(text for _, result in kept for text in result.warnings)
     notes = [f"{text} ({count} images)" for text, count in sorted(warnings.items())]
-    alone = sum(record.patient is None and result.patient is None for record, result in kept)
-    if alone:
+    if alone := patients.count(""):
         notes.append(
             f"{WARNING}{alone} of {len(kept)} images have no known patient: folds take each for a "
             "patient of its own and can't keep a patient's images together"

@@ -31,7 +31,13 @@ def command(config: Path | None, out: Path | None, **options: Any) -> None:
     """
     from cxrkeras.training.experiment import make_experiment, read_choices
 
-    choices = {**(read_choices(config) if config else {}), **chosen(options)}
+    given = chosen(options)
+    choices = {**(read_choices(config) if config else {}), **given}
+    if "folds_file" in choices and not given.keys().isdisjoint(("folds", "test_fraction")):
+        raise click.UsageError(
+            "--folds-file says how many folds there are and what is held out: leave --folds and "
+            "--test-fraction out, or --folds-file."
+        )
     _check(make_experiment(choices))  # what is wrong is said before anything is made
     experiment = make_experiment(with_builtin_data(choices, _phantoms)).located()
     run = out or Path("runs") / _name(experiment)

@@ -81,6 +81,12 @@ picture = options(
         show_default=True,
         help="Look for near-duplicates too (re-encoded, resized, slightly cropped copies).",
     ),
+    click.option(
+        "--merge-patients/--keep-patients",
+        default=True,
+        show_default=True,
+        help="Take two patient numbers with a copy of one film between them for one person.",
+    ),
 )
 workers = click.option(
     "--workers", type=click.IntRange(0), help="Processes. [default: one per core]"

@@ -1,4 +1,4 @@
-"""How a dataset's images were prepared, so that a served model's are prepared alike."""
+"""How a dataset was prepared: its images, so that a served model's are alike, and its patients."""
 
 import json
 from collections.abc import Mapping
@@ -65,6 +65,21 @@ def preparation_of(dataset: Path) -> Preparation | None:
         return None
     checked(_own_keys(facts), Preparation, description, "Prepare the dataset again.")
     return Preparation.from_json(facts)
+
+
+def linked_patients(dataset: Path) -> dict[str, int]:
+    """How many patient numbers copies of films proved to be fewer persons.
+
+    Returns:
+        `merged`: made one for each person by `cxrkeras prep`; `apart`: left as they are. Only
+        those that there are.
+    """
+    try:
+        counts = read_json(dataset / "dataset.json")["counts"]
+        found = {name: counts.get(f"patients_{name}") for name in ("merged", "apart")}
+        return {name: int(number) for name, number in found.items() if number}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _own_keys(facts: Mapping) -> dict:

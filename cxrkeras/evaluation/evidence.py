@@ -57,6 +57,7 @@ def write_metrics(run_dir: Path) -> dict:
                 f"Received: {', '.join(test.labels)}. Predict the test set again."
             )
     result["audit"] = audit_folds(_folds_table(run_dir), predictions, test)
+    result["audit"]["linked_patients"] = _linked_patients(run_dir)
     result["test"] = None if test is None else _scores(test, training, None)
     atomic_write_json(run_dir / "metrics.json", result)
     return result
@@ -191,6 +192,13 @@ def _named(training: dict[int, dict], labels: tuple[str, ...]) -> dict:
 
 def _or_none(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
+
+
+def _linked_patients(run_dir: Path) -> dict[str, int]:
+    """`merged` and `apart`, as the run's data say (`data.preparation.linked_patients`)."""
+    path = run_dir / "environment.json"
+    noted = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return {"merged": 0, "apart": 0} | noted.get("linked_patients", {})
 
 
 def _folds_table(run_dir: Path) -> pd.DataFrame:

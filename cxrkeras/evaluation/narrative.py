@@ -109,6 +109,11 @@ def _audit_warnings(audit: Mapping | None) -> list[str]:
     if audit["images_without_patient"]:
         images = _count(audit["images_without_patient"], "image")
         found.append(f"{images} without a patient: they may share one with another fold.")
+    if apart := audit.get("linked_patients", {}).get("apart"):
+        found.append(
+            f"{apart} patient numbers share a copy of a film with another and were kept apart: one "
+            "person may be in two folds."
+        )
     if audit["images_not_predicted"]:
         images = _count(audit["images_not_predicted"], "image")
         found.append(f"{images} of the folds have no prediction.")

@@ -11,6 +11,7 @@ whatever u is. A label without that class has u = NEVER, which leaves exactly th
 UNCERTAIN_CLASS is the target of an uncertain entry; where u is NEVER it is masked.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
 import keras
@@ -18,6 +19,7 @@ import numpy as np
 from keras import ops
 
 from cxrkeras.data.policies import UNCERTAIN_CLASS
+from cxrkeras.models.inflation import inflation_of_weights
 
 NEVER = -1e4
 """The logit of a class that a label doesn't have: exp(NEVER) is 0 even in float64."""
@@ -80,17 +82,17 @@ class MaskedBCE(keras.losses.Loss):
         images = ops.cast(ops.shape(entries)[0], entries.dtype)
         return ops.sum(entries, axis=-1) * images / ops.maximum(known, 1.0)
 
-    def inflation(self, targets: np.ndarray, batch_size: int | None = None) -> np.ndarray:
+    def inflation(self, targets: Sequence[np.ndarray], rows: Sequence[np.ndarray]) -> np.ndarray:
         """The factor on the odds of each label's probability that this loss causes: none, 1.
 
         Args:
-            targets: (N, K) training targets, outside [0, 1] = masked.
-            batch_size: images per batch, which makes no difference here.
+            targets: (N_j, K) training targets of each part, outside [0, 1] = masked.
+            rows: batches, which make no difference here.
 
         Returns:
             (K,) float64 ones.
         """
-        return np.ones(np.shape(targets)[1])
+        return np.ones(targets[0].shape[1])
 
 
 @keras.saving.register_keras_serializable("cxrkeras")
@@ -124,33 +126,23 @@ class BatchWeightedBCE(keras.losses.Loss):
         # Each weight is an entry's share of its class, at most 1: nothing overflows if |P| is tiny.
         return ops.sum(total * sum(_share(share, axis) * cost for share, cost in classes), axis=-1)
 
-    def inflation(self, targets: np.ndarray, batch_size: int | None = None) -> np.ndarray:
+    def inflation(self, targets: Sequence[np.ndarray], rows: Sequence[np.ndarray]) -> np.ndarray:
         """The factor on the odds of each label's probability that this loss causes.
 
-        The optimum of the loss is q/(1-q) = w p/(1-p). In large batches w = |N|/|P|, taken from all
-        training targets. A batch of n known entries that happens to hold no positive drops their
-        term, which weakens w to |N|/|P| (1 - (1-r)^n) / (1 - r^n), with r = |P|/(|P|+|N|): the
-        expected weight of a positive entry over that of a negative one, among n independent ones.
-        With `per_label`, where n is at most the batch size, that is far less for a rare label. The
-        uncertain class counts in neither: the odds are those of positive against negative.
+        The optimum of the loss is q/(1-q) = w p/(1-p). In large batches w = |N|/|P|. In small ones
+        it is weaker, since a batch without a positive drops their term, and depends on what is
+        masked and which labels occur together. The uncertain class counts in neither: the odds are
+        those of positive against negative.
 
         Args:
-            targets: (N, K) training targets, outside [0, 1] = masked or uncertain.
-            batch_size: images per batch (per replica); None = large batches.
+            targets: (N_j, K) training targets of each part whose rows stand in the same batches,
+                outside [0, 1] = masked or uncertain.
+            rows: (D, B_j) of each part, the batches (`data.draws.drawn_rows`).
 
         Returns:
-            (K,) float64 w > 0; 1 where a class is missing.
+            (K,) float64 w > 0; see `inflation_of_weights` for a label that lacks a class.
         """
-        targets = np.asarray(targets, np.float64)
-        axis = 0 if self.per_label else None
-        known = (targets >= 0) & (targets <= 1)
-        total = known.sum(axis=axis)
-        positive = np.where(known, targets, 0).sum(axis=axis)
-        both = (positive > 0) & (positive < total)
-        rate = np.where(both, positive, 1) / np.where(both, total, 2)
-        n = np.inf if batch_size is None else total * batch_size / len(targets)
-        w = (1 - rate) / rate * (1 - (1 - rate) ** n) / (1 - rate**n)
-        return np.broadcast_to(np.where(both, w, 1.0), targets.shape[1]).copy()
+        return inflation_of_weights(targets, rows, per_label=self.per_label)
 
     def get_config(self):
         """The arguments, for saving."""

@@ -52,7 +52,10 @@ def _cotrain(backbones: tuple[str, ...], chains: tuple[Chain, ...]) -> tuple[Tru
     backbone = _one("cotrain", backbones)
     links = [link for chain in chains for link in chain]
     weights = [link for link in links if isinstance(link, Weights)]
-    datasets = tuple(link for link in links if isinstance(link, Dataset))
+    # In order of their names: the order in which they are given is no choice, and changes nothing.
+    datasets = tuple(
+        sorted((link for link in links if isinstance(link, Dataset)), key=lambda link: link.name)
+    )
     names = [link.name for link in datasets]
     if len(weights) > 1:
         raise UserError(f"cotrain starts from one weights link at most. Received: {len(weights)}.")

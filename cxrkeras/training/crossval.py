@@ -11,7 +11,7 @@ from cxrkeras.evaluation.report import write_report
 from cxrkeras.models.methods import make_plan
 from cxrkeras.training.experiment import Experiment
 from cxrkeras.training.run_folder import begin, check_data, gather, is_begun, is_finished
-from cxrkeras.training.target import Target, check_uncertain, load_target
+from cxrkeras.training.target import Target, as_used, check_folds, check_uncertain, load_target
 from data_prep.errors import UserError
 from data_prep.say import say
 from data_prep.tables import read_table
@@ -58,7 +58,9 @@ def _open(experiment: Experiment, run: Path) -> Target:
     else:
         check_uncertain(experiment)
     target = load_target(experiment, dataset, _folds_file(experiment, run, begun))
-    begin(run, experiment, target, begun=begun)
+    if not begun:
+        check_folds(experiment, target)
+    begin(run, as_used(experiment, target), target, begun=begun)
     for warning in fold_warnings(
         target.truth, dataset.patients, dataset.labels, len(target.fold_numbers)
     ):

@@ -209,8 +209,10 @@ class Experiment(BaseModel):
 
     def placeless(self) -> dict[str, Any]:
         """The choices without the places of files: equal for a run whose data were moved."""
+        by_file = dict.fromkeys(("folds", "test_fraction")) if self.folds_file else {}
         return {
             **self.model_dump(),
+            **by_file,
             "data": None,
             "folds_file": self.folds_file is not None,
             "source": [[link.name for link in parse_source(text)] for text in self.source],

@@ -14,13 +14,12 @@ from cxrkeras.data.pipeline import Features, Images, Part, image_batches
 from cxrkeras.data.preparation import preparation_of
 from cxrkeras.data.targets import Targets
 from cxrkeras.models.heads import classifier
-from cxrkeras.models.losses import LOSSES
 from cxrkeras.models.methods import TrunkPlan
 from cxrkeras.models.network import TARGET, Network, build_network
 from cxrkeras.models.weights import load_trunk
 from cxrkeras.training.experiment import Experiment
 from cxrkeras.training.features import frozen_features
-from cxrkeras.training.learn import Learned, Learner, validation_rows
+from cxrkeras.training.learn import Learned, Learner, inflations, validation_rows
 from cxrkeras.training.run_folder import check_sources, fold_folder, held_out_rows, save_fold
 from cxrkeras.training.stages import describe, plan_stages, trained
 from cxrkeras.training.target import Target
@@ -222,8 +221,10 @@ def fit_rows(
     )
     values = targets.values.copy()
     values[train] = learned.train[0].targets.values[: len(train)]  # with what was guessed
+    inflation = inflations(experiment, learned.train)[TARGET]
     facts = {
-        **_prevalence(experiment, target, Targets(values[learn])),
+        "training_prevalence": _prevalence(target, Targets(values[learn])),
+        "inflation": dict(zip(target.dataset.labels, map(float, inflation), strict=True)),
         "images": int((~validation).sum()),
     }
     return Fitted(learned.history, facts)
@@ -241,18 +242,13 @@ def _part(inputs: Images | Features, rows: np.ndarray, targets: Targets) -> Part
     return Part(TARGET, inputs, rows, targets[rows])
 
 
-def _prevalence(experiment: Experiment, target: Target, targets: Targets) -> dict:
+def _prevalence(target: Target, targets: Targets) -> dict[str, float | None]:
     known = targets.known
-    inflation = LOSSES[experiment.loss]().inflation(targets.values, experiment.batch_size)
     with np.errstate(invalid="ignore"):
         prevalence = np.nansum(known, axis=0) / (~np.isnan(known)).sum(axis=0)
-    names = target.dataset.labels
     return {
-        "training_prevalence": {
-            name: None if np.isnan(value) else float(value)
-            for name, value in zip(names, prevalence, strict=True)
-        },
-        "inflation": dict(zip(names, map(float, inflation), strict=True)),
+        name: None if np.isnan(value) else float(value)
+        for name, value in zip(target.dataset.labels, prevalence, strict=True)
     }
 
 

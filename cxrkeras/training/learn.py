@@ -9,8 +9,15 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
+from cxrkeras.data.draws import drawn_rows
 from cxrkeras.data.folds import hold_out
-from cxrkeras.data.pipeline import Part, image_batches, labelled_batches, steps_per_epoch
+from cxrkeras.data.pipeline import (
+    Part,
+    head_widths,
+    image_batches,
+    labelled_batches,
+    steps_per_epoch,
+)
 from cxrkeras.evaluation.thresholds import deflate
 from cxrkeras.models.losses import LOSSES
 from cxrkeras.training.experiment import Experiment
@@ -130,23 +137,15 @@ class Learner:
     def _filled(self, parts: Sequence[Part], title: str) -> list[Part]:
         """The parts with the model's probabilities, on their true scale, at the guessed entries."""
         filled = []
+        of_head = inflations(self._experiment, parts)
         for part in parts:
             if part.targets.guessed is not None:
                 rows = np.flatnonzero(part.targets.guessed.any(axis=1))
-                inflation = self._inflation([p for p in parts if p.head == part.head])
                 probabilities = np.zeros(part.targets.values.shape)
-                probabilities[rows] = deflate(self._scores(part, rows, title), inflation)
+                probabilities[rows] = deflate(self._scores(part, rows, title), of_head[part.head])
                 part = part._replace(targets=part.targets.filled(probabilities))
             filled.append(part)
         return filled
-
-    def _inflation(self, parts: Sequence[Part]) -> np.ndarray:
-        """(K,), of the parts that share a head; a batch holds as many rows of each."""
-        values = [part.targets.values for part in parts]
-        longest = max(map(len, values))
-        alike = [np.resize(one, (longest, one.shape[1])) for one in values]
-        batch_size = self._experiment.batch_size * len(parts)
-        return LOSSES[self._experiment.loss]().inflation(np.concatenate(alike), batch_size)
 
     def _scores(self, part: Part, rows: np.ndarray, title: str) -> np.ndarray:
         """(n, K) scores of some rows of a part; those of an augmented view are its image's own."""
@@ -158,6 +157,23 @@ class Learner:
         finally:
             lines.close()
         return expit(logits[places, : part.targets.values.shape[1]])
+
+
+def inflations(experiment: Experiment, train: Sequence[Part]) -> dict[str, np.ndarray]:
+    """{head: (K,)}: the factor that the loss puts on the odds of each label's probability.
+
+    Args:
+        experiment: loss and batch size.
+        train: the parts that train together.
+    """
+    loss, drawn = LOSSES[experiment.loss](), drawn_rows(train, experiment.batch_size)
+    found = {}
+    for head in head_widths(train):
+        own = [
+            (p.targets.values, rows) for p, rows in zip(train, drawn, strict=True) if p.head == head
+        ]
+        found[head] = loss.inflation(*zip(*own, strict=True))
+    return found
 
 
 def validation_rows(

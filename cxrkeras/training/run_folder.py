@@ -13,6 +13,7 @@ import pandas as pd
 from cxrkeras.data.dataset import PreparedDataset
 from cxrkeras.data.fold_files import save_folds
 from cxrkeras.data.folds import TEST
+from cxrkeras.data.preparation import linked_patients
 from cxrkeras.data.targets import MASKED
 from cxrkeras.evaluation.predictions import (
     TEST_FOLD,
@@ -81,7 +82,8 @@ def begin(run: Path, experiment: Experiment, target: Target, *, begun: bool) -> 
             description.unlink(missing_ok=True)
             atomic_write_json(run / "environment.json", _environment(target.dataset))
             dataset = target.dataset
-            save_folds(run / "folds.csv", dataset.images, dataset.patients, target.folds)
+            known = dataset.images, dataset.patients, dataset.digests
+            save_folds(run / "folds.csv", *known, target.folds)
         write_experiment(description, experiment)
     except OSError as error:
         raise UserError(f"--out {run} can't be written: {error.strerror}.") from error
@@ -91,6 +93,7 @@ def _environment(dataset: PreparedDataset) -> dict:
     packages = ("cxrkeras", "tensorflow", "keras", "numpy", "scikit-learn", "pandas")
     return {
         "data": dataset.fingerprint,
+        "linked_patients": linked_patients(dataset.root),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         **{name: version(name) for name in packages},

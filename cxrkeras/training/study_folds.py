@@ -9,7 +9,7 @@ from cxrkeras.data.dataset import open_dataset
 from cxrkeras.data.fold_files import save_folds
 from cxrkeras.evaluation.predictions import TEST_FOLD
 from cxrkeras.training.experiment import Experiment
-from cxrkeras.training.target import load_target
+from cxrkeras.training.target import check_folds, load_target
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_json
 from data_prep.tables import read_table
@@ -44,9 +44,10 @@ def share_folds(out: Path, experiment: Experiment) -> None:
         _check(out, made_from)
         return
     target = load_target(experiment, dataset, given)
+    check_folds(experiment, target)
     # The note first: folds without one would have to be taken on trust.
     atomic_write_json(out / _MADE_FROM, made_from)
-    save_folds(path, dataset.images, dataset.patients, target.folds)
+    save_folds(path, dataset.images, dataset.patients, dataset.digests, target.folds)
 
 
 def fold_numbers(out: Path) -> list[int]:

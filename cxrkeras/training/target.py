@@ -13,6 +13,7 @@ from cxrkeras.data.policies import check_labels, policies_for
 from cxrkeras.data.targets import Targets, targets_from_codes
 from cxrkeras.models.sources import Dataset, parse_source
 from cxrkeras.training.experiment import Experiment
+from data_prep.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,41 @@ def load_target(
     truth = targets_from_codes(dataset.codes, uncertain="ignore", blank=experiment.blank).values
     targets = learned_targets(experiment, dataset)
     if folds_file:
-        folds = load_folds(folds_file, dataset.images, dataset.patients)
+        folds = load_folds(folds_file, dataset.images, dataset.patients, dataset.digests)
     else:
-        folds = _make(experiment, truth, dataset.patients)
+        order = np.argsort(dataset.images)  # whatever the order of the manifest's rows
+        folds = np.empty(len(dataset), int)
+        folds[order] = _make(experiment, truth[order], dataset.patients[order])
     return Target(dataset, targets, truth, folds)
+
+
+def as_used(experiment: Experiment, target: Target) -> Experiment:
+    """The experiment with the number of folds and the test set that `--folds-file` has."""
+    if not experiment.folds_file:
+        return experiment
+    share = round(float((target.folds == TEST).mean()), 4)
+    found = {"folds": len(target.fold_numbers), "test_fraction": share}
+    return experiment.model_copy(update=found)
+
+
+def check_folds(experiment: Experiment, target: Target) -> None:
+    """Check that what was asked for of the folds is what `--folds-file` has.
+
+    Raises:
+        UserError: for another number of folds, or a test set on one side only.
+    """
+    used = as_used(experiment, target)
+    for name, asked, has in (
+        ("folds", experiment.folds, used.folds),
+        ("test_fraction", experiment.test_fraction > 0, used.test_fraction > 0),
+    ):
+        if name in experiment.model_fields_set and asked != has:
+            option, value = name.replace("_", "-"), getattr(experiment, name)
+            raise UserError(
+                f"--folds-file says how many folds there are and what is held out: {used.folds} "
+                f"folds, a test set of {used.test_fraction:g}. Received: {option} {value:g}. Leave "
+                f"{option} out."
+            )
 
 
 def learned_targets(experiment: Experiment, dataset: PreparedDataset) -> Targets:

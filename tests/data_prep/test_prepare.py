@@ -79,7 +79,10 @@ def test_a_finished_dataset_is_left_alone(tmp_path, source, monkeypatch):
     assert contents(again.out) == before
 
 
-@pytest.mark.parametrize("change", [{"size": 48}, {"pad": True}, {"public": True}, {"near": False}])
+@pytest.mark.parametrize(
+    "change",
+    [{"size": 48}, {"pad": True}, {"public": True}, {"near": False}, {"merge_patients": False}],
+)
 def test_a_finished_dataset_of_other_settings_is_refused(tmp_path, source, change):
     prepare(source, tmp_path / "out", **FAST)
     before = contents(tmp_path / "out")
@@ -158,9 +161,9 @@ def test_each_kind_of_duplicate_is_kept_once_and_conflicts_are_told(tmp_path):
     first, third, last = (row["image"] for row in manifest)
     assert (third, last) == ("images/d.png", "images/f.png")
     assert [tuple(row.values()) for row in rows(done.out / "duplicates.csv")] == [
-        (first, "b.dcm", "sop", "Nodule"),
-        (first, "c.dcm", "pixels", "Mass|Nodule"),
-        (third, "e.png", "near", ""),
+        (first, "b.dcm", "sop", "Nodule", ""),
+        (first, "c.dcm", "pixels", "Mass|Nodule", ""),
+        (third, "e.png", "near", "", ""),
     ]
     assert done.conflicts == 2
     assert any("another picture" in note for note in done.description["notes"])

@@ -54,6 +54,17 @@ def test_options_go_before_a_config_file_before_defaults(called):
     assert experiment.shuffle_labels
 
 
+@pytest.mark.parametrize("option", [("--folds", "5"), ("--test-fraction", "0")])
+def test_a_folds_file_and_how_to_make_folds_exclude_each_other(called, capsys, option):
+    Path("c.toml").write_text('data = "d"\nfolds-file = "f.csv"\n')
+    for words in (("--data", "d", "--folds-file", "f.csv"), ("--config", "c.toml")):
+        assert code_of(*words, *option) == 2
+        assert "leave --folds and --test-fraction out, or --folds-file" in capsys.readouterr().err
+        assert not called
+        assert code_of(*words) == 0
+        called.clear()
+
+
 def test_a_value_of_zero_is_a_choice(called):
     assert code_of("--data", "d", "--seed", "0", "--plateau-patience", "0", "--dropout", "0") == 0
     ((experiment, _),) = called

@@ -1,5 +1,6 @@
 """`cxrkeras prep`: what it says, and that bad input is one line with nothing half-written."""
 
+import shutil
 import subprocess
 import sys
 
@@ -8,6 +9,9 @@ import pytest
 from PIL import Image
 
 from cxrkeras.cli import main
+from cxrkeras.data.dataset import load_dataset
+from cxrkeras.data.folds import make_folds
+from cxrkeras.data.preparation import linked_patients
 
 HEADER = "image,patient,Mass,Nodule"
 
@@ -61,6 +65,32 @@ def test_it_says_what_it_understood_what_came_out_and_what_is_next(films, capsys
         assert words in said
     assert run(films, good()) == 0
     assert "already prepared, nothing done" in capsys.readouterr().out
+
+
+def test_one_person_under_two_numbers_is_never_in_two_folds(films, capsys):
+    """The pair shares one film; each has others."""
+    noise = np.random.default_rng(1)
+    for number in range(4, 20):
+        small = Image.fromarray(noise.integers(0, 256, (12, 12), np.uint8))
+        small.resize((64, 64), Image.Resampling.BICUBIC).save(films / f"f{number}.png")
+    shutil.copy(films / "f0.png", films / "f2.png")
+    rows = [f"f{n}.png,P{n // 2},{n % 2},{int(n % 3 == 0)}" for n in range(20)]
+    split = {}
+    for switch in ("--merge-patients", "--keep-patients"):
+        out = films.parent / switch
+        assert run(films, "\n".join([HEADER, *rows]), switch, "--no-near", "--out", str(out)) == 0
+        data = load_dataset(out)
+        named = [name.split("/")[1] for name in data.images]
+        pair = [named.index(name) for name in ("f1.png", "f3.png")]
+        truth = np.nan_to_num(data.codes)
+        folds = [make_folds(truth, data.patients, 5, seed) for seed in range(20)]
+        split[switch] = sum(len(set(fold[pair])) > 1 for fold in folds)
+        assert linked_patients(out)["merged" if switch == "--merge-patients" else "apart"] == 2
+    assert split["--merge-patients"] == 0
+    assert split["--keep-patients"] > 10
+    said = capsys.readouterr().out
+    assert "2 patient numbers are now 1; see duplicates.csv" in said
+    assert "one person may be in two folds" in said
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])

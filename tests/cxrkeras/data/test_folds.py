@@ -3,6 +3,7 @@
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -192,20 +193,21 @@ def test_impossible_fractions_are_refused(fraction):
 
 IMAGES = np.array(["images/a,1.png", "images/b.png", "images/c.png", "images/d.png"])
 PATIENTS = np.array(["secret1", "secret1", "secret2", ""])
+DIGESTS = np.array(["0a", "0b", "0c", "0d"])
 
 
 def test_folds_come_back_from_their_file(tmp_path):
     folds = np.array([1, 1, 0, TEST])
-    save_folds(tmp_path / "folds.csv", IMAGES, PATIENTS, folds)
-    assert (tmp_path / "folds.csv").read_text().splitlines()[0] == "image,patient,fold"
+    save_folds(tmp_path / "folds.csv", IMAGES, PATIENTS, DIGESTS, folds)
+    assert (tmp_path / "folds.csv").read_text().splitlines()[0] == "image,patient,sha256,fold"
     order = [2, 0, 3, 1]
-    loaded = load_folds(tmp_path / "folds.csv", IMAGES[order], PATIENTS[order])
+    loaded = load_folds(tmp_path / "folds.csv", IMAGES[order], PATIENTS[order], DIGESTS[order])
     np.testing.assert_array_equal(loaded, folds[order])
 
 
 def test_extra_rows_are_named_and_left_out(tmp_path, caplog):
-    save_folds(tmp_path / "folds.csv", IMAGES, PATIENTS, np.array([0, 0, 1, 0]))
-    loaded = load_folds(tmp_path / "folds.csv", IMAGES[:3], PATIENTS[:3])
+    save_folds(tmp_path / "folds.csv", IMAGES, PATIENTS, DIGESTS, np.array([0, 0, 1, 0]))
+    loaded = load_folds(tmp_path / "folds.csv", IMAGES[:3], PATIENTS[:3], DIGESTS[:3])
     np.testing.assert_array_equal(loaded, [0, 0, 1])
     assert "1 rows name images that the dataset does not have, first images/d.png" in caplog.text
 
@@ -229,15 +231,44 @@ def test_bad_folds_files_are_refused_in_one_line(tmp_path, rows, message):
     lines = [f'"{name}",{fold}' for name, fold in zip(names, rows.split(), strict=False)]
     (tmp_path / "folds.csv").write_text("\n".join(["image,fold", *lines]))
     with pytest.raises(UserError, match=message) as caught:
-        load_folds(tmp_path / "folds.csv", IMAGES, PATIENTS)
+        load_folds(tmp_path / "folds.csv", IMAGES, PATIENTS, DIGESTS)
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        (
+            "patient",
+            ["x1", "x1", "x2", ""],
+            r"patient for 3 of 4 images \(images/a,1.png, im",
+        ),
+        ("patient", ["secret1", "secret1", "secret2", "x"], r"1 of 4 images \(images/d.png\)"),
+        ("sha256", ["0a", "0b", "ff", "0d"], r"picture for 1 of 4 images \(images/c.png\)"),
+    ],
+)
+def test_folds_of_other_patients_or_pictures_are_refused(tmp_path, column, values, message):
+    path = tmp_path / "folds.csv"
+    save_folds(path, IMAGES, PATIENTS, DIGESTS, np.array([0, 0, 1, 0]))
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table.assign(**{column: values}).to_csv(path, index=False)
+    with pytest.raises(UserError, match=message) as caught:
+        load_folds(path, IMAGES, PATIENTS, DIGESTS)
+    told = str(caught.value)
+    assert "secret" not in told
+    assert "x1" not in told
+    assert "\n" not in told
+    table.drop(columns=column).to_csv(path, index=False)  # as the line says
+    assert load_folds(path, IMAGES, PATIENTS, DIGESTS).tolist() == [0, 0, 1, 0]
+    table.assign(**{column: ""}).to_csv(path, index=False)
+    assert load_folds(path, IMAGES, PATIENTS, DIGESTS).tolist() == [0, 0, 1, 0]
 
 
 def test_a_folds_file_without_its_columns_is_refused(tmp_path):
     (tmp_path / "folds.csv").write_text("image,part\na,0\n")
     with pytest.raises(UserError, match="lacks fold"):
-        load_folds(tmp_path / "folds.csv", IMAGES, PATIENTS)
+        load_folds(tmp_path / "folds.csv", IMAGES, PATIENTS, DIGESTS)
 
 
 @pytest.mark.real

@@ -8,7 +8,9 @@ from sklearn.metrics import roc_auc_score
 
 from cxrkeras.evaluation.audit import audit_folds
 from cxrkeras.evaluation.evidence import row_thresholds, write_metrics
+from cxrkeras.evaluation.narrative import warnings
 from cxrkeras.evaluation.predictions import read_predictions, write_predictions
+from cxrkeras.evaluation.report import write_report
 from data_prep.errors import UserError
 
 
@@ -129,6 +131,21 @@ def test_audit_shows_the_test_set_but_does_not_take_it_for_a_fold(run_of):
     assert worst["fold"] != "test"
     assert audit["images_not_predicted"] == 0
     assert sum(audit["parts"][-1]["positives"].values()) > 0
+
+
+def test_audit_tells_of_patients_who_were_found_to_be_one(run_of):
+    run = run_of()
+    none = {"merged": 0, "apart": 0}
+    assert write_metrics(run)["audit"]["linked_patients"] == none
+    for found in ({"merged": 4, "apart": 0}, {"merged": 0, "apart": 6}):
+        (run / "environment.json").write_text(json.dumps({"linked_patients": found}))
+        metrics = write_metrics(run)
+        assert metrics["audit"]["linked_patients"] == found
+        page = write_report(run).read_text()
+        assert ("4 patient numbers merged" in page) == (found["merged"] == 4)
+        assert ("6 patient numbers kept apart" in page) == (found["apart"] == 6)
+        warned = any("6 patient numbers" in line for line in warnings(metrics))
+        assert warned == (found["apart"] == 6)
 
 
 def test_audit_finds_a_leaking_patient_and_an_unknown_one(simulated):

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from losses_by_hand import value_and_gradient
 
 from cxrkeras.data.targets import MASKED
-from cxrkeras.models.losses import LOSSES, BatchWeightedBCE, MaskedBCE
+from cxrkeras.models.losses import LOSSES, BatchWeightedBCE
 from cxrkeras.models.watch import MaskedBinaryAccuracy, MaskedMAE
 
 NAMES = sorted(LOSSES)
@@ -145,48 +145,6 @@ def test_each_class_weighs_the_same(per_label):
     pull = gradient.sum(axis=0 if per_label else None)
     np.testing.assert_allclose(pull, 0, atol=1e-5)
     assert gradient[targets == 1].sum() < -1
-
-
-def test_inflation_is_the_distortion_of_the_optimum():
-    rng = np.random.default_rng(1)
-    prevalence = np.array([0.05, 0.2, 0.5])
-    targets = (rng.random((4000, 3)) < prevalence).astype(float)
-    targets[rng.random(targets.shape) < 0.1] = MASKED
-    rate = np.array([column[column >= 0].mean() for column in targets.T])
-    for name in NAMES:
-        loss = LOSSES[name]()
-        w = loss.inflation(targets)
-        logit = np.log(w * rate / (1 - rate))  # the claimed optimum of one constant per label
-        _, gradient = value_and_gradient(loss, targets, np.tile(logit, (4000, 1)))
-        scale = np.abs(gradient).sum(axis=0)
-        np.testing.assert_allclose(gradient.sum(axis=0) / scale, 0, atol=1e-4)
-
-
-@pytest.mark.parametrize("per_label", [False, True])
-def test_inflation_in_small_batches_is_that_of_simulated_ones(per_label):
-    rng = np.random.default_rng(0)
-    prevalence = np.array([0.02, 0.05, 0.3]) if per_label else np.full(3, 0.05)
-    targets = (rng.random((40_000, 8, 3)) < prevalence).astype(float)  # as many batches of 8
-    known = rng.random(targets.shape) < 0.8
-    axis = 1 if per_label else (1, 2)
-    p, n = ((known * y).sum(axis=axis, keepdims=True) for y in (targets, 1 - targets))
-    b_p, b_n = ((p + n) / np.maximum(side, 1) for side in (p, n))
-    # The optimal odds of a constant per label, over those of its positives.
-    odds = (b_p * known * targets).sum((0, 1)) / (b_n * known * (1 - targets)).sum((0, 1))
-    plain = (known * targets).sum((0, 1)) / (known * (1 - targets)).sum((0, 1))
-    pile = np.where(known, targets, MASKED).reshape(-1, 3)
-    loss = BatchWeightedBCE(per_label)
-    found = loss.inflation(pile, batch_size=8)
-    np.testing.assert_allclose(found, odds / plain, rtol=0.05)
-    assert (found < loss.inflation(pile)).all()
-    np.testing.assert_allclose(loss.inflation(pile, batch_size=10**6), loss.inflation(pile))
-
-
-def test_inflation_of_the_plain_loss_and_without_a_class():
-    targets = np.array([[1, 0, MASKED], [0, 0, MASKED], [0, 0, MASKED]])
-    np.testing.assert_array_equal(MaskedBCE().inflation(targets), [1, 1, 1])
-    np.testing.assert_allclose(BatchWeightedBCE().inflation(targets), [5, 5, 5])
-    np.testing.assert_allclose(BatchWeightedBCE(per_label=True).inflation(targets), [2, 1, 1])
 
 
 @pytest.mark.parametrize("name", NAMES)

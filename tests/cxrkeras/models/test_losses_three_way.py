@@ -144,15 +144,12 @@ def test_inflation_is_that_of_positive_against_negative():
     optimum = {"bce": asked[:2] / negative[:2], "bw_bce": pooled, "bw_bce_per_label": np.ones(2)}
     for name in NAMES:
         loss = LOSSES[name]()
-        w = loss.inflation(targets)
+        w = loss.inflation([targets], [np.arange(6000)[None]])  # one batch of all
         f = np.log(w * positive / negative)
         u = np.append(np.log(optimum[name]), NEVER)
         _, gradient = value_and_gradient(loss, targets, np.tile(np.concatenate([f, u]), (6000, 1)))
         scale = np.maximum(np.abs(gradient).sum(axis=0), 1e-9)
         np.testing.assert_allclose(gradient.sum(axis=0) / scale, 0, atol=1e-4)
-        known = np.where(targets == UNCERTAIN_CLASS, MASKED, targets)
-        np.testing.assert_array_equal(w, loss.inflation(known))
-        np.testing.assert_array_equal(loss.inflation(targets, 4), loss.inflation(known, 4))
 
 
 @given(batch=batches())

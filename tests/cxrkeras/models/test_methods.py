@@ -74,6 +74,7 @@ def test_mixed_refuses_trunks_without_their_chain(backbones, sources, received):
     [
         (("a=A", "b=B"), None),
         (("a=A,b=B",), None),
+        (("b=B", "a=A"), None),  # the order is no choice
         (("imagenet", "a=A", "b=B"), IMAGENET),
         (("t.weights.h5,a=A", "b=B"), Weights("t.weights.h5")),
     ],

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -14,7 +15,7 @@ from tiny import write_dataset
 from cxrkeras.data.dataset import load_dataset
 from cxrkeras.training import crossval, fold_fit
 from cxrkeras.training.crossval import cross_validate
-from cxrkeras.training.experiment import read_experiment
+from cxrkeras.training.experiment import make_experiment, read_experiment
 from cxrkeras.training.target import load_target
 from data_prep.errors import UserError
 
@@ -108,15 +109,17 @@ def test_a_run_folder_keeps_the_contract(runs, data, name):
     run = runs(name)
     dataset = load_dataset(data / "target")
     folds, predictions = table(run / "folds.csv"), table(run / "predictions.csv")
-    assert list(folds) == ["image", "patient", "fold"]
+    assert list(folds) == ["image", "patient", "sha256", "fold"]
     assert folds["image"].tolist() == dataset.images.tolist()
+    assert folds["sha256"].tolist() == dataset.digests.tolist()
     assert (folds.groupby("patient")["fold"].nunique() == 1).all()
     tested = folds["fold"] == "test"
     assert tested.any() == ("test_fraction" in METHODS[name])
 
     columns = [f"prob_{label}" for label in LABELS] + [f"true_{label}" for label in LABELS]
     assert list(predictions) == ["image", "patient", "fold", *columns]
-    assert predictions[["image", "patient", "fold"]].equals(folds[~tested].reset_index(drop=True))
+    named = ["image", "patient", "fold"]
+    assert predictions[named].equals(folds.loc[~tested, named].reset_index(drop=True))
     assert predictions[columns[:2]].apply(lambda c: c.between(0, 1)).all().all()
     truth = np.where(dataset.codes == -1, np.nan, np.nan_to_num(dataset.codes))[~tested]
     np.testing.assert_array_equal(predictions[columns[2:]].to_numpy(float), truth)
@@ -315,15 +318,40 @@ def test_folds_of_an_earlier_run_are_used_as_they_are(runs, experiment, tmp_path
     monkeypatch.setattr(crossval, "write_metrics", lambda *args: {})
     monkeypatch.setattr(crossval, "write_operating_points", lambda *args: None)
     monkeypatch.setattr(crossval, "write_report", lambda *args: None)
-    one = experiment(folds_file=str(given), folds=5, seed=3)
+    choices = experiment(seed=3).model_dump(exclude={"folds", "test_fraction"})
+    one = make_experiment({**choices, "folds_file": str(given)})
     cross_validate(one, tmp_path / "run")
     assert (tmp_path / "run" / "folds.csv").read_bytes() == given.read_bytes()
     assert fitted == [0, 1]
+    told = read_experiment(tmp_path / "run" / "experiment.toml")
+    held = (table(given)["fold"] == "test").mean()
+    assert (told.folds, told.test_fraction) == (2, pytest.approx(held, abs=1e-4))  # not 5 and 0
     cross_validate(one, tmp_path / "run")  # goes on
     other = table(given)
     other["fold"] = other["fold"].replace({"0": "1", "1": "0"})
     other.to_csv(tmp_path / "other.csv", index=False)
     with pytest.raises(UserError, match="other folds than --folds-file"):
         cross_validate(
-            experiment(folds_file=str(tmp_path / "other.csv"), folds=5, seed=3), tmp_path / "run"
+            make_experiment({**choices, "folds_file": str(tmp_path / "other.csv")}),
+            tmp_path / "run",
         )
+    cross_validate(told, tmp_path / "run")  # what was noted is no contradiction
+    for asked in ({"folds": 5}, {"test_fraction": 0.0}):
+        with pytest.raises(UserError, match=r"2 folds, a test set of .* Leave .* out"):
+            cross_validate(
+                make_experiment({**choices, "folds_file": str(given), **asked}), tmp_path / "new"
+            )
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_folds_do_not_depend_on_the_order_of_the_rows(experiment, tmp_path, known):
+    dataset = load_dataset(write_dataset(tmp_path / "d", images=40, per_patient=1))
+    if not known:
+        dataset = replace(dataset, patients=np.full(40, ""))
+    order = np.random.default_rng(0).permutation(40)
+    for choices in ({"folds": 4}, {"folds": 3, "test_fraction": 0.2}):
+        one = experiment(**choices)
+        folds = load_target(one, dataset, None).folds
+        shuffled = load_target(one, dataset.subset(order), None).folds
+        np.testing.assert_array_equal(shuffled, folds[order])

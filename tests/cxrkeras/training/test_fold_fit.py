@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 
 from cxrkeras.data.dataset import load_dataset
-from cxrkeras.data.pipeline import Images
+from cxrkeras.data.pipeline import Features, Images, Part
 from cxrkeras.data.targets import Targets
+from cxrkeras.models.losses import BatchWeightedBCE
 from cxrkeras.models.network import TARGET, build_network
 from cxrkeras.training import features
 from cxrkeras.training.features import frozen_features
-from cxrkeras.training.fold_fit import _Frozen, _learned, _prevalence
+from cxrkeras.training.fold_fit import _Frozen, _learned, _prevalence, fit_rows
+from cxrkeras.training.learn import inflations
 from cxrkeras.training.target import Target, load_target
 
 
@@ -49,9 +51,26 @@ def test_a_label_without_positives_or_without_any_known_entry(experiment, datase
     target = load_target(experiment(), dataset, None)
     targets = np.zeros((36, 2), np.float32)
     targets[:, 1] = -1
-    found = _prevalence(experiment(), target, Targets(targets))
-    assert found["training_prevalence"] == {"disc": 0.0, "bar": None}
-    assert found["inflation"] == {"disc": 1.0, "bar": 1.0}
+    assert _prevalence(target, Targets(targets)) == {"disc": 0.0, "bar": None}
+    part = Part(TARGET, Features(np.zeros((36, 1))), np.arange(36), Targets(targets))
+    assert inflations(experiment(), [part])[TARGET].tolist() == [1, 1]
+
+
+def test_the_inflation_told_is_that_of_the_rows_that_were_learnt(experiment, dataset):
+    one = experiment(reuse="layers", validation_fraction=0.4, batch_size=5)
+    target = load_target(one, dataset, None)
+    fitter = _Frozen(build_network(("tiny",), 32, {TARGET: 2}), one, target, ["told"])
+    fitted, fit = [], fitter.fit
+    fitter.fit = lambda train, *args, **how: fitted.append(train) or fit(train, *args, **how)
+    rows = np.arange(36)
+    facts = fit_rows(fitter, one, target, rows, number=0, what="all", title="t").facts
+    values = target.targets.values[fitted[0]]
+    assert len(values) < 30
+    drawn = np.random.default_rng(1).permuted(np.tile(np.arange(len(values)), (9000, 1)), axis=1)
+    told = BatchWeightedBCE().inflation([values], [drawn[:, :5]])
+    np.testing.assert_allclose(list(facts["inflation"].values()), told, rtol=0.04)
+    without = BatchWeightedBCE().inflation([target.targets.values], [np.tile(rows, (2, 1))])
+    assert (abs(told / without - 1) > 0.08).all()  # what the test can tell apart
 
 
 def features_of(network, dataset, one):

@@ -186,6 +186,17 @@ def test_cotraining_gives_each_source_a_head_of_its_own(cotrained, tmp_path, fit
         assert tuple(scores[name]["labels"]) == dataset.labels
 
 
+def test_the_order_of_cotrained_sources_changes_nothing(experiment, data, tmp_path, cache, fits):
+    sources = [f"a={data / 'a'}", f"b={data / 'b'}"]
+    weights = []
+    for order in (sources, sources[::-1]):
+        one = experiment(method="cotrain", source=order)
+        weights.append(trunk_of(trained(origin_of(one), one, tmp_path / "run")))
+        shutil.rmtree(cache)
+    assert fits == ["a+b", "a+b"]
+    assert not different(*weights)
+
+
 def test_a_source_may_be_called_like_a_layer_or_a_metric(experiment, data, tmp_path):
     names = ("image", "loss")
     sources = [f"{name}={data / folder}" for name, folder in zip(names, "ab", strict=True)]

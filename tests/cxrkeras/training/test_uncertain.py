@@ -21,7 +21,7 @@ from cxrkeras.models.network import TARGET, build_network
 from cxrkeras.training import fit
 from cxrkeras.training.crossval import cross_validate
 from cxrkeras.training.fold_fit import _Frozen
-from cxrkeras.training.learn import Learner
+from cxrkeras.training.learn import Learner, inflations
 from cxrkeras.training.stages import plan_stages, trained
 from cxrkeras.training.target import check_uncertain, load_target
 from data_prep.errors import UserError
@@ -73,7 +73,7 @@ def test_guesses_are_the_masked_model_s_probabilities_on_their_true_scale(experi
     plain = part("ignore", blank="ignore")
     learn(learner, [plain])  # the same seed: the first of the two fits
     scores = expit(logits.predict(VALUES, verbose=0)["h"])
-    w = LOSSES[loss]().inflation(plain.targets.values, 8)
+    w = inflations(experiment(loss=loss), [plain])["h"]
     asked = CODES == -1
     np.testing.assert_allclose(inflate(found.values, w)[asked], scores[asked], rtol=1e-5)
     assert ((found.values[asked] > 0) & (found.values[asked] < 1)).all()
@@ -117,10 +117,10 @@ def test_all_views_of_an_image_get_its_own_guess(experiment):
 def test_the_inflation_behind_guesses_is_that_of_the_batches(experiment):
     """Two parts of one head: each batch holds as many rows of the short part as of the long."""
     one, two = part("ignore", slice(0, 30)), part("ignore", slice(30, 40))
-    learner, _ = learner_of(experiment, [one, two], batch_size=10**6)
     rates = [(p.targets.values == v).mean(axis=0) for v in (1, 0) for p in (one, two)]
     positive, negative = (rates[0] + rates[1]).sum(), (rates[2] + rates[3]).sum()
-    np.testing.assert_allclose(learner._inflation([one, two]), negative / positive)
+    w = inflations(experiment(batch_size=10**6), [one, two])["h"]
+    np.testing.assert_allclose(w, negative / positive, rtol=1e-4)
 
 
 @pytest.mark.parametrize("fits", [1, 2])
