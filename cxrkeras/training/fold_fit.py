@@ -20,8 +20,14 @@ from cxrkeras.models.weights import load_trunk
 from cxrkeras.training.experiment import Experiment
 from cxrkeras.training.features import frozen_features
 from cxrkeras.training.learn import Learned, Learner, validation_rows
-from cxrkeras.training.run_folder import check_sources, fold_folder, held_out_rows, save_fold
-from cxrkeras.training.stages import describe, plan_stages, trained
+from cxrkeras.training.run_folder import (
+    check_format,
+    check_sources,
+    fold_folder,
+    held_out_rows,
+    save_fold,
+)
+from cxrkeras.training.stages import FORMAT, describe, plan_stages, trained
 from cxrkeras.training.target import Target
 from data_prep.files import atomic_write_json, replacing
 from data_prep.say import say
@@ -50,8 +56,10 @@ def make_fitter(
     """Train the source stages, those that no run has trained yet, and build what fits the target.
 
     Raises:
-        UserError: for sources that can't be used, or changed since the run's first fold.
+        UserError: for sources that can't be used, or changed since the run's first fold; a run that
+            was fitted otherwise.
     """
+    check_format(run, FORMAT)
     origins = [plan_stages(trunk, experiment, target.dataset) for trunk in plan]
     descriptions = [
         [trunk.backbone, describe(origin, experiment)]
@@ -161,7 +169,7 @@ def _fit_fold(
         fitter, experiment, target, learn, number=fold, what=f"fold {fold}", title=title
     )
     probabilities = fitter.predict(held_out)
-    facts = {**fitted.facts, "seconds": round(time.monotonic() - started, 1)}
+    facts = {"format": FORMAT, **fitted.facts, "seconds": round(time.monotonic() - started, 1)}
     save_model(fitter.network, fold_folder(run, fold), model_card(experiment, target, facts))
     save_fold(run, fold, target, probabilities, fitted.history, facts)
     say(f"{title}: finished in {facts['seconds']:.0f} s")

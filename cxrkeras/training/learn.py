@@ -1,6 +1,7 @@
 """A trainer set up and driven as an experiment says."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,9 @@ from scipy.special import expit
 from cxrkeras.data.folds import hold_out
 from cxrkeras.data.pipeline import Part, image_batches, labelled_batches, steps_per_epoch
 from cxrkeras.evaluation.thresholds import deflate
+from cxrkeras.models.heads import prior_biases
 from cxrkeras.models.losses import LOSSES
+from cxrkeras.models.network import layer_name
 from cxrkeras.training.experiment import Experiment
 from cxrkeras.training.fit import Schedule, Trainer, quicken_batch_norm
 from cxrkeras.training.progress import PredictLines
@@ -119,6 +122,7 @@ class Learner:
             steps=steps,
             seed=seed,
             title=title,
+            biases=self._biases(train),
             checkpoint=checkpoint,
         )
         few = len(history) * steps < _FEW_STEPS
@@ -133,20 +137,26 @@ class Learner:
         for part in parts:
             if part.targets.guessed is not None:
                 rows = np.flatnonzero(part.targets.guessed.any(axis=1))
-                inflation = self._inflation([p for p in parts if p.head == part.head])
+                inflation = self._inflation(*_alike(parts, part.head))
                 probabilities = np.zeros(part.targets.values.shape)
                 probabilities[rows] = deflate(self._scores(part, rows, title), inflation)
                 part = part._replace(targets=part.targets.filled(probabilities))
             filled.append(part)
         return filled
 
-    def _inflation(self, parts: Sequence[Part]) -> np.ndarray:
-        """(K,), of the parts that share a head; a batch holds as many rows of each."""
-        values = [part.targets.values for part in parts]
-        longest = max(map(len, values))
-        alike = [np.resize(one, (longest, one.shape[1])) for one in values]
-        batch_size = self._experiment.batch_size * len(parts)
-        return LOSSES[self._experiment.loss]().inflation(np.concatenate(alike), batch_size)
+    def _biases(self, parts: Sequence[Part]) -> dict[str, np.ndarray]:
+        """Where the heads' biases start, by layer; see `prior_biases`."""
+        biases = {}
+        for head in dict.fromkeys(part.head for part in parts):
+            targets, together = _alike(parts, head)
+            inflation = partial(self._inflation, together=together)
+            biases |= prior_biases(layer_name(head), targets, inflation)
+        return biases
+
+    def _inflation(self, targets: np.ndarray, together: int) -> np.ndarray:
+        """(K,), where a batch holds rows of so many parts."""
+        batch_size = self._experiment.batch_size * together
+        return LOSSES[self._experiment.loss]().inflation(targets, batch_size)
 
     def _scores(self, part: Part, rows: np.ndarray, title: str) -> np.ndarray:
         """(n, K) scores of some rows of a part; those of an augmented view are its image's own."""
@@ -158,6 +168,16 @@ class Learner:
         finally:
             lines.close()
         return expit(logits[places, : part.targets.values.shape[1]])
+
+
+def _alike(parts: Sequence[Part], head: str) -> tuple[np.ndarray, int]:
+    """The targets (N, K) from which a head learns, as often from each of its parts; and how many.
+
+    A batch holds as many rows of each part.
+    """
+    values = [part.targets.values for part in parts if part.head == head]
+    longest = max(map(len, values))
+    return np.concatenate([np.resize(v, (longest, v.shape[1])) for v in values]), len(values)
 
 
 def validation_rows(

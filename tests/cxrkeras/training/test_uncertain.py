@@ -17,11 +17,11 @@ from cxrkeras.evaluation.thresholds import inflate
 from cxrkeras.models.heads import classifier
 from cxrkeras.models.losses import LOSSES
 from cxrkeras.models.methods import make_plan
-from cxrkeras.models.network import TARGET, build_network
+from cxrkeras.models.network import TARGET, build_network, layer_name
 from cxrkeras.training import fit
 from cxrkeras.training.crossval import cross_validate
 from cxrkeras.training.fold_fit import _Frozen
-from cxrkeras.training.learn import Learner
+from cxrkeras.training.learn import Learner, _alike
 from cxrkeras.training.stages import plan_stages, trained
 from cxrkeras.training.target import check_uncertain, load_target
 from data_prep.errors import UserError
@@ -47,7 +47,9 @@ def learner_of(experiment, parts, heads=("h",), **choices) -> tuple[Learner, ker
     inputs = keras.Input((VALUES.shape[1],))
     three_way = three_way_labels(parts)
     outputs = {
-        head: classifier(inputs, LABELS, dropout=0.2, name=head, three_way=three_way[head])[1]
+        head: classifier(
+            inputs, LABELS, dropout=0.2, name=layer_name(head), three_way=three_way[head]
+        )[1]
         for head in heads
     }
     logits = keras.Model(inputs, outputs)
@@ -120,7 +122,8 @@ def test_the_inflation_behind_guesses_is_that_of_the_batches(experiment):
     learner, _ = learner_of(experiment, [one, two], batch_size=10**6)
     rates = [(p.targets.values == v).mean(axis=0) for v in (1, 0) for p in (one, two)]
     positive, negative = (rates[0] + rates[1]).sum(), (rates[2] + rates[3]).sum()
-    np.testing.assert_allclose(learner._inflation([one, two]), negative / positive)
+    found = learner._inflation(*_alike([one, two], "h"))
+    np.testing.assert_allclose(found, negative / positive)
 
 
 @pytest.mark.parametrize("fits", [1, 2])
@@ -154,7 +157,7 @@ def test_a_third_class_is_learned_where_a_label_is_uncertain_and_nowhere_else(ex
     train = part("multi-class")
     learner, logits = learner_of(experiment, [train])
     learn(learner, [train], epochs=40)
-    kernel, bias = logits.get_layer("h-uncertain").get_weights()
+    kernel, bias = logits.get_layer("head_h-uncertain").get_weights()
     assert (np.abs(kernel[:, :2]) > 0.01).all()
     assert not kernel[:, 2].any()
     assert not bias[2]
