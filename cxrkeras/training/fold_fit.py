@@ -83,11 +83,15 @@ def make_fitter(
     return _Finetuned(network, experiment, target)
 
 
+_LEVEL = 1e-6  # a spread, relative to the mean, that is rounding
+
+
 class _Finetuned:
     """All layers learn; the target's images pass through the trunks in every epoch."""
 
     def __init__(self, network: Network, experiment: Experiment, target: Target):
         self.network, self._experiment = network, experiment
+        self.facts: dict = {}  # nothing to add to a fit's own
         self._inputs = Images(target.dataset.paths, experiment.image_size)
         rows = np.flatnonzero(target.folds != target.fold_numbers[0])
         train = _part(self._inputs, rows, target.targets)
@@ -114,7 +118,8 @@ class _Frozen:
 
     It learns on features standardised over the training images, which changes nothing in what the
     network can express: the scaling goes into the dense layer afterwards, exactly. In an epoch
-    each image is seen about once, as it is or in one of its augmented views.
+    each image is seen about once, as it is or in one of its augmented views. `facts` says of the
+    last fit how many features there are, and how many don't vary over the training images.
     """
 
     def __init__(self, network: Network, experiment: Experiment, target: Target, start: list):
@@ -138,7 +143,10 @@ class _Frozen:
         """Fit the head on rows of the target and put it on the network."""
         views, images, width = self._views.shape
         mean, scale = self._views[0, train].mean(axis=0), self._views[0, train].std(axis=0)
-        scale = np.where(scale > 1e-6, scale, 1.0)
+        # Relative: what a trunk of random weights gives differs in the eleventh decimal only.
+        constant = scale <= _LEVEL * np.abs(mean)
+        self.facts = {"features": {"all": width, "constant": int(constant.sum())}}
+        scale = np.where(constant, 1.0, scale)
         standard = Features(((self._views - mean) / scale).reshape(-1, width), images)
         seen = np.concatenate([train + view * images for view in range(views)])
         part = Part(TARGET, standard, seen, targets[np.tile(train, views)], epoch=len(train))
@@ -180,7 +188,8 @@ class Fitted(NamedTuple):
 
     Args:
         history: see `Trainer.fit`.
-        facts: `training_prevalence` and `inflation` by label, and `images` learned from.
+        facts: `training_prevalence` and `inflation` by label, `images` learned from, and of frozen
+            trunks `features` {`all`, `constant`}.
     """
 
     history: pd.DataFrame
@@ -232,6 +241,7 @@ def fit_rows(
     facts = {
         **_prevalence(experiment, target, Targets(values[learn])),
         "images": int((~validation).sum()),
+        **fitter.facts,
     }
     return Fitted(learned.history, facts)
 
