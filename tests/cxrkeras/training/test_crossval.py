@@ -110,15 +110,17 @@ def test_a_run_folder_keeps_the_contract(runs, data, name):
     run = runs(name)
     dataset = load_dataset(data / "target")
     folds, predictions = table(run / "folds.csv"), table(run / "predictions.csv")
-    assert list(folds) == ["image", "patient", "fold"]
+    assert list(folds) == ["image", "patient", "sha256", "fold"]
     assert folds["image"].tolist() == dataset.images.tolist()
+    assert folds["sha256"].tolist() == dataset.digests.tolist()
     assert (folds.groupby("patient")["fold"].nunique() == 1).all()
     tested = folds["fold"] == "test"
     assert tested.any() == ("test_fraction" in METHODS[name])
 
     columns = [f"prob_{label}" for label in LABELS] + [f"true_{label}" for label in LABELS]
     assert list(predictions) == ["image", "patient", "fold", *columns]
-    assert predictions[["image", "patient", "fold"]].equals(folds[~tested].reset_index(drop=True))
+    named = ["image", "patient", "fold"]
+    assert predictions[named].equals(folds.loc[~tested, named].reset_index(drop=True))
     assert predictions[columns[:2]].apply(lambda c: c.between(0, 1)).all().all()
     truth = np.where(dataset.codes == -1, np.nan, np.nan_to_num(dataset.codes))[~tested]
     np.testing.assert_array_equal(predictions[columns[2:]].to_numpy(float), truth)
