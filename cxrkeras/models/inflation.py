@@ -26,7 +26,8 @@ def inflation_of_weights(
         per_label: weights for each label by itself.
 
     Returns:
-        (K,) float64 w > 0; 1 for a label that lacks a class.
+        (K,) float64 w > 0. A label that lacks a class has, with pooled weights, that of an entry of
+        any label; else 1.
     """
     batches = _Batches(targets, rows, per_label)
     return np.array([batches.factor(label) for label in range(targets[0].shape[1])])
@@ -58,7 +59,8 @@ class _Batches:
         weighed, *pools = self._pools
         pulls = []
         for side, pool in zip(self._sides, pools, strict=True):
-            share = side[:, label]
+            # Where a label lacks a class, what an entry of any label weighs there.
+            share = side[:, label] if side[:, label].any() else pool[:, label]
             mass = sum(part.places * share[part.own].mean() for part in self._parts)
             if not mass:
                 return 1.0

@@ -140,7 +140,7 @@ class BatchWeightedBCE(keras.losses.Loss):
             rows: (D, B_j) of each part, the batches (`data.draws.drawn_rows`).
 
         Returns:
-            (K,) float64 w > 0; 1 for a label that lacks a class.
+            (K,) float64 w > 0; see `inflation_of_weights` for a label that lacks a class.
         """
         return inflation_of_weights(targets, rows, per_label=self.per_label)
 

@@ -152,6 +152,13 @@ def test_a_single_positive_among_many_is_no_matter_of_luck():
     assert w == pytest.approx(mean * alone / (16 * 5_000 / 100_000 - alone) * 4_999, 0.01)
 
 
+def test_a_label_without_a_class_has_the_weights_of_all_labels_if_those_are_pooled():
+    part = part_of(np.array([[1, 0, MASKED], [0, 0, MASKED], [0, 0, MASKED]]))
+    np.testing.assert_allclose(found([part], 3, False), [5, 5, 5])
+    np.testing.assert_allclose(found([part], 3, True), [2, 1, 1])
+    np.testing.assert_allclose(found([part_of(np.zeros((4, 2)))], 3, False), [1, 1])
+
+
 def gradient_at_optimum(loss, parts, batch_size, head="h"):
     """Mean pull over mean absolute pull of the real batches, at the odds that w claims."""
     mine = [number for number, part in enumerate(parts) if part.head == head]
