@@ -8,6 +8,7 @@ import click
 from cxrkeras.commands.options import SectionedCommand, chosen, experiment_options
 from cxrkeras.training.builtin import with_builtin_data
 from cxrkeras.training.experiment import Experiment
+from data_prep.errors import UserError
 
 
 @click.command(cls=SectionedCommand)
@@ -47,10 +48,16 @@ def command(config: Path | None, out: Path | None, **options: Any) -> None:
 
 
 def _check(experiment: Experiment) -> None:
-    from cxrkeras.models.methods import make_plan
+    from cxrkeras.models.methods import check_frozen, make_plan
 
-    if experiment.data or experiment.source:  # else the built-in data bring their own sources
-        make_plan(experiment.method, experiment.backbone, experiment.source)
+    if not (experiment.data or experiment.source or experiment.method != "cotrain"):
+        return  # the built-in data bring cotrain's sources
+    plan = make_plan(experiment.method, experiment.backbone, experiment.source)
+    if experiment.reuse == "layers" and not experiment.random_trunk:
+        try:
+            check_frozen(plan)
+        except UserError as error:
+            raise click.UsageError(str(error)) from error
 
 
 def _phantoms() -> tuple[Path, Path, Path]:

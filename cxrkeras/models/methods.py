@@ -98,6 +98,21 @@ def make_plan(
     return METHODS[method](backbones, tuple(parse_source(text) for text in sources))
 
 
+def check_frozen(plan: tuple[TrunkPlan, ...]) -> None:
+    """Refuse to freeze a trunk that has learnt nothing: its features are those of chance.
+
+    Raises:
+        UserError: naming the options that give it something to know.
+    """
+    for trunk in plan:
+        if trunk.start is None and not trunk.stages:
+            raise UserError(
+                f"--reuse layers freezes the trunk, and without --source {trunk.backbone} is one "
+                "of random weights. Give a --source, or --reuse finetune, or --random-trunk if "
+                "that is meant."
+            )
+
+
 def _chained(backbone: str, chain: Chain) -> TrunkPlan:
     start = chain[0] if chain and isinstance(chain[0], Weights) else None
     stages = tuple((link,) for link in chain if isinstance(link, Dataset))

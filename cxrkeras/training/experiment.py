@@ -32,6 +32,7 @@ _Words = Annotated[
 ]
 
 VALIDATION = 0.15
+_CONSENT = {"random_trunk"}  # allows a choice and changes nothing that is learned
 _LARGEST_SEED = 4_000_000  # times 1000, plus a fold's number, still fits Keras's 32 bits
 
 
@@ -78,6 +79,9 @@ class Experiment(BaseModel):
         "What",
         "finetune: all layers learn on the target; layers: the trunk is frozen, the head learns "
         "on standardised features that are computed once.",
+    )
+    random_trunk: bool = _choice(
+        False, "What", "Freeze a trunk of random weights, which --reuse layers else refuses."
     )
     labels: _Words = _choice(
         (),
@@ -211,7 +215,7 @@ class Experiment(BaseModel):
         """The choices without the places of files: equal for a run whose data were moved."""
         by_file = dict.fromkeys(("folds", "test_fraction")) if self.folds_file else {}
         return {
-            **self.model_dump(),
+            **self.model_dump(exclude=_CONSENT),
             **by_file,
             "data": None,
             "folds_file": self.folds_file is not None,
@@ -238,9 +242,8 @@ class Experiment(BaseModel):
     @property
     def digest(self) -> str:
         """8 hex digits of the description."""
-        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()[
-            :8
-        ]
+        choices = json.dumps(self.model_dump(exclude=_CONSENT), sort_keys=True)
+        return hashlib.sha256(choices.encode()).hexdigest()[:8]
 
 
 def _located(link: Weights | Dataset) -> str:

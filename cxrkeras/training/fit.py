@@ -1,6 +1,6 @@
 """One compiled model, fitted as often as wanted: each fit starts from the same state."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +47,7 @@ class Trainer:
     def __init__(
         self, logits: keras.Model, *, loss: str, augment: str = "none", average: bool = False
     ):
-        self._average = average
+        self._logits, self._average = logits, average
         inputs = keras.Input(logits.input_shape[1:])
         self._augment = None if augment == "none" else Augment(augment)
         outputs = logits(self._augment(inputs) if self._augment else inputs)
@@ -71,6 +71,7 @@ class Trainer:
         steps: int,
         seed: int,
         title: str,
+        biases: Mapping[str, np.ndarray] | None = None,
         checkpoint: Path | None = None,
     ) -> pd.DataFrame:
         """Fit from the start state, or go on from a checkpoint to the same end.
@@ -83,6 +84,7 @@ class Trainer:
             steps: batches per epoch.
             seed: of dropout and augmentation.
             title: for the progress lines.
+            biases: by layer, those that the start state hasn't, since they depend on the targets.
             checkpoint: a file that keeps the state after each epoch; None keeps none.
 
         Returns:
@@ -93,6 +95,8 @@ class Trainer:
             UserError: when the loss becomes NaN or infinite.
         """
         self._reset(seed)
+        for layer, bias in (biases or {}).items():
+            self._logits.get_layer(layer).bias.assign(bias)
         self.model.optimizer.learning_rate.assign(schedule.learning_rate)
         callbacks = _callbacks(schedule, validated=validation is not None)
         if self._average and validation is None:

@@ -20,8 +20,14 @@ from cxrkeras.models.weights import load_trunk
 from cxrkeras.training.experiment import Experiment
 from cxrkeras.training.features import frozen_features
 from cxrkeras.training.learn import Learned, Learner, inflations, validation_rows
-from cxrkeras.training.run_folder import check_sources, fold_folder, held_out_rows, save_fold
-from cxrkeras.training.stages import describe, plan_stages, trained
+from cxrkeras.training.run_folder import (
+    check_format,
+    check_sources,
+    fold_folder,
+    held_out_rows,
+    save_fold,
+)
+from cxrkeras.training.stages import FORMAT, describe, plan_stages, trained
 from cxrkeras.training.target import Target
 from data_prep.files import replacing
 from data_prep.say import say
@@ -50,8 +56,10 @@ def make_fitter(
     """Train the source stages, those that no run has trained yet, and build what fits the target.
 
     Raises:
-        UserError: for sources that can't be used, or changed since the run's first fold.
+        UserError: for sources that can't be used, or changed since the run's first fold; a run that
+            was fitted otherwise.
     """
+    check_format(run, FORMAT)
     origins = [plan_stages(trunk, experiment, target.dataset) for trunk in plan]
     descriptions = [
         [trunk.backbone, describe(origin, experiment)]
@@ -75,11 +83,15 @@ def make_fitter(
     return _Finetuned(network, experiment, target)
 
 
+_LEVEL = 1e-6  # a spread, relative to the mean, that is rounding
+
+
 class _Finetuned:
     """All layers learn; the target's images pass through the trunks in every epoch."""
 
     def __init__(self, network: Network, experiment: Experiment, target: Target):
         self.network, self._experiment = network, experiment
+        self.facts: dict = {}  # nothing to add to a fit's own
         self._inputs = Images(target.dataset.paths, experiment.image_size)
         rows = np.flatnonzero(target.folds != target.fold_numbers[0])
         train = _part(self._inputs, rows, target.targets)
@@ -106,7 +118,8 @@ class _Frozen:
 
     It learns on features standardised over the training images, which changes nothing in what the
     network can express: the scaling goes into the dense layer afterwards, exactly. In an epoch
-    each image is seen about once, as it is or in one of its augmented views.
+    each image is seen about once, as it is or in one of its augmented views. `facts` says of the
+    last fit how many features there are, and how many don't vary over the training images.
     """
 
     def __init__(self, network: Network, experiment: Experiment, target: Target, start: list):
@@ -130,7 +143,10 @@ class _Frozen:
         """Fit the head on rows of the target and put it on the network."""
         views, images, width = self._views.shape
         mean, scale = self._views[0, train].mean(axis=0), self._views[0, train].std(axis=0)
-        scale = np.where(scale > 1e-6, scale, 1.0)
+        # Relative: what a trunk of random weights gives differs in the eleventh decimal only.
+        constant = scale <= _LEVEL * np.abs(mean)
+        self.facts = {"features": {"all": width, "constant": int(constant.sum())}}
+        scale = np.where(constant, 1.0, scale)
         standard = Features(((self._views - mean) / scale).reshape(-1, width), images)
         seen = np.concatenate([train + view * images for view in range(views)])
         part = Part(TARGET, standard, seen, targets[np.tile(train, views)], epoch=len(train))
@@ -161,7 +177,7 @@ def _fit_fold(
         fitter, experiment, target, learn, number=fold, what=f"fold {fold}", title=title
     )
     probabilities = fitter.predict(held_out)
-    facts = {**fitted.facts, "seconds": round(time.monotonic() - started, 1)}
+    facts = {"format": FORMAT, **fitted.facts, "seconds": round(time.monotonic() - started, 1)}
     save_model(fitter.network, fold_folder(run, fold), model_card(experiment, target, facts))
     save_fold(run, fold, target, probabilities, fitted.history, facts)
     say(f"{title}: finished in {facts['seconds']:.0f} s")
@@ -172,7 +188,8 @@ class Fitted(NamedTuple):
 
     Args:
         history: see `Trainer.fit`.
-        facts: `training_prevalence` and `inflation` by label, and `images` learned from.
+        facts: `training_prevalence` and `inflation` by label, `images` learned from, and of frozen
+            trunks `features` {`all`, `constant`}.
     """
 
     history: pd.DataFrame
@@ -226,6 +243,7 @@ def fit_rows(
         "training_prevalence": _prevalence(target, Targets(values[learn])),
         "inflation": dict(zip(target.dataset.labels, map(float, inflation), strict=True)),
         "images": int((~validation).sum()),
+        **fitter.facts,
     }
     return Fitted(learned.history, facts)
 

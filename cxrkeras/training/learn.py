@@ -1,6 +1,7 @@
 """A trainer set up and driven as an experiment says."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,13 +14,14 @@ from cxrkeras.data.draws import drawn_rows
 from cxrkeras.data.folds import hold_out
 from cxrkeras.data.pipeline import (
     Part,
-    head_widths,
     image_batches,
     labelled_batches,
     steps_per_epoch,
 )
 from cxrkeras.evaluation.thresholds import deflate
+from cxrkeras.models.heads import prior_biases
 from cxrkeras.models.losses import LOSSES
+from cxrkeras.models.network import layer_name
 from cxrkeras.training.experiment import Experiment
 from cxrkeras.training.fit import Schedule, Trainer, quicken_batch_norm
 from cxrkeras.training.progress import PredictLines
@@ -126,6 +128,7 @@ class Learner:
             steps=steps,
             seed=seed,
             title=title,
+            biases=self._biases(train),
             checkpoint=checkpoint,
         )
         few = len(history) * steps < _FEW_STEPS
@@ -147,6 +150,15 @@ class Learner:
             filled.append(part)
         return filled
 
+    def _biases(self, parts: Sequence[Part]) -> dict[str, np.ndarray]:
+        """Where the heads' biases start, by layer; see `prior_biases`."""
+        loss = LOSSES[self._experiment.loss]()
+        biases = {}
+        for head, (targets, rows) in _by_head(self._experiment, parts).items():
+            inflation = partial(loss.inflation, rows=rows)
+            biases |= prior_biases(layer_name(head), targets, inflation)
+        return biases
+
     def _scores(self, part: Part, rows: np.ndarray, title: str) -> np.ndarray:
         """(n, K) scores of some rows of a part; those of an augmented view are its image's own."""
         images, places = np.unique(part.index[rows] % len(part.inputs), return_inverse=True)
@@ -166,13 +178,18 @@ def inflations(experiment: Experiment, train: Sequence[Part]) -> dict[str, np.nd
         experiment: loss and batch size.
         train: the parts that train together.
     """
-    loss, drawn = LOSSES[experiment.loss](), drawn_rows(train, experiment.batch_size)
-    found = {}
-    for head in head_widths(train):
-        own = [
-            (p.targets.values, rows) for p, rows in zip(train, drawn, strict=True) if p.head == head
-        ]
-        found[head] = loss.inflation(*zip(*own, strict=True))
+    loss = LOSSES[experiment.loss]()
+    return {head: loss.inflation(*drawn) for head, drawn in _by_head(experiment, train).items()}
+
+
+def _by_head(experiment: Experiment, train: Sequence[Part]) -> dict[str, tuple[list, list]]:
+    """{head: the targets of its parts, and the batches of each}."""
+    drawn = drawn_rows(train, experiment.batch_size)
+    found: dict[str, tuple[list, list]] = {}
+    for part, rows in zip(train, drawn, strict=True):
+        targets, batches = found.setdefault(part.head, ([], []))
+        targets.append(part.targets.values)
+        batches.append(rows)
     return found
 
 

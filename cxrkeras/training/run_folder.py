@@ -134,6 +134,24 @@ def check_sources(run: Path, origin: list) -> None:
     atomic_write_json(path, origin)
 
 
+def check_format(run: Path, wanted: int) -> None:
+    """Check that the finished folds were fitted as what is to be fitted now.
+
+    Args:
+        run: the run folder.
+        wanted: `stages.FORMAT`; a `fold.json` of before it was noted has none.
+
+    Raises:
+        UserError: when they were fitted otherwise.
+    """
+    for path in run.glob("folds/*/fold.json"):
+        if json.loads(path.read_text(encoding="utf-8")).get("format") != wanted:
+            raise UserError(
+                f"{run} was fitted by an older cxrkeras, which trained otherwise: another model "
+                "doesn't fit in. Give another --out to `cxrkeras cv`."
+            )
+
+
 def fold_folder(run: Path, fold: int) -> Path:
     """Where a fold's results lie."""
     return run / "folds" / str(fold)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cxrkeras.data.label_sets import TARGET, parse_label_sets
-from cxrkeras.models.methods import TrunkPlan, make_plan
+from cxrkeras.models.methods import TrunkPlan, check_frozen, make_plan
 from cxrkeras.models.sources import WEIGHT_FILES, Dataset, Link, Weights
 from cxrkeras.training.experiment import Experiment, make_experiment
 from cxrkeras.training.study_file import SHARED, Setting, StudyFile, slug
@@ -99,6 +99,8 @@ def _cell(study: StudyFile, setting: Setting, backbone: str, reuse: str, folds_f
         }
         experiment = make_experiment(choices).located()
         plan = make_plan(experiment.method, experiment.backbone, experiment.source)
+        if reuse == "layers" and not experiment.random_trunk:
+            check_frozen(plan)
     except UserError as error:
         raise UserError(f"Cell {name}: {error}") from None
     return Cell(name, setting.name, backbone, reuse, links, experiment, plan)

@@ -44,7 +44,8 @@ def prepared(real, tmp_path_factory):
 def run_of(prepared, out, policy: str) -> pd.DataFrame:
     call(
         *("cv", "--data", prepared, "--uncertain", policy, "--out", out),
-        *("--backbone", "mobilenet_v3_small", "--reuse", "layers", "--image-size", 64),
+        *("--backbone", "mobilenet_v3_small", "--reuse", "layers", "--random-trunk"),
+        *("--image-size", 64),
         *("--folds", 2, "--epochs", 2, "--learning-rate", 0.01),
     )
     return pd.read_csv(out / "predictions.csv", index_col="image")

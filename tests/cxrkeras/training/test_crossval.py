@@ -16,6 +16,7 @@ from cxrkeras.data.dataset import load_dataset
 from cxrkeras.training import crossval, fold_fit
 from cxrkeras.training.crossval import cross_validate
 from cxrkeras.training.experiment import make_experiment, read_experiment
+from cxrkeras.training.final import train_final
 from cxrkeras.training.target import load_target
 from data_prep.errors import UserError
 
@@ -129,7 +130,9 @@ def test_a_run_folder_keeps_the_contract(runs, data, name):
         history = pd.read_csv(folder / "history.csv")
         assert {"epoch", "loss", "binary_accuracy", "mae", "learning_rate"} <= set(history)
         facts = json.loads((folder / "fold.json").read_text())
-        assert set(facts) == {"training_prevalence", "inflation", "images", "seconds"}
+        own = {"format", "training_prevalence", "inflation", "images", "seconds"}
+        frozen = {"features"} if METHODS[name].get("reuse") == "layers" else set()
+        assert set(facts) == own | frozen
         assert set(facts["training_prevalence"]) == set(facts["inflation"]) == set(LABELS)
         assert facts["images"] <= (folds["fold"] != fold).sum() - tested.sum()
         card = json.loads((folder / "model.json").read_text())
@@ -261,6 +264,19 @@ def test_changed_sources_are_refused_while_a_fold_is_missing(
     drop_last_row(changed / "manifest.csv")
     with pytest.raises(UserError, match="source's data or weights changed"):
         cross_validate(experiment(**{**choices("layers"), "source": f"a={changed}"}), run)
+
+
+def test_a_run_that_was_fitted_otherwise_takes_no_further_model(copied, experiment, choices):
+    run = copied("layers")
+    for path in run.glob("folds/*/fold.json"):
+        facts = json.loads(path.read_text())
+        path.write_text(json.dumps({k: v for k, v in facts.items() if k != "format"}))
+    cross_validate(experiment(**choices("layers")), run)  # all folds are there
+    with pytest.raises(UserError, match="fitted by an older cxrkeras"):
+        train_final(run, run / "final model")
+    (run / "folds" / "1" / "fold.json").unlink()
+    with pytest.raises(UserError, match="fitted by an older cxrkeras"):
+        cross_validate(experiment(**choices("layers")), run)
 
 
 @pytest.mark.parametrize(

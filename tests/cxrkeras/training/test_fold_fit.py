@@ -142,6 +142,28 @@ def test_the_standardisation_is_folded_into_the_dense_layer(experiment, dataset,
     np.testing.assert_allclose(keras.ops.sigmoid(logits), by_features, atol=1e-5)
 
 
+def test_features_as_faint_as_a_random_trunk_s_are_learned_from_and_constant_ones_are_counted(
+    experiment, dataset
+):
+    network = build_network(("tiny",), 32, {TARGET: 2})
+    one = experiment(reuse="layers", random_trunk=True)
+    fitter = _Frozen(network, one, load_target(one, dataset, None), ["faint"])
+    rows, how = np.arange(36), {"epochs": 3, "learning_rate": 0.01, "seed": 0, "title": "t"}
+    targets = Targets(np.float32(np.arange(72).reshape(36, 2) % 4 == 0))
+    fitter.fit(rows, rows[:0], targets, **how)
+    usual = fitter.predict(rows)
+    fitter._views = fitter._views * np.float32(1e-10)
+    fitter._views[..., 0] = 0.3
+    fitter.fit(rows, rows[:0], targets, **how)
+    assert fitter.facts["features"] == {"all": 16, "constant": 1}
+    faint = fitter.predict(rows)
+    assert faint.std(axis=0).min() > 0.5 * usual.std(axis=0).min() > 1e-3
+    fitter._views[:] = fitter._views[:, :1]
+    fitter.fit(rows, rows[:0], targets, **how)
+    assert fitter.facts["features"] == {"all": 16, "constant": 16}
+    assert np.ptp(fitter.predict(rows), axis=0).max() < 1e-6
+
+
 def test_predictions_from_features_stay_finite_at_extreme_logits(experiment, dataset):
     network = build_network(("tiny",), 32, {TARGET: 2})
     one = experiment(reuse="layers")

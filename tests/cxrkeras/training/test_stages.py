@@ -106,6 +106,17 @@ def test_a_stage_is_kept_under_the_settings_that_matter_to_it(experiment, data, 
     assert equal == (choices in MATTER_NOT)
 
 
+def test_a_stage_that_an_older_cxrkeras_trained_otherwise_is_not_reused(
+    experiment, data, tmp_path, fits, monkeypatch
+):
+    one = experiment(source=f"a={data / 'a'}")
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "FORMAT", 2)  # heads started at a bias of 0
+        before = trained(origin_of(one), one, tmp_path / "one")
+    assert trained(origin_of(one), one, tmp_path / "two") != before
+    assert fits == ["a", "a"]
+
+
 def test_how_sources_are_joined_matters_to_several(experiment, data):
     sources = [f"a={data / 'a'}", f"b={data / 'b'}"]
     found = {

@@ -30,6 +30,7 @@ batch-size = 8
 learning-rate = 3e-3
 source-learning-rate = 3e-3
 test-fraction = 0.25
+random-trunk = true
 [source]
 a = "{data}/a"
 b = "{data}/b"
@@ -164,6 +165,7 @@ def test_overrides_touch_their_cells_only_and_stages_stay_shared(file):
         (("folds = 2", 'labels = ["c=chexpert5"]\nfolds = 2'), "--labels c=… names no source"),
         (('name = "random"', ""), "'setting.1.name' is missing"),
         (('backbone = ["tiny"]', ""), "'grid.backbone' is missing"),
+        (("random-trunk = true", ""), "Cell layers-tiny-random: --reuse layers freezes the trunk"),
         (("[run]", "[run"), "is no TOML"),
     ],
     ids=lambda value: value[-1] if isinstance(value, tuple) else "",

@@ -17,7 +17,7 @@ from cxrkeras.evaluation.thresholds import inflate
 from cxrkeras.models.heads import classifier
 from cxrkeras.models.losses import LOSSES
 from cxrkeras.models.methods import make_plan
-from cxrkeras.models.network import TARGET, build_network
+from cxrkeras.models.network import TARGET, build_network, layer_name
 from cxrkeras.training import fit
 from cxrkeras.training.crossval import cross_validate
 from cxrkeras.training.fold_fit import _Frozen
@@ -47,7 +47,9 @@ def learner_of(experiment, parts, heads=("h",), **choices) -> tuple[Learner, ker
     inputs = keras.Input((VALUES.shape[1],))
     three_way = three_way_labels(parts)
     outputs = {
-        head: classifier(inputs, LABELS, dropout=0.2, name=head, three_way=three_way[head])[1]
+        head: classifier(
+            inputs, LABELS, dropout=0.2, name=layer_name(head), three_way=three_way[head]
+        )[1]
         for head in heads
     }
     logits = keras.Model(inputs, outputs)
@@ -154,7 +156,7 @@ def test_a_third_class_is_learned_where_a_label_is_uncertain_and_nowhere_else(ex
     train = part("multi-class")
     learner, logits = learner_of(experiment, [train])
     learn(learner, [train], epochs=40)
-    kernel, bias = logits.get_layer("h-uncertain").get_weights()
+    kernel, bias = logits.get_layer("head_h-uncertain").get_weights()
     assert (np.abs(kernel[:, :2]) > 0.01).all()
     assert not kernel[:, 2].any()
     assert not bias[2]
