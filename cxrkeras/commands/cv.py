@@ -44,7 +44,7 @@ def command(config: Path | None, out: Path | None, **options: Any) -> None:
     run = out or Path("runs") / _name(experiment)
     from cxrkeras.training.crossval import cross_validate
 
-    _close(cross_validate(experiment, run), run)
+    _close(cross_validate(experiment, run), run, shuffled=experiment.shuffle_labels)
 
 
 def _check(experiment: Experiment) -> None:
@@ -74,7 +74,9 @@ def _name(experiment: Experiment) -> str:
     return f"{trunks}-{experiment.method}-{experiment.digest}"
 
 
-def _close(metrics: dict, run: Path) -> None:
+def _close(metrics: dict, run: Path, *, shuffled: bool) -> None:
+    from cxrkeras.evaluation.narrative import warnings
+
     macro = metrics["macro"]
     pooled, folds = macro["pooled"]["auroc"], macro["over_folds"]["auroc"]
     interval = macro["pooled"].get("auroc_interval")
@@ -83,6 +85,8 @@ def _close(metrics: dict, run: Path) -> None:
         f"Macro AUROC: {_said(pooled)} pooled out-of-fold{within}, "
         f"{_said(folds['mean'])} ± {_said(folds['sd'])} over {folds['folds']} folds"
     )
+    for warning in warnings(metrics, shuffled=shuffled):
+        click.echo(f"Before you believe a number: {warning}")
     click.echo(f"Report: {run / 'report.html'}")
     click.echo(f"Predictions: {run / 'predictions.csv'}")
     click.echo(f"\nNext: cxrkeras predict {run} FILES, or cxrkeras train --run {run} --out MODEL")

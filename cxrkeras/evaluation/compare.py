@@ -7,6 +7,7 @@ import numpy as np
 from cxrkeras.evaluation.align import align
 from cxrkeras.evaluation.decisions import decided
 from cxrkeras.evaluation.delong import paired_difference
+from cxrkeras.evaluation.doubts import constant_predictions, doubts_of_performance
 from cxrkeras.evaluation.intervals import LEVEL, RESAMPLES, SEED, Resampled, holm, resample
 from cxrkeras.evaluation.predictions import Predictions
 from cxrkeras.evaluation.resampling import drawn_words, sampling_units
@@ -79,9 +80,11 @@ def compare_predictions(
         "resamples": resamples,
         "seed": seed,
         "undefined_resamples": drawn["auroc"].undefined(first.labels),
-        "notes": [*notes, *patient_notes, *_decision_notes(aligned)],
+        "notes": [],
         "runs": {name: _run(r, first.labels, drawn, level) for r, name in enumerate(names)},
     }
+    told = _doubts(result["runs"], aligned)
+    result["notes"] = [*notes, *patient_notes, *_decision_notes(aligned), *told]
     pairs = _pairs(names, reference or names[0], all_pairs)
     differences = [_difference(i, j, names, aligned, unit, drawn, level) for i, j in pairs]
     for score in SCORES:
@@ -143,6 +146,17 @@ def _run(r: int, labels: tuple[str, ...], drawn: Mapping[str, Resampled], level:
             for k, label in enumerate(labels)
         },
     }
+
+
+def _doubts(runs: Mapping[str, dict], aligned: Mapping[str, Predictions]) -> list[str]:
+    """What must be said of each run before its differences are believed."""
+    told = []
+    for name, run in runs.items():
+        own = aligned[name]
+        constant = constant_predictions(own.prob, own.labels, own.folds)
+        doubts = doubts_of_performance({**run, "constant_predictions": constant})
+        told += [f"{name}: {sentence}" for sentence in doubts.sentences]
+    return told
 
 
 def _difference(

@@ -1,7 +1,7 @@
 """What a finished run proves: predictions scored at their own fold's thresholds."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import pandas as pd
 
 from cxrkeras.evaluation.audit import audit_folds
 from cxrkeras.evaluation.decisions import decided, score_decisions
+from cxrkeras.evaluation.doubts import constant_predictions
 from cxrkeras.evaluation.metrics import evaluate
 from cxrkeras.evaluation.predictions import Predictions, read_predictions, write_predictions
 from cxrkeras.evaluation.thresholds import by_rule
@@ -32,6 +33,7 @@ def write_metrics(run_dir: Path) -> dict:
     Returns:
         What was written: `metrics.evaluate`'s dict with intervals (`uncertainty.with_intervals`),
         `format`, `kind`, `patients`, `training` (per fold: prevalence and inflation by label),
+        `features` (per fold, of a frozen trunk: `all`, `constant`), `constant_predictions`,
         `audit`, and `test` (None without one).
 
     Raises:
@@ -47,6 +49,7 @@ def write_metrics(run_dir: Path) -> dict:
         **_scores(predictions, training, fold),
         "patients": len(set(predictions.patients) - {""}),
         "training": _named(training, predictions.labels),
+        "features": _features(run_dir, training),
     }
     test = None
     if (run_dir / "test_predictions.csv").is_file():
@@ -150,7 +153,8 @@ def _scores(
         decided=columns,
         ranks_only=predictions.ranks_only,
     )
-    return with_intervals(scores, predictions, columns)
+    constant = constant_predictions(predictions.prob, predictions.labels, predictions.folds)
+    return {**with_intervals(scores, predictions, columns), "constant_predictions": constant}
 
 
 def _mean_of_known(rows: list[np.ndarray]) -> np.ndarray:
@@ -162,6 +166,13 @@ def _mean_of_known(rows: list[np.ndarray]) -> np.ndarray:
 
 def _training(run_dir: Path, folds: list[int], labels: tuple[str, ...]) -> dict[int, dict]:
     return {k: _fold_json(run_dir / "folds" / str(k) / "fold.json", labels) for k in folds}
+
+
+def _features(run_dir: Path, folds: Iterable[int]) -> dict[str, dict]:
+    """How many features of frozen trunks there are, and are constant; of folds that say so."""
+    paths = {str(k): run_dir / "folds" / str(k) / "fold.json" for k in folds}
+    facts = {k: json.loads(path.read_text("utf-8")) for k, path in paths.items()}
+    return {k: fact["features"] for k, fact in facts.items() if "features" in fact}
 
 
 def _fold_json(path: Path, labels: tuple[str, ...]) -> dict[str, np.ndarray]:

@@ -9,6 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from cxrkeras.evaluation.operating import achieved
+
 SD = "sample standard deviation over folds (ddof=1)"
 COUNTS = ("n", "positives")
 
@@ -42,9 +44,9 @@ def evaluate(
         with folds, `over_folds` {metric: {mean, sd, folds}} and `per_fold`. The metrics are `n`,
         `positives`, `prevalence` (also the average precision of a random classifier),
         `all_negative_accuracy`, `auroc`, `average_precision`, `binary_accuracy` (score > 0.5),
-        `mae` and `hamming_RULE` for each rule; None where undefined. Macro is the mean over the
-        labels that have the metric, `labels` says how many; micro takes all known entries as one
-        label.
+        `mae`, and for each rule `hamming_RULE`, `sensitivity_RULE` and `specificity_RULE`; None
+        where undefined. Macro is the mean over the labels that have the metric, `labels` says how
+        many; micro takes all known entries as one label.
 
     Raises:
         ValueError: shapes that disagree, scores outside [0, 1], truth other than 1, 0, NaN.
@@ -126,12 +128,22 @@ def score_label(
         "binary_accuracy": _mean((p > 0.5) == y) if probabilities else None,
         "mae": _mean(np.abs(p - y)) if probabilities else None,
         **{f"hamming_{rule}": _hamming(y, p, cut[known]) for rule, cut in thresholds.items()},
+        **{
+            f"{name}_{rule}": share
+            for rule, cut in thresholds.items()
+            for name, share in _achieved(y, p, cut[known]).items()
+        },
     }
 
 
 def _hamming(y: np.ndarray, p: np.ndarray, cut: np.ndarray) -> float | None:
     usable = np.isfinite(cut)
     return _mean((p[usable] > cut[usable]) != y[usable])
+
+
+def _achieved(y: np.ndarray, p: np.ndarray, cut: np.ndarray) -> dict[str, float | None]:
+    usable = np.isfinite(cut)
+    return achieved(y[usable], p[usable] > cut[usable])
 
 
 def _mean(values: np.ndarray) -> float | None:

@@ -3,6 +3,12 @@
 from collections.abc import Mapping
 
 from cxrkeras.evaluation.decisions import headline
+from cxrkeras.evaluation.doubts import (
+    constant_features,
+    doubts_of_scores,
+    point_doubt,
+    points_in_words,
+)
 from cxrkeras.evaluation.verdict import percent
 
 NAMES = {
@@ -86,17 +92,57 @@ def environment_facts(environment: Mapping) -> list[tuple[str, str]]:
     ]
 
 
-def warnings(metrics: Mapping) -> list[str]:
-    """What a reader must know before believing a number; most serious first."""
+def warnings(metrics: Mapping, *, shuffled: bool = False) -> list[str]:
+    """What a reader must know before believing a number; most serious first.
+
+    Args:
+        metrics: a `metrics.json`.
+        shuffled: whether it is a leak test, which must not be told from chance.
+    """
     return [
         *_audit_warnings(metrics.get("audit")),
         *_unknown_patients(metrics),
         *_no_ranking(metrics.get("decisions")),
+        *constant_features(metrics.get("features") or {}),
+        *([] if shuffled else _at_chance(metrics)),
         *_few(metrics),
         *_undefined(metrics["undefined"], "out of fold" if metrics["folds"] else ""),
         *_undefined((metrics.get("test") or {}).get("undefined", []), "in the test set"),
         *_weak_accuracy(metrics),
     ]
+
+
+def _at_chance(metrics: Mapping) -> list[str]:
+    test = metrics.get("test")
+    tested = doubts_of_scores(test).sentences if test else []
+    own = doubts_of_scores(metrics).sentences
+    return [*own, *_points(metrics), *(f"Test set: {said}" for said in tested)]
+
+
+def _points(metrics: Mapping) -> list[str]:
+    """Of the default rule by label; of the study's, where it calls otherwise, in how many."""
+    default, studys = (_reached(metrics, rule) for rule in ("corrected", "prevalence"))
+    told = [f"Corrected rule. {said}" for said in points_in_words(default)]
+    doubted = sum(any(point_doubt(point)) for point in studys.values())
+    if doubted and studys != default:
+        told.append(
+            "Prevalence rule. No better than chance, or called far more or less often than found: "
+            f"{doubted} of {_count(len(studys), 'label')}; see the operating points."
+        )
+    return told
+
+
+def _reached(metrics: Mapping, rule: str) -> dict[str, dict]:
+    names = ("sensitivity", "specificity")
+    parts = {label: part["pooled"] for label, part in metrics["per_label"].items()}
+    return {
+        label: {
+            "n": part["n"],
+            "positives": part["positives"],
+            "cross_fitted": {name: part.get(f"{name}_{rule}") for name in names},
+        }
+        for label, part in parts.items()
+    }
 
 
 def _audit_warnings(audit: Mapping | None) -> list[str]:

@@ -97,7 +97,7 @@ def fit_points(
 
     Returns:
         {rule: {label: {`threshold`, `from` (in words), `sensitivity`, `specificity`, `n`,
-        `positives`, `cross_fitted` {`sensitivity`, `specificity`} or None}}}. The threshold and its
+        `positives`, `cross_fitted` (see `reached`) or None}}}. The threshold and its
         scores are None where a class is missing.
     """
     by_label = {
@@ -149,8 +149,7 @@ def add_held_out(
     """Put into each point what it reaches on images that nothing was fitted on.
 
     Args:
-        points: {rule: {label: point}}; each point gets `held_out` {`sensitivity`, `specificity`
-            (None where a class or the threshold is missing), `n`, `positives`}.
+        points: {rule: {label: point}}; each point gets `held_out`, see `reached`.
         labels: K names.
         truth: (N, K) float; 1, 0, or NaN for unknown.
         score: (N, K) float in [0, 1], by the very model that the points are for.
@@ -159,11 +158,7 @@ def add_held_out(
         for k, label in enumerate(labels):
             threshold, known = by_label[label]["threshold"], np.isfinite(truth[:, k])
             y, p = truth[known, k] == 1, score[known, k]
-            by_label[label]["held_out"] = {
-                **achieved(y, None if threshold is None else p > threshold),
-                "n": len(y),
-                "positives": int(y.sum()),
-            }
+            by_label[label]["held_out"] = reached(y, None if threshold is None else p > threshold)
 
 
 def thresholds_of(points: Mapping[str, Mapping], labels: Sequence[str]) -> np.ndarray:
@@ -186,9 +181,7 @@ def _fit_label(
         rule: {
             "threshold": threshold,
             "from": _origin(rule, y, where),
-            **achieved(y, None if threshold is None else p > threshold),
-            "n": len(y),
-            "positives": int(y.sum()),
+            **reached(y, None if threshold is None else p > threshold),
             "cross_fitted": crossed[rule],
         }
         for rule, threshold in zip(rules, thresholds, strict=True)
@@ -248,7 +241,12 @@ def _cross_fitted(
         if None in thresholds:
             return dict.fromkeys(rules)
         called[:, here] = p[here] > np.array(thresholds)[:, None]
-    return {rule: achieved(y, calls) for rule, calls in zip(rules, called, strict=True)}
+    return {rule: reached(y, calls) for rule, calls in zip(rules, called, strict=True)}
+
+
+def reached(y: np.ndarray, called: np.ndarray | None) -> dict[str, float | int | None]:
+    """`achieved`, and on how many images, `n`, with how many `positives`."""
+    return {**achieved(y, called), "n": len(y), "positives": int(y.sum())}
 
 
 def achieved(y: np.ndarray, called: np.ndarray | None) -> dict[str, float | None]:

@@ -13,17 +13,17 @@ from cxrkeras.data.model_json import RunPoints
 from cxrkeras.evaluation.operating import (
     STANDARD,
     Rule,
-    achieved,
     add_held_out,
     fit_points,
     prevalence_points,
+    reached,
 )
 from cxrkeras.evaluation.predictions import Predictions, read_predictions
 from cxrkeras.evaluation.thresholds import deflate
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_json, read_json
 
-FORMAT = 2
+FORMAT = 3
 FILE = "operating_points.json"
 WHERE = "out-of-fold predictions"
 
@@ -114,7 +114,7 @@ def _from_prevalence(metrics: dict, predictions: Predictions, fold: np.ndarray) 
             known = np.isfinite(predictions.truth[:, k])
             y, cut = predictions.truth[known, k] == 1, thresholds[known, k]
             called = predictions.prob[known, k] > cut if np.isfinite(cut).all() else None
-            points[rule][label]["cross_fitted"] = achieved(y, called)
+            points[rule][label]["cross_fitted"] = reached(y, called)
     return points
 
 

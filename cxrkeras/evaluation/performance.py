@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cxrkeras.evaluation.doubts import constant_predictions
 from cxrkeras.evaluation.intervals import LEVEL, resample
 from cxrkeras.evaluation.predictions import Predictions, read_predictions
 from cxrkeras.evaluation.resampling import sampling_units
@@ -28,7 +29,8 @@ def performance(predictions: Predictions, data: Path | None, how: str) -> dict:
     Returns:
         JSON-ready `how`, `level` (of the intervals), `images`, `patients`; `per_label` {label: `n`,
         `positives`, and `auroc` and `average_precision`, each {value, low, high}}; `macro`, {the
-        same two}; and `subgroups`, a list of `Subgroup`s. What is undefined is None.
+        same two}; `constant_predictions`, see `doubts`; and `subgroups`, a list of `Subgroup`s.
+        What is undefined is None.
     """
     unit = sampling_units(predictions.images, predictions.patients)
     drawn = resample(predictions.truth, [predictions.prob], unit)
@@ -49,6 +51,9 @@ def performance(predictions: Predictions, data: Path | None, how: str) -> dict:
         "patients": len(set(predictions.patients) - {""}),
         "per_label": per_label,
         "macro": {score: drawn[score].of_macro(0, LEVEL) for score in SCORES},
+        "constant_predictions": constant_predictions(
+            predictions.prob, predictions.labels, predictions.folds
+        ),
         "subgroups": [asdict(group) for group in groups],
     }
 

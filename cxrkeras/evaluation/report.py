@@ -92,7 +92,9 @@ def _context(run: _Run) -> dict:
         "title": narrative.title(run.experiment, metrics),
         "folder": run.folder.resolve().name,
         "sentence": narrative.sentence(metrics),
-        "warnings": narrative.warnings(metrics),
+        "warnings": narrative.warnings(
+            metrics, shuffled=bool(run.experiment.get("shuffle_labels"))
+        ),
         "about": {"predictions": "", "labels": "", "thresholds": "", "notes": []}
         | metrics.get("about", {}),
         "shuffled": bool(run.experiment.get("shuffle_labels")),

@@ -1,5 +1,6 @@
 """A study's results as files: study.csv, study.json, study.md and study.html."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pandas as pd
 
 from cxrkeras.evaluation import study_tables as tables
 from cxrkeras.evaluation import study_words as words
+from cxrkeras.evaluation.doubts import ScoreDoubts
 from cxrkeras.evaluation.page import page
 from cxrkeras.evaluation.study_compare import best_of, compare_cells
 from cxrkeras.evaluation.study_plots import KINDS
@@ -142,6 +144,8 @@ def _extra(cells: Sequence[Cell]) -> list[Table]:
 
 def _markdown(title: str, cells: Sequence[Cell], shown: Sequence[Section]) -> str:
     parts = [f"# Study {title}", "", _lede(cells), ""]
+    if doubts := _doubts(cells):
+        parts += ["## Before you believe a number", "", *(f"- {said}" for said in doubts), ""]
     for section in shown:
         parts += [f"## {section.title}", "", section.text, ""]
         for part in (part for part in section.parts if part.sentence or part.tables):
@@ -174,12 +178,29 @@ def _lede(cells: Sequence[Cell]) -> str:
     return f"{said} {size}{held}."
 
 
+def _doubts(cells: Sequence[Cell]) -> list[str]:
+    """What must be said before a number is believed: of cells by name, of labels over all cells."""
+    done = [cell for cell in cells if cell.results]
+    told, labels = [], Counter()
+    for cell in done:
+        doubts = ScoreDoubts(**cell.results["doubts"])
+        labels.update(list(doubts.labels))
+        own = [*cell.results["features"], *doubts._replace(labels={}).sentences]
+        told += [f"{cell.name}: {sentence}" for sentence in own]
+    if labels:
+        each = ", ".join(f"{label} ({count})" for label, count in labels.most_common())
+        of = words.plural(len(done), "cell")
+        told.append(f"AUROCs that can't be told from chance, 0.5, in how many of {of}: {each}.")
+    return told
+
+
 def _html(title: str, cells: Sequence[Cell], shown: Sequence[Section]) -> str:
     done = [cell for cell in cells if cell.results]
     backbones = list(dict.fromkeys(cell.backbone for cell in cells))
     context = {
         "title": title,
         "lede": _lede(cells),
+        "warnings": _doubts(cells),
         "cells": cells,
         "done": done,
         "best": best_of(done),

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cxrkeras.evaluation.doubts import constant_features, doubts_of_scores
 from cxrkeras.evaluation.history import read_histories
 from data_prep.errors import UserError
 
@@ -102,6 +103,8 @@ def _results(run: Path) -> dict:
         "labels": metrics["labels"],
         "folds": len(metrics["folds"]),
         "training": _training(run),
+        "doubts": doubts_of_scores(metrics)._asdict(),
+        "features": constant_features(metrics.get("features") or {}),
         "out_of_fold": _part(metrics),
         "test": None if test is None else {"images": test["images"], **_part(test)},
         "fold_seconds": _fold_seconds(run),

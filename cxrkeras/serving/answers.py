@@ -76,9 +76,11 @@ def as_json(answer: Answer) -> str:
                 "prevalence": card.facts["training_prevalence"][label],
                 "inflation": card.facts["inflation"][label],
                 **_calibration(answer, label),
+                "doubt": answer.doubt(label),
             }
             for label in labels
         },
+        "doubts": answer.doubts,
         "images": [_image(answer, number) for number in answer.readable],
         "unreadable": [
             {"file": printable(row.path), "reason": row.reason} for row in answer.rows if row.reason
@@ -240,6 +242,7 @@ def _legend(answer: Answer, full: bool) -> Iterator[str]:
         name = list(told)[-1]
         told = {f"in brackets, {name}": told[name]}
     yield from (f"{name}: {words}" for name, words in told.items())
+    yield from (f"Before you believe it: {doubt}" for doubt in answer.doubts)
     warned = Counter(warning for row in answer.rows for warning in row.warnings)
     for warning, count in warned.most_common():
         first = next(printable(row.path) for row in answer.rows if warning in row.warnings)

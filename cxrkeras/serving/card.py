@@ -11,6 +11,11 @@ import pandas as pd
 
 from cxrkeras.data.model_json import check_run_facts, read_model_json
 from cxrkeras.data.preparation import Preparation, preparation_of
+from cxrkeras.evaluation.doubts import (
+    constant_features,
+    doubts_of_performance,
+    doubts_of_scores,
+)
 from cxrkeras.evaluation.operating import Rule, prevalence_points
 from cxrkeras.evaluation.out_of_fold import fit_on_run, read_operating_points
 from cxrkeras.evaluation.predictions import TEST_FOLD
@@ -88,6 +93,21 @@ class Card:
         if self.run is not None:
             return run_performance(self.run)
         return fold_performance(self.members[0].parent)
+
+    def doubts(self) -> list[str]:
+        """What must be said before its answers are believed, in sentences; see `doubts`.
+
+        Of a run, or one of its folds, from its `metrics.json`, on the test set where it has one.
+        """
+        if found := self.facts.get("performance"):
+            return doubts_of_performance(found).sentences
+        try:
+            run = self.run or run_above(self.members[0].parent)
+            metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+            dead = constant_features(metrics.get("features") or {})
+            return [*dead, *doubts_of_scores(metrics.get("test") or metrics).sentences]
+        except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+            return []  # nobody measured it
 
     def settings(self) -> dict:
         """How it was trained: the keys of `experiment.toml`, without the places of files."""

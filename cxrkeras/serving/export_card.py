@@ -5,6 +5,7 @@ from importlib.metadata import version
 
 import jinja2
 
+from cxrkeras.evaluation.doubts import points_in_words
 from cxrkeras.evaluation.operating import parse_rule
 from cxrkeras.serving.card import Card
 from cxrkeras.serving.reached import reached
@@ -74,6 +75,7 @@ def model_card(
             for k, label in enumerate(card.labels)
         ],
         reached=expected.where,
+        doubts=[*card.doubts(), *points_in_words(points, facts["training_prevalence"])],
         trained_on=facts.get("trained_on") or "data that isn't named",
         version=version("cxrkeras"),
         settings=_settings(card.settings()),

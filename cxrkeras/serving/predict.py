@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cxrkeras.evaluation.doubts import point_doubt, points_in_words
 from cxrkeras.evaluation.operating import Rule, thresholds_of
 from cxrkeras.evaluation.thresholds import deflate
 from cxrkeras.serving.card import Card
@@ -66,6 +67,16 @@ class Answer:
     def distorted(self) -> bool:
         """Whether `undistorted` says anything new."""
         return bool((self.card.inflation != 1).any())
+
+    @property
+    def doubts(self) -> list[str]:
+        """What must be said of the model and of these operating points, in sentences."""
+        prevalence = self.card.facts["training_prevalence"]
+        return [*self.card.doubts(), *points_in_words(self.points, prevalence)]
+
+    def doubt(self, label: str) -> str:
+        """What must be said of one label's operating point; "" where nothing is."""
+        return str(point_doubt(self.points[label], self.card.facts["training_prevalence"][label]))
 
     @property
     def readable(self) -> list[int]:

@@ -33,6 +33,7 @@ class Finding:
         prevalence: of the label in the training data; None where not known.
         threshold: the operating point; None where there is none.
         origin: where the operating point comes from, in words.
+        doubt: what must be said of the operating point, see `evaluation.doubts`; "" for nothing.
     """
 
     label: str
@@ -41,6 +42,7 @@ class Finding:
     prevalence: float | None
     threshold: float | None
     origin: str
+    doubt: str = ""
 
     @property
     def called(self) -> bool | None:
@@ -119,6 +121,7 @@ class LocalJudge:
                 known[label],
                 told.points[label]["threshold"],
                 told.points[label]["from"],
+                told.doubt(label),
             )
             for k, label in enumerate(self.labels)
         )
@@ -209,4 +212,5 @@ def _about(card: Card, method: str) -> list[str]:
     lines.append(f"Trained on {trained_on}." if trained_on else "")
     lines.append(f"It sees {card.image_size} by {card.image_size} pixels.")
     lines.append(_MAPS.get(method, ""))
+    lines += [f"Before you believe it: {doubt}" for doubt in card.doubts()]
     return [line for line in lines if line]

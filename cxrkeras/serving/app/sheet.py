@@ -139,6 +139,10 @@ def _draw_table(
     draw.line([(_MARGIN, y), (WIDTH - _MARGIN, y)], fill=_LINE)
     note = f"Upright mark: the operating point ({judge.rule}). Called: a probability above it."
     _write(draw, (_MARGIN, y + 12), note, 16, _SOFT)
+    doubted = [finding.label for finding in films[0][1].findings if finding.doubt]
+    if doubted:
+        told = f"Operating points to beware of, as the page and the JSON say: {', '.join(doubted)}."
+        _write(draw, (_MARGIN, y + 36), told, 16, _WARN)
 
 
 def _draw_bar(
@@ -185,6 +189,7 @@ def _as_json(finding: Finding) -> dict:
         "prevalence": finding.prevalence,
         "threshold": finding.threshold,
         "from": finding.origin,
+        "doubt": finding.doubt,
         "called": finding.called,
     }
 

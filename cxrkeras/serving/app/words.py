@@ -121,6 +121,8 @@ def _row(films: Sequence[tuple[str, Sequence[Finding]]], k: int) -> str:
     if first.prevalence is not None:
         about.append(f"prevalence {_figure(first.prevalence)}")
     origin = f"<small>{escape(first.origin)}</small>" if first.threshold is not None else ""
+    if first.doubt:
+        origin += f'<small class="cx-doubt">Beware: {escape(first.doubt)}</small>'
     cells = "".join(_cell(slot, findings[k]) for slot, findings in films)
     if len(films) == 2:
         change = films[1][1][k].probability - first.probability

@@ -50,8 +50,9 @@ def test_prints_runs_labels_and_the_sentence_last(run):
     code, out, err = run("good", "bad", "--resamples", 200)
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert lines[0].startswith("run ")
-    assert lines[1].startswith("good ")
+    first = next(number for number, line in enumerate(lines) if line.startswith("run "))
+    assert all("told from chance" in line for line in lines[:first])
+    assert lines[first + 1].startswith("good ")
     assert any(line.startswith("Effusion") for line in lines)
     assert lines[-1].startswith("bad is worse than good on 60 images: macro AUROC -0.")
     assert run("good", "bad", "--resamples", 200)[1] == out

@@ -10,10 +10,14 @@ from cxrkeras.training import crossval
 from cxrkeras.training.experiment import make_experiment
 
 METRICS = {
+    "per_label": {},
+    "undefined": [],
+    "folds": [0, 1, 2],
+    "micro": {"pooled": {"binary_accuracy": 0.9, "all_negative_accuracy": 0.8}},
     "macro": {
         "pooled": {"auroc": 0.8123},
         "over_folds": {"auroc": {"mean": 0.8, "sd": 0.02, "folds": 3}},
-    }
+    },
 }
 
 
@@ -90,12 +94,23 @@ def test_without_data_it_says_so_and_uses_the_phantoms(called, capsys):
     assert experiment.image_size == 64
 
 
+def test_what_a_reader_must_know_is_printed_too(called, capsys, monkeypatch):
+    interval = {"auroc": 0.52, "auroc_interval": {"low": 0.41, "high": 0.63}}
+    dead = {**METRICS, "macro": {**METRICS["macro"], "pooled": interval}}
+    monkeypatch.setattr(crossval, "cross_validate", lambda *args: dead)
+    said = "Before you believe a number: The macro AUROC can't be told from chance: 0.520 (0.410 to"
+    assert code_of("--data", "d") == 0
+    assert said in capsys.readouterr().out
+    assert code_of("--data", "d", "--shuffle-labels") == 0
+    assert said not in capsys.readouterr().out
+
+
 def test_a_run_without_anything_to_score_ends_well(called, capsys, monkeypatch):
     nothing = {
         "pooled": {"auroc": None},
         "over_folds": {"auroc": {"mean": None, "sd": None, "folds": 0}},
     }
-    monkeypatch.setattr(crossval, "cross_validate", lambda *args: {"macro": nothing})
+    monkeypatch.setattr(crossval, "cross_validate", lambda *args: METRICS | {"macro": nothing})
     assert code_of("--data", "d") == 0
     said = capsys.readouterr().out
     assert "Macro AUROC: none pooled out-of-fold, none ± none over 0 folds" in said

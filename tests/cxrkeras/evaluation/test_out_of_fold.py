@@ -81,6 +81,8 @@ def test_the_prevalence_rules_are_told_what_each_fold_s_own_threshold_reaches(ru
         {
             "sensitivity": recall_score(y == 1, called),
             "specificity": recall_score(y == 0, ~called),
+            "n": np.isfinite(y).sum(),
+            "positives": (y == 1).sum(),
         }
     )
 
@@ -106,7 +108,9 @@ def test_the_test_set_is_called_by_the_mean_of_the_models(run_of):
 def test_any_share_is_fitted_on_demand(run):
     points = fit_on_run(run, Rule("specificity", 0.876))
     assert all(point["specificity"] >= 0.876 for point in points.values())
-    assert {"sensitivity", "specificity"} == set(points["Spinal lesions"]["cross_fitted"])
+    assert {"sensitivity", "specificity", "n", "positives"} == set(
+        points["Spinal lesions"]["cross_fitted"]
+    )
 
 
 DEEP = "[" * 100_000

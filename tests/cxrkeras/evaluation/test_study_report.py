@@ -58,6 +58,28 @@ def test_the_report_is_whole_and_self_contained(study):
     assert not any(patient in html for patient in people.patients)
 
 
+def test_what_cannot_be_told_from_chance_stands_before_the_tables(tmp_path):
+    out = tmp_path / "out"
+    write_study_folder(
+        out, backbones=("resnet50",), skill=lambda setting, *_: 0.0 if setting == "NIH" else 3.0
+    )
+    write_study(out)
+    said = (out / "study.md").read_text()
+    beware = said[said.index("## Before you believe a number") : said.index("## Backbone")]
+    assert "- finetune-resnet50-nih: The macro AUROC can't be told from chance: 0.5" in beware
+    assert beware.count("macro AUROC") == 1
+    assert "0.5, in how many of 4 cells: " in beware
+    assert "Lung patterns (1)" in beware
+    page = (out / "study.html").read_text()
+    assert "finetune-resnet50-nih: The macro AUROC can&#39;t be told from chance" in page
+    (cell,) = (
+        c
+        for c in json.loads((out / "study.json").read_text())["cells"]
+        if c["cell"].endswith("-nih") and "imagenet" not in c["cell"]
+    )
+    assert "Lung patterns" in cell["results"]["doubts"]["labels"]
+
+
 def test_writing_again_gives_the_same_bytes(study):
     before = {path: path.read_bytes() for path in study.glob("study.*")}
     assert len(before) == 4

@@ -1,0 +1,227 @@
+"""What must be said beside a number before anyone believes it: asked by all that print one.
+
+Operating points that call at random, or far more or less often than the finding occurs; AUROCs that
+can't be told from chance; predictions and features that are the same for every image. The limits
+stand here and in docs/science.md, and nowhere else.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+LEAST = 0.1
+"""Sensitivity + specificity - 1 below which a point is no better than chance, however sure."""
+FAR = 5
+"""How many times as often as a finding occurs, or as seldom, it may be called unsaid."""
+CHANCE = 0.5
+_Z = 1.959964  # of a 95% interval
+_ALIKE = 1e-6  # scores that differ by less are one score
+
+
+class PointDoubt(NamedTuple):
+    """What is to be said of one label's operating point; None where nothing is.
+
+    Args:
+        chance: (sensitivity, specificity) of one that calls no better than at random.
+        calls: (share of images called, share with the finding) where these are far from each other.
+    """
+
+    chance: tuple[float, float] | None = None
+    calls: tuple[float, float] | None = None
+
+    def __str__(self) -> str:
+        told = []
+        if self.chance:
+            told.append("no better than chance: sensitivity {:.3f}, specificity {:.3f}")
+        if self.calls:
+            told.append("called in {:.1%} of images, found in {:.1%}")
+        return "; ".join(told).format(*(self.chance or ()), *(self.calls or ()))
+
+
+def reached_by(point: Mapping) -> Mapping:
+    """What a point reaches where it wasn't fitted: held out, else out of fold; empty if unknown."""
+    return point.get("held_out") or point.get("cross_fitted") or {}
+
+
+def point_doubt(point: Mapping, prevalence: float | None = None) -> PointDoubt:
+    """Judge one operating point by what it reaches on images that it wasn't fitted on.
+
+    It is no better than chance where sensitivity + specificity - 1 (Youden's J) is below `LEAST`,
+    or its 95% interval (Newcombe 1998, method 10, images taken for independent) holds 0.
+
+    Args:
+        point: see `evaluation.operating`.
+        prevalence: of the finding; used where the point doesn't say on how many images it is known.
+    """
+    seen = reached_by(point)
+    sensitivity, specificity = (seen.get(name) for name in ("sensitivity", "specificity"))
+    if sensitivity is None or specificity is None:
+        return PointDoubt()
+    n, positives = (seen.get(name, point.get(name)) for name in ("n", "positives"))
+    informed = sensitivity + specificity - 1
+    least = _lowest_informed(sensitivity, specificity, n, positives) if n else informed
+    share = positives / n if n else prevalence
+    return PointDoubt(
+        (sensitivity, specificity) if informed < LEAST or least <= 0 else None,
+        _calls(sensitivity, specificity, share),
+    )
+
+
+def _calls(sensitivity: float, specificity: float, share: float | None):
+    if not share:
+        return None
+    rate = sensitivity * share + (1 - specificity) * (1 - share)
+    return None if share / FAR <= rate <= share * FAR else (rate, share)
+
+
+def _lowest_informed(sensitivity: float, specificity: float, n: int, positives: int) -> float:
+    """The lower end of the interval of sensitivity - (1 - specificity)."""
+    fall = sensitivity - _wilson(sensitivity, positives)[0]
+    rise = _wilson(1 - specificity, n - positives)[1] - (1 - specificity)
+    return sensitivity + specificity - 1 - float(np.hypot(fall, rise))
+
+
+def _wilson(share: float, n: int) -> tuple[float, float]:
+    """Wilson's 95% interval of a share of n."""
+    middle = share + _Z**2 / (2 * n)
+    reach = _Z * np.sqrt(share * (1 - share) / n + (_Z / (2 * n)) ** 2)
+    return (middle - reach) / (1 + _Z**2 / n), (middle + reach) / (1 + _Z**2 / n)
+
+
+def points_in_words(
+    points: Mapping[str, Mapping], prevalence: Mapping[str, float | None] | None = None
+) -> list[str]:
+    """At most two sentences on the operating points {label: point} of one rule; see `point_doubt`.
+
+    Args:
+        points: by label.
+        prevalence: by label, see `point_doubt`.
+    """
+    known = prevalence or {}
+    found = {name: point_doubt(point, known.get(name)) for name, point in points.items()}
+    chance = [
+        "{} {:.3f} + {:.3f}".format(name, *doubt.chance)
+        for name, doubt in found.items()
+        if doubt.chance
+    ]
+    calls = [
+        "{} {:.1%} for {:.1%}".format(name, *doubt.calls)
+        for name, doubt in found.items()
+        if doubt.calls
+    ]
+    heads = {
+        "No better than chance, sensitivity + specificity being near 1": chance,
+        "Called far more or less often than found, in % of images": calls,
+    }
+    return [f"{head}: {', '.join(each)}." for head, each in heads.items() if each]
+
+
+class ScoreDoubts(NamedTuple):
+    """What is to be said of a classifier's AUROCs.
+
+    Args:
+        macro: of the macro mean, "" where nothing is.
+        labels: {label: AUROC} of those that can't be told from chance.
+        constant: {label: folds}: in these the label's score is the same for every image.
+    """
+
+    macro: str
+    labels: dict[str, float]
+    constant: dict[str, list[str]]
+
+    @property
+    def sentences(self) -> list[str]:
+        """At most three, most serious first."""
+        told = []
+        if self.constant:
+            each = [f"{name}{_folds(folds)}" for name, folds in self.constant.items()]
+            told.append(f"The same score for every image, so nothing is told: {', '.join(each)}.")
+        if self.macro:
+            told.append(f"The macro AUROC can't be told from chance: {self.macro}.")
+        if self.labels:
+            each = [f"{name} ({value:.3f})" for name, value in self.labels.items()]
+            told.append(f"AUROCs that can't be told from chance, 0.5: {', '.join(each)}.")
+        return told
+
+
+def score_doubts(
+    macro: Mapping, per_label: Mapping[str, Mapping], constant: Sequence[Mapping] = ()
+) -> ScoreDoubts:
+    """Which AUROCs can't be told from chance: their interval holds 0.5.
+
+    Args:
+        macro: {`value`, `low`, `high`}; None where undefined.
+        per_label: {label: the same}.
+        constant: from `constant_predictions`.
+    """
+    span = ""
+    if _at_chance(macro):
+        span = f"{macro['value']:.3f} ({macro['low']:.3f} to {macro['high']:.3f})"
+    labels = {name: part["value"] for name, part in per_label.items() if _at_chance(part)}
+    folds: dict[str, list[str]] = {}
+    for one in constant:
+        folds.setdefault(one["label"], []).append(str(one["fold"]))
+    return ScoreDoubts(span, labels, folds)
+
+
+def doubts_of_performance(found: Mapping) -> ScoreDoubts:
+    """Of an `evaluation.performance`, or a run of `evaluation.compare`."""
+    macro = found.get("macro", found)
+    per_label = {name: part["auroc"] for name, part in found["per_label"].items()}
+    return score_doubts(macro["auroc"], per_label, found.get("constant_predictions", ()))
+
+
+def doubts_of_scores(scores: Mapping) -> ScoreDoubts:
+    """Of a `metrics.json`, or of its part on the test set; of one without intervals, none."""
+    per_label = {name: _part(part["pooled"]) for name, part in scores["per_label"].items()}
+    constant = scores.get("constant_predictions", ())
+    return score_doubts(_part(scores["macro"]["pooled"]), per_label, constant)
+
+
+def constant_predictions(
+    prob: np.ndarray, labels: Sequence[str], folds: Sequence[str]
+) -> list[dict[str, str]]:
+    """[{`label`, `fold`}] where all of two or more images of a fold have one score.
+
+    Args:
+        prob: (N, K) scores.
+        labels: K names.
+        folds: N names.
+    """
+    folds = np.asarray(folds)
+    return [
+        {"label": label, "fold": str(fold)}
+        for k, label in enumerate(labels)
+        for fold in np.unique(folds)
+        if (folds == fold).sum() > 1 and np.ptp(prob[folds == fold, k]) <= _ALIKE
+    ]
+
+
+def constant_features(by_fold: Mapping[str, Mapping]) -> list[str]:
+    """A sentence where most of a frozen trunk's features are the same for every image.
+
+    Args:
+        by_fold: {fold: {`all`, `constant`}}.
+    """
+    dead = {fold: c for fold, c in by_fold.items() if c["constant"] > c["all"] / 2}
+    if not dead:
+        return []
+    each = ", ".join(f"{c['constant']:,} of {c['all']:,} in fold {k}" for k, c in dead.items())
+    return [f"The frozen trunk says the same of every image: of its features {each} are constant."]
+
+
+def _part(pooled: Mapping) -> dict:
+    bounds = pooled.get("auroc_interval") or {"low": None, "high": None}
+    return {"value": pooled["auroc"], **bounds}
+
+
+def _at_chance(part: Mapping) -> bool:
+    return part["low"] is not None and part["low"] <= CHANCE <= part["high"]
+
+
+def _folds(folds: Sequence[str]) -> str:
+    numbers = [fold for fold in folds if fold.isdecimal()]
+    if not numbers:
+        return ""
+    return f" (fold{'' if len(numbers) == 1 else 's'} {', '.join(numbers)})"
