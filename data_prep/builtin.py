@@ -10,11 +10,14 @@ from data_prep.phantom import write_phantoms
 from data_prep.prepare import prepare
 from data_prep.readers.table import table_source
 from data_prep.records import Box
+from data_prep.repair import is_whole
+from data_prep.say import say
 from data_prep.tables import read_table
 
 # The phantoms are nobody's images: a published key makes their pseudonyms the same everywhere.
 PUBLIC_KEY = b"cxrkeras: phantoms are public"
 HOSPITALS = ("target", "a", "b")
+_MARK = "phantom.json"
 _SIDES = ("x", "y", "width", "height")
 _CITATION = "Synthetic phantoms of cxrkeras; no patient."
 
@@ -27,6 +30,7 @@ def builtin_datasets(
     size: int = 512,
     seed: int = 0,
     workers: int | None = None,
+    verify: bool = False,
     progress: bool = True,
 ) -> tuple[Path, Path, Path]:
     """Write and prepare the built-in data; at once where that is done already.
@@ -39,6 +43,8 @@ def builtin_datasets(
         size: side of the DICOM images and of the prepared ones, pixels.
         seed: makes the data; equal settings give equal bytes.
         workers: processes; the machine's cores where None; 0 works in this process.
+        verify: check every image of a folder that is there, whatever its settings, and make again
+            what is damaged or missing.
         progress: show how far it is.
 
     Returns:
@@ -50,8 +56,12 @@ def builtin_datasets(
     folder = Path(folder)
     sources = patients if source_patients is None else source_patients
     settings = {"patients": patients, "source_patients": sources, "size": size, "seed": seed}
+    if verify and (begun := _begun_with(folder)):
+        settings = begun
+        names = ("patients", "source_patients", "size", "seed")
+        patients, sources, size, seed = (begun[name] for name in names)
     outs = tuple(folder / _folder_name(hospital) for hospital in HOSPITALS)
-    if _begin(folder, settings) and all((out / "dataset.json").exists() for out in outs):
+    if _begin(folder, settings) and not verify and all(map(is_whole, outs)):
         return outs
     for hospital, out in zip(HOSPITALS, outs, strict=True):
         count = patients if hospital == "target" else sources
@@ -68,15 +78,18 @@ def builtin_datasets(
         boxes = _boxes(raw / "boxes.csv", size)
         source = replace(source, origin="built-in phantoms", citation=_CITATION, boxes=boxes)
         # Phantoms of one patient are alike by design: none of them is a copy.
-        prepare(
+        done = prepare(
             source,
             out,
             key=PUBLIC_KEY,
             size=size,
             near=False,
             workers=workers,
+            verify=verify,
             progress=progress,
         )
+        if done.mended:
+            say(f"{out}: {done.mended} images made again (damaged or missing)")
     return outs
 
 
@@ -95,12 +108,16 @@ def _folder_name(hospital: str) -> str:
 
 def _begin(folder: Path, settings: dict) -> bool:
     """Whether the folder was begun with these settings; marks it where it is new."""
-    mark = folder / "phantom.json"
-    if mark.exists():
-        if json.loads(mark.read_text(encoding="utf-8")) != settings:
+    if begun := _begun_with(folder):
+        if begun != settings:
             raise UserError(f"{folder} holds built-in data of other settings. Give another folder.")
         return True
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} holds other files already. Give a new or empty folder.")
-    atomic_write_json(mark, settings)
+    atomic_write_json(folder / _MARK, settings)
     return False
+
+
+def _begun_with(folder: Path) -> dict | None:
+    mark = folder / _MARK
+    return json.loads(mark.read_text(encoding="utf-8")) if mark.exists() else None

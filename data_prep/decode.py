@@ -12,7 +12,8 @@ from data_prep.duplicates import SAME_FILM, signature, similarity
 from data_prep.errors import RejectedFile
 from data_prep.files import atomic_write_bytes
 from data_prep.identity import keyed_hash
-from data_prep.pixels import Film, Header
+from data_prep.pixels import Film, Header, pixel_digest, stretched, to_square
+from data_prep.prepared import read_prepared, without_padding
 from data_prep.squares import Settings, read_square
 
 
@@ -34,7 +35,8 @@ class Result:
         reason: why the file was refused, or None.
         bytes: the PNG's size.
         rows, columns: the film's size, upright, pixels.
-        digest: SHA-256 of the decoded pixels; signature: perceptual hash.
+        digest: SHA-256 of the decoded pixels; prepared: that of the prepared image.
+        signature: perceptual hash of the film, however it is prepared.
         dicom: whether it had a DICOM header.
         patient, study, sop, view, sex, age: from that header.
         warnings: short lines without patient data.
@@ -46,6 +48,7 @@ class Result:
     rows: int = 0
     columns: int = 0
     digest: str = ""
+    prepared: str = ""
     signature: str = ""
     dicom: bool = False
     patient: str | None = None
@@ -106,7 +109,8 @@ def _result(
         rows=film.pixels.shape[0],
         columns=film.pixels.shape[1],
         digest=film.digest,
-        signature=signature(square),
+        prepared=pixel_digest(square),
+        signature=signature(_unprepared(film, square, settings)),
         dicom=film.header is not None,
         view=header.view,
         sex=sex_of(header.sex or ""),
@@ -116,9 +120,27 @@ def _result(
     )
 
 
-def same_film(pair: tuple[Path, Path]) -> bool:
-    """Whether two prepared images are copies of one film (see `duplicates.similarity`)."""
-    first, second = (np.asarray(Image.open(path)) for path in pair)
+def _unprepared(film: Film, square: np.ndarray, settings: Settings) -> np.ndarray:
+    """The film as it is prepared by default, so that copies are known by one signature."""
+    if not settings.pad and settings.stretch is None:
+        return square
+    return to_square(stretched(film.decoded, 0, 100), settings.size)
+
+
+def same_film(pair: tuple[Path, Path], *, padded: tuple[bool, bool] = (False, False)) -> bool:
+    """Whether two prepared images are copies of one film (see `duplicates.similarity`).
+
+    Args:
+        pair: their files.
+        padded: those whose padding is to be left out, where only one of them was padded.
+
+    Raises:
+        RejectedFile: one of them can't be read.
+    """
+    first, second = (
+        without_padding(square) if pad else square
+        for square, pad in zip(map(read_prepared, pair), padded, strict=True)
+    )
     return similarity(first, second) >= SAME_FILM
 
 

@@ -62,21 +62,46 @@ def candidate_pairs(signatures: list[str], limit: int = HASH_LIMIT) -> Iterator[
     Yields:
         (i, j) with i < j.
     """
-    packed = np.frombuffer(bytes.fromhex("".join(signatures)), np.uint64).reshape(-1, 4)
-    columns = np.ascontiguousarray(packed.T)
-    count = len(packed)
+    words = _words(signatures)
+    count = len(signatures)
     start = 0
     while start < count:
         stop = min(count, start + max(1, _BLOCK // (count - start)))
-        distance = np.zeros((stop - start, count - start), np.uint16)
-        for column in columns:
-            distance += np.bitwise_count(column[start:stop, None] ^ column[None, start:])
-        rows, others = np.nonzero(distance <= limit)
+        rows, others = _close(words[:, start:stop], words[:, start:], limit)
         later = others > rows
         yield from zip(
             (rows[later] + start).tolist(), (others[later] + start).tolist(), strict=True
         )
         start = stop
+
+
+def pairs_between(
+    first: list[str], second: list[str], limit: int = HASH_LIMIT
+) -> Iterator[tuple[int, int]]:
+    """All pairs of a signature of each list that differ in at most `limit` bits, in order.
+
+    Yields:
+        (i, j), places in the two lists.
+    """
+    one, other = _words(first), _words(second)
+    step = max(1, _BLOCK // max(1, len(second)))
+    for start in range(0, len(first), step):
+        rows, others = _close(one[:, start : start + step], other, limit)
+        yield from zip((rows + start).tolist(), others.tolist(), strict=True)
+
+
+def _words(signatures: list[str]) -> np.ndarray:
+    """(4, N) uint64."""
+    packed = np.frombuffer(bytes.fromhex("".join(signatures)), np.uint64).reshape(-1, 4)
+    return np.ascontiguousarray(packed.T)
+
+
+def _close(first: np.ndarray, second: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places in (4, n) and (4, m) words of the pairs within `limit` bits."""
+    distance = np.zeros((first.shape[1], second.shape[1]), np.uint16)
+    for one, other in zip(first, second, strict=True):
+        distance += np.bitwise_count(one[:, None] ^ other[None, :])
+    return np.nonzero(distance <= limit)
 
 
 def similarity(first: np.ndarray, second: np.ndarray) -> float:
@@ -176,3 +201,26 @@ def near_duplicates(
                 dropped.add(copy)
                 found.append(Duplicate(kept, copy, "near"))
     return found
+
+
+def copies_between(
+    first: list[str],
+    second: list[str],
+    confirmed: Callable[[list[tuple[int, int]]], list[bool]],
+) -> list[int]:
+    """The images of one dataset that copy a film of another.
+
+    Args:
+        first: signatures of the other dataset's images.
+        second: those of the dataset's.
+        confirmed: says of pairs (place in `first`, place in `second`) whether they are one film.
+
+    Returns:
+        Places in `second`, in order.
+    """
+    pairs = pairs_between(first, second)
+    found: set[int] = set()
+    while batch := list(islice(pairs, _BATCH)):
+        batch = [pair for pair in batch if pair[1] not in found]
+        found |= {pair[1] for pair, same in zip(batch, confirmed(batch), strict=True) if same}
+    return sorted(found)

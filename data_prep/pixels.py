@@ -23,17 +23,23 @@ class Film:
         pixels: (H, W) float32 in [0, 1], upright: air dark, bone bright.
         header: What a DICOM header told; None for PNG, JPEG and TIFF.
         warnings: Short lines without patient data.
+        decoded: (H, W) like `pixels`, before any stretch of the grey: what identifies the picture.
     """
 
     pixels: np.ndarray
     header: Header | None
     warnings: tuple[str, ...]
+    decoded: np.ndarray
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) of the shape and the pixels at 16 bits: equal for equal pictures."""
-        deep = np.rint(self.pixels * 65535.0).astype("<u2")
-        return hashlib.sha256(repr(deep.shape).encode() + deep.tobytes()).hexdigest()
+        """Of the decoded pixels at 16 bits: equal for equal pictures, however they are prepared."""
+        return pixel_digest(np.rint(self.decoded * 65535.0).astype("<u2"))
+
+
+def pixel_digest(pixels: np.ndarray) -> str:
+    """SHA-256 (hex) of the shape and the values of an array of integers."""
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 
 def read_film(
@@ -55,7 +61,7 @@ def read_film(
         grey, header = read_dicom(source, any_body_part=any_body_part)
     else:
         grey = read_raster(source)
-    pixels = grey.pixels
+    pixels = decoded = grey.pixels
     if np.ptp(pixels) == 0:
         raise RejectedFile("blank: every pixel has the same value")
     if stretch is not None:
@@ -63,7 +69,7 @@ def read_film(
     warnings, (rows, columns) = list(grey.warnings), pixels.shape
     if max(rows, columns) > _SLENDER * min(rows, columns):
         warnings.append(f"{rows} x {columns} pixels: hardly a radiograph")
-    return Film(pixels, header, tuple(warnings))
+    return Film(pixels, header, tuple(warnings), decoded)
 
 
 def is_dicom(source: Path | bytes) -> bool:

@@ -6,19 +6,20 @@ import hmac
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from data_prep.decode import Job, Result, Settings, prepare_file, same_film
 from data_prep.duplicates import Duplicate, exact_duplicates, near_duplicates
 from data_prep.errors import UserError
-from data_prep.identity import keyed_hash
+from data_prep.identity import key_check, keyed_hash
 from data_prep.journal import Journal
 from data_prep.pool import CRASHED, cores, spread
 from data_prep.progress import Steps
 from data_prep.publish import FORMAT, MANIFEST, WARNING, Names, publish, write_linkage
 from data_prep.records import Record, Source
+from data_prep.repair import Call, mend
 from data_prep.say import say
 
 _CRASH = "the decoder crashed on this file"
@@ -32,7 +33,8 @@ class Summary:
 
     Attributes:
         out: its folder.
-        already: whether it was complete before the call.
+        already: whether it was complete before the call; mended: how many of its images that were
+            damaged or missing are made again; verified: whether each of them was read.
         description: `dataset.json`.
         rejected: reason -> files.
         duplicates: kind -> files; conflicts: how many of them differ in labels.
@@ -44,6 +46,8 @@ class Summary:
     rejected: Counter
     duplicates: Counter
     conflicts: int
+    mended: int = 0
+    verified: bool = False
 
 
 def prepare(
@@ -61,9 +65,12 @@ def prepare(
     near: bool = True,
     merge_patients: bool = True,
     linkage: Path | None = None,
+    verify: bool = False,
     progress: bool = True,
 ) -> Summary:
     """Prepare a source into a folder. After a kill the same call goes on, to the same bytes.
+
+    Images of a finished dataset that are missing or have lost a part are made again.
 
     Args:
         source: what to prepare.
@@ -79,6 +86,7 @@ def prepare(
         near: look for near-duplicates as well as exact ones.
         merge_patients: take two patients with a copy of one film between them for one.
         linkage: a file outside `out` to hold which file became which image.
+        verify: read every image of a finished dataset, and make again those that are damaged.
         progress: show how far it is.
 
     Returns:
@@ -93,15 +101,19 @@ def prepare(
     settings = Settings(size, pad, stretch, any_body_part, public)
     names = Names(key, public, hash_names, merge_patients)
     ids = [_file_id(record, key) for record in source.records]
-    request = _request(source, ids, settings, names, near)
+    workers = cores() if workers is None else workers
+    request = _request(source, settings, names, near)
+    files = [_file(record, key) for record in source.records]
+    call = Call(_begun_with(settings, key), request, dict(zip(files, ids, strict=True)))
+    mended = 0
     try:
         with Journal(out) as journal:
             already = journal.finished
             if already:
-                _check_same(journal, request)
+                make = partial(_made, source, ids, settings, key, journal, workers)
+                mended = mend(journal, call, make, verify=verify, workers=workers, shown=progress)
             else:
-                journal.require(_begun_with(settings, key))
-                workers = cores() if workers is None else workers
+                journal.require(call.made)
                 results = _results(source, ids, settings, key, journal, workers, progress)
                 _check_any(source, results, journal)
                 if near and progress and len(results) > _MANY:
@@ -117,17 +129,18 @@ def prepare(
                     settings,
                     names,
                     journal,
-                    request,
+                    call,
                     remarks,
                 )
             if linkage:
-                write_linkage(linkage, source, ids, (journal.done() or {})["images"])
+                images = (journal.done() or {})["images"]
+                write_linkage(linkage, source, files, images)
     except OSError as error:
         raise UserError(
             f"Writing to {out} failed ({error.strerror or type(error).__name__}). Mend that, then "
             "the same command goes on from here."
         ) from error
-    return summary(out, already)
+    return replace(summary(out, already), mended=mended, verified=already and verify)
 
 
 def _check_linkage(linkage: Path | None, out: Path) -> None:
@@ -157,32 +170,27 @@ def _file_id(record: Record, key: bytes) -> str:
     return keyed_hash(key, "journal", text)
 
 
+def _file(record: Record, key: bytes) -> str:
+    """A file's identity by its path alone, which stays when a lost file is put back."""
+    return keyed_hash(key, "journal", f"\x00{record.key}\x00")
+
+
 def _begun_with(settings: Settings, key: bytes) -> dict:
     stretch = list(settings.stretch) if settings.stretch else None
-    check = keyed_hash(key, "key", "check")
-    return {**asdict(settings), "stretch": stretch, "key": check, "format": FORMAT}
+    return {**asdict(settings), "stretch": stretch, "key": key_check(key), "format": FORMAT}
 
 
-def _request(source: Source, ids: list[str], settings: Settings, names: Names, near: bool) -> str:
-    """A fingerprint of everything that decides the dataset."""
+def _request(source: Source, settings: Settings, names: Names, near: bool) -> str:
+    """A fingerprint of everything that decides the dataset, but for the files' content."""
     about = [source.name, source.labels, source.rejected, source.origin, source.citation]
     content = [about, source.notes, asdict(settings), names.hash_names, near]
     content += [names.merge_patients, FORMAT]
     digest = hmac.new(names.key, json.dumps(content).encode(), hashlib.sha256)
-    for id_, r in zip(ids, source.records, strict=True):
-        record = [id_, r.codes, r.patient, r.study, r.view, r.sex, r.age, r.split]
+    for r in source.records:
+        record = [r.key, r.codes, r.patient, r.study, r.view, r.sex, r.age, r.split]
         digest.update(json.dumps(record).encode())
     digest.update(json.dumps([astuple(box) for box in source.boxes or ()]).encode())
     return digest.hexdigest()
-
-
-def _check_same(journal: Journal, request: str) -> None:
-    done = journal.done()
-    if done is None or done["request"] != request:
-        raise UserError(
-            f"{journal.out} holds a finished dataset of other files, labels or settings. Give "
-            "another --out, or remove that folder."
-        )
 
 
 def _results(
@@ -198,22 +206,29 @@ def _results(
     known = journal.results()
     wanted = set(ids)
     done = {id_: result for id_, result in known.items() if id_ in wanted}
-    jobs = _jobs(source, ids, set(done), journal)
-    work = partial(prepare_file, settings=settings, key=key)
-    workers = min(workers, len(wanted) - len(done))
     with Steps(f"{source.name}: prepared", len(wanted), done=len(done), shown=progress) as steps:
-        for job, outcome in spread(work, jobs, workers):
-            result = Result(job.id, reason=_CRASH) if outcome is CRASHED else outcome
+        for result in _made(source, ids, settings, key, journal, workers, wanted - set(done)):
             journal.add(result)
-            done[job.id] = result
+            done[result.id] = result
             steps.step()
     return [done[id_] for id_ in ids]
 
 
-def _jobs(source: Source, ids: list[str], done: set[str], journal: Journal) -> Iterator[Job]:
-    for record, id_ in zip(source.records, ids, strict=True):
-        if id_ not in done:
-            yield Job(id_, record.path, journal.image(id_))
+def _made(
+    source: Source,
+    ids: list[str],
+    settings: Settings,
+    key: bytes,
+    journal: Journal,
+    workers: int,
+    wanted: set[str],
+) -> Iterator[Result]:
+    """Prepare the files of the wanted identities, as they are done."""
+    pairs = zip(source.records, ids, strict=True)
+    jobs = (Job(id_, r.path, journal.image(id_)) for r, id_ in pairs if id_ in wanted)
+    work = partial(prepare_file, settings=settings, key=key)
+    for job, outcome in spread(work, jobs, min(workers, len(wanted))):
+        yield Result(job.id, reason=_CRASH) if outcome is CRASHED else outcome
 
 
 def _check_any(source: Source, results: list[Result], journal: Journal) -> None:

@@ -14,16 +14,29 @@ from data_prep.duplicates import Duplicate
 from data_prep.errors import UserError
 from data_prep.filenames import printable
 from data_prep.files import atomic_write_json, replacing
-from data_prep.identity import keyed_hash
+from data_prep.identity import key_check, keyed_hash
 from data_prep.journal import Journal
 from data_prep.persons import persons
 from data_prep.pixels import inside_square
 from data_prep.records import Box, Record, Source
+from data_prep.repair import Call
 from data_prep.tables import CODES
 
 FORMAT = 2
 WARNING = "warning: "  # begins the notes that a person should see
-MANIFEST = ("image", "patient", "study", "view", "sex", "age", "split", "source_id", "sha256")
+MANIFEST = (
+    "image",
+    "patient",
+    "study",
+    "view",
+    "sex",
+    "age",
+    "split",
+    "source_id",
+    "sha256",
+    "prepared",
+    "signature",
+)
 
 
 @dataclass(frozen=True)
@@ -82,7 +95,7 @@ def publish(
     settings: Settings,
     names: Names,
     journal: Journal,
-    request: str,
+    call: Call,
     remarks: list[str],
 ) -> None:
     """Write the dataset from what is prepared; `dataset.json` last, each file in one step.
@@ -95,7 +108,7 @@ def publish(
         settings: how the images were prepared.
         names: how identifiers leave.
         journal: the output folder's state.
-        request: what `done.json` is to remember of the call.
+        call: what `done.json` is to remember.
         remarks: notes to add.
     """
     left_out = {duplicate.dropped for duplicate in duplicates}
@@ -123,13 +136,14 @@ def publish(
         ],
     )
     _write_boxes(source, kept, files, settings, out)
-    journal.note_done({"request": request, "images": _images_by_id(kept, files)})
+    journal.note_done(call.finished(_images_by_id(kept, files)))
     left = {
         "rejected": len(rejected),
         "duplicates": len(duplicates),
         f"patients_{'merged' if people.followed else 'apart'}": people.numbers,
     }
     description = _describe(source, settings, [record for record, _ in kept], patients, left)
+    description["key"] = key_check(names.key)
     description["notes"] += _remarks(kept, patients, source, duplicates) + remarks
     if note := people.note(image_of):
         description["notes"].append(WARNING + note)
@@ -155,6 +169,8 @@ def _row(pair: tuple[Record, Result], file: str, patient: str, names: Names) -> 
         record.split,
         _source_id(record, result, names),
         result.digest,
+        result.prepared,
+        result.signature,
         *record.codes,
     )
 
@@ -178,8 +194,13 @@ def _link_images(kept: list[tuple[Record, Result]], files: list[str], journal: J
             shutil.copyfile(journal.image(result.id), journal.out / file)
 
 
-def _images_by_id(kept: list[tuple[Record, Result]], files: list[str]) -> dict[str, str]:
-    return {result.id: file for (_, result), file in zip(kept, files, strict=True)}
+def _images_by_id(
+    kept: list[tuple[Record, Result]], files: list[str]
+) -> dict[str, tuple[str, int, str]]:
+    return {
+        result.id: (file, result.bytes, result.prepared)
+        for (_, result), file in zip(kept, files, strict=True)
+    }
 
 
 def conflict(duplicate: Duplicate, source: Source) -> list[str]:
@@ -282,14 +303,14 @@ def _write_csv(path: Path, header: tuple[str, ...], rows: Iterable[tuple]) -> No
         write_rows(file, header, rows)
 
 
-def write_linkage(path: Path, source: Source, ids: list[str], images: dict[str, str]) -> None:
+def write_linkage(path: Path, source: Source, files: list[str], images: dict[str, list]) -> None:
     """Write which file became which image, for its owner's eyes only (mode 0600).
 
     Raises:
         UserError: it can't be written there.
     """
-    pairs = zip(source.records, ids, strict=True)
-    rows = [(printable(record.path), images[id_]) for record, id_ in pairs if id_ in images]
+    pairs = zip(source.records, files, strict=True)
+    rows = [(printable(record.path), images[file][0]) for record, file in pairs if file in images]
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

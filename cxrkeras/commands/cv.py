@@ -65,7 +65,7 @@ def _phantoms() -> tuple[Path, Path, Path]:
     from data_prep.builtin import builtin_datasets
 
     return builtin_datasets(
-        cache_folder() / "phantoms-2", patients=120, source_patients=240, size=256
+        cache_folder() / "phantoms-3", patients=120, source_patients=240, size=256
     )
 
 

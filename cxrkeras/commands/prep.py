@@ -13,6 +13,7 @@ from cxrkeras.commands.prep_options import (
     privacy,
     sample,
     table_input,
+    verify,
     workers,
 )
 from cxrkeras.commands.prep_run import prepare_table, report
@@ -23,7 +24,9 @@ def command() -> None:
     """Prepare raw DICOM, images and tables into a dataset to train on.
 
     Each verb may be stopped or killed at any moment: the same command then goes on. A file that
-    can't be used never stops the run; it stands in rejected.csv with the reason.
+    can't be used never stops the run; it stands in rejected.csv with the reason. Of a finished
+    dataset, the same command makes again images that are missing, and with --verify those that are
+    damaged.
 
     \b
     Examples:
@@ -48,6 +51,7 @@ command.add_command(chexpert_command)
 @sample
 @picture
 @privacy
+@verify
 @workers
 def table_command(labels_from: str | None, findings_column: str | None, **options) -> None:
     """Any folder of images or DICOM, and any table of their labels.
@@ -88,6 +92,7 @@ def table_command(labels_from: str | None, findings_column: str | None, **option
 @sample
 @picture
 @privacy
+@verify
 @workers
 def eda_command(
     finding_column: str | None, include_normal: bool, keep_pacemaker: bool, **options
@@ -125,9 +130,12 @@ def eda_command(
     show_default=True,
     help="Side of the images, pixels.",
 )
-@click.option("--workers", type=click.IntRange(0), help="Processes. [default: one per core]")
+@verify
+@workers
 def phantom_command(out: Path, **options) -> None:
     """Synthetic chest radiographs of three hospitals: DICOM with boxes, and prepared.
+
+    --verify takes the settings of a folder that is there from the folder.
 
     \b
     Examples:

@@ -11,6 +11,7 @@ from cxrkeras.commands.prep_options import (
     picture,
     sample,
     to_folder,
+    verify,
     workers,
 )
 from cxrkeras.commands.prep_run import prepare_archive
@@ -30,6 +31,7 @@ _root = click.argument("root", type=FOLDER)
 @exclude
 @sample
 @picture
+@verify
 @workers
 def nih_command(root: Path, table: Path | None, adjudicated: Path | None, **options) -> None:
     """ChestX-ray14 of the NIH Clinical Center: 112,120 films of 30,805 patients.
@@ -93,6 +95,7 @@ def nih_command(root: Path, table: Path | None, adjudicated: Path | None, **opti
 )
 @sample
 @picture
+@verify
 @workers
 def chexpert_command(root: Path, tables: tuple[Path, ...], labels: str, views: str, **options):
     """CheXpert of Stanford: 223,414 films of 64,540 patients to train on, 234 and 668 to test.

@@ -91,6 +91,11 @@ picture = options(
 workers = click.option(
     "--workers", type=click.IntRange(0), help="Processes. [default: one per core]"
 )
+verify = click.option(
+    "--verify",
+    is_flag=True,
+    help="Read every image of a finished dataset, and make again what is damaged or missing.",
+)
 privacy = options(
     any_body_part,
     key_file,

@@ -110,10 +110,8 @@ def report(summary, told: int) -> None:
     from data_prep.publish import WARNING
 
     counts = summary.description["counts"]
-    state = "already prepared, nothing done" if summary.already else "prepared"
-    click.echo(
-        f"\n{summary.out}: {state}: {counts['images']} images of {counts['patients']} patients"
-    )
+    held = f"{counts['images']} images of {counts['patients']} patients"
+    click.echo(f"\n{summary.out}: {_state(summary)}: {held}")
     _tally("rejected", summary.rejected, "rejected.csv")
     _tally("duplicates", summary.duplicates, "duplicates.csv")
     for note in summary.description["notes"][told:]:
@@ -122,6 +120,15 @@ def report(summary, told: int) -> None:
     click.echo(f"  {'label':<{width}}  positive  negative  uncertain  not mentioned")
     for label, n in counts["per_label"].items():
         click.echo(f"  {label:<{width}}  {n['1']:8}  {n['0']:8}  {n['-1']:9}  {n['']:13}")
+
+
+def _state(summary) -> str:
+    if not summary.already:
+        return "prepared"
+    known = "already prepared" + ", every image verified" * summary.verified
+    if summary.mended:
+        return f"{known}, {summary.mended} made again (damaged or missing)"
+    return known if summary.verified else f"{known}, nothing done"
 
 
 def _tally(what: str, counts, file: str) -> None:

@@ -12,12 +12,16 @@ import numpy as np
 import pandas as pd
 
 from cxrkeras.data.checked_json import Facts, Labels, Words, read_checked
-from cxrkeras.data.preparation import Side
-from data_prep.errors import UserError
+from cxrkeras.data.preparation import Side, preparation_of
+from data_prep.errors import RejectedFile, UserError
+from data_prep.prepared import identify
+from data_prep.say import say
 from data_prep.tables import read_table
 from data_prep.vocabulary import canonical, folded
 
 _AGAIN = "Prepare the dataset again."
+_HEX = re.compile("[0-9a-f]{64}")
+_IDENTIFIED: dict[tuple, tuple[str, str]] = {}  # images that a manifest doesn't identify, once read
 
 
 @dataclass(frozen=True)
@@ -31,9 +35,12 @@ class PreparedDataset:
         images: (N,) paths relative to `root`.
         patients: (N,) patient identity, a keyed hash unless the archive is public.
         codes: (N, K) float32: 1, 0, -1 uncertain, NaN not mentioned.
-        digests: (N,) sha256 of the decoded pixels.
+        digests: (N,) sha256 of the films' decoded pixels, however they were prepared.
+        pictures: (N, 2) sha256 of the prepared images, and perceptual hashes of the films; blank
+            where the manifest, of an earlier version, lacks them (see `identities`).
         splits: (N,) the archive's own part, e.g. `train` or `test`; blank where it has none.
         image_size: side of the stored square images in pixels.
+        key: what tells the key of the pseudonyms from others; blank where that isn't known.
     """
 
     root: Path
@@ -43,8 +50,10 @@ class PreparedDataset:
     patients: np.ndarray
     codes: np.ndarray
     digests: np.ndarray
+    pictures: np.ndarray
     splits: np.ndarray
     image_size: int
+    key: str = ""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -56,17 +65,40 @@ class PreparedDataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits of the content (labels, codes, patients, pixels), whatever the folder."""
-        columns = [column.tolist() for column in (self.images, self.patients, self.digests)]
+        """16 hex digits of the content (labels, codes, patients, prepared pixels), not the place.
+
+        The same films prepared in another way are other content.
+        """
+        columns = [self.images.tolist(), self.patients.tolist(), self.identities[:, 0].tolist()]
         if any(self.splits):
             columns.append(self.splits.tolist())
         digest = hashlib.sha256(json.dumps([self.labels, self.image_size, *columns]).encode())
         digest.update(np.ascontiguousarray(self.codes).tobytes())
         return digest.hexdigest()[:16]
 
+    @cached_property
+    def films(self) -> str:
+        """16 hex digits of the films and their names, whatever their labels and preparation."""
+        columns = [self.images.tolist(), self.digests.tolist()]
+        return hashlib.sha256(json.dumps(columns).encode()).hexdigest()[:16]
+
+    @cached_property
+    def identities(self) -> np.ndarray:
+        """(N, 2): `pictures`, with what the manifest lacks taken from the images themselves.
+
+        Raises:
+            UserError: where those are missing or damaged.
+        """
+        lacking = np.flatnonzero((self.pictures == "").any(axis=1))
+        if not len(lacking):
+            return self.pictures
+        found = self.pictures.copy()
+        found[lacking] = _identified(self.root, self.images[lacking].tolist())
+        return found
+
     def subset(self, keep: np.ndarray) -> "PreparedDataset":
         """The images that `keep`, a boolean (N,) mask or an index, picks."""
-        columns = ("images", "patients", "codes", "digests", "splits")
+        columns = ("images", "patients", "codes", "digests", "pictures", "splits")
         return replace(self, **{name: getattr(self, name)[keep] for name in columns})
 
     def with_labels(self, labels: Sequence[str]) -> "PreparedDataset":
@@ -96,7 +128,7 @@ def load_dataset(root: Path) -> PreparedDataset:
     """
     root = Path(root)
     description, manifest = _files(root)
-    name, labels, image_size = _described(description)
+    name, labels, image_size, key = _described(description)
     table = read_table(manifest)
     missing = [c for c in ("image", "patient", "sha256", *labels) if c not in table.columns]
     if missing:
@@ -110,8 +142,10 @@ def load_dataset(root: Path) -> PreparedDataset:
         patients=table["patient"].to_numpy(str),
         codes=_codes(table, labels, manifest),
         digests=table["sha256"].to_numpy(str),
+        pictures=_pictures(table),
         splits=table.get("split", pd.Series([""] * len(table))).to_numpy(str),
         image_size=image_size,
+        key=key,
     )
 
 
@@ -140,11 +174,59 @@ class _Described(Facts):
     name: Words
     labels: Labels
     image_size: Side
+    key: Words = ""
 
 
-def _described(description: Path) -> tuple[str, tuple[str, ...], int]:
+def _described(description: Path) -> tuple[str, tuple[str, ...], int, str]:
     facts = read_checked(description, _Described, _AGAIN)
-    return facts["name"], tuple(facts["labels"]), facts["image_size"]
+    return facts["name"], tuple(facts["labels"]), facts["image_size"], facts.get("key", "")
+
+
+def mending(image: Path) -> str:
+    """The next thing to do about a prepared image that is damaged or missing."""
+    folder = image.parent.parent.parent
+    if (folder / "phantom.json").is_file():
+        return f"Run `cxrkeras prep phantom --out {folder} --verify`: it makes it again."
+    return (
+        "Run the dataset's `cxrkeras prep` command again with --verify: it makes again what is "
+        "damaged or missing."
+    )
+
+
+def _pictures(table: pd.DataFrame) -> np.ndarray:
+    found = np.full((len(table), 2), "", dtype="<U64")
+    for place, column in enumerate(("prepared", "signature")):
+        if column in table:
+            found[:, place] = table[column].where(table[column].str.fullmatch(_HEX), "")
+    return found
+
+
+def _identified(root: Path, images: list[str]) -> list[tuple[str, str]]:
+    """The digest and signature of images, each read once by a process while it stays the same."""
+    states = [_state(root / image) for image in images]
+    unread = [state for state in states if state not in _IDENTIFIED]
+    if unread:
+        say(
+            f"{root}: prepared by an earlier version, so {len(unread)} images are read to tell "
+            "them from others. Preparing the dataset anew saves that."
+        )
+    made = preparation_of(root)
+    for state in unread:
+        try:
+            _IDENTIFIED[state] = identify(state[0], padded=made is not None and made.pad)
+        except RejectedFile as refusal:
+            raise UserError(
+                f"A prepared image is {refusal}: {state[0]}. {mending(state[0])}"
+            ) from None
+    return [_IDENTIFIED[state] for state in states]
+
+
+def _state(path: Path) -> tuple:
+    try:
+        facts = path.stat()
+    except OSError:
+        return path, None
+    return path, facts.st_size, facts.st_mtime_ns
 
 
 def _check_images(images: pd.Series, manifest: Path) -> None:

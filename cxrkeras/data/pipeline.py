@@ -2,17 +2,18 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from cxrkeras.data.dataset import mending
 from cxrkeras.data.targets import MASKED, Targets
 from data_prep.errors import UserError
 
 AUTOTUNE = tf.data.AUTOTUNE
 RAM_LIMIT = 4 * 2**30  # bytes of decoded images that are kept in memory
-_MEND = "Run the dataset's `cxrkeras prep` command again; it makes again what is missing."
 
 
 class Images:
@@ -27,8 +28,11 @@ class Images:
     """
 
     def __init__(self, paths: list[str], size: int):
-        if missing := sum(not os.path.isfile(path) for path in paths):
-            raise UserError(f"{missing} of {len(paths)} prepared images are missing. {_MEND}")
+        if missing := [path for path in paths if not os.path.isfile(path)]:
+            raise UserError(
+                f"{len(missing)} of {len(paths)} prepared images are missing, such as "
+                f"{missing[0]}. {mending(Path(missing[0]))}"
+            )
         self.paths = tf.constant(paths)
         self.size = size
         self.pixels = self._decode_all() if len(paths) * size * size <= RAM_LIMIT else None
@@ -57,8 +61,8 @@ class Images:
             for row, image in enumerate(decoded.as_numpy_iterator()):
                 pixels[row] = image
         except tf.errors.OpError as error:
-            path = self.paths[row + 1].numpy().decode()
-            raise UserError(f"A prepared image is damaged: {path}. {_MEND}") from error
+            path = Path(self.paths[row + 1].numpy().decode())
+            raise UserError(f"A prepared image is damaged: {path}. {mending(path)}") from error
         with tf.device("CPU:0"):  # where tf.data works, and what is short on a GPU is memory
             return tf.constant(pixels)
 

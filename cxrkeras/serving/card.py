@@ -22,6 +22,7 @@ from cxrkeras.evaluation.predictions import TEST_FOLD
 from cxrkeras.evaluation.settings import data_of, run_settings
 from cxrkeras.models.sources import parse_source
 from data_prep.errors import UserError
+from data_prep.files import read_json
 from data_prep.say import say
 
 _GIVE = "Give a run folder of `cxrkeras cv`, or a model folder with model.keras and model.json."
@@ -103,7 +104,7 @@ class Card:
             return doubts_of_performance(found).sentences
         try:
             run = self.run or run_above(self.members[0].parent)
-            metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+            metrics = read_json(run / "metrics.json")
             dead = constant_features(metrics.get("features") or {})
             return [*dead, *doubts_of_scores(metrics.get("test") or metrics).sentences]
         except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):

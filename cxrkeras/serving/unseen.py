@@ -55,10 +55,11 @@ def _fold(known: int | None) -> int | None:
 def own_images(card: Card, files: Iterable[Path] = (), dataset: Path | None = None) -> OwnImages:
     """Those that a run, one of its folds or a final model has learnt from.
 
-    They lie in the prepared dataset that the run names, or in another folder with the content with
-    which it was begun, so that copies are recognised too: a fingerprint of labels, codes, patients
-    and pixels is kept in a run's `environment.json` and a final model's `model.json`. The raw files
-    of which such a dataset was prepared are recognised by their pixels' digest in `manifest.csv`.
+    They lie in the prepared dataset that the run names, or in another folder of the same films
+    under the same names, so that copies are recognised too, with other labels or prepared in
+    another way: a fingerprint of the films is kept in a run's `environment.json` and a final
+    model's `model.json`. The raw files of which such a dataset was prepared are recognised by their
+    pixels' digest in `manifest.csv`.
 
     Args:
         card: of the model.
@@ -73,7 +74,7 @@ def own_images(card: Card, files: Iterable[Path] = (), dataset: Path | None = No
     places: dict[Path, int] = {}
     digests: dict[str, int] = {}
     for root in roots | {origin.data and origin.data.resolve()} - {None}:
-        folds = _folds_in(root, card, origin)
+        folds = _folds_in(root, origin)
         places |= {root / image: fold for image, fold in folds.items()}
         digests |= _digests(root, folds)
     return OwnImages(places, digests)
@@ -83,12 +84,12 @@ class _Origin(NamedTuple):
     """The data behind a model.
 
     Args:
-        fingerprint: of the data.
+        films: fingerprint of the data's films.
         data: where they lay; None where that isn't known.
         folds: {image: fold, or `_NOBODY`} of those it learnt from; None for all of them.
     """
 
-    fingerprint: str | None
+    films: str | None
     data: Path | None
     folds: Mapping[str, int] | None
 
@@ -102,12 +103,12 @@ def _origin(card: Card) -> _Origin | None:
         seen = {image: _NOBODY for image, k in _folds(run).items() if k != int(home.name)}
         return _Origin(_begun_with(run), data_of(run), seen)
     made = card.facts.get("run")
-    return _Origin(made.get("data"), None, None) if isinstance(made, dict) else None
+    return _Origin(made.get("films"), None, None) if isinstance(made, dict) else None
 
 
 def _begun_with(run: Path) -> str | None:
     try:
-        return read_json(run / "environment.json")["data"]
+        return read_json(run / "environment.json")["films"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -118,16 +119,15 @@ def _folds(run: Path) -> dict[str, int]:
     return {image: int(fold) for image, fold in pairs if fold != TEST_FOLD}
 
 
-def _folds_in(root: Path, card: Card, origin: _Origin) -> Mapping[str, int]:
+def _folds_in(root: Path, origin: _Origin) -> Mapping[str, int]:
     """{image: fold} of the images below `root` that the model has learnt from."""
     if origin.data is not None and root == origin.data.resolve():
         return origin.folds or {}
     try:
         dataset: PreparedDataset = load_dataset(root)
-        known = (dataset.fingerprint, dataset.with_labels(card.labels).fingerprint)
     except UserError:
         return {}
-    if origin.fingerprint not in known:
+    if dataset.films != origin.films:
         return {}
     if origin.folds is None:
         return dict.fromkeys(dataset.images.tolist(), _NOBODY)

@@ -93,7 +93,9 @@ def _open(run: Path) -> tuple[Experiment, Target]:
 def _identity(experiment: Experiment, target: Target, with_test: bool) -> dict:
     """What the model is made of, without the places of files."""
     choices = json.loads(json.dumps(experiment.placeless()))
-    return {"data": target.dataset.fingerprint, "with_test": with_test, "experiment": choices}
+    dataset = target.dataset
+    data = {"data": dataset.fingerprint, "films": dataset.films}
+    return data | {"with_test": with_test, "experiment": choices}
 
 
 def _card(out: Path, made_from: dict) -> dict | None:

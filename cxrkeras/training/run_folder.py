@@ -93,6 +93,7 @@ def _environment(dataset: PreparedDataset) -> dict:
     packages = ("cxrkeras", "tensorflow", "keras", "numpy", "scikit-learn", "pandas")
     return {
         "data": dataset.fingerprint,
+        "films": dataset.films,
         "linked_patients": linked_patients(dataset.root),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -109,8 +110,8 @@ def check_data(run: Path, dataset: PreparedDataset) -> None:
     found = json.loads((run / "environment.json").read_text(encoding="utf-8"))["data"]
     if found != dataset.fingerprint:
         raise UserError(
-            f"The prepared data changed since {run} was begun. "
-            "Give another --out, so that one run has one dataset."
+            f"The prepared data changed since {run} was begun (labels, patients or pixels; or an "
+            "earlier version began it). Give another --out, so that one run has one dataset."
         )
 
 

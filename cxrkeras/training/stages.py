@@ -10,20 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from cxrkeras.data.dataset import PreparedDataset, open_dataset
 from cxrkeras.data.policies import policies_for
 from cxrkeras.evaluation.metrics import evaluate
 from cxrkeras.evaluation.predictions import write_predictions
 from cxrkeras.models.methods import TrunkPlan
-from cxrkeras.models.sources import Dataset, Weights
+from cxrkeras.models.sources import Weights
 from cxrkeras.models.weights import fingerprint, save_trunk
 from cxrkeras.training.cache import cache_folder
 from cxrkeras.training.experiment import Experiment
+from cxrkeras.training.overlap import without_target
 from cxrkeras.training.run_folder import write_table
 from cxrkeras.training.stage_fit import SOURCE_AUGMENT, Fitted, fit_stage
-from data_prep.errors import UserError
 from data_prep.files import atomic_write_json
 from data_prep.say import say
 
@@ -54,8 +53,8 @@ def plan_stages(
 ) -> "Stage | Weights | None":
     """The last thing a trunk learns from before the target, with all that stands before it.
 
-    Images of the target, and of its patients, are taken out of every source: what a fold holds out
-    must not have been seen.
+    Images of the target, their copies, and those of its patients are taken out of every source:
+    what a fold holds out must not have been seen.
 
     Raises:
         UserError: for a source that is no prepared dataset, or lacks the labels wanted of it.
@@ -65,7 +64,7 @@ def plan_stages(
         datasets = {}
         for link in links:
             dataset = open_dataset(link.folder, experiment.labels_of(link.name))
-            datasets[link.name] = _without(dataset, link, target) if target else dataset
+            datasets[link.name] = without_target(dataset, link, target) if target else dataset
         origin = Stage("+".join(datasets), plan.backbone, origin, datasets)
     return origin
 
@@ -186,21 +185,3 @@ def _keep(folder: Path, fitted: Fitted, facts: dict) -> None:
         except OSError:
             if not folder.is_dir():  # else another run was first, with the same stage
                 raise
-
-
-def _without(source: PreparedDataset, link: Dataset, target: PreparedDataset) -> PreparedDataset:
-    same = np.isin(source.digests, target.digests)
-    known = source.patients != ""
-    seen = same | (known & np.isin(source.patients, target.patients))
-    if seen.any():
-        say(
-            f"source {link.name}: {int(seen.sum())} of {len(source)} images are left out: "
-            f"{int(same.sum())} are the target's, the others have the patient of one of them"
-        )
-    if seen.all():
-        raise UserError(
-            f"A source needs images that aren't the target's. Received: {link.name}={link.folder}, "
-            "of which none is left. Give another --source; where patients of two places share a "
-            "number, prepare one of the datasets with another --key-file."
-        )
-    return source.subset(~seen)

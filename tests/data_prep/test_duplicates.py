@@ -13,8 +13,10 @@ from data_prep.duplicates import (
     HASH_LIMIT,
     SAME_FILM,
     candidate_pairs,
+    copies_between,
     exact_duplicates,
     near_duplicates,
+    pairs_between,
     signature,
     similarity,
 )
@@ -67,6 +69,33 @@ def test_the_search_is_the_plain_double_loop(values, limit):
         if bits(signatures[i], signatures[j]) <= limit
     ]
     assert list(candidate_pairs(signatures, limit)) == expected
+
+
+some = st.lists(st.integers(0, 2**256 - 1), max_size=8)
+
+
+@given(some, some, st.integers(0, 140), st.sampled_from([1, 10, 1 << 17]))
+def test_the_search_between_two_lists_is_the_plain_double_loop(first, second, limit, block):
+    one, other = ([f"{value:064x}" for value in values] for values in (first, second))
+    expected = [
+        (i, j) for i, a in enumerate(one) for j, b in enumerate(other) if bits(a, b) <= limit
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("data_prep.duplicates._BLOCK", block)
+        assert list(pairs_between(one, other, limit)) == expected
+
+
+def test_a_copy_of_several_films_is_named_once_and_asked_about_no_further(monkeypatch):
+    zero, far = "0" * 64, "f" * 64
+    asked = []
+
+    def confirmed(pairs):
+        asked.extend(pairs)
+        return [pair in {(0, 1), (2, 1), (0, 3)} for pair in pairs]
+
+    monkeypatch.setattr("data_prep.duplicates._BATCH", 2)
+    assert copies_between([zero, far, zero], [far, zero, far, zero], confirmed) == [1, 3]
+    assert (2, 1) not in asked
 
 
 def test_the_search_is_the_same_in_blocks(monkeypatch):

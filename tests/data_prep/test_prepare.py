@@ -12,10 +12,11 @@ from archives import archive, contents, dicom_archive, film, write_csv, write_di
 from PIL import Image
 from synthetic_dicom import BORN, NAME, PATIENT
 
+from data_prep.duplicates import signature
 from data_prep.errors import RejectedFile, UserError
 from data_prep.identity import keyed_hash
 from data_prep.journal import Journal
-from data_prep.pixels import read_film, to_square
+from data_prep.pixels import pixel_digest, read_film, to_square
 from data_prep.prepare import prepare
 from data_prep.readers.table import table_source
 
@@ -41,13 +42,14 @@ def test_a_dataset_is_as_the_contract_says(tmp_path, source):
         ".prepare", "dataset.json", "duplicates.csv", "images", "manifest.csv", "rejected.csv"
     ]  # fmt: skip
     manifest = rows(out / "manifest.csv")
-    header = "image,patient,study,view,sex,age,split,source_id,sha256,Mass,Nodule"
-    assert (out / "manifest.csv").read_text().splitlines()[0] == header
+    header = "image,patient,study,view,sex,age,split,source_id,sha256,prepared,signature"
+    assert (out / "manifest.csv").read_text().splitlines()[0] == f"{header},Mass,Nodule"
     assert len(manifest) == 5
     for record, row in zip(source.records, manifest, strict=False):
         raw = read_film(record.path)
         prepared = np.asarray(Image.open(out / row["image"]))
         assert row["sha256"] == raw.digest
+        assert (row["prepared"], row["signature"]) == (pixel_digest(prepared), signature(prepared))
         assert np.array_equal(prepared, to_square(raw.pixels, 32))
         assert row["source_id"] == record.key
         assert row["patient"] == keyed_hash(KEY, "patient", record.patient)

@@ -1,5 +1,6 @@
 """`cxrkeras prep`: what it says, and that bad input is one line with nothing half-written."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -9,9 +10,12 @@ import pytest
 from PIL import Image
 
 from cxrkeras.cli import main
+from cxrkeras.commands.prep import command
 from cxrkeras.data.dataset import load_dataset
 from cxrkeras.data.folds import make_folds
+from cxrkeras.data.pipeline import Images
 from cxrkeras.data.preparation import linked_patients
+from data_prep.errors import UserError
 
 HEADER = "image,patient,Mass,Nodule"
 
@@ -91,6 +95,52 @@ def test_one_person_under_two_numbers_is_never_in_two_folds(films, capsys):
     said = capsys.readouterr().out
     assert "2 patient numbers are now 1; see duplicates.csv" in said
     assert "one person may be in two folds" in said
+
+
+@pytest.mark.parametrize("verb", ["table", "eda", "nih", "chexpert", "phantom"])
+def test_every_verb_can_verify(verb):
+    assert "verify" in [parameter.name for parameter in command.commands[verb].params]
+
+
+def test_what_training_advises_for_a_damaged_image_cures_it(films, capsys):
+    assert run(films, good()) == 0
+    dataset = load_dataset(films.parent / "out")
+    image = films.parent / "out" / "images" / "f1.png"
+    whole = image.read_bytes()
+    for damaged in (b"", whole[:200], whole[:-20] + bytes(20), None):
+        image.write_bytes(damaged) if damaged is not None else image.unlink()
+        with pytest.raises(UserError, match=r"images/f1\.png\. Run .* again with --verify"):
+            Images(dataset.paths, 32)
+        capsys.readouterr()
+        assert run(films, good(), "--verify") == 0
+        said = capsys.readouterr().out
+        assert "already prepared, every image verified, 1 made again (damaged or missing)" in said
+        assert image.read_bytes() == whole
+        assert len(Images(dataset.paths, 32)) == 3
+    assert run(films, good(), "--verify") == 0
+    assert "already prepared, every image verified: 3 images" in capsys.readouterr().out
+    image.unlink()
+    assert run(films, good()) == 0
+    assert "already prepared, 1 made again" in capsys.readouterr().out
+
+
+def test_what_training_advises_for_the_built_in_data_cures_them(tmp_path, capsys):
+    out = tmp_path / "phantoms"
+    asked = ["prep", "phantom", "--out", out, "--patients", 3, "--size", 32, "--workers", 0]
+    with pytest.raises(SystemExit):
+        main([str(word) for word in asked])
+    image = next((out / "hospital_a" / "images").iterdir())
+    whole = image.read_bytes()
+    image.write_bytes(whole[:-20] + bytes(20))
+    with pytest.raises(UserError, match=r"`cxrkeras (prep phantom .* --verify)`") as error:
+        Images([str(image)], 32)
+    advised = re.search("`cxrkeras (.*)`", str(error.value))[1]
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as exit_:
+        main(advised.split())
+    assert exit_.value.code == 0
+    assert "hospital_a: 1 images made again" in capsys.readouterr().err.replace("\n", "")
+    assert image.read_bytes() == whole
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_prep.duplicates import signature
+from data_prep.pixels import pixel_digest
+
 LABELS = ("Effusion", "Nodule, small")
 
 
@@ -16,11 +19,13 @@ def write_dataset(
 ) -> Path:
     """Write the folder; `codes` are one row of label codes per picture. Two images per patient."""
     (root / "images").mkdir(parents=True)
-    lines = [",".join(("image", "patient", "sha256", *(f'"{label}"' for label in labels)))]
+    known = ("image", "patient", "sha256", "prepared", "signature")
+    lines = [",".join((*known, *(f'"{label}"' for label in labels)))]
     for number, (picture, row) in enumerate(zip(pictures, codes, strict=True)):
         Image.fromarray(picture).save(root / "images" / f"{number}.png")
         digest = hashlib.sha256(picture.tobytes()).hexdigest()
-        lines.append(",".join((f"images/{number}.png", f"p{number // 2}", digest, *row)))
+        pictured = pixel_digest(picture), signature(picture)
+        lines.append(",".join((f"images/{number}.png", f"p{number // 2}", digest, *pictured, *row)))
     (root / "manifest.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     size = pictures[0].shape[0]
     facts = {"format": 1, "name": "small", "labels": list(labels), "image_size": size}

@@ -150,7 +150,9 @@ def dataset_of(images, patients) -> PreparedDataset:
         np.array(images),
         np.array(patients),
         np.zeros((2, 1)),
-        *np.array([["a", "b"], ["", ""]]),
+        np.array(["a", "b"]),
+        np.array([["c", "e"], ["d", "f"]]),
+        np.array(["", ""]),
         8,
     )
 

@@ -40,7 +40,7 @@ def served(tmp_path_factory):
     names = [f"images/{n}.png" for n in range(IMAGES)]
     table = pd.DataFrame({"image": names, "patient": range(IMAGES), "fold": folds})
     table.to_csv(root / "run" / "folds.csv", index=False)
-    begun = {"data": load_dataset(data).fingerprint}
+    begun = {"films": load_dataset(data).films}
     (root / "run" / "environment.json").write_text(json.dumps(begun))
     (root / "films").mkdir()
     for n in range(2):
@@ -201,8 +201,8 @@ def test_the_page_notes_a_raw_film_that_the_run_learnt_from(served):
 def test_a_single_model_says_that_it_learnt_from_the_images(served, tmp_path, capsys, kind):
     data, out = served / "run-data", tmp_path / "why"
     if kind == "final":
-        fingerprint = load_dataset(data).fingerprint
-        model, learnt = write_model(tmp_path / "m", run={"data": fingerprint}), [1] * IMAGES
+        made = {"films": load_dataset(data).films}
+        model, learnt = write_model(tmp_path / "m", run=made), [1] * IMAGES
     else:
         # Fold 1 held out images 1 and 4; the last image was held out as test.
         model, learnt = served / "run/folds/1", [1, 0, 1, 1, 0, 1, 1, 0]

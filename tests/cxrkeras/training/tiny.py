@@ -9,6 +9,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from data_prep.duplicates import signature
+from data_prep.pixels import pixel_digest
+
 SIDE = 48
 FINDINGS = ("disc", "bar", "frame")
 
@@ -31,7 +34,8 @@ def write_dataset(
         codes = {label: str(present.get(label, 0)) for label in labels}
         patient = hashlib.sha256(f"{seed} {number // per_patient}".encode()).hexdigest()[:16]
         digest = hashlib.sha256(pixels.tobytes()).hexdigest()
-        rows.append({**_row(name, patient, digest), **codes})
+        pictured = {"prepared": pixel_digest(pixels), "signature": signature(pixels)}
+        rows.append({**_row(name, patient, digest), **pictured, **codes})
     rows[-1][labels[0]], rows[-2][labels[0]] = "-1", ""
     pd.DataFrame(rows).to_csv(root / "manifest.csv", index=False)
     facts = {"format": 1, "name": root.name, "labels": list(labels), "image_size": SIDE}
