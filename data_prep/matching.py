@@ -11,6 +11,7 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 
 from data_prep.errors import UserError
+from data_prep.files import not_a_file
 
 IMAGE_SUFFIXES = frozenset((".dcm", ".dicom", ".ima", ".png", ".jpg", ".jpeg", ".tif", ".tiff"))
 _RASTER_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".tif", ".tiff"))
@@ -175,7 +176,7 @@ def _turned(name: str) -> str:
 
 
 def _sop_uid(path: Path) -> str | None:
-    if path.suffix.lower() in _RASTER_SUFFIXES:
+    if path.suffix.lower() in _RASTER_SUFFIXES or not_a_file(path):
         return None
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"])

@@ -10,18 +10,18 @@ from dataclasses import asdict, astuple, dataclass
 from functools import partial
 from pathlib import Path
 
+from data_prep.admission import DEFAULT, Admission
 from data_prep.decode import Job, Result, Settings, prepare_file, same_film
 from data_prep.duplicates import Duplicate, exact_duplicates, near_duplicates
 from data_prep.errors import UserError
 from data_prep.identity import keyed_hash
 from data_prep.journal import Journal
-from data_prep.pool import CRASHED, cores, spread
+from data_prep.pool import Died, cores, spread
 from data_prep.progress import Steps
 from data_prep.publish import FORMAT, MANIFEST, WARNING, Names, publish, write_linkage
 from data_prep.records import Record, Source
 from data_prep.say import say
 
-_CRASH = "the decoder crashed on this file"
 _MANY = 20_000  # images; among fewer, copies are found within a second or two
 _FEW_PAIRS = 100  # fewer are confirmed sooner here than in new processes
 
@@ -57,7 +57,8 @@ def prepare(
     workers: int | None = None,
     public: bool = False,
     hash_names: bool = False,
-    any_body_part: bool = False,
+    views: str = "all",
+    admission: Admission = DEFAULT,
     near: bool = True,
     linkage: Path | None = None,
     progress: bool = True,
@@ -74,7 +75,8 @@ def prepare(
         workers: processes; the machine's cores where None; 0 works in this process.
         public: keep patient, study and image identifiers as they are.
         hash_names: name images that aren't DICOM by keyed hashes too.
-        any_body_part: take DICOM files whose header names another body part.
+        views: the films to keep, by their view (`views.CHOICES`).
+        admission: what is taken for a film.
         near: look for near-duplicates as well as exact ones.
         linkage: a file outside `out` to hold which file became which image.
         progress: show how far it is.
@@ -88,7 +90,7 @@ def prepare(
     out = Path(out)
     _check_linkage(linkage, out)
     _check_labels(source.labels)
-    settings = Settings(size, pad, stretch, any_body_part, public)
+    settings = Settings(size, pad, stretch, public, views, admission)
     names = Names(key, public, hash_names)
     ids = [_file_id(record, key) for record in source.records]
     request = _request(source, ids, settings, names, near)
@@ -145,9 +147,10 @@ def _file_id(record: Record, key: bytes) -> str:
 
 
 def _begun_with(settings: Settings, key: bytes) -> dict:
+    facts = asdict(settings)
     stretch = list(settings.stretch) if settings.stretch else None
     check = keyed_hash(key, "key", "check")
-    return {**asdict(settings), "stretch": stretch, "key": check, "format": FORMAT}
+    return facts.pop("admission") | facts | {"stretch": stretch, "key": check, "format": FORMAT}
 
 
 def _request(source: Source, ids: list[str], settings: Settings, names: Names, near: bool) -> str:
@@ -188,8 +191,8 @@ def _results(
     work = partial(prepare_file, settings=settings, key=key)
     workers = min(workers, len(wanted) - len(done))
     with Steps(f"{source.name}: prepared", len(wanted), done=len(done), shown=progress) as steps:
-        for job, outcome in spread(work, jobs, workers):
-            result = Result(job.id, reason=_CRASH) if outcome is CRASHED else outcome
+        for job, outcome in spread(work, jobs, workers, settings.admission.limits):
+            result = Result(job.id, outcome.reason) if isinstance(outcome, Died) else outcome
             journal.add(result)
             done[job.id] = result
             steps.step()
@@ -199,7 +202,7 @@ def _results(
 def _jobs(source: Source, ids: list[str], done: set[str], journal: Journal) -> Iterator[Job]:
     for record, id_ in zip(source.records, ids, strict=True):
         if id_ not in done:
-            yield Job(id_, record.path, journal.image(id_))
+            yield Job(id_, record.path, journal.image(id_), record.view)
 
 
 def _check_any(source: Source, results: list[Result], journal: Journal) -> None:

@@ -15,12 +15,17 @@ from data_prep.errors import UserError
 from data_prep.files import atomic_write_json, replacing
 from data_prep.identity import keyed_hash
 from data_prep.journal import Journal
+from data_prep.looks import UNLIKE
 from data_prep.records import Record, Source
 from data_prep.tables import CODES
 
 FORMAT = 1
 WARNING = "warning: "  # begins the notes that a person should see
-MANIFEST = ("image", "patient", "study", "view", "sex", "age", "split", "source_id", "sha256")
+MANIFEST = (
+    *("image", "patient", "study", "view", "sex", "age", "split"),
+    *("source_id", "sha256", "looks"),
+)
+_NAMED = 10  # images that a note names
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ def publish(
     journal.note_done({"request": request, "images": _images_by_id(kept, files)})
     left = {"rejected": len(rejected), "duplicates": len(duplicates)}
     description = _describe(source, settings, [record for record, _ in kept], patients, left)
-    description["notes"] += _remarks(kept, source, duplicates) + remarks
+    description["notes"] += _remarks(kept, files, source, duplicates) + remarks
     atomic_write_json(out / "dataset.json", description)
 
 
@@ -130,6 +135,7 @@ def _row(pair: tuple[Record, Result], file: str, patient: str, names: Names) -> 
         record.split,
         _source_id(record, result, names),
         result.digest,
+        result.looks,
         *record.codes,
     )
 
@@ -201,11 +207,21 @@ def _describe(
 
 
 def _remarks(
-    kept: list[tuple[Record, Result]], source: Source, duplicates: list[Duplicate]
+    kept: list[tuple[Record, Result]],
+    files: list[str],
+    source: Source,
+    duplicates: list[Duplicate],
 ) -> list[str]:
     """What the files themselves showed."""
     warnings = Counter(text for _, result in kept for text in result.warnings)
     notes = [f"{text} ({count} images)" for text, count in sorted(warnings.items())]
+    unlike = [file for (_, result), file in zip(kept, files, strict=True) if result.looks]
+    if unlike:
+        more = f" and {len(unlike) - _NAMED} more" if len(unlike) > _NAMED else ""
+        notes.append(
+            f"{WARNING}{len(unlike)} of {len(kept)} images: {UNLIKE} (why: column looks of "
+            f"manifest.csv): {', '.join(unlike[:_NAMED])}{more}"
+        )
     alone = sum(record.patient is None and result.patient is None for record, result in kept)
     if alone:
         notes.append(

@@ -11,9 +11,10 @@ from cxrkeras.commands.prep_options import (
     exclude,
     picture,
     privacy,
+    reading,
     sample,
     table_input,
-    workers,
+    views,
 )
 from cxrkeras.commands.prep_run import prepare_table, report
 
@@ -44,11 +45,12 @@ command.add_command(chexpert_command)
 )
 @click.option("--labels-from", metavar="COLUMNS", help="The 0/1 columns, separated by commas.")
 @click.option("--findings-column", help="The column of findings like 'Mass|Effusion'.")
+@views("all")
 @exclude
 @sample
 @picture
 @privacy
-@workers
+@reading
 def table_command(labels_from: str | None, findings_column: str | None, **options) -> None:
     """Any folder of images or DICOM, and any table of their labels.
 
@@ -84,11 +86,12 @@ def table_command(labels_from: str | None, findings_column: str | None, **option
     is_flag=True,
     help="Keep images with nothing but a pacemaker, as all-zero rows.",
 )
+@views("all")
 @exclude
 @sample
 @picture
 @privacy
-@workers
+@reading
 def eda_command(
     finding_column: str | None, include_normal: bool, keep_pacemaker: bool, **options
 ) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from cxrkeras.commands.film_options import any_body_part
+from cxrkeras.commands.film_options import admission, decoding_workers
 
 COLUMN_ROLES = ("image", "patient", "study", "sex", "age", "view", "split")
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -81,11 +81,22 @@ picture = options(
         help="Look for near-duplicates too (re-encoded, resized, slightly cropped copies).",
     ),
 )
-workers = click.option(
-    "--workers", type=click.IntRange(0), help="Processes. [default: one per core]"
-)
+reading = options(admission, decoding_workers)
+
+
+def views(default: str) -> Callable:
+    """The option `--views` with this default."""
+    return click.option(
+        "--views",
+        type=click.Choice(["frontal", "lateral", "all"]),
+        default=default,
+        show_default=True,
+        help="Films to keep, by their view in the table, else in the DICOM header; an unknown view "
+        "counts as frontal.",
+    )
+
+
 privacy = options(
-    any_body_part,
     click.option(
         "--key-file",
         type=FILE,

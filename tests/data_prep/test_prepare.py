@@ -41,7 +41,7 @@ def test_a_dataset_is_as_the_contract_says(tmp_path, source):
         ".prepare", "dataset.json", "duplicates.csv", "images", "manifest.csv", "rejected.csv"
     ]  # fmt: skip
     manifest = rows(out / "manifest.csv")
-    header = "image,patient,study,view,sex,age,split,source_id,sha256,Mass,Nodule"
+    header = "image,patient,study,view,sex,age,split,source_id,sha256,looks,Mass,Nodule"
     assert (out / "manifest.csv").read_text().splitlines()[0] == header
     assert len(manifest) == 5
     for record, row in zip(source.records, manifest, strict=False):
@@ -138,7 +138,8 @@ def test_an_unforeseen_error_rejects_the_file_without_its_words(tmp_path, source
     monkeypatch.setattr("data_prep.squares.read_film", odd)
     out = prepare(source, tmp_path / "out", **FAST).out
     reasons = {row["file"]: row["reason"] for row in rows(out / "rejected.csv")}
-    assert reasons == {"f2.png": "can't be read (unforeseen RuntimeError)", "f3.png": "too odd"}
+    unforeseen = "can't be read: its reader failed in an unforeseen way"
+    assert reasons == {"f2.png": unforeseen, "f3.png": "too odd"}
 
 
 def test_each_kind_of_duplicate_is_kept_once_and_conflicts_are_told(tmp_path):
