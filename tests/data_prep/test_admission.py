@@ -224,3 +224,16 @@ def test_a_jpeg_that_ends_early_is_used_with_a_warning(progressive):
     missing = "some of its detail" if progressive else r"the last 5\d%"
     assert re.match(f"JPEG that ends early: {missing}", warning)
     assert rejection(whole[: len(whole) // 2]) == "damaged picture: the file ends early"
+
+
+def test_a_jpeg_that_ends_early_in_a_dicom_file_warns_too(tmp_path):
+    content = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (160, 160), np.uint8)
+    Image.fromarray(noise).save(content, "JPEG", quality=80)
+    whole = content.getvalue()
+    for stream, warned in ((whole, False), (whole[: len(whole) // 2] + b"\xff\xd9", True)):
+        dataset = dicom(noise, bits=8, PixelData=encapsulate([stream]))
+        dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+        dataset["PixelData"].VR = "OB"
+        warnings = read_film(save(dataset, tmp_path / "film.dcm")).warnings
+        assert any("ends early: the last 5" in line for line in warnings) is warned

@@ -235,3 +235,17 @@ def test_images_without_a_patient_stay_without_and_it_is_said(tmp_path, source):
     assert done.description["counts"]["patients"] == 0
     assert {row["patient"] for row in rows(done.out / "manifest.csv")} == {""}
     assert any("6 of 6 images have no known patient" in note for note in done.description["notes"])
+
+
+def test_views_are_kept_by_the_dicom_header_where_the_table_has_none(tmp_path):
+    raw = tmp_path / "raw"
+    for number, view in enumerate(("PA", "LL", None)):
+        write_dicom(
+            raw / f"{number}.dcm", number, ViewPosition=view, SOPInstanceUID=f"1.2.{number}"
+        )
+    table = [["image", "Mass"], ["0.dcm", 1], ["1.dcm", 0], ["2.dcm", 0]]
+    source = table_source(raw, write_csv(tmp_path / "t.csv", table))
+    out = prepare(source, tmp_path / "out", **FAST, views="frontal").out
+    assert [row["view"] for row in rows(out / "manifest.csv")] == ["PA", ""]
+    (refused,) = rows(out / "rejected.csv")
+    assert refused == {"file": "1.dcm", "reason": "not a frontal view (--views)"}
