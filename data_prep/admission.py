@@ -49,7 +49,7 @@ class Admission:
 
     any_body_part: bool = False
     any_modality: bool = False
-    min_side: int = 32
+    min_side: int = 24  # ChestMNIST has 28
     max_pixels: int = 100_000_000  # a chest film has 4 to 20 million
     max_memory: float = 2.0
     max_seconds: int = 60

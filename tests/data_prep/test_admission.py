@@ -60,8 +60,8 @@ def packed(stored: np.ndarray, syntax, bits: int = 12):
 
 
 def test_sizes_are_refused_before_anything_is_decoded():
-    assert rejection(png(1, 100_000_000)) == ("100000000 x 1 pixels: a side below 32 (--min-side)")
-    assert rejection(png(3, 3)) == "3 x 3 pixels: a side below 32 (--min-side)"
+    assert rejection(png(1, 100_000_000)) == ("100000000 x 1 pixels: a side below 24 (--min-side)")
+    assert rejection(png(3, 3)) == "3 x 3 pixels: a side below 24 (--min-side)"
     assert rejection(png(200_000, 200_000)) == (
         "200000 x 200000 pixels: more than 100 million (--max-pixels)"
     )
