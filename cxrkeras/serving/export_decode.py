@@ -103,8 +103,9 @@ def _jpeg(content: tf.Tensor) -> tf.Tensor:
 def _check_size(size: tf.Tensor) -> None:
     """Before the decoder takes the memory that a header claims."""
     height, width = tf.cast(size[0], tf.int64), tf.cast(size[1], tf.int64)
-    fits = (height > 0) & (width > 0) & (height * width <= DEFAULT.max_pixels)
-    tf.debugging.Assert(fits, ["too large"])
+    fits = tf.minimum(height, width) >= DEFAULT.min_side
+    fits &= height * width <= DEFAULT.max_pixels
+    tf.debugging.Assert(fits, ["too large, or too small"])
 
 
 def _luminance(values: tf.Tensor) -> tf.Tensor:
