@@ -15,15 +15,24 @@ from data_prep.identity import keyed_hash
 from data_prep.pixels import Film, Header, pixel_digest, stretched, to_square
 from data_prep.prepared import read_prepared, without_padding
 from data_prep.squares import Settings, read_square
+from data_prep.views import admits
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One file to prepare: `id` is its keyed identity, `target` where the PNG goes."""
+    """One file to prepare.
+
+    Attributes:
+        id: its keyed identity.
+        path: the file.
+        target: where the PNG goes.
+        view: as the archive's table has it; else the header's counts.
+    """
 
     id: str
     path: Path
     target: Path
+    view: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,7 @@ class Result:
         dicom: whether it had a DICOM header.
         patient, study, sop, view, sex, age: from that header.
         warnings: short lines without patient data.
+        looks: what tells the picture from a frontal chest film; "" for one that looks like it.
     """
 
     id: str
@@ -58,6 +68,7 @@ class Result:
     sex: str | None = None
     age: float | None = None
     warnings: tuple[str, ...] = ()
+    looks: str = ""
 
 
 def pseudonym(key: bytes, public: bool, kind: str, value: str | None) -> str | None:
@@ -77,12 +88,21 @@ def prepare_file(job: Job, settings: Settings, key: bytes) -> Result:
         OSError: the PNG can't be written (a full disk): that is no fault of the file.
     """
     try:
+        if job.view:
+            _check_view(job.view, settings)
         film, square = read_square(job.path, settings)
+        if not job.view:
+            _check_view(film.header.view if film.header else None, settings)
     except RejectedFile as refusal:
         return Result(job.id, reason=str(refusal))
     png = _png(square)
     atomic_write_bytes(job.target, png)
     return _result(job.id, film, square, len(png), settings, key)
+
+
+def _check_view(view: str | None, settings: Settings) -> None:
+    if not admits(settings.views, view):
+        raise RejectedFile(f"not a {settings.views} view (--views)")
 
 
 def _png(square: np.ndarray) -> bytes:
@@ -116,6 +136,7 @@ def _result(
         sex=sex_of(header.sex or ""),
         age=plausible_age(header.age),
         warnings=tuple(film.warnings),
+        looks="; ".join(film.unlike),
         **identity,
     )
 

@@ -6,32 +6,43 @@ import io
 import logging
 import re
 import warnings as python_warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pydicom
 from pydicom.dataset import FileDataset
+from pydicom.encaps import generate_frames
 from pydicom.errors import InvalidDicomError
+from pydicom.filereader import _read_file_meta_info, read_preamble
 from pydicom.pixels import pixel_array
 from pydicom.uid import (
     UID,
+    DeflatedExplicitVRLittleEndian,
     JPEG2000TransferSyntaxes,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
     JPEGLSTransferSyntaxes,
     RLELossless,
 )
 
+from .admission import DEFAULT, Admission
+from .codestream import stream_size
 from .display import Grey, render, upright
 from .errors import RejectedFile
 from .header_terms import BODY_PARTS, body_part_term, view_term
+from .jpeg import ends_early
 
-MAX_PIXELS = 100_000_000  # a chest film has 4 to 20 million; a damaged header may claim billions
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's "L"
+_PIECE = 1 << 20  # bytes
+_ROWS = 64
 
 # One decoder each where there is a choice: on damaged data GDCM may abort the whole process and
 # pylibjpeg-rle panics past `except Exception`. For JPEG Lossless GDCM alone is left.
@@ -42,9 +53,23 @@ DECODERS = {
     **dict.fromkeys(JPEGLSTransferSyntaxes, "pyjpegls"),
     **dict.fromkeys(JPEG2000TransferSyntaxes, "pylibjpeg"),
 }
+WITH_SIZE = frozenset(
+    [
+        JPEGBaseline8Bit,
+        JPEGExtended12Bit,
+        JPEGLossless,
+        JPEGLosslessSV1,
+        *JPEGLSTransferSyntaxes,
+        *JPEG2000TransferSyntaxes,
+    ]
+)
 
-NOT_RADIOGRAPHS = frozenset(
-    ["CT", "MR", "PT", "NM", "US", "MG", "XA", "OP", "ES", "ECG", "SR", "PR", "KO", "SEG", "DOC"]
+RADIOGRAPHS = frozenset(["CR", "DX", "DR", "RG", "XR", ""])  # DR, XR: not DICOM's, but written
+NOT_RADIOGRAPHS = frozenset(  # those that a refusal may name; others may be free text
+    [
+        *("CT", "MR", "PT", "NM", "US", "MG", "XA", "RF", "PX", "IO", "BMD", "OP", "OPT", "ES"),
+        *("GM", "SM", "XC", "ECG", "SR", "PR", "KO", "SEG", "DOC", "OT", "SC"),
+    ]
 )
 CHEST = re.compile(r"CHEST|THORA|TORAX|TORAC|LUNG|PULM|HEART|CARDIA|MEDIASTIN")
 MAYBE_CHEST = re.compile(r"^(RIB|STERNUM|WHOLEBODY|TRUNK)")
@@ -79,12 +104,12 @@ class Header:
     body_part: str | None = None
 
 
-def read_dicom(source: Path | bytes, *, any_body_part: bool = False) -> tuple[Grey, Header]:
+def read_dicom(source: Path | bytes, admission: Admission = DEFAULT) -> tuple[Grey, Header]:
     """Read and render one DICOM radiograph.
 
     Args:
         source: A DICOM file (Part 10, with the `DICM` marker), or what it holds.
-        any_body_part: Take images whose header names another part of the body too.
+        admission: What is taken for a film.
 
     Returns:
         The display-ready image and the usable part of the header.
@@ -93,15 +118,15 @@ def read_dicom(source: Path | bytes, *, any_body_part: bool = False) -> tuple[Gr
         RejectedFile: The file isn't one readable, single-frame chest radiograph.
     """
     with _quiet():
-        dataset = _open(source)
+        dataset = _open(source, admission)
         try:
-            found = _check(dataset, any_body_part)
+            found = _check(dataset, admission)
             grey = _decode(dataset)
             return grey._replace(warnings=found + grey.warnings), read_header(dataset)
-        except RejectedFile:
+        except (RejectedFile, MemoryError):
             raise
-        except Exception as error:  # a damaged header can make pydicom raise anything at all
-            raise RejectedFile(f"damaged DICOM file ({type(error).__name__})") from None
+        except Exception:  # a damaged header can make pydicom raise anything at all
+            raise RejectedFile("damaged DICOM file: its header contradicts itself") from None
 
 
 def sop_uid(path: Path) -> str | None:
@@ -132,40 +157,89 @@ def _quiet() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-def _open(source: Path | bytes) -> FileDataset:
+def _open(source: Path | bytes, admission: Admission) -> FileDataset:
     try:
-        return pydicom.dcmread(io.BytesIO(source) if isinstance(source, bytes) else source)
+        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+            _check_deflated(file, admission)
+            return pydicom.dcmread(file)
+    except (RejectedFile, MemoryError):
+        raise
     except InvalidDicomError:
         raise RejectedFile("not a DICOM file (no DICM marker)") from None
-    except Exception as error:  # see above; OSError too, when a damaged length leads off the file
-        raise RejectedFile(f"damaged DICOM header ({type(error).__name__})") from None
+    except Exception:  # see above; OSError too, when a damaged length leads off the file
+        raise RejectedFile("damaged DICOM header: it can't be read to its end") from None
 
 
-def _check(dataset: FileDataset, any_body_part: bool) -> list[str]:
+def _check_deflated(file: BinaryIO, admission: Admission) -> None:
+    """Unpack what a deflated file holds, a piece at a time, and forget it: it may be endless."""
+    read_preamble(file, force=False)
+    meta = _read_file_meta_info(file)
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        unpacker, count = zlib.decompressobj(-zlib.MAX_WBITS), 0
+        while not unpacker.eof and (packed := unpacker.unconsumed_tail or file.read(_PIECE)):
+            count += len(unpacker.decompress(packed, _PIECE))
+            admission.check_bytes(count, "the deflated file")
+    file.seek(0)
+
+
+def _check(dataset: FileDataset, admission: Admission) -> list[str]:
     """Refuse what isn't one chest radiograph; give the warnings of what is."""
-    modality = str(dataset.get("Modality") or "").upper()
-    if modality in NOT_RADIOGRAPHS:
-        raise RejectedFile(f"modality {modality}: not a radiograph")
+    modality = str(dataset.get("Modality") or "").strip("\0 ").upper()
+    if modality not in RADIOGRAPHS and not admission.any_modality:
+        known = f"modality {modality}" if modality in NOT_RADIOGRAPHS else "an unknown modality"
+        raise RejectedFile(f"{known}: not a radiograph (--any-modality)")
     if "PixelData" not in dataset:
+        if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
+            raise RejectedFile("floating-point pixel data: whole numbers can be read")
         raise RejectedFile("no pixel data, or cut off before it")
-    if int(dataset.get("NumberOfFrames") or 1) > 1:
+    if dataset.get("NumberOfFrames") and _whole(dataset, "NumberOfFrames") > 1:
         raise RejectedFile("several frames: not a single radiograph")
-    _check_storage(dataset)
-    return [] if any_body_part else _check_body_part(dataset)
+    _check_storage(dataset, admission)
+    return [] if admission.any_body_part else _check_body_part(dataset)
 
 
-def _check_storage(dataset: FileDataset) -> None:
-    if not 0 < int(dataset.Rows) * int(dataset.Columns) <= MAX_PIXELS:
-        raise RejectedFile("image size of 0 or above 100 million pixels")
-    bits = int(dataset.BitsStored)
-    if not 8 <= bits <= 16 or int(dataset.BitsAllocated) not in (8, 16):
+def _check_storage(dataset: FileDataset, admission: Admission) -> None:
+    rows, columns = _whole(dataset, "Rows"), _whole(dataset, "Columns")
+    admission.check_size(rows, columns)
+    bits = _whole(dataset, "BitsStored")
+    if not 8 <= bits <= 16 or _whole(dataset, "BitsAllocated") not in (8, 16):
         raise RejectedFile(f"{bits} bits stored: 8 to 16 can be read")
-    if int(dataset.get("HighBit", bits - 1)) != bits - 1:
+    if "HighBit" in dataset and _whole(dataset, "HighBit") != bits - 1:
         raise RejectedFile("high bit is not the last of the bits stored")
-    if dataset.file_meta.TransferSyntaxUID == JPEGExtended12Bit and bits > 8:
+    if _whole(dataset, "SamplesPerPixel") not in (1, 3):
+        raise RejectedFile("samples per pixel other than 1 (grey) and 3 (colour)")
+    _whole(dataset, "PixelRepresentation")
+    syntax = _syntax(dataset)
+    if syntax == JPEGExtended12Bit and bits > 8:
         raise RejectedFile(
             f"transfer syntax {JPEGExtended12Bit.name} with {bits} bits: no decoder at hand reads"
             " 12-bit lossy JPEG; convert the file to an uncompressed or JPEG 2000 syntax"
+        )
+    if syntax in WITH_SIZE:
+        _check_stream(next(generate_frames(dataset.PixelData, number_of_frames=1)), rows, columns)
+
+
+def _whole(dataset: FileDataset, keyword: str) -> int:
+    try:
+        return int(dataset.get(keyword))
+    except (TypeError, ValueError):
+        raise RejectedFile(f"damaged DICOM header: no usable {keyword}") from None
+
+
+def _syntax(dataset: FileDataset) -> UID:
+    uid = dataset.file_meta.get("TransferSyntaxUID")
+    if uid is None:
+        raise RejectedFile("damaged DICOM header: no usable TransferSyntaxUID")
+    return UID(uid)
+
+
+def _check_stream(stream: bytes, rows: int, columns: int) -> None:
+    """A decoder goes by the stream's own size: it must be the header's, which is checked."""
+    found, samples = stream_size(stream)[:2], stream_size(stream)[2]
+    if found != (rows, columns) or samples > 4:
+        raise RejectedFile(
+            f"its stream declares {found[0]} x {found[1]} pixels of {samples} samples, its header "
+            f"{rows} x {columns}"
         )
 
 
@@ -182,28 +256,47 @@ def _check_body_part(dataset: FileDataset) -> list[str]:
 
 
 def _decode(dataset: FileDataset) -> Grey:
-    syntax = UID(dataset.file_meta.TransferSyntaxUID)
+    syntax = _syntax(dataset)
+    name = syntax.name if syntax.is_transfer_syntax else "unknown transfer syntax"
     try:  # YBR comes out as RGB
         array = pixel_array(dataset, decoding_plugin=DECODERS.get(syntax, ""))
-    except Exception as error:
-        name = syntax.name if syntax.is_transfer_syntax else "unknown transfer syntax"
+    except MemoryError:
+        raise
+    except Exception:
         raise RejectedFile(
-            f"pixel data can't be decoded ({name}, {type(error).__name__})"
+            f"pixel data can't be decoded ({name}): damaged, or not as the header says"
         ) from None
+    warnings = []
+    if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit):
+        stream = next(generate_frames(dataset.PixelData, number_of_frames=1))
+        warnings = ends_early(stream, array)
     if array.ndim == 3 and array.shape[-1] == 3:
-        return upright(_luminance(array, int(dataset.BitsStored)), dataset)
+        grey = _luminance(array, int(dataset.BitsStored))
+        return upright(grey._replace(warnings=warnings + grey.warnings), dataset)
     if array.ndim != 2:
         raise RejectedFile("pixel data is not one grey or colour picture")
     if dataset.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
         raise RejectedFile("palette colour or unknown photometric interpretation")
-    return upright(render(array, dataset), dataset)
+    grey = render(array, dataset)
+    return upright(grey._replace(warnings=warnings + grey.warnings), dataset)
 
 
 def _luminance(array: np.ndarray, bits: int) -> Grey:
     """Colour (a secondary capture) as its luminance; no window applies to colour."""
-    grey = array @ LUMINANCE / float((1 << bits) - 1)
+    grey = luminance(array, (1 << bits) - 1)
     warning = "colour image: its luminance is used"
-    return Grey(np.clip(grey, 0, 1).astype(np.float32), None, [warning])
+    return Grey(np.clip(grey, 0, 1), None, [warning])
+
+
+def luminance(colour: np.ndarray, highest: int) -> np.ndarray:
+    """(H, W, 3 or more) samples of 0 to `highest` as (H, W) float32 in [0, 1], some rows at a time:
+    in double precision the whole would take many times the picture's memory.
+    """
+    grey = np.empty(colour.shape[:2], np.float32)
+    for start in range(0, len(colour), _ROWS):
+        rows = colour[start : start + _ROWS, :, :3]
+        grey[start : start + _ROWS] = rows @ LUMINANCE / np.float64(highest)
+    return grey
 
 
 def read_header(dataset: FileDataset) -> Header:

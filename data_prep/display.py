@@ -57,7 +57,7 @@ def render(stored: np.ndarray, dataset: Dataset) -> Grey:
         raise RejectedFile("blank: nothing but padding")
     low, high = int(inside.min()), int(inside.max())
     values = np.arange(low, high + 1)
-    modality = apply_modality(values, dataset)
+    modality = apply_modality(values, dataset, warnings)
     table = apply_voi(modality, dataset, warnings)
     if table is None:
         table = _full_range(modality, values, dataset, warnings)
@@ -96,25 +96,54 @@ def upright(grey: Grey, dataset: Dataset) -> Grey:
     return Grey(pixels, padding, [*grey.warnings, "turned or mirrored as PatientOrientation says"])
 
 
-def apply_modality(values: np.ndarray, dataset: Dataset) -> np.ndarray:
-    """Stored values to the manufacturer-independent ones: Modality LUT or rescale (C.11.1)."""
-    if dataset.get("ModalityLUTSequence"):
-        entries, first, _ = read_lut(dataset.ModalityLUTSequence[0], int(values.min()) < 0)
+def apply_modality(
+    values: np.ndarray, dataset: Dataset, warnings: list[str] | None = None
+) -> np.ndarray:
+    """Stored values to the manufacturer-independent ones: Modality LUT or rescale (C.11.1).
+
+    Raises:
+        RejectedFile: the rescale isn't finite, or leaves no difference between values.
+    """
+    item = _lut_item(dataset, "ModalityLUTSequence", warnings)
+    if item is not None:
+        entries, first, _ = read_lut(item, int(values.min()) < 0)
         return entries[np.clip(values - first, 0, len(entries) - 1)].astype(np.float64)
     slope = _number(dataset.get("RescaleSlope"), 1.0)
+    intercept = _number(dataset.get("RescaleIntercept"), 0.0)
     if slope == 0:
         raise RejectedFile("rescale slope of 0")
-    return values * slope + _number(dataset.get("RescaleIntercept"), 0.0)
+    if not np.isfinite([slope, intercept]).all():
+        raise RejectedFile("rescale slope or intercept that isn't a finite number")
+    with np.errstate(over="ignore"):
+        rescaled = values * slope + intercept
+    if not np.isfinite([rescaled.min(), rescaled.max(), np.ptp(rescaled)]).all():
+        raise RejectedFile("rescale slope or intercept so large that values overflow")
+    if np.spacing(np.abs(rescaled).max()) > abs(slope):
+        raise RejectedFile("rescale slope and intercept that make different values equal")
+    return rescaled
+
+
+def _lut_item(dataset: Dataset, keyword: str, warnings: list[str] | None) -> Dataset | None:
+    """A sequence's first LUT; None where there is none, or one without content."""
+    items = dataset.get(keyword)
+    if not items:
+        return None
+    if any(items[0].get(part) is None for part in ("LUTDescriptor", "LUTData")):
+        if warnings is not None:
+            name = "modality LUT" if keyword == "ModalityLUTSequence" else "VOI LUT"
+            warnings.append(f"empty {name} ignored")
+        return None
+    return items[0]
 
 
 def apply_voi(values: np.ndarray, dataset: Dataset, warnings: list[str]) -> np.ndarray | None:
     """Values of interest to [0, 1]: the first VOI LUT, else the first window, else None."""
-    luts = dataset.get("VOILUTSequence")
+    lut = _lut_item(dataset, "VOILUTSequence", warnings)
     windows = _windows(dataset)
-    if luts:
-        if len(luts) > 1 or windows:
+    if lut is not None:
+        if len(dataset.VOILUTSequence) > 1 or windows:
             warnings.append("several VOI transformations: the first VOI LUT is used")
-        return _voi_lut(values, luts[0], warnings)
+        return _voi_lut(values, lut, warnings)
     if not windows:
         return None
     if len(windows) > 1:
@@ -124,9 +153,7 @@ def apply_voi(values: np.ndarray, dataset: Dataset, warnings: list[str]) -> np.n
         warnings.append("unknown VOI LUT function: taken as LINEAR")
         function = "LINEAR"
     center, width = windows[0]
-    if not (np.isfinite(center) and np.isfinite(width) and width > 0) or (
-        function == "LINEAR" and width < 1
-    ):
+    if center is None or width is None or width <= 0 or (function == "LINEAR" and width < 1):
         warnings.append("invalid VOI window ignored")
         return None
     return window(values, center, width, function)
@@ -177,7 +204,10 @@ def read_lut(item: Dataset, signed: bool) -> tuple[np.ndarray, int, int]:
         signed: Whether the values that enter can be negative: some writers store a negative
             first value as unsigned.
     """
-    count, first, bits = (int(part) for part in item.LUTDescriptor)
+    try:
+        count, first, bits = (int(part) for part in item.LUTDescriptor)
+    except (TypeError, ValueError):
+        raise RejectedFile("malformed LUT in the header") from None
     count = count & 0xFFFF or 1 << 16
     if signed and first > 0x7FFF:
         first -= 1 << 16
@@ -221,26 +251,31 @@ def _full_range(
 
 
 def _scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    return np.clip((values - low) / max(high - low, 1e-12), 0.0, 1.0)
+    return np.clip((values - low) / (high - low if high > low else 1.0), 0.0, 1.0)
 
 
-def _windows(dataset: Dataset) -> list[tuple[float, float]]:
-    centers = _numbers(dataset.get("WindowCenter"))
-    return list(zip(centers, _numbers(dataset.get("WindowWidth")), strict=False))
+def _windows(dataset: Dataset) -> list[tuple[float | None, float | None]]:
+    centers, widths = (_numbers(dataset.get(f"Window{part}")) for part in ("Center", "Width"))
+    if not all(np.isfinite(number) for number in (*centers, *widths) if number is not None):
+        raise RejectedFile("VOI window that isn't finite numbers")
+    return list(zip(centers, widths, strict=False))
 
 
-def _numbers(value: object) -> list[float]:
+def _numbers(value: object) -> list[float | None]:
     if value is None or value == "":
         return []
     if isinstance(value, str) or not hasattr(value, "__iter__"):
-        return [_number(value, np.nan)]
-    return [_number(part, np.nan) for part in value]
+        return [_number(value, None)]
+    return [_number(part, None) for part in value]
 
 
-def _number(value: object, default: float) -> float:
+def _number(value: object, default: float | None) -> float | None:
     if value is None or value == "":
         return default
-    return float(value)  # type: ignore[arg-type]
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise RejectedFile("a rescale or window value that isn't a number") from None
 
 
 def _without_overlay(stored: np.ndarray, dataset: Dataset) -> np.ndarray:

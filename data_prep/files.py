@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,3 +68,26 @@ def read_json(path: Path) -> object:
         raise ValueError("it isn't UTF-8") from None
     except ValueError:
         raise ValueError("it isn't JSON") from None
+
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def not_a_file(path: Path) -> str:
+    """What else a path leads to, e.g. `a pipe`, which would keep its reader waiting; else ""."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # opening it gives the reason
+        return ""
+    return next((name for is_kind, name in _KINDS if is_kind(mode)), "")
+
+
+def reason_of(error: OSError) -> str:
+    """Why the system refused, in its words and without the path."""
+    return (error.strerror or "the system refused").lower()

@@ -13,6 +13,7 @@ from pathlib import Path
 import platformdirs
 
 from data_prep.errors import UserError
+from data_prep.files import not_a_file
 
 KEY_VARIABLE = "CXRKERAS_KEY_FILE"
 _KEY_BYTES = 32
@@ -54,6 +55,8 @@ def load_key(path: Path | None = None) -> bytes:
         UserError: the file can't be read or made, or isn't such a key.
     """
     path = path or default_key_file()
+    if kind := not_a_file(path):
+        raise UserError(f"The key file {path} is {kind}. Give another with --key-file.")
     try:
         if not path.exists():
             _create(path)

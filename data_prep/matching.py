@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from data_prep.dicom import sop_uid
 from data_prep.errors import UserError
 from data_prep.filenames import in_its_encoding, is_utf8
+from data_prep.files import not_a_file
 
 IMAGE_SUFFIXES = frozenset((".dcm", ".dicom", ".ima", ".png", ".jpg", ".jpeg", ".tif", ".tiff"))
 _RASTER_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".tif", ".tiff"))
@@ -183,4 +184,6 @@ def _turned(name: str) -> str:
 
 
 def _of_dicom(path: Path) -> str | None:
-    return None if path.suffix.lower() in _RASTER_SUFFIXES else sop_uid(path)
+    if path.suffix.lower() in _RASTER_SUFFIXES or not_a_file(path):
+        return None
+    return sop_uid(path)

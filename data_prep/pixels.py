@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from .admission import DEFAULT, Admission
 from .dicom import Header, read_dicom
 from .errors import RejectedFile
+from .files import not_a_file, reason_of
+from .looks import UNLIKE, looks
 from .raster import read_raster
 
 _SLENDER = 4  # times as long as wide: no radiograph of a chest is
@@ -24,12 +27,19 @@ class Film:
         header: What a DICOM header told; None for PNG, JPEG and TIFF.
         warnings: Short lines without patient data.
         decoded: (H, W) like `pixels`, before any stretch of the grey: what identifies the picture.
+        unlike: What tells it from a frontal chest film (`looks.looks`).
     """
 
     pixels: np.ndarray
     header: Header | None
     warnings: tuple[str, ...]
     decoded: np.ndarray
+    unlike: tuple[str, ...] = ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The warnings, and that it is unlike a frontal chest film."""
+        return (*self.warnings, UNLIKE) if self.unlike else self.warnings
 
     @cached_property
     def digest(self) -> str:
@@ -43,7 +53,10 @@ def pixel_digest(pixels: np.ndarray) -> str:
 
 
 def read_film(
-    source: Path | bytes, *, stretch: tuple[float, float] | None = None, any_body_part: bool = False
+    source: Path | bytes,
+    *,
+    stretch: tuple[float, float] | None = None,
+    admission: Admission = DEFAULT,
 ) -> Film:
     """Read a radiograph from DICOM, PNG, JPEG or TIFF; the content decides, not the name.
 
@@ -51,46 +64,52 @@ def read_film(
         source: The file, or what it holds.
         stretch: Two percentiles (low, high) of the picture that become 0 and 1; None keeps the
             grey that the file asks for.
-        any_body_part: Take DICOM images whose header names another part of the body too.
+        admission: What is taken for a film.
 
     Raises:
         RejectedFile: The file can't serve; the message is the reason in one line.
     """
     header = None
-    if is_dicom(source):
-        grey, header = read_dicom(source, any_body_part=any_body_part)
+    if is_dicom(source, admission):
+        grey, header = read_dicom(source, admission)
     else:
-        grey = read_raster(source)
+        grey = read_raster(source, admission)
     pixels = decoded = grey.pixels
-    if np.ptp(pixels) == 0:
+    low, high = pixels.min(), pixels.max()  # one NaN makes both NaN
+    if not np.isfinite(high - low):
+        raise RejectedFile("grey values that aren't finite numbers")
+    if low == high:
         raise RejectedFile("blank: every pixel has the same value")
     if stretch is not None:
         pixels = stretched(pixels, *stretch, padding=grey.padding)
     warnings, (rows, columns) = list(grey.warnings), pixels.shape
     if max(rows, columns) > _SLENDER * min(rows, columns):
         warnings.append(f"{rows} x {columns} pixels: hardly a radiograph")
-    return Film(pixels, header, tuple(warnings), decoded)
+    return Film(pixels, header, tuple(warnings), decoded, looks(pixels))
 
 
-def is_dicom(source: Path | bytes) -> bool:
+def is_dicom(source: Path | bytes, admission: Admission = DEFAULT) -> bool:
     """Whether a file, or what it holds, is to be read as DICOM.
 
     Raises:
         RejectedFile: it is empty or can't be read.
     """
-    start = source[:132] if isinstance(source, bytes) else _start(source)
+    start = source[:132] if isinstance(source, bytes) else _start(source, admission)
     if not start:
         raise RejectedFile("empty file")
     named = isinstance(source, Path) and source.suffix.lower() in (".dcm", ".dicom")
     return start[128:] == b"DICM" or named
 
 
-def _start(path: Path) -> bytes:
+def _start(path: Path, admission: Admission) -> bytes:
+    if kind := not_a_file(path):
+        raise RejectedFile(f"{kind}, not a file")
     try:
+        admission.check_bytes(path.stat().st_size, "the file")
         with path.open("rb") as file:
             return file.read(132)
     except OSError as error:
-        raise RejectedFile(f"file can't be read ({type(error).__name__})") from None
+        raise RejectedFile(f"file can't be read: {reason_of(error)}") from None
 
 
 def stretched(

@@ -10,19 +10,19 @@ from dataclasses import asdict, astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from data_prep.admission import DEFAULT, Admission
 from data_prep.decode import Job, Result, Settings, prepare_file, same_film
 from data_prep.duplicates import Duplicate, exact_duplicates, near_duplicates
 from data_prep.errors import UserError
 from data_prep.identity import key_check, keyed_hash
 from data_prep.journal import Journal
-from data_prep.pool import CRASHED, cores, spread
+from data_prep.pool import Died, cores, spread
 from data_prep.progress import Steps
 from data_prep.publish import FORMAT, MANIFEST, WARNING, Names, publish, write_linkage
 from data_prep.records import Record, Source
 from data_prep.repair import Call, mend
 from data_prep.say import say
 
-_CRASH = "the decoder crashed on this file"
 _MANY = 20_000  # images; among fewer, copies are found within a second or two
 _FEW_PAIRS = 100  # fewer are confirmed sooner here than in new processes
 
@@ -61,7 +61,8 @@ def prepare(
     workers: int | None = None,
     public: bool = False,
     hash_names: bool = False,
-    any_body_part: bool = False,
+    views: str = "all",
+    admission: Admission = DEFAULT,
     near: bool = True,
     merge_patients: bool = True,
     linkage: Path | None = None,
@@ -82,7 +83,8 @@ def prepare(
         workers: processes; the machine's cores where None; 0 works in this process.
         public: keep patient, study and image identifiers as they are.
         hash_names: name images that aren't DICOM by keyed hashes too.
-        any_body_part: take DICOM files whose header names another body part.
+        views: the films to keep, by their view (`views.CHOICES`).
+        admission: what is taken for a film.
         near: look for near-duplicates as well as exact ones.
         merge_patients: take two patients with a copy of one film between them for one.
         linkage: a file outside `out` to hold which file became which image.
@@ -98,7 +100,7 @@ def prepare(
     out = Path(out)
     _check_linkage(linkage, out)
     _check_labels(source.labels)
-    settings = Settings(size, pad, stretch, any_body_part, public)
+    settings = Settings(size, pad, stretch, public, views, admission)
     names = Names(key, public, hash_names, merge_patients)
     ids = [_file_id(record, key) for record in source.records]
     workers = cores() if workers is None else workers
@@ -176,8 +178,10 @@ def _file(record: Record, key: bytes) -> str:
 
 
 def _begun_with(settings: Settings, key: bytes) -> dict:
+    facts = asdict(settings)
     stretch = list(settings.stretch) if settings.stretch else None
-    return {**asdict(settings), "stretch": stretch, "key": key_check(key), "format": FORMAT}
+    made = {"stretch": stretch, "key": key_check(key), "format": FORMAT}
+    return facts.pop("admission") | facts | made
 
 
 def _request(source: Source, settings: Settings, names: Names, near: bool) -> str:
@@ -225,10 +229,10 @@ def _made(
 ) -> Iterator[Result]:
     """Prepare the files of the wanted identities, as they are done."""
     pairs = zip(source.records, ids, strict=True)
-    jobs = (Job(id_, r.path, journal.image(id_)) for r, id_ in pairs if id_ in wanted)
-    work = partial(prepare_file, settings=settings, key=key)
-    for job, outcome in spread(work, jobs, min(workers, len(wanted))):
-        yield Result(job.id, reason=_CRASH) if outcome is CRASHED else outcome
+    jobs = (Job(id_, r.path, journal.image(id_), r.view) for r, id_ in pairs if id_ in wanted)
+    work, limits = partial(prepare_file, settings=settings, key=key), settings.admission.limits
+    for job, outcome in spread(work, jobs, min(workers, len(wanted)), limits):
+        yield Result(job.id, outcome.reason) if isinstance(outcome, Died) else outcome
 
 
 def _check_any(source: Source, results: list[Result], journal: Journal) -> None:

@@ -16,6 +16,7 @@ from data_prep.filenames import printable
 from data_prep.files import atomic_write_json, replacing
 from data_prep.identity import key_check, keyed_hash
 from data_prep.journal import Journal
+from data_prep.looks import UNLIKE
 from data_prep.persons import persons
 from data_prep.pixels import inside_square
 from data_prep.records import Box, Record, Source
@@ -25,18 +26,10 @@ from data_prep.tables import CODES
 FORMAT = 2
 WARNING = "warning: "  # begins the notes that a person should see
 MANIFEST = (
-    "image",
-    "patient",
-    "study",
-    "view",
-    "sex",
-    "age",
-    "split",
-    "source_id",
-    "sha256",
-    "prepared",
-    "signature",
+    *("image", "patient", "study", "view", "sex", "age", "split"),
+    *("source_id", "sha256", "prepared", "signature", "looks"),
 )
+_NAMED = 10  # images that a note names
 
 
 @dataclass(frozen=True)
@@ -144,7 +137,7 @@ def publish(
     }
     description = _describe(source, settings, [record for record, _ in kept], patients, left)
     description["key"] = key_check(names.key)
-    description["notes"] += _remarks(kept, patients, source, duplicates) + remarks
+    description["notes"] += _remarks(kept, files, patients, source, duplicates) + remarks
     if note := people.note(image_of):
         description["notes"].append(WARNING + note)
     atomic_write_json(out / "dataset.json", description)
@@ -171,6 +164,7 @@ def _row(pair: tuple[Record, Result], file: str, patient: str, names: Names) -> 
         result.digest,
         result.prepared,
         result.signature,
+        result.looks,
         *record.codes,
     )
 
@@ -249,6 +243,7 @@ def _describe(
 
 def _remarks(
     kept: list[tuple[Record, Result]],
+    files: list[str],
     patients: list[str],
     source: Source,
     duplicates: list[Duplicate],
@@ -256,6 +251,13 @@ def _remarks(
     """What the files themselves showed."""
     warnings = Counter(text for _, result in kept for text in result.warnings)
     notes = [f"{text} ({count} images)" for text, count in sorted(warnings.items())]
+    unlike = [file for (_, result), file in zip(kept, files, strict=True) if result.looks]
+    if unlike:
+        more = f" and {len(unlike) - _NAMED} more" if len(unlike) > _NAMED else ""
+        notes.append(
+            f"{WARNING}{len(unlike)} of {len(kept)} images: {UNLIKE} (why: column looks of "
+            f"manifest.csv): {', '.join(unlike[:_NAMED])}{more}"
+        )
     if alone := patients.count(""):
         notes.append(
             f"{WARNING}{alone} of {len(kept)} images have no known patient: folds take each for a "

@@ -2,22 +2,25 @@
 
 import io
 import warnings as python_warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from .dicom import LUMINANCE, MAX_PIXELS
+from .admission import DEFAULT, Admission
+from .dicom import luminance
 from .display import Grey
 from .errors import RejectedFile
+from .jpeg import ends_early
 
 DEEP = frozenset(["I;16", "I;16L", "I;16B", "I;16N"])
 FLAT = frozenset(["1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "YCbCr"])
 TIFF_BITS, TIFF_PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
-TOO_LARGE = "picture of more than 100 million pixels"
 
 
-def read_raster(source: Path | bytes) -> Grey:
+def read_raster(source: Path | bytes, admission: Admission = DEFAULT) -> Grey:
     """Read a PNG, JPEG or TIFF as it is meant to be seen, EXIF orientation applied.
 
     The range of the storage is the range of grey: 0..255 or 0..65535 become 0..1, whatever part
@@ -27,26 +30,36 @@ def read_raster(source: Path | bytes) -> Grey:
         RejectedFile: Not such a picture, damaged, animated, of several pages, or in a mode
             whose grey has no defined range (floating point, 32 bits).
     """
-    with python_warnings.catch_warnings():
+    with python_warnings.catch_warnings(), _any_size():
         python_warnings.simplefilter("ignore")
         try:
             file = io.BytesIO(source) if isinstance(source, bytes) else source
             with Image.open(file, formats=("PNG", "JPEG", "TIFF")) as image:
-                _check(image)
-                return _grey(image)
-        except RejectedFile:
+                _check(image, admission)
+                early = _jpeg_ends_early(source, image)
+                grey = _grey(image)
+                return grey._replace(warnings=early + grey.warnings)
+        except (RejectedFile, MemoryError):
             raise
         except UnidentifiedImageError:
             raise RejectedFile("neither DICOM, PNG, JPEG nor TIFF, or damaged") from None
-        except Image.DecompressionBombError:
-            raise RejectedFile(TOO_LARGE) from None
         except Exception as error:  # Pillow's plugins raise many kinds on damaged data
-            raise RejectedFile(f"damaged picture ({type(error).__name__})") from None
+            cut = " the file ends early" if "truncated" in str(error) else " it can't be decoded"
+            raise RejectedFile(f"damaged picture:{cut}") from None
 
 
-def _check(image: Image.Image) -> None:
-    if image.width * image.height > MAX_PIXELS:
-        raise RejectedFile(TOO_LARGE)
+@contextmanager
+def _any_size() -> Iterator[None]:
+    """Leave the size to our own rule, which may allow more than Pillow's."""
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def _check(image: Image.Image, admission: Admission) -> None:
+    admission.check_size(image.height, image.width)
     if getattr(image, "n_frames", 1) > 1:
         raise RejectedFile("several pages or frames: not a single radiograph")
     if image.mode not in DEEP | FLAT:
@@ -61,11 +74,11 @@ def _grey(image: Image.Image) -> Grey:
         return Grey(_unit(np.asarray(image.convert("L")), 255), None, [])
     if image.mode in ("LA", "La"):
         return Grey(_unit(np.asarray(image.getchannel(0)), 255), None, [])
-    red, green, blue = (np.asarray(image.convert("RGBA"))[..., c] for c in range(3))
+    colour = np.asarray(image.convert("RGBA"))
+    red, green, blue = (colour[..., channel] for channel in range(3))
     if np.array_equal(red, green) and np.array_equal(red, blue):
         return Grey(_unit(red, 255), None, [])
-    luminance = red * LUMINANCE[0] + green * LUMINANCE[1] + blue * LUMINANCE[2]
-    return Grey(_unit(luminance, 255), None, ["colour image: its luminance is used"])
+    return Grey(luminance(colour, 255), None, ["colour image: its luminance is used"])
 
 
 def _deep(image: Image.Image) -> Grey:
@@ -82,4 +95,12 @@ def _deep(image: Image.Image) -> Grey:
 
 
 def _unit(values: np.ndarray, highest: int) -> np.ndarray:
-    return (values / np.float64(highest)).astype(np.float32)
+    table = (np.arange(highest + 1) / np.float64(highest)).astype(np.float32)
+    return table[values]
+
+
+def _jpeg_ends_early(source: Path | bytes, image: Image.Image) -> list[str]:
+    if image.format != "JPEG":
+        return []
+    stream = source if isinstance(source, bytes) else source.read_bytes()
+    return ends_early(stream, np.asarray(image))

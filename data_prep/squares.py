@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.admission import DEFAULT, Admission
 from data_prep.errors import RejectedFile
 from data_prep.pixels import Film, read_film, to_square
 
@@ -17,15 +18,17 @@ class Settings:
         size: side of the prepared square, pixels.
         pad: keep the aspect and pad.
         stretch: percentiles (low, high), or None.
-        any_body_part: take DICOM files of other body parts too.
         public: keep identifiers as they are.
+        views: the films to keep (`views.CHOICES`).
+        admission: what is taken for a film.
     """
 
     size: int = 512
     pad: bool = False
     stretch: tuple[float, float] | None = None
-    any_body_part: bool = False
     public: bool = False
+    views: str = "all"
+    admission: Admission = DEFAULT
 
 
 def read_square(source: Path | bytes, settings: Settings) -> tuple[Film, np.ndarray]:
@@ -35,9 +38,9 @@ def read_square(source: Path | bytes, settings: Settings) -> tuple[Film, np.ndar
         RejectedFile: whatever is wrong with it; the message is the reason in one line.
     """
     try:
-        film = read_film(source, stretch=settings.stretch, any_body_part=settings.any_body_part)
+        film = read_film(source, stretch=settings.stretch, admission=settings.admission)
         return film, to_square(film.pixels, settings.size, pad=settings.pad)
-    except RejectedFile:
+    except (RejectedFile, MemoryError):
         raise
-    except Exception as error:  # a file must never stop the run; its message may hold patient data
-        raise RejectedFile(f"can't be read (unforeseen {type(error).__name__})") from None
+    except Exception:  # a file must never stop the run; its message may hold patient data
+        raise RejectedFile("can't be read: its reader failed in an unforeseen way") from None

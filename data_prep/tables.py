@@ -18,6 +18,8 @@ YES_NO = dict.fromkeys(("yes", "y", "true", "t", "positive"), "1") | dict.fromke
     ("no", "n", "false", "f", "negative"), "0"
 )
 MEND = "Mend the table, or name the label columns."
+MOST_VALUES = 50_000_000  # of a table; CheXpert's has 4 million
+_ROW = 8  # values that a row counts for: what it takes besides them
 _SHORT = 12  # characters; longer cells are mostly names, each of them once
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 # Values that may be shown in an error: none of them can identify a person.
@@ -61,9 +63,15 @@ def _split(text: str, path: Path) -> list[list[str]]:
     outside_quotes = re.sub(r'"[^"]*"', "", header)
     separator = max(",\t;", key=outside_quotes.count)
     kept: dict[str, str] = {}  # a code that stands in a million cells needs one string only
-    rows = []
+    rows, room = [], MOST_VALUES
     try:
         for row in csv.reader(_lines(text), delimiter=separator, strict=True):
+            room -= len(row) + _ROW
+            if room < 0:
+                raise UserError(
+                    f"{path.name} holds more than {MOST_VALUES // 1_000_000} million values (and "
+                    f"{_ROW} for each row): the most that is read. Leave out columns, or divide it."
+                )
             cells = [unmarked(cell.strip()) if "'" in cell else cell.strip() for cell in row]
             if any(cells):
                 rows.append([kept.setdefault(c, c) if len(c) < _SHORT else c for c in cells])

@@ -3,10 +3,13 @@
 import gzip
 import re
 import zlib
+from contextlib import nullcontext
 from pathlib import Path
 
 from data_prep.errors import UserError
+from data_prep.files import not_a_file
 
+MOST_BYTES = 512 << 20  # unpacked; the tables of the public archives have 2 to 200 MB
 _BOMS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
     (b"\xff\xfe\x00\x00", "utf-32"),
@@ -46,14 +49,23 @@ def read_names(path: Path) -> list[str]:
 
 
 def _read_bytes(path: Path) -> bytes:
+    if kind := not_a_file(path):
+        raise UserError(f"{path} is {kind}: a file of text is needed.")
     try:
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            with gzip.open(file) if packed else nullcontext(file) as unpacked:
+                content = unpacked.read(MOST_BYTES + 1)
     except FileNotFoundError:
         raise UserError(f"There is no file {path}. Check the path.") from None
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"The file {path} can't be read: {_reason(error)}.") from None
+    if len(content) > MOST_BYTES:
+        raise UserError(
+            f"{path.name} holds more than {MOST_BYTES >> 20} MB of text: the most that is read. "
+            "Leave out what isn't needed, or divide it."
+        )
     if content[:4] == b"PK\x03\x04" or content[:4] == b"\xd0\xcf\x11\xe0":
         raise UserError(f"{path.name} is a spreadsheet or archive: save it as CSV (UTF-8) first.")
     return content

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cxrkeras.commands.film_options import any_body_part
+from cxrkeras.commands.film_options import admission
 from cxrkeras.commands.numbers import Finite
 from cxrkeras.commands.operating_point import operating_point, rule_of
 from data_prep.say import say
@@ -36,7 +36,7 @@ _HERE = ("127.0.0.1", "localhost", "::1")
     help="Largest upload.",
 )
 @operating_point("Where a label is called, as `cxrkeras predict` has it.")
-@any_body_part
+@admission
 @click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
 def command(
     model: str,
@@ -45,7 +45,7 @@ def command(
     port: int,
     max_mb: float,
     rule: str,
-    any_body_part: bool,
+    admission,
     open_page: bool,
 ) -> None:
     """Open a page where a person drops a PNG, JPEG or DICOM film and sees what the model sees.
@@ -72,7 +72,7 @@ def command(
             f"Warning: {host} can be reached by others, without password or encryption. Put a "
             "server with both before it, or leave out --host."
         )
-    terms = Terms(round(max_mb * 2**20), any_body_part, host in _HERE, bool(server))
+    terms = Terms(round(max_mb * 2**20), admission, host in _HERE, bool(server))
     serve(judge, terms, sockets, open_page=open_page)
 
 

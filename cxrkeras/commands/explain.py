@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cxrkeras.commands.film_options import any_body_part, decoding_workers
+from cxrkeras.commands.film_options import admission, decoding_workers
 from cxrkeras.commands.key_file import key_file
 from cxrkeras.commands.numbers import Finite
 from cxrkeras.commands.operating_point import operating_point, rule_of
@@ -72,7 +72,7 @@ _SHOWN = 12  # refused files listed on the terminal; all of them are in rejected
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of those weights.")
 @key_file
-@any_body_part
+@admission
 @decoding_workers
 def command(model: Path, files: tuple[str, ...], out: Path, rule: str, **how) -> None:
     """Heat maps for FILES: overlays, sheets, raw maps, boxes; scored where boxes are known.
@@ -121,7 +121,7 @@ def _explain(card, inputs, out: Path, point, points: dict, how: dict):
     check_choice(how["wanted"], card.labels)
     if not inputs.files:
         raise UserError(f"There is no image to explain{inputs.reason}. Give other files.")
-    settings = {"any_body_part": how["any_body_part"], "workers": how["workers"]}
+    settings = {"admission": how["admission"], "workers": how["workers"]}
     settings["digests"] = bool(inputs.own.digests)
     side = inputs.preparation.image_size
     with FilmStream(inputs.files, inputs.preparation, side, **settings) as stream:

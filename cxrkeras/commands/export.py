@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.film_options import admission
 from cxrkeras.commands.operating_point import RULES, operating_point, rule_of
 from cxrkeras.serving.export_layout import FORMATS, check_name, earlier, next_version
 
@@ -41,6 +42,7 @@ from cxrkeras.serving.export_layout import FORMATS, check_name, earlier, next_ve
     show_default=True,
     help="Of the weights, for the model card, as Hugging Face spells it.",
 )
+@admission
 def command(
     model: Path,
     out: Path,
@@ -49,6 +51,7 @@ def command(
     name: str | None,
     check: tuple[Path, ...],
     license_name: str,
+    admission,
 ) -> None:
     """Write a model, or a run's ensemble as one, in the formats that servers and devices read.
 
@@ -71,7 +74,7 @@ def command(
     home = out / check_name(name or model.resolve().stem)
     card = read_card(model)
     card.operating_points(chosen)  # what the model lacks is said before the work
-    exported = _export(card, home, formats, chosen, check, license_name)
+    exported = _export(card, home, formats, chosen, check, license_name, admission)
     click.echo("Largest difference of a probability against Keras:")
     for found in exported.differences:
         click.echo(f"  {found.what:<28} {found.value:.1e}  on {found.images} images")
@@ -80,7 +83,7 @@ def command(
     click.echo(f"Model card: {exported.home / 'README.md'}")
 
 
-def _export(card, home: Path, formats: tuple[str, ...], rule, check, license_name: str):
+def _export(card, home: Path, formats: tuple[str, ...], rule, check, license_name: str, admission):
     from cxrkeras import runtime
 
     runtime.start()
@@ -99,4 +102,4 @@ def _export(card, home: Path, formats: tuple[str, ...], rule, check, license_nam
             license_name=license_name,
         )
 
-    return export_model(card, home, formats, rule, check, describe=describe)
+    return export_model(card, home, formats, rule, check, describe=describe, admission=admission)

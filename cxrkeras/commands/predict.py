@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from cxrkeras.commands.film_options import any_body_part, decoding_workers
+from cxrkeras.commands.film_options import admission, decoding_workers
 from cxrkeras.commands.operating_point import RULES, operating_point, rule_of
 from cxrkeras.commands.overwriting import overwrite as overwriting
 from data_prep.errors import UserError
@@ -38,7 +38,7 @@ _WRITERS = (".csv", ".json")
     "model's name there.",
 )
 @click.option("--json", "to_stdout", is_flag=True, help="Print JSON instead of tables.")
-@any_body_part
+@admission
 @click.option(
     "--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Images at a time."
 )
@@ -52,9 +52,9 @@ def command(
     overwrite: bool,
     server: str | None,
     to_stdout: bool,
-    any_body_part: bool,
     batch_size: int,
     workers: int | None,
+    admission,
 ) -> None:
     """Probabilities and decisions for FILES: DICOM, PNG, JPEG or TIFF, folders, patterns.
 
@@ -82,7 +82,7 @@ def command(
         found, refused = find_films(files)
         from cxrkeras.serving.remote import ask
 
-        settings = {"any_body_part": any_body_part, "workers": workers}
+        settings = {"admission": admission, "workers": workers}
         told = ask(server, str(model), found, _rows(refused), batch_size=batch_size, **settings)
         _tell(told, out, to_stdout)
         return
@@ -91,7 +91,7 @@ def command(
     if method:
         card.calibration()
     found, refused = find_films(files)
-    rows, scores = _predict(card, found, any_body_part, batch_size, workers)
+    rows, scores = _predict(card, found, admission, batch_size, workers)
     _tell(_answer(card, chosen, method, rows + _rows(refused), scores), out, to_stdout)
 
 
@@ -132,7 +132,7 @@ def _check(out: tuple[Path, ...], overwrite: bool) -> None:
         check_file(path, "predict", is_answer, overwrite=overwrite)
 
 
-def _predict(card, files: list[Path], any_body_part: bool, batch_size: int, workers: int | None):
+def _predict(card, files: list[Path], admission, batch_size: int, workers: int | None):
     import numpy as np
 
     if not files:
@@ -142,7 +142,7 @@ def _predict(card, files: list[Path], any_body_part: bool, batch_size: int, work
     from cxrkeras.serving.unseen import own_images
 
     own = own_images(card, files)
-    settings = {"any_body_part": any_body_part, "workers": workers, "digests": bool(own.digests)}
+    settings = {"admission": admission, "workers": workers, "digests": bool(own.digests)}
     with FilmStream(files, card.preparation, card.image_size, **settings) as stream:
         runtime.start()  # while the first files are being decoded
         from cxrkeras.serving.model import load_members, worth_tracing

@@ -11,10 +11,11 @@ from cxrkeras.commands.prep_options import (
     exclude,
     picture,
     privacy,
+    reading,
     sample,
     table_input,
     verify,
-    workers,
+    views,
 )
 from cxrkeras.commands.prep_run import prepare_table, report
 
@@ -47,12 +48,13 @@ command.add_command(chexpert_command)
 )
 @click.option("--labels-from", metavar="COLUMNS", help="The label columns, separated by commas.")
 @click.option("--findings-column", help="The column of findings like 'Mass|Effusion'.")
+@views("all")
 @exclude
 @sample
 @picture
 @privacy
 @verify
-@workers
+@reading
 def table_command(labels_from: str | None, findings_column: str | None, **options) -> None:
     """Any folder of images or DICOM, and any table of their labels.
 
@@ -88,12 +90,13 @@ def table_command(labels_from: str | None, findings_column: str | None, **option
     is_flag=True,
     help="Keep images with nothing but a pacemaker, as all-zero rows.",
 )
+@views("all")
 @exclude
 @sample
 @picture
 @privacy
 @verify
-@workers
+@reading
 def eda_command(
     finding_column: str | None, include_normal: bool, keep_pacemaker: bool, **options
 ) -> None:
@@ -131,7 +134,7 @@ def eda_command(
     help="Side of the images, pixels.",
 )
 @verify
-@workers
+@click.option("--workers", type=click.IntRange(0), help="Processes. [default: one per core]")
 def phantom_command(out: Path, **options) -> None:
     """Synthetic chest radiographs of three hospitals: DICOM with boxes, and prepared.
 

@@ -9,10 +9,11 @@ from cxrkeras.commands.prep_options import (
     FOLDER,
     exclude,
     picture,
+    reading,
     sample,
     to_folder,
     verify,
-    workers,
+    views,
 )
 from cxrkeras.commands.prep_run import prepare_archive
 
@@ -32,7 +33,7 @@ _root = click.argument("root", type=FOLDER)
 @sample
 @picture
 @verify
-@workers
+@reading
 def nih_command(root: Path, table: Path | None, adjudicated: Path | None, **options) -> None:
     """ChestX-ray14 of the NIH Clinical Center: 112,120 films of 30,805 patients.
 
@@ -86,17 +87,11 @@ def nih_command(root: Path, table: Path | None, adjudicated: Path | None, **opti
     show_default=True,
     help="Labels to keep: all, or the competition's five.",
 )
-@click.option(
-    "--views",
-    type=click.Choice(["frontal", "lateral", "all"]),
-    default="frontal",
-    show_default=True,
-    help="Films to keep; the others are counted.",
-)
+@views("frontal")
 @sample
 @picture
 @verify
-@workers
+@reading
 def chexpert_command(root: Path, tables: tuple[Path, ...], labels: str, views: str, **options):
     """CheXpert of Stanford: 223,414 films of 64,540 patients to train on, 234 and 668 to test.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from cxrkeras.commands.film_options import any_body_part
+from cxrkeras.commands.film_options import admission, decoding_workers
 from cxrkeras.commands.key_file import key_file
 
 COLUMN_ROLES = ("image", "patient", "study", "sex", "age", "view", "split")
@@ -88,16 +88,27 @@ picture = options(
         help="Take two patient numbers with a copy of one film between them for one person.",
     ),
 )
-workers = click.option(
-    "--workers", type=click.IntRange(0), help="Processes. [default: one per core]"
-)
+reading = options(admission, decoding_workers)
 verify = click.option(
     "--verify",
     is_flag=True,
     help="Read every image of a finished dataset, and make again what is damaged or missing.",
 )
+
+
+def views(default: str) -> Callable:
+    """The option `--views` with this default."""
+    return click.option(
+        "--views",
+        type=click.Choice(["frontal", "lateral", "all"]),
+        default=default,
+        show_default=True,
+        help="Films to keep, by their view in the table, else in the DICOM header; an unknown view "
+        "counts as frontal.",
+    )
+
+
 privacy = options(
-    any_body_part,
     key_file,
     click.option(
         "--public",

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from data_prep.admission import DEFAULT, Admission
 from data_prep.errors import UserError
 from data_prep.pixels import read_film
 
@@ -43,7 +44,7 @@ class Remote:
     valid: np.ndarray
 
 
-def as_png(path: Path, *, any_body_part: bool = False) -> bytes:
+def as_png(path: Path, admission: Admission = DEFAULT) -> bytes:
     """A DICOM, PNG, JPEG or TIFF file as it may leave the house: its grey, and nothing else.
 
     16 bits, or 8 where they say as much; upright; no header, no comment, no EXIF. The server
@@ -53,7 +54,7 @@ def as_png(path: Path, *, any_body_part: bool = False) -> bytes:
     Raises:
         RejectedFile: the file can't be used; the message is the reason.
     """
-    return grey_png(read_film(path, any_body_part=any_body_part).pixels)
+    return grey_png(read_film(path, admission=admission).pixels)
 
 
 def grey_png(pixels: np.ndarray) -> bytes:

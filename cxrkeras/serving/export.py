@@ -12,6 +12,7 @@ from cxrkeras.serving.export_check import ENCODED, FLOAT, Samples
 from cxrkeras.serving.export_layout import next_version, publish, staging
 from cxrkeras.serving.export_saved_model import Described, write_saved_model
 from cxrkeras.serving.model import load_members
+from data_prep.admission import DEFAULT, Admission
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_text
 
@@ -61,6 +62,7 @@ def export_model(
     check: Sequence[Path],
     *,
     describe: Callable[[Sequence[Difference]], str],
+    admission: Admission = DEFAULT,
 ) -> Exported:
     """Export a model or an ensemble as a new version; nothing is left of one that fails.
 
@@ -71,6 +73,7 @@ def export_model(
         rule: of the thresholds.
         check: radiographs for the round trip; synthetic ones where empty.
         describe: makes the model card's text from the round trip.
+        admission: what is taken for a radiograph.
 
     Raises:
         UserError: where the model lacks the operating points, a package is missing, `home` can't
@@ -89,7 +92,7 @@ def export_model(
         facts={**facts, "preparation": card.preparation.as_json(), "members": len(card.members)},
     )
     with staging(home) as staged:
-        samples = export_check.read_samples(model, check)
+        samples = export_check.read_samples(model, check, admission)
         differences = []
         for name in formats:
             folder = staged / name

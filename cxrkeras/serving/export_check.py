@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import numpy as np
 from cxrkeras.serving.client import as_png
 from cxrkeras.serving.export_header import JPEG, PNG
 from cxrkeras.serving.export_saved_model import SavedModel
-from cxrkeras.serving.films import prepare_film
+from cxrkeras.serving.films import FilmStream
 from cxrkeras.serving.model import Model
+from data_prep.admission import DEFAULT, Admission
 from data_prep.errors import RejectedFile, UserError
+from data_prep.pool import Died, spread
 
 FLOAT, ENCODED = 1e-5, 1e-3
 """The largest differences of a probability that an export may have: from prepared pixels, and from
@@ -45,7 +48,7 @@ class Samples:
         return float(np.max(found))  # Python's max would lose a NaN
 
 
-def read_samples(model: Model, files: Sequence[Path]) -> Samples:
+def read_samples(model: Model, files: Sequence[Path], admission: Admission = DEFAULT) -> Samples:
     """Prepare files and ask Keras; synthetic radiographs where none is given.
 
     Raises:
@@ -54,36 +57,51 @@ def read_samples(model: Model, files: Sequence[Path]) -> Samples:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         files = list(files) or list(_phantoms(folder))
-        sent = [_sent(path, folder / f"{number}.png") for number, path in enumerate(files)]
-        images = _prepared(model, files)
+        images = _prepared(model, files, admission)
+        sent = _sent(files, folder, admission)
         expected = model.predict(images)
         changed = [row for row, path in enumerate(files) if sent[row] != path]
         of_contents = expected.copy()
         if changed:
-            of_contents[changed] = model.predict(_prepared(model, [sent[row] for row in changed]))
+            of_contents[changed] = model.predict(
+                _prepared(model, [sent[row] for row in changed], admission)
+            )
         return Samples(images, [path.read_bytes() for path in sent], expected, of_contents)
 
 
-def _prepared(model: Model, files: Sequence[Path]) -> np.ndarray:
+def _prepared(model: Model, files: Sequence[Path], admission: Admission) -> np.ndarray:
     """(N, S, S, 1) float32."""
-    films = [prepare_film(path, model.preparation, model.image_size) for path in files]
-    for path, film in zip(files, films, strict=True):
+    side = model.image_size
+    with FilmStream(files, model.preparation, side, admission=admission, workers=1) as stream:
+        films = list(stream)
+    for film in films:
         if film.image is None:
-            raise _unusable(path, film.reason)
+            raise _unusable(film.path, film.reason)
     return np.stack([film.image for film in films])[..., None].astype(np.float32)
 
 
-def _sent(path: Path, png: Path) -> Path:
-    """The file as a client sends it: itself, or `png`, written here."""
+def _sent(files: Sequence[Path], folder: Path, admission: Admission) -> list[Path]:
+    """The files as a client sends them: themselves, or as PNG, written into the folder."""
+    work = partial(_as_sent, admission=admission)
+    jobs = [(path, folder / f"{number}.png") for number, path in enumerate(files)]
+    told = dict(spread(work, jobs, 1, admission.limits))
+    for path, png in jobs:
+        if isinstance(told[path, png], Died):
+            raise _unusable(path, told[path, png].reason)
+    return [told[job] for job in jobs]
+
+
+def _as_sent(job: tuple[Path, Path], admission: Admission) -> Path:
+    path, png = job
     try:
         with path.open("rb") as file:
             if file.read(8).startswith((PNG, JPEG)):
                 return path
-        png.write_bytes(as_png(path))
+        png.write_bytes(as_png(path, admission))
     except RejectedFile as error:
-        raise _unusable(path, str(error)) from error
+        raise _unusable(path, str(error)) from None
     except OSError as error:
-        raise _unusable(path, error.strerror) from error
+        raise _unusable(path, error.strerror) from None
     return png
 
 

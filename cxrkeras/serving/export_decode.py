@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from cxrkeras.data.pipeline import resized
 from cxrkeras.serving.export_header import read_header, upright
-from data_prep.dicom import LUMINANCE, MAX_PIXELS
+from data_prep.admission import DEFAULT
+from data_prep.dicom import LUMINANCE
 
 _GREY = 0  # PNG's colour type; all others are read at 8 bits, as Pillow does
 
@@ -102,8 +103,9 @@ def _jpeg(content: tf.Tensor) -> tf.Tensor:
 def _check_size(size: tf.Tensor) -> None:
     """Before the decoder takes the memory that a header claims."""
     height, width = tf.cast(size[0], tf.int64), tf.cast(size[1], tf.int64)
-    fits = (height > 0) & (width > 0) & (height * width <= MAX_PIXELS)
-    tf.debugging.Assert(fits, ["too large"])
+    fits = tf.minimum(height, width) >= DEFAULT.min_side
+    fits &= height * width <= DEFAULT.max_pixels
+    tf.debugging.Assert(fits, ["too large, or too small"])
 
 
 def _luminance(values: tf.Tensor) -> tf.Tensor:

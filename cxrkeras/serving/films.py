@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from cxrkeras.data.preparation import Preparation
+from data_prep.admission import DEFAULT, Admission, Limits
 from data_prep.errors import RejectedFile, UserError
 from data_prep.matching import FileIndex
-from data_prep.pool import CRASHED, cores, spread
+from data_prep.pool import Died, cores, spread
 from data_prep.squares import Settings, read_square
 
 _AHEAD = 64  # prepared squares that may wait for the model
@@ -98,9 +99,10 @@ class FilmStream:
         files: what to read; kept as `files`.
         preparation: of the model's dataset.
         side: the side S in pixels that the model sees.
-        any_body_part: take DICOM files whose header names another body part.
+        admission: what is taken for a film.
         digests: say each picture's digest, which costs some milliseconds.
-        workers: processes; the machine's cores where None; 0 decodes in this process.
+        workers: processes; the machine's cores where None; 0 decodes in this process, without its
+            limits of memory and time.
     """
 
     def __init__(
@@ -109,16 +111,17 @@ class FilmStream:
         preparation: Preparation,
         side: int,
         *,
-        any_body_part: bool = False,
+        admission: Admission = DEFAULT,
         digests: bool = False,
         workers: int | None = None,
     ):
         self.files, self._side = tuple(files), side
-        work = partial(_read, settings=_settings(preparation, any_body_part), digests=digests)
+        work = partial(_read, settings=_settings(preparation, admission), digests=digests)
         workers = min(cores() if workers is None else workers, len(self.files))
         self._queue: queue.Queue = queue.Queue(_AHEAD)
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._fill, args=(work, workers), daemon=True)
+        how = (work, workers, admission.limits)
+        self._thread = threading.Thread(target=self._fill, args=how, daemon=True)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -148,29 +151,27 @@ class FilmStream:
                 waiting[found[0]] = found[1]
             yield _at_side(waiting.pop(number), self._side)
 
-    def _fill(self, work: Callable, workers: int) -> None:
+    def _fill(self, work: Callable, workers: int, limits: Limits) -> None:
         try:
-            with closing(spread(work, enumerate(self.files), workers)) as done:
+            with closing(spread(work, enumerate(self.files), workers, limits)) as done:
                 for (number, path), outcome in done:
                     if self._stopped.is_set():
                         return
-                    crashed = outcome is CRASHED
-                    reason = Prepared(path, None, "the decoder crashed on this file")
-                    self._queue.put((number, reason if crashed else outcome))
+                    died = isinstance(outcome, Died)
+                    told = Prepared(path, None, outcome.reason) if died else outcome
+                    self._queue.put((number, told))
         except BaseException as error:
             self._queue.put(error)
 
 
-def prepare_film(
-    path: Path, preparation: Preparation, side: int, *, any_body_part: bool = False
-) -> Prepared:
-    """One file, in this process."""
-    return _at_side(_read((0, path), _settings(preparation, any_body_part)), side)
+def prepare_film(path: Path, preparation: Preparation, side: int) -> Prepared:
+    """One file of our own, in this process."""
+    return _at_side(_read((0, path), _settings(preparation, DEFAULT)), side)
 
 
-def _settings(preparation: Preparation, any_body_part: bool) -> Settings:
+def _settings(preparation: Preparation, admission: Admission) -> Settings:
     size, pad, stretch = preparation.image_size, preparation.pad, preparation.stretch
-    return Settings(size, pad, stretch, any_body_part=any_body_part)
+    return Settings(size, pad, stretch, admission=admission)
 
 
 def _read(item: tuple[int, Path], settings: Settings, digests: bool = False) -> Prepared:
@@ -179,7 +180,7 @@ def _read(item: tuple[int, Path], settings: Settings, digests: bool = False) -> 
         film, square = read_square(path, settings)
     except RejectedFile as refusal:
         return Prepared(path, None, str(refusal))
-    return Prepared(path, square, warnings=film.warnings, digest=film.digest if digests else "")
+    return Prepared(path, square, warnings=film.remarks, digest=film.digest if digests else "")
 
 
 def _at_side(prepared: Prepared, side: int) -> Prepared:

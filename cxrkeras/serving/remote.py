@@ -9,11 +9,13 @@ import numpy as np
 from cxrkeras.data.preparation import Preparation
 from cxrkeras.evaluation.operating import Rule
 from cxrkeras.serving.card import Card
-from cxrkeras.serving.client import Remote, ServerRefusal, as_png, predict_remote
+from cxrkeras.serving.client import Remote, ServerRefusal, grey_png, predict_remote
 from cxrkeras.serving.films import none_readable
 from cxrkeras.serving.predict import Answer, Row, answer
+from data_prep.admission import DEFAULT, Admission
 from data_prep.errors import RejectedFile
-from data_prep.pool import CRASHED, cores, spread
+from data_prep.pixels import read_film
+from data_prep.pool import Died, cores, spread
 from data_prep.progress import Steps
 
 _RULE = Rule("server")
@@ -26,7 +28,7 @@ def ask(
     files: Sequence[Path],
     refused: Sequence[Row] = (),
     *,
-    any_body_part: bool = False,
+    admission: Admission = DEFAULT,
     batch_size: int = 16,
     workers: int | None = None,
 ) -> Answer:
@@ -37,7 +39,7 @@ def ask(
         name: the model's name there.
         files: N DICOM, PNG, JPEG or TIFF files.
         refused: what stands in the answer after them, unread.
-        any_body_part: take DICOM files whose header names another body part.
+        admission: what is taken for a film.
         batch_size: images in one request.
         workers: decoding processes; the machine's cores where None; 0 decodes in this process.
 
@@ -48,8 +50,8 @@ def ask(
     told: list[tuple[list[int], Remote]] = []
     batch: dict[int, bytes] = {}
     with Steps("predicted", len(files), shown=len(files) > batch_size) as steps:
-        for number, (content, reason) in enumerate(_decoded(files, any_body_part, workers)):
-            rows.append(Row(files[number], reason, ()))
+        for number, (content, row) in enumerate(_decoded(files, admission, workers)):
+            rows.append(row)
             if content:
                 batch[number] = content
             if len(batch) == batch_size or (batch and number == len(files) - 1):
@@ -85,26 +87,27 @@ def _asked(
 
 
 def _decoded(
-    files: Sequence[Path], any_body_part: bool, workers: int | None
-) -> Iterator[tuple[bytes, str]]:
-    """(PNG, "") or (nothing, reason), in the files' order."""
-    work = partial(_png, any_body_part=any_body_part)
+    files: Sequence[Path], admission: Admission, workers: int | None
+) -> Iterator[tuple[bytes, Row]]:
+    """A file's PNG, and its row; no PNG where the row has a reason. In the files' order."""
+    work = partial(_png, admission=admission)
     workers = min(cores() if workers is None else workers, len(files))
-    waiting: dict[int, tuple[bytes, str]] = {}
+    waiting: dict[int, tuple[bytes, Row]] = {}
     following = 0
-    for (number, _), outcome in spread(work, enumerate(files), workers):
-        crashed = (b"", "the decoder crashed on this file")
-        waiting[number] = crashed if outcome is CRASHED else outcome
+    for (number, path), outcome in spread(work, enumerate(files), workers, admission.limits):
+        died = isinstance(outcome, Died)
+        waiting[number] = (b"", Row(path, outcome.reason, ())) if died else outcome
         while following in waiting:
             yield waiting.pop(following)
             following += 1
 
 
-def _png(item: tuple[int, Path], any_body_part: bool) -> tuple[bytes, str]:
+def _png(item: tuple[int, Path], admission: Admission) -> tuple[bytes, Row]:
     try:
-        return as_png(item[1], any_body_part=any_body_part), ""
+        film = read_film(item[1], admission=admission)
+        return grey_png(film.pixels), Row(item[1], "", film.remarks)
     except RejectedFile as refusal:
-        return b"", str(refusal)
+        return b"", Row(item[1], str(refusal), ())
 
 
 def _answer(name: str, rows: list[Row], told: list[tuple[list[int], Remote]]) -> Answer:

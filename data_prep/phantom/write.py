@@ -14,7 +14,7 @@ from data_prep.phantom.cases import Patient, make_patient
 from data_prep.phantom.dicom_file import encode, uid
 from data_prep.phantom.hospitals import Hospital, find_hospital
 from data_prep.phantom.render import boxes, render
-from data_prep.pool import CRASHED, spread
+from data_prep.pool import Died, spread
 from data_prep.progress import Steps
 
 SMALL_JOB = 12  # patients; fewer are drawn in this process
@@ -113,7 +113,7 @@ def _run(jobs: list[_Job], workers: int, progress: bool) -> None:
     spare = 0 if workers <= 1 or len(jobs) < SMALL_JOB else min(workers, len(jobs))
     with Steps("phantoms", len(jobs), shown=progress) as steps:
         for _, outcome in spread(_draw, jobs, spare):
-            if outcome is CRASHED:
+            if isinstance(outcome, Died):
                 raise UserError(
                     f"drawing needs memory; a process of {spare} died; take fewer workers or a "
                     "smaller size, and the run goes on where it was"

@@ -17,6 +17,7 @@ from data_prep.matching import FileIndex
 from data_prep.readers.archive import ROLES, ArchiveTable, archive_source, located
 from data_prep.records import Source
 from data_prep.tables import parse_codes, read_table
+from data_prep.views import admits
 from data_prep.vocabulary import CHEXPERT5, CHEXPERT14, canonical, nearest
 
 CITATION = (
@@ -25,7 +26,6 @@ CITATION = (
     "https://stanfordmlgroup.github.io/competitions/chexpert/"
 )
 LABELS = {"chexpert14": CHEXPERT14, "chexpert5": CHEXPERT5}
-VIEWS = ("frontal", "lateral", "all")
 _TABLES = {
     "train": ("train.csv",),
     "valid": ("valid.csv", "val_labels.csv"),
@@ -50,7 +50,7 @@ def chexpert_source(
         name: the dataset's name.
         tables: the tables, where they aren't `train.csv`, `valid.csv`, `test.csv` in `root`.
         labels: a name of `LABELS`.
-        views: one of `VIEWS`; the films of other views are left out and counted.
+        views: one of `data_prep.views.CHOICES`; the films of other views are left out and counted.
 
     Returns:
         The source: the archive's own codes (1, 0, -1 uncertain, blank); `split` train, valid or
@@ -63,8 +63,7 @@ def chexpert_source(
     paths = list(tables) or _tables_in(root)
     index = FileIndex(root if tables else _folder_of(paths, root))
     table = chexpert_table(paths, LABELS[labels], index)
-    lateral = (table.frame["view"] == "LATERAL").to_numpy()
-    keep = np.full(len(lateral), True) if views == "all" else lateral == (views == "lateral")
+    keep = np.array([admits(views, view) for view in table.frame["view"]], bool)
     source = archive_source(
         table,
         index,

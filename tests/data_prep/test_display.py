@@ -226,3 +226,56 @@ def test_always_in_the_unit_interval_and_monotone(stored, center, width, monochr
     order = np.argsort(stored.ravel(), kind="stable")
     steps = np.diff(pixels.ravel()[order])
     assert (steps <= 0).all() if monochrome == "MONOCHROME1" else (steps >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        *(
+            ({field: value}, "rescale slope or intercept that isn't a finite number")
+            for field in ("RescaleSlope", "RescaleIntercept")
+            for value in ("inf", "-inf", "nan")
+        ),
+        ({"RescaleSlope": "1e308"}, "so large that values overflow"),
+        ({"RescaleSlope": "-4e304", "RescaleIntercept": "1.7e308"}, None),
+        ({"RescaleSlope": "1", "RescaleIntercept": "1e300"}, "make different values equal"),
+        ({"RescaleSlope": "1e-300", "RescaleIntercept": "1"}, "make different values equal"),
+        ({"RescaleSlope": "1", "RescaleIntercept": "1e18"}, "make different values equal"),
+        ({"RescaleSlope": "1e-30"}, None),
+        ({"RescaleSlope": "1e300"}, None),
+        *(
+            ({"WindowCenter": center, "WindowWidth": width}, "VOI window that isn't finite numbers")
+            for center, width in (("nan", "9"), ("9", "inf"), ("-inf", "9"))
+        ),
+        ({"WindowCenter": "1e308", "WindowWidth": "1e-300"}, None),
+    ],
+)
+def test_a_rescale_or_window_that_is_not_finite_is_refused(fields, reason):
+    """The rule is named; what is accepted is finite, and keeps its picture."""
+    if reason:
+        with pytest.raises(RejectedFile, match=reason):
+            rendered(**fields)
+    else:
+        pixels = rendered(**fields).pixels
+        assert np.isfinite(pixels).all()
+        assert len(np.unique(pixels)) == 4096
+
+
+@pytest.mark.parametrize(
+    "missing", [("LUTDescriptor", "LUTData"), ("LUTDescriptor",), ("LUTData",)]
+)
+def test_an_empty_lut_is_as_none_with_a_warning(missing):
+    item = lut([4095, 0], 0, 12)
+    for keyword in missing:
+        delattr(item, keyword)
+    for keyword, name in (("ModalityLUTSequence", "modality"), ("VOILUTSequence", "VOI")):
+        grey = rendered(**{keyword: [item]}, **IDENTITY)
+        np.testing.assert_array_equal(grey.pixels, rendered(**IDENTITY).pixels)
+        assert grey.warnings == [f"empty {name} LUT ignored"]
+
+
+def test_a_lut_whose_descriptor_lacks_a_part_is_refused():
+    item = lut([4095, 0], 0, 12)
+    item.LUTDescriptor = [2, 0]
+    with pytest.raises(RejectedFile, match="malformed LUT"):
+        rendered(VOILUTSequence=[item])

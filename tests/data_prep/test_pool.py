@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.pool import CRASHED, spread
+from data_prep.pool import Died, spread
 
 
 def work(number: int) -> int:
@@ -29,7 +29,7 @@ def test_without_processes_it_is_a_map():
 
 def test_a_crash_costs_one_item_only():
     outcomes = dict(spread(work, range(30), 2))
-    assert outcomes.pop(13) is CRASHED
+    assert outcomes.pop(13) == Died()
     assert outcomes == {n: n * n for n in range(30) if n != 13}
 
 

@@ -42,7 +42,7 @@ def test_a_dataset_is_as_the_contract_says(tmp_path, source):
         ".prepare", "dataset.json", "duplicates.csv", "images", "manifest.csv", "rejected.csv"
     ]  # fmt: skip
     manifest = rows(out / "manifest.csv")
-    header = "image,patient,study,view,sex,age,split,source_id,sha256,prepared,signature"
+    header = "image,patient,study,view,sex,age,split,source_id,sha256,prepared,signature,looks"
     assert (out / "manifest.csv").read_text().splitlines()[0] == f"{header},Mass,Nodule"
     assert len(manifest) == 5
     for record, row in zip(source.records, manifest, strict=False):
@@ -143,7 +143,8 @@ def test_an_unforeseen_error_rejects_the_file_without_its_words(tmp_path, source
     monkeypatch.setattr("data_prep.squares.read_film", odd)
     out = prepare(source, tmp_path / "out", **FAST).out
     reasons = {row["file"]: row["reason"] for row in rows(out / "rejected.csv")}
-    assert reasons == {"f2.png": "can't be read (unforeseen RuntimeError)", "f3.png": "too odd"}
+    unforeseen = "can't be read: its reader failed in an unforeseen way"
+    assert reasons == {"f2.png": unforeseen, "f3.png": "too odd"}
 
 
 def test_each_kind_of_duplicate_is_kept_once_and_conflicts_are_told(tmp_path):
@@ -249,3 +250,17 @@ def test_a_public_image_s_identifier_never_leads_out_of_the_folder(tmp_path):
     out = prepare(source, tmp_path / "deep" / "out", **FAST, public=True).out
     assert [row["image"] for row in rows(out / "manifest.csv")] == ["images/__..__evil.png"]
     assert not list(tmp_path.glob("**/evil*"))
+
+
+def test_views_are_kept_by_the_dicom_header_where_the_table_has_none(tmp_path):
+    raw = tmp_path / "raw"
+    for number, view in enumerate(("PA", "LL", None)):
+        write_dicom(
+            raw / f"{number}.dcm", number, ViewPosition=view, SOPInstanceUID=f"1.2.{number}"
+        )
+    table = [["image", "Mass"], ["0.dcm", 1], ["1.dcm", 0], ["2.dcm", 0]]
+    source = table_source(raw, write_csv(tmp_path / "t.csv", table))
+    out = prepare(source, tmp_path / "out", **FAST, views="frontal").out
+    assert [row["view"] for row in rows(out / "manifest.csv")] == ["PA", ""]
+    (refused,) = rows(out / "rejected.csv")
+    assert refused == {"file": "1.dcm", "reason": "not a frontal view (--views)"}

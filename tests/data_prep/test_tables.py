@@ -179,3 +179,21 @@ def test_chexpert_codes_agree_with_pandas(real):
         codes = parse_codes(frame, [label])[label]
         numbers = pd.to_numeric(codes.replace("", None)).to_numpy(float)
         assert np.array_equal(numbers, reference[label].to_numpy(), equal_nan=True)
+
+
+def test_a_packed_table_is_unpacked_no_further_than_is_allowed(tmp_path, monkeypatch):
+    path = tmp_path / "bomb.csv.gz"
+    path.write_bytes(gzip.compress(b"a,b\n" + b"1,0\n" * 500_000))
+    assert path.stat().st_size < 10_000
+    monkeypatch.setattr("data_prep.textfile.MOST_BYTES", 1 << 20)
+    with pytest.raises(UserError, match=r"bomb\.csv\.gz holds more than 1 MB of text"):
+        read_table(path)
+
+
+@pytest.mark.parametrize("line", ["1,0\n", "\n"])
+def test_a_table_of_too_many_values_is_refused_while_it_is_read(tmp_path, monkeypatch, line):
+    path = tmp_path / "long.csv"
+    path.write_text("a,b\n" + line * 200_001)
+    monkeypatch.setattr("data_prep.tables.MOST_VALUES", 1_000_000)
+    with pytest.raises(UserError, match="more than 1 million values"):
+        read_table(path)

@@ -5,29 +5,20 @@ and refuses the file, and the page lives on. Nothing is written to disk.
 """
 
 import threading
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil
+from functools import partial
 
 import numpy as np
 from PIL import Image
 
 from cxrkeras.serving.client import grey_png
 from data_prep.errors import RejectedFile
-from data_prep.pool import start_pool
+from data_prep.pool import Died, Worker
 from data_prep.squares import Settings, read_square
-
-try:
-    import resource
-except ImportError:  # Windows has no such limits
-    resource = None
 
 SHOWN = 1600  # pixels of the longer side that the page keeps
 LEAST = 800  # and to which a small picture is enlarged: maps and outlines need them
-_MEMORY = 8 << 30  # bytes of address space; 100 million pixels of colour take half of it
-_SECONDS = 60  # of one core for one file
-_NO_REPLY = "the file made its decoder stop: damaged, or unreasonably large"
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +51,12 @@ class Reader:
     def __init__(self, settings: Settings, *, for_server: bool = False):
         self._settings, self._for_server = settings, for_server
         self._lock = threading.Lock()
-        self._pool: ProcessPoolExecutor | None = None
+        self._worker: Worker | None = None
 
     def start(self) -> None:
         """Start the process, so that the first upload needn't wait for it."""
         with self._lock:
-            self._submit(_nothing)
+            self._do(_nothing, None)
 
     def read(self, body: bytes) -> Seen:
         """Decode one upload.
@@ -74,65 +65,39 @@ class Reader:
             RejectedFile: it can't serve; the message is the reason in one line.
         """
         with self._lock:
-            try:
-                return self._submit(_see, body, self._settings, self._for_server).result()
-            except BrokenProcessPool:
-                self._stop()
-                raise RejectedFile(_NO_REPLY) from None
+            work = partial(see, settings=self._settings, for_server=self._for_server)
+            outcome = self._do(work, body)
+            if isinstance(outcome, Died):
+                raise RejectedFile(outcome.reason)
+            return outcome
 
     def close(self) -> None:
         """End the process."""
         with self._lock:
-            self._stop()
+            if self._worker:
+                self._worker.end()
+                self._worker = None
 
-    def _submit(self, work, *items):
-        try:
-            return self._running().submit(work, *items)
-        except BrokenProcessPool:  # killed while it was idle
-            self._stop()
-            return self._running().submit(work, *items)
-
-    def _running(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            self._pool = start_pool(1)
-        return self._pool
-
-    def _stop(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
+    def _do(self, work: Callable, item: bytes | None) -> Seen | Died | None:
+        """Once more where the process died, which may have been killed while it was idle."""
+        for _ in range(2):
+            if self._worker is None or self._worker.ended:
+                self._worker = Worker(self._settings.admission.limits)
+            outcome = self._worker.do(work, item)
+            if not (isinstance(outcome, Died) and outcome.crashed):
+                break
+        return outcome
 
 
 def see(body: bytes, settings: Settings, for_server: bool = False) -> Seen:
     """Decode one upload in this process; errors as `Reader.read`."""
     film, square = read_square(body, settings)
     png = grey_png(film.pixels) if for_server else b""
-    return Seen(_fitted(film.pixels), square, film.warnings, png, film.digest)
+    return Seen(_fitted(film.pixels), square, film.remarks, png, film.digest)
 
 
-def _see(body: bytes, settings: Settings, for_server: bool) -> Seen:
-    """`see` within limits, which hold for the process from then on: for the reader's own."""
-    _limit()
-    return see(body, settings, for_server)
-
-
-def _nothing() -> None:
+def _nothing(_: None) -> None:
     """Work for a process that shall only start."""
-
-
-def _limit() -> None:
-    if resource is None:
-        return
-    _, most = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (_at_most(_MEMORY, most), most))
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    seconds = ceil(used.ru_utime + used.ru_stime) + _SECONDS
-    _, most = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (_at_most(seconds, most), most))
-
-
-def _at_most(wanted: int, most: int) -> int:
-    return wanted if most == resource.RLIM_INFINITY else min(wanted, most)
 
 
 def _fitted(pixels: np.ndarray) -> np.ndarray:

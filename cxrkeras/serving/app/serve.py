@@ -68,7 +68,7 @@ def build(judge: Judge, terms: Terms):
         preparation.image_size,
         preparation.pad,
         preparation.stretch,
-        any_body_part=terms.any_body_part,
+        admission=terms.admission,
     )
     reader = Reader(settings, for_server=terms.for_server)
     desks, inbox = Desks(), Inbox(terms.limit)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from data_prep.admission import DEFAULT, Admission
+
 
 @dataclass(frozen=True)
 class Terms:
@@ -9,13 +11,13 @@ class Terms:
 
     Attributes:
         limit: bytes of an upload.
-        any_body_part: whether DICOM films of other body parts are taken.
+        admission: what is taken for a film.
         local: whether only this computer reaches it.
         for_server: whether a server prepares the films.
     """
 
     limit: int
-    any_body_part: bool = False
+    admission: Admission = DEFAULT
     local: bool = True
     for_server: bool = False
 

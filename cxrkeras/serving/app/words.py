@@ -176,7 +176,11 @@ def downloads(key: str) -> str:
 
 def footer(terms: Terms, undistorted: bool, maps: bool) -> str:
     """What is checked, what is kept, what the figures mean."""
-    chest = "" if terms.any_body_part else " A DICOM file that names another body part is refused."
+    chest = (
+        ""
+        if terms.admission.any_body_part
+        else " A DICOM file that names another body part is refused."
+    )
     loss = (
         "<p>“Undistorted” is the probability with the loss's weights undone; put it beside the "
         "prevalence, the label's share in the training data.</p>"

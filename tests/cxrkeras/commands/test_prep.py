@@ -1,5 +1,6 @@
 """`cxrkeras prep`: what it says, and that bad input is one line with nothing half-written."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -278,3 +279,55 @@ def test_all_real_dicom_files_are_prepared_or_rejected_and_nobody_is_named(films
     listed = sum(len(path.read_text().splitlines()) - 1 for path in (manifest, rejected))
     duplicates = len((out / "duplicates.csv").read_text().splitlines()) - 1
     assert listed + duplicates == len(paths) == 13
+
+
+VIEWS = "image,patient,View Position,Mass\nf0.png,A,PA,1\nf1.png,A,LATERAL,0\nf2.png,B,,1\n"
+
+
+@pytest.mark.parametrize(
+    ("choice", "kept", "why"),
+    [
+        (None, ["f0", "f1", "f2"], None),
+        ("frontal", ["f0", "f2"], "f1.png,not a frontal view (--views)"),
+        ("lateral", ["f1"], "f0.png,not a lateral view (--views)"),
+    ],
+)
+def test_views_are_kept_by_the_tables_column(films, choice, kept, why):
+    assert run(films, VIEWS, *(["--views", choice] if choice else [])) == 0
+    out = films.parent / "out"
+    assert sorted(path.stem for path in (out / "images").iterdir()) == kept
+    assert why is None or why in (out / "rejected.csv").read_text()
+
+
+def test_what_is_unlike_a_chest_film_is_listed_and_kept(films, capsys):
+    assert run(films, VIEWS) == 0
+    line = "warning: 3 of 3 images: looks unlike a frontal chest film (why: column looks "
+    assert line in capsys.readouterr().out
+    assert "left and right differ" in (films.parent / "out/manifest.csv").read_text()
+
+
+READING = ("prep table", "prep eda", "prep nih", "prep chexpert", "predict", "explain", "export")
+
+
+@pytest.mark.parametrize("verb", [*READING, "app"])
+def test_every_verb_that_reads_films_has_their_bounds(verb, capsys):
+    with pytest.raises(SystemExit):
+        main([*verb.split(), "--help"])
+    said = capsys.readouterr().out
+    for name in ("any-modality", "min-side", "max-pixels", "max-memory", "max-seconds"):
+        assert f"--{name}" in said
+
+
+def test_a_bound_that_is_exceeded_is_named_and_another_bound_is_another_dataset(films, capsys):
+    assert run(films, VIEWS, "--min-side", "65") == 1
+    assert "64 x 64 pixels: a side below 65 (--min-side)" in capsys.readouterr().err
+    assert run(films, VIEWS) == 0
+    assert run(films, VIEWS, "--max-seconds", "61") == 1
+    assert "of other files, labels or settings" in capsys.readouterr().err
+
+
+def test_a_pipe_among_the_films_costs_no_time(films):
+    (films / "f1.png").unlink()
+    os.mkfifo(films / "f1.png")
+    assert run(films, VIEWS) == 0
+    assert 'f1.png,"a pipe, not a file"' in (films.parent / "out/rejected.csv").read_text()

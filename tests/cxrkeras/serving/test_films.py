@@ -12,8 +12,9 @@ from cxrkeras.data.preparation import Preparation
 from cxrkeras.serving import films
 from cxrkeras.serving.films import FilmStream, find_films, prepare_film
 from data_prep.errors import UserError
+from data_prep.looks import UNLIKE
 from data_prep.pixels import read_film, to_square
-from data_prep.pool import CRASHED
+from data_prep.pool import Died
 
 SIDE = 30
 
@@ -103,7 +104,7 @@ def test_images_are_those_that_training_sees(tmp_path, preparation):
     for film, image in zip(found, expected, strict=True):
         assert np.array_equal(film.image, image)
         assert np.array_equal(prepare_film(film.path, preparation, SIDE).image, image)
-    assert found[2].warnings == ("colour image: its luminance is used",)
+    assert found[2].warnings == ("colour image: its luminance is used", UNLIKE)
 
 
 def test_broken_files_keep_their_place_with_a_reason_in_processes_too(tmp_path):
@@ -133,9 +134,9 @@ def test_broken_files_keep_their_place_with_a_reason_in_processes_too(tmp_path):
 
 
 def test_a_file_on_which_the_decoder_crashes_is_refused(tmp_path, monkeypatch):
-    def spread(work, items, workers):
+    def spread(work, items, workers, limits):
         for number, path in reversed(list(items)):  # done in another order than given
-            yield (number, path), CRASHED if number == 1 else work((number, path))
+            yield (number, path), Died() if number == 1 else work((number, path))
 
     monkeypatch.setattr(films, "spread", spread)
     paths = [tmp_path / f"{n}.png" for n in range(3)]
@@ -148,7 +149,7 @@ def test_a_file_on_which_the_decoder_crashes_is_refused(tmp_path, monkeypatch):
 
 
 def test_what_stops_the_workers_reaches_the_caller(tmp_path, monkeypatch):
-    def spread(work, items, workers):
+    def spread(work, items, workers, limits):
         raise UserError("memory is short")
         yield
 

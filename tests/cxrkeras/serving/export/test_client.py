@@ -142,7 +142,7 @@ def test_dicom_is_decoded_here(tmp_path, rest_address, proof):
 
 
 def test_a_file_that_is_no_film_is_refused_before_it_is_sent(tmp_path):
-    (tmp_path / "blank.png").write_bytes(png(np.zeros((8, 8), np.uint8)))
+    (tmp_path / "blank.png").write_bytes(png(np.zeros((32, 32), np.uint8)))
     with pytest.raises(RejectedFile, match="blank"):
         as_png(tmp_path / "blank.png")
 
