@@ -50,7 +50,7 @@ DECODERS = {
     RLELossless: "pydicom",
     JPEGBaseline8Bit: "pillow",
     JPEGExtended12Bit: "pillow",
-    **dict.fromkeys(JPEGLSTransferSyntaxes, "pyjpegls"),
+    **dict.fromkeys(JPEGLSTransferSyntaxes, "gdcm"),  # pyjpegls can hang on damage
     **dict.fromkeys(JPEG2000TransferSyntaxes, "pylibjpeg"),
 }
 WITH_SIZE = frozenset(

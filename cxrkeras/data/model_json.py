@@ -141,9 +141,9 @@ class Settings(Facts):
 class MadeFrom(Facts):
     """The run and the data of a final model."""
 
-    data: Words
-    with_test: bool
-    experiment: Settings
+    data: Words | None = None
+    with_test: bool = False
+    experiment: Settings | None = None
 
 
 class RunPoints(Facts):

@@ -83,8 +83,8 @@ def data_inputs(card: Card, root: Path, boxes: Path | None) -> Inputs:
     """
     dataset = load_dataset(root)
     prepared = preparation_of(root)
-    if prepared is not None and replace(prepared, image_size=0) != replace(
-        card.preparation, image_size=0
+    if prepared is not None and replace(prepared, image_size=1) != replace(
+        card.preparation, image_size=1
     ):
         say(f"Warning: {root} was prepared with other --pad or --stretch than the model's images.")
     files = [Path(path) for path in dataset.paths]

@@ -89,7 +89,7 @@ def test_a_saved_model_is_summarised_wherever_it_lies(capsys, tmp_path):
 def test_what_is_no_model_is_refused(capsys, tmp_path, monkeypatch, words, code, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x.keras").write_bytes(b"PK")
-    for call, wanted, text in ((words, code, said), (["x.keras"], 1, "can't be loaded")):
+    for call, wanted, text in ((words, code, said), (["x.keras"], 1, "can't be read as such")):
         with pytest.raises(SystemExit) as end:
             main(["summary", *call])
         assert end.value.code == wanted
