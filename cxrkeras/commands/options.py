@@ -1,6 +1,6 @@
 """The fields of an experiment as options of a command: said once, in `Experiment`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, get_args, get_origin
 
 import click
@@ -57,8 +57,23 @@ def _option(name: str, field: FieldInfo) -> Callable:
     if default is not None:
         text = f"{text} [default: {default}]"
     among = field.json_schema_extra["among"]
-    kind = click.Choice(among) if among else _type(field.annotation)
+    kind = _Among(among) if among else _type(field.annotation)
     return click.option(flag, name, type=kind, multiple=repeatable, help=text)
+
+
+class _Among(click.ParamType):
+    """One of a registry's names, those that it has when the option is used."""
+
+    name = "choice"
+
+    def __init__(self, names: Iterable[str]):
+        self._names = names
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return click.Choice(tuple(self._names)).convert(value, param, ctx)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
+        return click.Choice(tuple(self._names)).get_metavar(param, ctx)
 
 
 def _type(annotation: Any) -> Any:

@@ -36,13 +36,8 @@ class Achieved(Facts):
 
     sensitivity: Share | None = None
     specificity: Share | None = None
-
-
-class HeldOut(Achieved):
-    """The same on a held-out test set."""
-
-    n: Count
-    positives: Count
+    n: Count | None = None
+    positives: Count | None = None
 
 
 class Point(Achieved):
@@ -53,7 +48,7 @@ class Point(Achieved):
     n: Count = 0
     positives: Count = 0
     cross_fitted: Achieved | None = None
-    held_out: HeldOut | None = None
+    held_out: Achieved | None = None
 
 
 class Temperature(Facts):
@@ -120,6 +115,13 @@ class Group(Facts):
     high: Share | None
 
 
+class Constant(Facts):
+    """A label whose score is the same for all images of a fold."""
+
+    label: Label
+    fold: Words
+
+
 class Performance(Facts):
     """See `evaluation.performance`."""
 
@@ -130,6 +132,7 @@ class Performance(Facts):
     per_label: dict[Label, LabelScores]
     macro: Scores
     subgroups: list[Group]
+    constant_predictions: list[Constant] = Field(default_factory=list)
 
 
 class Settings(Facts):

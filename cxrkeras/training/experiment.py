@@ -40,7 +40,7 @@ def _choice(
     default: Any, section: str, text: str, *, among: Iterable[str] = (), **rules: Any
 ) -> Any:
     """A field; `among` are the words that its option takes, where the type doesn't say."""
-    extra = {"section": section, "among": list(among)}
+    extra = {"section": section, "among": among}
     return Field(default, description=text, json_schema_extra=extra, **rules)
 
 

@@ -92,15 +92,17 @@ def test_predictions_and_folds_read_back(tmp_path):
     back = read_predictions(tmp_path / "predictions.csv")
     assert (back.images, back.patients, back.labels) == (images, patients, ("=L", "-M"))
     assert np.array_equal(back.prob, prob)
-    save_folds(tmp_path / "folds.csv", np.array(images), np.array(patients), np.array([0, 1]))
+    digests = np.array(["ab", "cd"])
+    named = np.array(images), np.array(patients), digests
+    save_folds(tmp_path / "folds.csv", *named, np.array([0, 1]))
     assert harmless((tmp_path / "folds.csv").read_text())
-    folds = load_folds(tmp_path / "folds.csv", np.array(images), np.array(patients))
+    folds = load_folds(tmp_path / "folds.csv", *named)
     assert folds.tolist() == [0, 1]
 
 
 def test_a_comparison_names_runs_and_labels_harmlessly():
     part = {"value": -0.5, "difference": -0.25, "low": -1.5, "high": 0.5, "p": None, "p_holm": None}
-    difference = {"first": "=a", "second": "-b", "per_label": {"@Mass": part}}
+    difference = {"run": "=a", "reference": "-b", "per_label": {"@Mass": part}}
     difference |= {"auroc": part, "average_precision": part}
     cells = cells_of(_table({"differences": [difference]}))
     assert {"'=a", "'-b", "'@Mass", "-0.25", "-1.5"} <= set(cells)

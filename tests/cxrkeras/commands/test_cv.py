@@ -10,6 +10,7 @@ from cxrkeras.training import crossval
 from cxrkeras.training.experiment import make_experiment
 
 METRICS = {
+    "kind": "cv",
     "per_label": {},
     "undefined": [],
     "folds": [0, 1, 2],

@@ -190,7 +190,7 @@ def test_repeated_keys_are_refused_without_showing_them(tables, side):
     [
         ("image,Hernia\na.png,1\n", "share a label"),
         ("image,Effusion\nz.png,1\n", "No value of the predictions' column 'image'"),
-        ("image,Effusion\na.png,yes\n", "'yes'"),
+        ("image,Effusion\na.png,perhaps\n", "a text of 7 characters"),
         ("image,Effusion\na.png,2\n", "'2'"),
     ],
 )

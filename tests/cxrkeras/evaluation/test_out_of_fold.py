@@ -125,7 +125,7 @@ DEEP = "[" * 100_000
         (FILE, "[1"),
         (FILE, "é"),
         (FILE, DEEP),
-        (FILE, '{"format": 2, "calibration": {}, "operating_points": []}'),
+        (FILE, '{"format": 3, "calibration": {}, "operating_points": []}'),
     ],
 )
 def test_a_damaged_file_is_named_with_the_cure(run, name, content):

@@ -77,7 +77,14 @@ def test_the_model_card_tells_it_under_the_table(card):
 
 
 def test_scores_at_chance_go_with_the_model_to_predict_page_and_card(tmp_path):
-    performance = {"how": "here", "images": 90, "subgroups": [], **AT_CHANCE}
+    performance = {
+        "how": "here",
+        "level": 0.95,
+        "images": 90,
+        "patients": 0,
+        "subgroups": [],
+        **AT_CHANCE,
+    }
     precision = {"value": 0.1, "low": None, "high": None}
     performance["per_label"][BAD] |= {"n": 9, "positives": 4, "average_precision": precision}
     performance["macro"]["average_precision"] = precision

@@ -173,7 +173,7 @@ def with_points(text):
     return harm
 
 
-FITTED = '{"format": 2, "calibration": {}, "operating_points": {"youden": %s}}'
+FITTED = '{"format": 3, "calibration": {}, "operating_points": {"youden": %s}}'
 
 
 @pytest.mark.parametrize(
