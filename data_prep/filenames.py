@@ -4,7 +4,7 @@ import os
 import unicodedata
 from pathlib import Path
 
-from data_prep.textfile import encoding_of
+from data_prep.tables.textfile import encoding_of
 
 _HIDDEN = ("Cc", "Cs", "Zl", "Zp")  # control characters, lone surrogates, line separators
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from cxrkeras.commands.film_options import admission
-from cxrkeras.commands.numbers import Finite
-from cxrkeras.commands.operating_point import operating_point, rule_of
+from cxrkeras.commands.shared.film_options import admission
+from cxrkeras.commands.shared.numbers import Finite
+from cxrkeras.commands.shared.operating_point import operating_point, rule_of
 from data_prep.say import say
 
 _HERE = ("127.0.0.1", "localhost", "::1")
@@ -86,13 +86,13 @@ def _remote(server: str, name: str, rule: str):
 
 def _local(path: Path, rule: str):
     from cxrkeras import runtime
-    from cxrkeras.serving.card import read_card
+    from cxrkeras.serving.model.card import read_card
 
     chosen = rule_of(rule)
     card = read_card(path)
     card.operating_points(chosen)  # what the model lacks is said before the work
     runtime.start()
     from cxrkeras.serving.app.judge import LocalJudge
-    from cxrkeras.serving.model import load_members
+    from cxrkeras.serving.model.model import load_members
 
     return LocalJudge(card, load_members(card), chosen)

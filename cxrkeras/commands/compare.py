@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from cxrkeras.commands.numbers import Finite
-from cxrkeras.commands.overwriting import overwrite as overwriting
+from cxrkeras.commands.shared.numbers import Finite
+from cxrkeras.commands.shared.overwriting import overwrite as overwriting
 from data_prep.outputs import check_folder
 
 WIDTH = 28
@@ -48,8 +48,8 @@ def command(runs, test, common, all_pairs, resamples, seed, level, out, overwrit
       cxrkeras compare runs/first runs/from-scratch
       cxrkeras compare runs/* --all-pairs --out runs/compared
     """
-    from cxrkeras.evaluation.compare import compare_predictions
-    from cxrkeras.evaluation.compare_report import is_comparison, write_comparison
+    from cxrkeras.evaluation.compare.compare import compare_predictions
+    from cxrkeras.evaluation.compare.report import is_comparison, write_comparison
     from data_prep.progress import Steps
 
     if out is not None:
@@ -68,7 +68,7 @@ def command(runs, test, common, all_pairs, resamples, seed, level, out, overwrit
 
 
 def _read(runs: tuple[Path, ...], test: bool) -> dict:
-    from cxrkeras.evaluation.predictions import read_predictions
+    from cxrkeras.evaluation.scores.predictions import read_predictions
 
     file = "test_predictions.csv" if test else "predictions.csv"
     paths = [run / file if run.is_dir() else run for run in runs]
@@ -98,7 +98,7 @@ def _lines(comparison: dict) -> list[str]:
 
 
 def _run_lines(comparison: dict) -> list[str]:
-    from cxrkeras.evaluation.verdict import percent
+    from cxrkeras.evaluation.compare.verdict import percent
 
     level = f"{percent(comparison['level'])} interval"
     width = max(WIDTH, *(len(name) for name in comparison["runs"]))
@@ -113,7 +113,7 @@ def _run_lines(comparison: dict) -> list[str]:
 
 
 def _label_lines(comparison: dict, difference: dict) -> list[str]:
-    from cxrkeras.evaluation.verdict import direction
+    from cxrkeras.evaluation.compare.verdict import direction
 
     width = max(WIDTH, *(len(name) for name in comparison["labels"]))
     head = f"{'label':<{width}} {'positive':>9} {'difference':>11}"

@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from cxrkeras.commands.options import SectionedCommand, chosen, experiment_options
-from cxrkeras.training.builtin import with_builtin_data
-from cxrkeras.training.experiment import Experiment
+from cxrkeras.commands.shared.options import SectionedCommand, chosen, experiment_options
+from cxrkeras.runs.builtin_data import with_builtin_data
+from cxrkeras.runs.experiment import Experiment
 from data_prep.errors import UserError
 
 
@@ -30,7 +30,7 @@ def command(config: Path | None, out: Path | None, **options: Any) -> None:
       cxrkeras cv --data data/ours --method cotrain --source nih=data/nih --source chex=data/chex
       cxrkeras cv --data data/ours --source trunk.keras --reuse layers --shuffle-labels
     """
-    from cxrkeras.training.experiment import make_experiment, read_choices
+    from cxrkeras.runs.experiment import make_experiment, read_choices
 
     given = chosen(options)
     choices = {**(read_choices(config) if config else {}), **given}
@@ -48,7 +48,7 @@ def command(config: Path | None, out: Path | None, **options: Any) -> None:
 
 
 def _check(experiment: Experiment) -> None:
-    from cxrkeras.models.methods import check_frozen, make_plan
+    from cxrkeras.runs.transfer import check_frozen, make_plan
 
     if not (experiment.data or experiment.source or experiment.method != "cotrain"):
         return  # the built-in data bring cotrain's sources
@@ -61,8 +61,8 @@ def _check(experiment: Experiment) -> None:
 
 
 def _phantoms() -> tuple[Path, Path, Path]:
-    from cxrkeras.training.cache import cache_folder
-    from data_prep.builtin import builtin_datasets
+    from cxrkeras.training.stages.cache import cache_folder
+    from data_prep.phantom.builtin import builtin_datasets
 
     return builtin_datasets(
         cache_folder() / "phantoms-3", patients=120, source_patients=240, size=256
@@ -75,7 +75,7 @@ def _name(experiment: Experiment) -> str:
 
 
 def _close(metrics: dict, run: Path, *, shuffled: bool) -> None:
-    from cxrkeras.evaluation.narrative import warnings
+    from cxrkeras.evaluation.report.narrative import warnings
 
     macro = metrics["macro"]
     pooled, folds = macro["pooled"]["auroc"], macro["over_folds"]["auroc"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from cxrkeras.commands.overwriting import overwrite as overwriting
+from cxrkeras.commands.shared.overwriting import overwrite as overwriting
 from data_prep.outputs import check_folder, remove
 
 LABEL_WIDTH = 28
@@ -105,9 +105,9 @@ def command(
       cxrkeras evaluate --predictions logits.csv --labels l.csv --scores --out eval/y
       cxrkeras evaluate --predictions preds.csv --labels valid.csv --per study --out eval/chexpert
     """
-    from cxrkeras.evaluation.evidence import write_evaluation
-    from cxrkeras.evaluation.join import join
-    from cxrkeras.evaluation.report import write_report
+    from cxrkeras.evaluation.evidence.evidence import write_evaluation
+    from cxrkeras.evaluation.report.run import write_report
+    from cxrkeras.evaluation.tables.join import join
 
     if ranks_only and prevalence:
         raise click.UsageError("--scores have no thresholds: leave out --prevalence.")
@@ -149,7 +149,7 @@ def _training(predictions, path: Path | None) -> tuple[dict, str]:
     """Prevalence and inflation by label for the thresholds, and where they come from."""
     import numpy as np
 
-    from cxrkeras.evaluation.prevalence import read_prevalence
+    from cxrkeras.evaluation.scores.prevalence import read_prevalence
 
     if path is not None:
         return read_prevalence(path, predictions.labels), f"the prevalence given in {path.name}"
@@ -161,7 +161,7 @@ def _training(predictions, path: Path | None) -> tuple[dict, str]:
 
 
 def _lines(metrics: dict, notes: tuple[str, ...]) -> list[str]:
-    from cxrkeras.evaluation.narrative import sentence, warnings
+    from cxrkeras.evaluation.report.narrative import sentence, warnings
 
     decisions = metrics["decisions"] or {}
     ranked = {name: part for name, part in metrics["per_label"].items() if name not in decisions}

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from cxrkeras.commands.film_options import admission, decoding_workers
-from cxrkeras.commands.key_file import key_file
-from cxrkeras.commands.numbers import Finite
-from cxrkeras.commands.operating_point import operating_point, rule_of
-from cxrkeras.commands.overwriting import overwrite
+from cxrkeras.commands.shared.film_options import admission, decoding_workers
+from cxrkeras.commands.shared.key_file import key_file
+from cxrkeras.commands.shared.numbers import Finite
+from cxrkeras.commands.shared.operating_point import operating_point, rule_of
+from cxrkeras.commands.shared.overwriting import overwrite
 from data_prep.errors import UserError
 from data_prep.filenames import printable
 from data_prep.outputs import check_folder
@@ -95,9 +95,9 @@ def command(model: Path, files: tuple[str, ...], out: Path, rule: str, **how) ->
     if how["only_boxed"] and not (how["boxes"] or how["data"]):
         raise click.UsageError("--only-boxed needs known boxes: give --boxes TABLE.")
     point = rule_of(rule)
-    from cxrkeras.serving.card import read_card
-    from cxrkeras.serving.explain_folder import is_explanation
-    from cxrkeras.serving.explain_inputs import data_inputs, file_inputs
+    from cxrkeras.serving.explain.folder import is_explanation
+    from cxrkeras.serving.explain.inputs import data_inputs, file_inputs
+    from cxrkeras.serving.model.card import read_card
 
     check_folder(out, "explain", is_explanation, overwrite=how["overwrite"])
     card = read_card(model)
@@ -113,10 +113,10 @@ def command(model: Path, files: tuple[str, ...], out: Path, rule: str, **how) ->
 
 
 def _explain(card, inputs, out: Path, point, points: dict, how: dict):
-    from cxrkeras.evaluation.operating import thresholds_of
-    from cxrkeras.serving.explain_choice import check_choice
-    from cxrkeras.serving.film_names import unique_names
-    from cxrkeras.serving.films import FilmStream
+    from cxrkeras.evaluation.scores.operating import thresholds_of
+    from cxrkeras.serving.explain.choice import check_choice
+    from cxrkeras.serving.predict.film_names import unique_names
+    from cxrkeras.serving.predict.films import FilmStream
 
     check_choice(how["wanted"], card.labels)
     if not inputs.files:
@@ -128,9 +128,9 @@ def _explain(card, inputs, out: Path, point, points: dict, how: dict):
         from cxrkeras import runtime
 
         runtime.start()  # while the first files are being decoded
-        from cxrkeras.serving.explain import Explainers
-        from cxrkeras.serving.explanation import Job, carry_out
-        from cxrkeras.serving.model import load_members
+        from cxrkeras.serving.explain.folds import Explainers
+        from cxrkeras.serving.explain.job import Job, carry_out
+        from cxrkeras.serving.model.model import load_members
 
         job = Job(
             out=out,
@@ -157,7 +157,7 @@ def _tell(out: Path, outcome, inputs) -> None:
     if len(refused) > _SHOWN:
         click.echo(f"… and {len(refused) - _SHOWN} more: {out / 'rejected.csv'}")
     if not outcome.explained:
-        from cxrkeras.serving.films import none_readable
+        from cxrkeras.serving.predict.films import none_readable
 
         raise none_readable(len(refused), refused[0][1])
     click.echo(f"Results: {out}")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from cxrkeras.commands.film_options import admission
-from cxrkeras.commands.operating_point import RULES, operating_point, rule_of
-from cxrkeras.serving.export_layout import FORMATS, check_name, earlier, next_version
+from cxrkeras.commands.shared.film_options import admission
+from cxrkeras.commands.shared.operating_point import RULES, operating_point, rule_of
+from cxrkeras.serving.export.layout import FORMATS, check_name, earlier, next_version
 
 
 @click.command()
@@ -67,7 +67,7 @@ def command(
       cxrkeras export runs/first --out served --format saved-model --format onnx --name chest
       cxrkeras export models/final --out served --operating-point youden --check film.dcm
     """
-    from cxrkeras.serving.card import read_card
+    from cxrkeras.serving.model.card import read_card
 
     chosen = rule_of(rule)
     formats = tuple(dict.fromkeys(formats))
@@ -87,8 +87,8 @@ def _export(card, home: Path, formats: tuple[str, ...], rule, check, license_nam
     from cxrkeras import runtime
 
     runtime.start()
-    from cxrkeras.serving.export import export_model
-    from cxrkeras.serving.export_card import model_card
+    from cxrkeras.serving.export.card import model_card
+    from cxrkeras.serving.export.run import export_model
 
     def describe(differences) -> str:
         return model_card(

@@ -5,9 +5,9 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from cxrkeras.commands.film_options import admission, decoding_workers
-from cxrkeras.commands.operating_point import RULES, operating_point, rule_of
-from cxrkeras.commands.overwriting import overwrite as overwriting
+from cxrkeras.commands.shared.film_options import admission, decoding_workers
+from cxrkeras.commands.shared.operating_point import RULES, operating_point, rule_of
+from cxrkeras.commands.shared.overwriting import overwrite as overwriting
 from data_prep.errors import UserError
 from data_prep.outputs import check_file
 
@@ -71,8 +71,8 @@ def command(
       cxrkeras predict runs/first film.png --calibrate temperature --json
       cxrkeras predict chest film.dcm --server http://localhost:8501
     """
-    from cxrkeras.serving.card import read_card
-    from cxrkeras.serving.films import find_films
+    from cxrkeras.serving.model.card import read_card
+    from cxrkeras.serving.predict.films import find_films
 
     _check(out, overwrite)
     chosen = rule_of(rule)
@@ -80,7 +80,7 @@ def command(
     if server is not None:
         _refuse_with_server()
         found, refused = find_films(files)
-        from cxrkeras.serving.remote import ask
+        from cxrkeras.serving.server.remote import ask
 
         settings = {"admission": admission, "workers": workers}
         told = ask(server, str(model), found, _rows(refused), batch_size=batch_size, **settings)
@@ -108,7 +108,7 @@ def _refuse_with_server() -> None:
 
 
 def _rows(refused: list) -> list:
-    from cxrkeras.serving.predict import Row
+    from cxrkeras.serving.predict.predict import Row
 
     return [Row(film.path, film.reason, ()) for film in refused]
 
@@ -116,14 +116,14 @@ def _rows(refused: list) -> list:
 def _answer(card, rule, method, rows, scores):
     import numpy as np
 
-    from cxrkeras.serving.predict import answer
+    from cxrkeras.serving.predict.predict import answer
 
     missing = np.full((len(rows) - len(scores), len(card.labels)), np.nan)
     return answer(card, rule, method, rows, np.concatenate([scores, missing]))
 
 
 def _check(out: tuple[Path, ...], overwrite: bool) -> None:
-    from cxrkeras.serving.answers import is_answer
+    from cxrkeras.serving.predict.answers import is_answer
 
     for path in out:
         if path.suffix.lower() not in _WRITERS:
@@ -138,15 +138,15 @@ def _predict(card, files: list[Path], admission, batch_size: int, workers: int |
     if not files:
         return [], np.empty((0, len(card.labels)))
     from cxrkeras import runtime
-    from cxrkeras.serving.films import FilmStream
-    from cxrkeras.serving.unseen import own_images
+    from cxrkeras.serving.predict.films import FilmStream
+    from cxrkeras.serving.predict.unseen import own_images
 
     own = own_images(card, files)
     settings = {"admission": admission, "workers": workers, "digests": bool(own.digests)}
     with FilmStream(files, card.preparation, card.image_size, **settings) as stream:
         runtime.start()  # while the first files are being decoded
-        from cxrkeras.serving.model import load_members, worth_tracing
-        from cxrkeras.serving.predict import predict_films
+        from cxrkeras.serving.model.model import load_members, worth_tracing
+        from cxrkeras.serving.predict.predict import predict_films
 
         model = load_members(card)
         batches = -(-len(stream) // batch_size)
@@ -160,8 +160,8 @@ def _predict(card, files: list[Path], admission, batch_size: int, workers: int |
 
 
 def _tell(told, out, to_stdout) -> None:
-    from cxrkeras.serving import answers
-    from cxrkeras.serving.films import none_readable
+    from cxrkeras.serving.predict import answers
+    from cxrkeras.serving.predict.films import none_readable
     from data_prep.files import atomic_write_text
 
     for path in out:

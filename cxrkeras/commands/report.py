@@ -15,7 +15,7 @@ def command(runs: tuple[Path, ...], show: bool) -> None:
     Example:
       cxrkeras report runs/first runs/second
     """
-    from cxrkeras.evaluation.report import write_report
+    from cxrkeras.evaluation.report.run import write_report
 
     for run in runs:
         path = write_report(run)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from cxrkeras.commands.numbers import Finite
+from cxrkeras.commands.shared.numbers import Finite
 
 
 @click.command()
@@ -54,7 +54,7 @@ def command(
       sh serving/run.sh
       cxrkeras predict chest film.dcm --server http://localhost:8501
     """
-    from cxrkeras.serving.deploy import served, write_config
+    from cxrkeras.serving.server.deploy import served, write_config
     from data_prep.errors import UserError
 
     homes = served(models)

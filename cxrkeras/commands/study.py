@@ -9,8 +9,8 @@ import click
 from data_prep.errors import UserError
 
 if TYPE_CHECKING:
-    from cxrkeras.training.study_plan import Cell
-    from cxrkeras.training.study_state import Study
+    from cxrkeras.study.plan import Cell
+    from cxrkeras.study.state import Study
 
 
 @click.command()
@@ -43,10 +43,10 @@ def command(file: Path, out: Path | None, only: tuple[str, ...], listed: bool) -
       cxrkeras study experiments/study.toml --out runs/study --only layers-densenet121
       cxrkeras study experiments/study.toml --out runs/study --only 'finetune-*-mixed-*'
     """
-    from cxrkeras.training.study_file import read_study
-    from cxrkeras.training.study_folds import FOLDS
-    from cxrkeras.training.study_plan import in_order, plan_cells
-    from cxrkeras.training.study_state import open_study
+    from cxrkeras.study.file import read_study
+    from cxrkeras.study.folds import FOLDS
+    from cxrkeras.study.plan import in_order, plan_cells
+    from cxrkeras.study.state import open_study
 
     description = read_study(file)
     out = out or Path("runs") / file.stem
@@ -56,7 +56,7 @@ def command(file: Path, out: Path | None, only: tuple[str, ...], listed: bool) -
     if listed:
         _list(study, chosen)
         return
-    from cxrkeras.training.study import run_study
+    from cxrkeras.study.run import run_study
 
     _close(study, run_study(study, description, chosen))
 

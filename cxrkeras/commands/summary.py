@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cxrkeras.commands.options import SectionedCommand, chosen, experiment_options
+from cxrkeras.commands.shared.options import SectionedCommand, chosen, experiment_options
 from data_prep.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def command(
     network.summary(expand_nested=trunk_layers, show_trainable=True)
     click.echo(_costs(network, batch_size))
     if plot:
-        from cxrkeras.models.diagram import diagram
+        from cxrkeras.models.summary.diagram import diagram
         from data_prep.files import atomic_write_text
 
         try:
@@ -55,8 +55,8 @@ def command(
 
 def _built(labels: int, options: dict[str, Any]) -> "tuple[int, keras.Model]":
     from cxrkeras import runtime
-    from cxrkeras.models.methods import make_plan
-    from cxrkeras.training.experiment import make_experiment
+    from cxrkeras.runs.experiment import make_experiment
+    from cxrkeras.runs.transfer import make_plan
 
     experiment = make_experiment(chosen(options))
     # On the target, cotrain's model is regular's: its several heads belong to the source stage.
@@ -89,7 +89,7 @@ def _saved(path: Path, options: dict[str, Any]) -> "tuple[int, keras.Model]":
     from cxrkeras import runtime
 
     runtime.start()
-    from cxrkeras.serving.keras_file import load_keras
+    from cxrkeras.serving.model.keras_file import load_keras
 
     return options["batch_size"] or 16, load_keras(file)
 
@@ -97,7 +97,7 @@ def _saved(path: Path, options: dict[str, Any]) -> "tuple[int, keras.Model]":
 def _costs(model: "keras.Model", batch_size: int) -> str:
     import keras
 
-    from cxrkeras.models.cost import multiply_adds, sight, training_memory
+    from cxrkeras.models.summary.cost import multiply_adds, sight, training_memory
 
     lines = [f"{'part':<20} {'parameters':>12}  {'map':<14} {'stride':>6}  {'sees':<12} GFLOPs"]
     for layer in model.layers:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cxrkeras.commands.operating_point import rule_of
+from cxrkeras.commands.shared.operating_point import rule_of
 
 
 @click.command()
@@ -39,7 +39,7 @@ def command(run: Path, out: Path, with_test: bool, rules: tuple[str, ...]) -> No
       cxrkeras train --run runs/first --out models/final --operating-point sensitivity=0.97
     """
     parsed = [rule_of(rule) for rule in rules]
-    from cxrkeras.evaluation.performance import in_words
+    from cxrkeras.evaluation.evidence.performance import in_words
     from cxrkeras.training.final import train_final
 
     card = train_final(run, out, with_test=with_test, rules=parsed)

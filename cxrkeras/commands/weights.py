@@ -91,7 +91,7 @@ def show_command(file: Path) -> None:
       cxrkeras weights show weights/chexnet/trunk.weights.h5
       cxrkeras weights show model.pth.tar
     """
-    from cxrkeras.models.sources import FOREIGN_FILES, WEIGHT_FILES
+    from cxrkeras.runs.sources import FOREIGN_FILES, WEIGHT_FILES
 
     name = file.name.lower()
     if name.endswith(FOREIGN_FILES) and not name.endswith(WEIGHT_FILES):
@@ -101,7 +101,7 @@ def show_command(file: Path) -> None:
 
 
 def _stem(file: Path) -> str:
-    from cxrkeras.models.sources import FOREIGN_FILES
+    from cxrkeras.runs.sources import FOREIGN_FILES
 
     endings = sorted(FOREIGN_FILES, key=len, reverse=True)
     ending = next((end for end in endings if file.name.lower().endswith(end)), file.suffix)
@@ -150,7 +150,7 @@ def _show_foreign(file: Path) -> None:
 
 def _show_own(file: Path) -> None:
     from cxrkeras.data.checked_json import read_any
-    from cxrkeras.models.weight_files import contents
+    from cxrkeras.models.weights.files import contents
 
     held = contents(file)
     click.echo(f"{file}: {held.tensors} tensors, {held.parameters:,} parameters")

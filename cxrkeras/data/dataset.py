@@ -13,11 +13,11 @@ import pandas as pd
 
 from cxrkeras.data.checked_json import Facts, Labels, Words, read_checked
 from cxrkeras.data.preparation import Side, preparation_of
+from data_prep.dataset.prepared import identify
 from data_prep.errors import RejectedFile, UserError
-from data_prep.prepared import identify
 from data_prep.say import say
-from data_prep.tables import read_table
-from data_prep.vocabulary import canonical, folded
+from data_prep.tables.table import read_table
+from data_prep.tables.vocabulary import canonical, folded
 
 _AGAIN = "Prepare the dataset again."
 _HEX = re.compile("[0-9a-f]{64}")

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from cxrkeras.data.dataset import mending
-from cxrkeras.data.targets import MASKED, Targets
+from cxrkeras.data.labels.targets import MASKED, Targets
 from data_prep.errors import UserError
 
 AUTOTUNE = tf.data.AUTOTUNE
@@ -73,7 +73,7 @@ class Images:
 def resized(images: "tf.Tensor | np.ndarray", size: int) -> tf.Tensor:
     """Prepared grey to the side that a model sees, in training and in serving alike.
 
-    The same triangle filter as `data_prep.pixels.to_square`.
+    The same triangle filter as `data_prep.films.film.to_square`.
 
     Args:
         images: ([N,] P, P, 1) uint8.

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from cxrkeras.models.backbones import BACKBONES
-from cxrkeras.models.heads import classifier, pooled_features
-from cxrkeras.models.trunks import GreyToBackbone, build_trunk
+from cxrkeras.models.backbones.applications import GreyToBackbone, build_trunk
+from cxrkeras.models.backbones.registry import BACKBONES
+from cxrkeras.models.heads.pooled import classifier, pooled_features
 
 
 @dataclass(frozen=True)

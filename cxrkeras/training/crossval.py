@@ -4,17 +4,17 @@ from pathlib import Path
 
 from cxrkeras import runtime
 from cxrkeras.data.dataset import open_dataset
-from cxrkeras.data.folds import fold_warnings
-from cxrkeras.evaluation.evidence import write_metrics
-from cxrkeras.evaluation.out_of_fold import write_operating_points
-from cxrkeras.evaluation.report import write_report
-from cxrkeras.models.methods import make_plan
-from cxrkeras.training.experiment import Experiment
-from cxrkeras.training.run_folder import begin, check_data, gather, is_begun, is_finished
-from cxrkeras.training.target import Target, as_used, check_folds, check_uncertain, load_target
+from cxrkeras.data.folds.folds import fold_warnings
+from cxrkeras.evaluation.evidence.evidence import write_metrics
+from cxrkeras.evaluation.evidence.out_of_fold import write_operating_points
+from cxrkeras.evaluation.report.run import write_report
+from cxrkeras.runs.experiment import Experiment
+from cxrkeras.runs.folder import begin, check_data, gather, is_begun, is_finished
+from cxrkeras.runs.target import Target, as_used, check_folds, check_uncertain, load_target
+from cxrkeras.runs.transfer import make_plan
 from data_prep.errors import UserError
 from data_prep.say import say
-from data_prep.tables import read_table
+from data_prep.tables.table import read_table
 
 
 def cross_validate(experiment: Experiment, run: Path) -> dict:
@@ -37,7 +37,7 @@ def cross_validate(experiment: Experiment, run: Path) -> dict:
     if missing:
         # Keras, seconds to import, is imported only where something is left to fit.
         runtime.start()
-        from cxrkeras.training.fold_fit import fit_folds
+        from cxrkeras.training.recipes.fold_fit import fit_folds
 
         fit_folds(plan, experiment, target, run, missing)
     else:

@@ -10,20 +10,20 @@ import numpy as np
 
 from cxrkeras import runtime
 from cxrkeras.data.dataset import open_dataset
-from cxrkeras.data.folds import TEST
+from cxrkeras.data.folds.folds import TEST
 from cxrkeras.data.model_json import FILE, read_model_json, write_model_json
-from cxrkeras.evaluation.operating import Rule, add_held_out, prevalence_points
-from cxrkeras.evaluation.out_of_fold import fit_on_run, read_operating_points
-from cxrkeras.evaluation.performance import (
+from cxrkeras.evaluation.evidence.out_of_fold import fit_on_run, read_operating_points
+from cxrkeras.evaluation.evidence.performance import (
     HELD_OUT,
     OUT_OF_FOLD,
     out_of_fold_performance,
     performance,
 )
-from cxrkeras.models.methods import make_plan
-from cxrkeras.training.experiment import Experiment, read_experiment
-from cxrkeras.training.run_folder import check_data, is_finished, predictions_of, write_table
-from cxrkeras.training.target import Target, load_target
+from cxrkeras.evaluation.scores.operating import Rule, add_held_out, prevalence_points
+from cxrkeras.runs.experiment import Experiment, read_experiment
+from cxrkeras.runs.folder import check_data, is_finished, predictions_of, write_table
+from cxrkeras.runs.target import Target, load_target
+from cxrkeras.runs.transfer import make_plan
 from data_prep.errors import UserError
 from data_prep.say import say
 
@@ -154,7 +154,7 @@ def _fit(
     run: Path, out: Path, experiment: Experiment, target: Target, rows: np.ndarray, known: dict
 ) -> dict:
     runtime.start()
-    from cxrkeras.training.fold_fit import fit_rows, make_fitter, model_card, save_model
+    from cxrkeras.training.recipes.fold_fit import fit_rows, make_fitter, model_card, save_model
 
     plan = make_plan(experiment.method, experiment.backbone, experiment.source)
     fitter = make_fitter(plan, experiment, target, run)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from cxrkeras import runtime
 from cxrkeras.data.dataset import open_dataset
-from cxrkeras.models.methods import make_plan
-from cxrkeras.training.experiment import Experiment
-from cxrkeras.training.target import check_uncertain
+from cxrkeras.runs.experiment import Experiment
+from cxrkeras.runs.target import check_uncertain
+from cxrkeras.runs.transfer import make_plan
 from data_prep.errors import UserError
 from data_prep.files import replacing
 
@@ -40,7 +40,7 @@ def pretrain(experiment: Experiment, out: Path) -> list[Path]:
     if experiment.data:
         target = open_dataset(Path(experiment.data), experiment.labels_of())
     runtime.start()
-    from cxrkeras.training.stages import Stage, describe, plan_stages, trained_stage
+    from cxrkeras.training.stages.plan import Stage, describe, plan_stages, trained_stage
 
     folders = []
     for number, trunk in enumerate(plan, start=1):

@@ -7,15 +7,15 @@ from pathlib import Path
 import pydicom
 from pydicom.errors import InvalidDicomError
 
-from data_prep.cells import rows_as_csv
+from data_prep.dataset.pool import Died, spread
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_bytes, atomic_write_text
 from data_prep.phantom.cases import Patient, make_patient
 from data_prep.phantom.dicom_file import encode, uid
 from data_prep.phantom.hospitals import Hospital, find_hospital
 from data_prep.phantom.render import boxes, render
-from data_prep.pool import Died, spread
 from data_prep.progress import Steps
+from data_prep.tables.cells import rows_as_csv
 
 SMALL_JOB = 12  # patients; fewer are drawn in this process
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from data_prep.errors import UserError
-from data_prep.matching import FileIndex
+from data_prep.readers.records import Source
 from data_prep.readers.rows import link_rows, merged, records_of, refused
-from data_prep.records import Source
+from data_prep.tables.matching import FileIndex
 
 ROLES = ("image", "patient", "study", "view", "sex", "age", "split")
 

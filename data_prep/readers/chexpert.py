@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from data_prep.chexpert_paths import Place, place_of
-from data_prep.columns import usual_column
 from data_prep.errors import UserError
-from data_prep.matching import FileIndex
+from data_prep.films.views import admits
 from data_prep.readers.archive import ROLES, ArchiveTable, archive_source, located
-from data_prep.records import Source
-from data_prep.tables import parse_codes, read_table
-from data_prep.views import admits
-from data_prep.vocabulary import CHEXPERT5, CHEXPERT14, canonical, nearest
+from data_prep.readers.chexpert_paths import Place, place_of
+from data_prep.readers.records import Source
+from data_prep.tables.columns import usual_column
+from data_prep.tables.matching import FileIndex
+from data_prep.tables.table import parse_codes, read_table
+from data_prep.tables.vocabulary import CHEXPERT5, CHEXPERT14, canonical, nearest
 
 CITATION = (
     "Irvin J, Rajpurkar P, Ko M, et al. CheXpert: A Large Chest Radiograph Dataset with "
@@ -50,7 +50,7 @@ def chexpert_source(
         name: the dataset's name.
         tables: the tables, where they aren't `train.csv`, `valid.csv`, `test.csv` in `root`.
         labels: a name of `LABELS`.
-        views: one of `data_prep.views.CHOICES`; the films of other views are left out and counted.
+        views: one of `data_prep.films.views.CHOICES`; the films of other views are left out and counted.
 
     Returns:
         The source: the archive's own codes (1, 0, -1 uncertain, blank); `split` train, valid or

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from data_prep.columns import findings_column, named_column
 from data_prep.errors import UserError
 from data_prep.filenames import printable
+from data_prep.readers.records import Source
 from data_prep.readers.rows import Choice, Rows, join_rows, records_of, refused
-from data_prep.records import Source
-from data_prep.tables import check_known, read_table
-from data_prep.vocabulary import (
+from data_prep.tables.columns import findings_column, named_column
+from data_prep.tables.table import check_known, read_table
+from data_prep.tables.vocabulary import (
     EDA7,
     EDA_FINDINGS,
     NORMAL,

@@ -10,14 +10,14 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from data_prep.columns import label_columns, named_column, usual_column
 from data_prep.errors import UserError
-from data_prep.matching import FileIndex
 from data_prep.readers.archive import ArchiveTable, archive_source, located
-from data_prep.records import Box, Source
-from data_prep.tables import YES_NO, code_of, findings_to_codes, read_table
-from data_prep.textfile import read_names, read_text
-from data_prep.vocabulary import NIH14, canonical, nearest
+from data_prep.readers.records import Box, Source
+from data_prep.tables.columns import label_columns, named_column, usual_column
+from data_prep.tables.matching import FileIndex
+from data_prep.tables.table import YES_NO, code_of, findings_to_codes, read_table
+from data_prep.tables.textfile import read_names, read_text
+from data_prep.tables.vocabulary import NIH14, canonical, nearest
 
 CITATION = (
     "Wang X, Peng Y, Lu L, Lu Z, Bagheri M, Summers RM. ChestX-ray8: Hospital-scale Chest X-ray "

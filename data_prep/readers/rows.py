@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from data_prep.columns import USUAL, age_of, named_column, role_column, sex_of
 from data_prep.errors import UserError
-from data_prep.matching import FileIndex
-from data_prep.records import Record
+from data_prep.readers.records import Record
+from data_prep.tables.columns import USUAL, age_of, named_column, role_column, sex_of
+from data_prep.tables.matching import FileIndex
 
 NOT_FOUND = "file not found"
 NO_ROW = "no row in the table"

@@ -4,18 +4,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from data_prep.columns import (
+from data_prep.errors import UserError
+from data_prep.filenames import printable
+from data_prep.readers.records import Source
+from data_prep.readers.rows import Choice, join_rows, merged, records_of, refused
+from data_prep.tables.columns import (
     findings_column,
     label_columns,
     named_column,
     named_findings,
     sure_of,
 )
-from data_prep.errors import UserError
-from data_prep.filenames import printable
-from data_prep.readers.rows import Choice, join_rows, merged, records_of, refused
-from data_prep.records import Source
-from data_prep.tables import (
+from data_prep.tables.table import (
     findings_to_codes,
     parse_codes,
     read_table,

@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 
 from cxrkeras import runtime
+from cxrkeras.runs.experiment import make_experiment
 from cxrkeras.training.crossval import cross_validate
-from cxrkeras.training.experiment import make_experiment
 
 
 def main(data: str, out: str, epochs: int = 6, side: int = 64, backbone: str = "densenet121"):

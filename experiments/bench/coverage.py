@@ -22,8 +22,8 @@ import numpy as np
 from scipy.special import ndtr
 from sklearn.metrics import average_precision_score
 
-from cxrkeras.evaluation.delong import paired_difference
-from cxrkeras.evaluation.intervals import macro, resample
+from cxrkeras.evaluation.compare.delong import paired_difference
+from cxrkeras.evaluation.compare.intervals import macro, resample
 
 PREVALENCE = np.array(
     [0.11, 0.03, 0.12, 0.18, 0.05, 0.06, 0.012, 0.05, 0.04, 0.02, 0.023, 0.016, 0.033, 0.01]

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from cxrkeras.evaluation.resampling import bootstrap, resample_counts, sampling_units
+from cxrkeras.evaluation.compare.resampling import bootstrap, resample_counts, sampling_units
 
 METADATA = Path(os.environ.get("CXRKERAS_REAL_DATA", "../shared/data")) / "metadata"
 SEED = 0

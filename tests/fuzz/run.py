@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from crew import BAD, Outcome, tally
+from tests.fuzz.crew import BAD, Outcome, tally
 
 SORTS = ("films", "tables", "models")
 

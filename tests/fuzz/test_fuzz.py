@@ -1,9 +1,10 @@
 """Mutants of films, tables and models: none crashes, hangs, eats memory or fails unforeseen."""
 
-import crew
 import pytest
-from crew import BAD, tally
 from fuzz_known import WAYS
+
+from tests.fuzz import crew
+from tests.fuzz.crew import BAD, tally
 
 
 def assert_none_bad(sort: str, count: int, folder, workers: int) -> None:

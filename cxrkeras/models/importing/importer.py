@@ -12,7 +12,8 @@ import keras
 import numpy as np
 
 from cxrkeras.data.model_json import write_model_json
-from cxrkeras.models.backbones import BACKBONES
+from cxrkeras.models.backbones.applications import build_trunk
+from cxrkeras.models.backbones.registry import BACKBONES
 from cxrkeras.models.importing.keras_names import keras_names
 from cxrkeras.models.importing.labels import one_channel, output_labels
 from cxrkeras.models.importing.names import Names
@@ -21,8 +22,7 @@ from cxrkeras.models.importing.state import State, read_state
 from cxrkeras.models.importing.torch_names import torch_names
 from cxrkeras.models.importing.values import check_leftovers, fill_trunk, head_values
 from cxrkeras.models.network import TARGET, build_network
-from cxrkeras.models.trunks import build_trunk
-from cxrkeras.models.weights import save_trunk
+from cxrkeras.models.weights.trunk import save_trunk
 from data_prep.errors import UserError
 
 TRUNK, MODEL = "trunk.weights.h5", "model.keras"

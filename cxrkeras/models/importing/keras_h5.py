@@ -11,8 +11,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from cxrkeras.models.bounds import open_hdf5
 from cxrkeras.models.importing.state import State
+from cxrkeras.models.weights.bounds import open_hdf5
 from data_prep.errors import UserError
 
 _AGAIN = "Download it again."

@@ -8,7 +8,7 @@ from cxrkeras.models.importing.names import Names
 from cxrkeras.models.importing.state import State
 from cxrkeras.models.importing.torch_names import OPERATING_POINTS
 from data_prep.errors import UserError
-from data_prep.vocabulary import CHEXPERT5, CHEXPERT14, NIH14
+from data_prep.tables.vocabulary import CHEXPERT5, CHEXPERT14, NIH14
 
 XRV18 = (
     "Atelectasis",

@@ -13,7 +13,7 @@ and a zero contributes nothing to either, so the equality holds at the border to
 
 import numpy as np
 
-from cxrkeras.models.trunks import SCALINGS
+from cxrkeras.models.backbones.applications import SCALINGS
 from data_prep.errors import UserError
 
 PIXELS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {

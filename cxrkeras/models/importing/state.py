@@ -11,8 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from cxrkeras.models.bounds import check_archive
-from cxrkeras.models.sources import FOREIGN_FILES, TORCH_FILES
+from cxrkeras.models.weights.bounds import check_archive
+from cxrkeras.runs.sources import FOREIGN_FILES, TORCH_FILES
 from data_prep.errors import UserError
 
 _CONVERT = (

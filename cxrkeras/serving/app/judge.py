@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from cxrkeras.data.preparation import Preparation
-from cxrkeras.evaluation.operating import Rule
+from cxrkeras.evaluation.scores.operating import Rule
 from cxrkeras.serving.app.reading import Seen
-from cxrkeras.serving.card import Card
-from cxrkeras.serving.client import grey_png, predict_remote
-from cxrkeras.serving.films import Prepared
-from cxrkeras.serving.predict import LEARNT, Row, answer
-from cxrkeras.serving.unseen import own_images
+from cxrkeras.serving.model.card import Card
+from cxrkeras.serving.predict.films import Prepared
+from cxrkeras.serving.predict.predict import LEARNT, Row, answer
+from cxrkeras.serving.predict.unseen import own_images
+from cxrkeras.serving.server.client import grey_png, predict_remote
 from data_prep.errors import UserError
 
 if TYPE_CHECKING:
-    from cxrkeras.serving.cam import Ensemble
-    from cxrkeras.serving.model import Model
+    from cxrkeras.serving.explain.maps import Ensemble
+    from cxrkeras.serving.model.model import Model
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class LocalJudge:
 
     def _images(self, seen: Seen) -> np.ndarray:
         """(1, S, S, 1) uint8, resized as in training."""
-        from cxrkeras.serving.explain import at_side
+        from cxrkeras.serving.explain.folds import at_side
 
         return at_side([seen.square], self._model.image_size)
 
@@ -191,7 +191,7 @@ _RAMP = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)  # asks for the la
 
 
 def _explainer(model: "Model") -> tuple["Ensemble | None", str]:
-    from cxrkeras.serving.explain import Explainers
+    from cxrkeras.serving.explain.folds import Explainers
 
     try:
         return Explainers(model, None).of(None), ""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from cxrkeras.evaluation.heat import to_bytes_scale
-from cxrkeras.serving.overlay import paint
-from data_prep.display import window
+from cxrkeras.evaluation.boxes.heat import to_bytes_scale
+from cxrkeras.serving.explain.overlay import paint
+from data_prep.films.display import window
 
 _PER_PIXEL = 500  # pixels of the film for one of an outline, which must survive being shown small
 _QUALITY = 92  # of the JPEG that the page shows; sheets take the pixels themselves

@@ -12,10 +12,10 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
-from cxrkeras.serving.client import grey_png
+from cxrkeras.serving.server.client import grey_png
+from data_prep.dataset.pool import Died, Worker
 from data_prep.errors import RejectedFile
-from data_prep.pool import Died, Worker
-from data_prep.squares import Settings, read_square
+from data_prep.films.square import Settings, read_square
 
 SHOWN = 1600  # pixels of the longer side that the page keeps
 LEAST = 800  # and to which a small picture is enlarged: maps and outlines need them
@@ -30,7 +30,7 @@ class Seen:
         square: (P, P) uint8 as `cxrkeras prep` would prepare it for the model.
         warnings: short lines without patient data.
         png: all of its grey for a server that prepares it itself; empty where there is none.
-        digest: of the picture as it was decoded (`data_prep.pixels.Film.digest`).
+        digest: of the picture as it was decoded (`data_prep.films.film.Film.digest`).
     """
 
     film: np.ndarray

@@ -6,9 +6,9 @@ from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse
 
-from cxrkeras.serving.app.bodies import Refused, whole
 from cxrkeras.serving.app.desk import Desks
-from cxrkeras.serving.app.gate import refused
+from cxrkeras.serving.app.gate.bodies import Refused, whole
+from cxrkeras.serving.app.gate.gate import refused
 from cxrkeras.serving.app.inbox import Inbox
 from cxrkeras.serving.app.judge import Judge
 from cxrkeras.serving.app.sheet import WRITERS

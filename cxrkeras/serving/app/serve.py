@@ -11,8 +11,8 @@ from cxrkeras.serving.app.judge import Judge
 from cxrkeras.serving.app.reading import Reader
 from cxrkeras.serving.app.terms import Terms
 from data_prep.errors import UserError
+from data_prep.films.square import Settings
 from data_prep.say import say
-from data_prep.squares import Settings
 
 _CONNECTIONS = 800  # open ones; most systems give a process 1024 files
 _QUIET = {  # read by gradio and huggingface_hub when they are imported
@@ -59,8 +59,8 @@ def build(judge: Judge, terms: Terms):
     from fastapi import FastAPI
 
     from cxrkeras.serving.app import routes
-    from cxrkeras.serving.app.events import Events
-    from cxrkeras.serving.app.gate import Gate
+    from cxrkeras.serving.app.gate.events import Events
+    from cxrkeras.serving.app.gate.gate import Gate
     from cxrkeras.serving.app.page import HEAD, Page, look, style
 
     preparation = judge.preparation
@@ -99,7 +99,7 @@ def serve(judge: Judge, terms: Terms, sockets: list[socket.socket], *, open_page
     app, reader = build(judge, terms)
     import uvicorn
 
-    from cxrkeras.serving.app.connections import Prompt
+    from cxrkeras.serving.app.gate.connections import Prompt
 
     url = address(sockets[0])
 

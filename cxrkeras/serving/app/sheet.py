@@ -12,7 +12,7 @@ from cxrkeras.serving.app.desk import Desk, Pane
 from cxrkeras.serving.app.judge import Finding, Judge
 from cxrkeras.serving.app.picture import picture
 from cxrkeras.serving.app.words import DECISIONS
-from cxrkeras.serving.overlay import WARNING, shown, write
+from cxrkeras.serving.explain.overlay import WARNING, shown, write
 
 DPI = 150
 WIDTH, HEIGHT = 1240, 1754  # A4

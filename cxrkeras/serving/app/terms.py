@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from data_prep.admission import DEFAULT, Admission
+from data_prep.films.admission import DEFAULT, Admission
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from html import escape
 from cxrkeras.serving.app.judge import Finding
 from cxrkeras.serving.app.picture import Window
 from cxrkeras.serving.app.terms import Terms
-from cxrkeras.serving.overlay import WARNING, shown
+from cxrkeras.serving.explain.overlay import WARNING, shown
 
 DECISIONS = {True: "called", False: "not called", None: "no operating point"}
 

@@ -6,8 +6,8 @@ import pytest
 
 from cxrkeras.cli import main
 from cxrkeras.commands import cv
+from cxrkeras.runs.experiment import make_experiment
 from cxrkeras.training import crossval
-from cxrkeras.training.experiment import make_experiment
 
 METRICS = {
     "kind": "cv",

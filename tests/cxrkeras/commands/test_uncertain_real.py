@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from cxrkeras.cli import main
-from cxrkeras.data.policies import UNCERTAIN
+from cxrkeras.data.labels.policies import UNCERTAIN
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 

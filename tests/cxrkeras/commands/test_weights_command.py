@@ -12,12 +12,12 @@ from safetensors.numpy import save_file
 from scipy.special import expit
 
 from cxrkeras.cli import main
-from cxrkeras.models.backbones import BACKBONES
+from cxrkeras.models.backbones.applications import build_trunk
+from cxrkeras.models.backbones.registry import BACKBONES
 from cxrkeras.models.importing.torch_names import resnet50_modules
 from cxrkeras.models.network import TARGET, build_network
-from cxrkeras.models.sources import Weights
-from cxrkeras.models.trunks import build_trunk
-from cxrkeras.models.weights import load_trunk, save_trunk
+from cxrkeras.models.weights.trunk import load_trunk, save_trunk
+from cxrkeras.runs.sources import Weights
 from data_prep.errors import UserError
 
 LABELS = ["Edema", "Mass", "Nodule"]

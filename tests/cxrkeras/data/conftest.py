@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep.duplicates import signature
-from data_prep.pixels import pixel_digest
+from data_prep.dataset.duplicates import signature
+from data_prep.films.film import pixel_digest
 
 LABELS = ("Effusion", "Nodule, small")
 

@@ -44,8 +44,8 @@ def test_it_is_read_as_it_was_written(prepared):
 def test_what_prep_writes_can_be_read(tmp_path):
     from PIL import Image
 
-    from data_prep.prepare import prepare
-    from data_prep.records import Record, Source
+    from data_prep.dataset.prepare import prepare
+    from data_prep.readers.records import Record, Source
 
     records = []
     for number, codes in enumerate([("1", ""), ("0", "-1")]):

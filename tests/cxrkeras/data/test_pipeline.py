@@ -6,6 +6,8 @@ from PIL import Image
 from scipy.stats import kstest, uniform
 
 from cxrkeras.data import pipeline
+from cxrkeras.data.labels.policies import MASKED, UNCERTAIN_CLASS
+from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.pipeline import (
     Features,
     Images,
@@ -15,10 +17,8 @@ from cxrkeras.data.pipeline import (
     steps_per_epoch,
     three_way_labels,
 )
-from cxrkeras.data.policies import MASKED, UNCERTAIN_CLASS
-from cxrkeras.data.targets import Targets
 from data_prep.errors import UserError
-from data_prep.pixels import to_square
+from data_prep.films.film import to_square
 
 
 @pytest.fixture

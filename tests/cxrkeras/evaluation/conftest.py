@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cxrkeras.evaluation.predictions import Predictions, write_predictions
-from cxrkeras.evaluation.thresholds import inflate
+from cxrkeras.evaluation.scores.predictions import Predictions, write_predictions
+from cxrkeras.evaluation.scores.thresholds import inflate
 
 LABELS = (
     "Aortic sclerosis",

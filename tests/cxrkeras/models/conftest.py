@@ -3,7 +3,7 @@
 import keras
 import pytest
 
-from cxrkeras.models.backbones import BACKBONES, Backbone
+from cxrkeras.models.backbones.registry import BACKBONES, Backbone
 
 WIDTH = 16
 

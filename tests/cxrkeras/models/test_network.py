@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from scipy.special import softmax
 
-from cxrkeras.models.losses import LOSSES, NEVER
+from cxrkeras.models.losses.batch_weighted import LOSSES, NEVER
 from cxrkeras.models.network import TARGET, build_network, layer_name
 from data_prep.errors import UserError
 

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pandas as pd
 
-from cxrkeras.evaluation.predictions import Predictions, write_predictions
-from cxrkeras.models.trunks import GreyToBackbone
+from cxrkeras.evaluation.scores.predictions import Predictions, write_predictions
+from cxrkeras.models.backbones.applications import GreyToBackbone
 
 LABELS = ("Atelectasis", "Mass", "Ödem & Co")
 SIDE = 24

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import keras
 import pytest
-from tiny import tiny_backbone, write_dataset
 
 from cxrkeras import runtime
-from cxrkeras.models.backbones import BACKBONES, Backbone
-from cxrkeras.training.experiment import make_experiment
+from cxrkeras.models.backbones.registry import BACKBONES, Backbone
+from cxrkeras.runs.experiment import make_experiment
+from tests.cxrkeras.training.tiny import tiny_backbone, write_dataset
 
 
 @pytest.fixture(scope="session", autouse=True)

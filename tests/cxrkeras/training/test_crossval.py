@@ -10,15 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from tiny import write_dataset
 
 from cxrkeras.data.dataset import load_dataset
-from cxrkeras.training import crossval, fold_fit
+from cxrkeras.runs.experiment import make_experiment, read_experiment
+from cxrkeras.runs.target import load_target
+from cxrkeras.training import crossval
 from cxrkeras.training.crossval import cross_validate
-from cxrkeras.training.experiment import make_experiment, read_experiment
 from cxrkeras.training.final import train_final
-from cxrkeras.training.target import load_target
+from cxrkeras.training.recipes import fold_fit
 from data_prep.errors import UserError
+from tests.cxrkeras.training.tiny import write_dataset
 
 LABELS = ["disc", "bar"]
 METHODS = {

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from rich.console import Console
 
-from cxrkeras.training import fit
-from cxrkeras.training.fit import Schedule, Trainer
+from cxrkeras.training import trainer as fit
+from cxrkeras.training.trainer import Schedule, Trainer
 from data_prep import progress, say
 
 HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"

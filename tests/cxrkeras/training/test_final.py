@@ -9,21 +9,21 @@ import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
-from tiny import SIDE
 
 from cxrkeras.cli import main
 from cxrkeras.data.dataset import load_dataset
-from cxrkeras.data.folds import TEST
-from cxrkeras.evaluation.operating import Rule, thresholds_of
-from cxrkeras.evaluation.out_of_fold import fit_on_run, read_operating_points
-from cxrkeras.evaluation.predictions import TEST_FOLD, read_predictions
-from cxrkeras.serving.card import read_card
-from cxrkeras.serving.model import load_model
-from cxrkeras.training import fold_fit
+from cxrkeras.data.folds.folds import TEST
+from cxrkeras.evaluation.evidence.out_of_fold import fit_on_run, read_operating_points
+from cxrkeras.evaluation.scores.operating import Rule, thresholds_of
+from cxrkeras.evaluation.scores.predictions import TEST_FOLD, read_predictions
+from cxrkeras.runs.experiment import write_experiment
+from cxrkeras.serving.model.card import read_card
+from cxrkeras.serving.model.model import load_model
 from cxrkeras.training.crossval import cross_validate
-from cxrkeras.training.experiment import write_experiment
 from cxrkeras.training.final import train_final
+from cxrkeras.training.recipes import fold_fit
 from data_prep.errors import UserError
+from tests.cxrkeras.training.tiny import SIDE
 
 LABELS = ("disc", "bar")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from cxrkeras.runs.experiment import read_experiment
 from cxrkeras.training.crossval import cross_validate
-from cxrkeras.training.experiment import read_experiment
 
 RESULTS = ("predictions.csv", "test_predictions.csv", "folds.csv")
 # What `cxrkeras` runs, with the tests' tiny backbone in the registry once Keras is there.
@@ -20,7 +20,7 @@ sys.path.insert(0, {str(Path(__file__).parent)!r})
 from cxrkeras import runtime
 runtime.start()
 import keras, tiny
-from cxrkeras.models.backbones import BACKBONES, Backbone
+from cxrkeras.models.backbones.registry import BACKBONES, Backbone
 keras.applications.Tiny = tiny.tiny_backbone
 BACKBONES["tiny"] = Backbone("Tiny", "tf")
 from cxrkeras.cli import main

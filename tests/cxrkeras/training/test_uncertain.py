@@ -7,24 +7,24 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
-from tiny import write_dataset
 
 from cxrkeras.data.dataset import load_dataset
+from cxrkeras.data.labels.policies import MASKED
+from cxrkeras.data.labels.targets import Targets, targets_from_codes
 from cxrkeras.data.pipeline import Features, Part, three_way_labels
-from cxrkeras.data.policies import MASKED
-from cxrkeras.data.targets import Targets, targets_from_codes
-from cxrkeras.evaluation.thresholds import inflate
-from cxrkeras.models.heads import classifier
-from cxrkeras.models.losses import LOSSES
-from cxrkeras.models.methods import make_plan
+from cxrkeras.evaluation.scores.thresholds import inflate
+from cxrkeras.models.heads.pooled import classifier
+from cxrkeras.models.losses.batch_weighted import LOSSES
 from cxrkeras.models.network import TARGET, build_network, layer_name
-from cxrkeras.training import fit
+from cxrkeras.runs.target import check_uncertain, load_target
+from cxrkeras.runs.transfer import make_plan
+from cxrkeras.training import trainer as fit
 from cxrkeras.training.crossval import cross_validate
-from cxrkeras.training.fold_fit import _Frozen
-from cxrkeras.training.learn import Learner, inflations
-from cxrkeras.training.stages import plan_stages, trained
-from cxrkeras.training.target import check_uncertain, load_target
+from cxrkeras.training.recipes.fold_fit import _Frozen
+from cxrkeras.training.recipes.learn import Learner, inflations
+from cxrkeras.training.stages.plan import plan_stages, trained
 from data_prep.errors import UserError
+from tests.cxrkeras.training.tiny import write_dataset
 
 ROWS, LABELS = 40, 3
 rng = np.random.default_rng(0)

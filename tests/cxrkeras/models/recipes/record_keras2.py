@@ -15,7 +15,7 @@ import tf_keras
 from tf_keras import layers
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from seeded import FIXTURES, Recorded, images, value, write_recorded
+from tests.cxrkeras.models.importing.seeded import FIXTURES, Recorded, images, value, write_recorded
 
 LABELS = 14
 # What CheXNet-Keras and keras.applications do to pixels: the trunk's own mode.

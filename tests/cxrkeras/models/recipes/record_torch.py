@@ -5,10 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch_nets import DenseNet121, ResNet50
+
+from tests.cxrkeras.models.recipes.torch_nets import DenseNet121, ResNet50
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from seeded import FIXTURES, Recorded, images, values, write_recorded
+from tests.cxrkeras.models.importing.seeded import (
+    FIXTURES,
+    Recorded,
+    images,
+    values,
+    write_recorded,
+)
 
 MEAN = torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64)[:, None, None]
 SD = torch.tensor([0.229, 0.224, 0.225], dtype=torch.float64)[:, None, None]

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import page_files
 import pytest
+
+from tests.cxrkeras.serving.app import page_files
 
 
 @dataclass
@@ -27,7 +28,7 @@ class Served:
 
 _APP = "from cxrkeras.cli import main; main()"
 _PLAIN = """
-from page_files import LIMIT, Saying
+from tests.cxrkeras.serving.app.page_files import LIMIT, Saying
 from cxrkeras.serving.app.serve import listen, serve
 from cxrkeras.serving.app.terms import Terms
 serve(Saying(), Terms(LIMIT), [listen("127.0.0.1", 0)], open_page=False)
@@ -80,11 +81,10 @@ def served_plainly(tmp_path_factory):
 def served_elsewhere(tmp_path_factory):
     """A page with the same model, which a server holds."""
     pytest.importorskip("tensorflow_serving.apis", reason="tensorflow-serving-api (extra serve)")
-    from stand_in import Loaded, grpc_server
-
-    from cxrkeras.evaluation.operating import parse_rule
-    from cxrkeras.serving.card import read_card
-    from cxrkeras.serving.export import export_model
+    from cxrkeras.evaluation.scores.operating import parse_rule
+    from cxrkeras.serving.export.run import export_model
+    from cxrkeras.serving.model.card import read_card
+    from tests.cxrkeras.serving.stand_in import Loaded, grpc_server
 
     folder = tmp_path_factory.mktemp("elsewhere")
     card = read_card(page_files.write_model(folder / "model"))

@@ -87,7 +87,7 @@ def write_model(folder: Path, **preparation) -> Path:
     """A model folder as `cxrkeras train` makes it, small, with weights of chance."""
     import keras
 
-    from cxrkeras.models.trunks import GreyToBackbone
+    from cxrkeras.models.backbones.applications import GreyToBackbone
 
     keras.utils.set_random_seed(1)
     image = keras.Input((SIDE, SIDE, 1), name="image")

@@ -4,14 +4,14 @@ import asyncio
 import json
 import os
 
-import page_files
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from visitor import RUN, ask, events, kept, status, told, visit
 
-from cxrkeras.serving.app.bodies import Refused, whole
+from cxrkeras.serving.app.gate.bodies import Refused, whole
 from cxrkeras.serving.app.terms import Terms
+from tests.cxrkeras.serving.app import page_files
+from tests.cxrkeras.serving.app.visitor import RUN, ask, events, kept, status, told, visit
 
 SECRET = b"Zebedee's secret, which nobody uploaded"
 NAMED = {"meta": {"_type": "gradio.FileData"}}
@@ -132,7 +132,7 @@ def test_what_the_page_does_not_need_is_shut(served_plainly, method, path):
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
 @pytest.mark.parametrize("path", ["/", "/film", RUN])
 def test_other_methods_are_shut(method, path):
-    from cxrkeras.serving.app.gate import _is_open
+    from cxrkeras.serving.app.gate.gate import _is_open
 
     assert not _is_open(method, path)
 
@@ -202,7 +202,7 @@ TREES = st.recursive(
     )
 )  # fmt: skip
 def test_what_is_handed_on_is_plain(body):
-    from cxrkeras.serving.app.events import Events
+    from cxrkeras.serving.app.gate.events import Events
 
     handed = Events(CONFIG).understood(json.dumps(body).encode())
     if handed is not None:
@@ -227,7 +227,7 @@ def test_a_body_is_read_within_its_size_and_at_a_pace(monkeypatch):
     with pytest.raises(Refused) as too:
         asyncio.run(whole(body(4), 3000))
     assert too.value.status == 413
-    monkeypatch.setattr("cxrkeras.serving.app.bodies._PATIENCE", 0.05)
+    monkeypatch.setattr("cxrkeras.serving.app.gate.bodies._PATIENCE", 0.05)
     with pytest.raises(Refused) as too:
         asyncio.run(whole(body(99, pause=0.03), 99_000))
     assert too.value.status == 408

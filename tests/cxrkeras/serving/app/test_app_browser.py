@@ -8,10 +8,11 @@ import shutil
 from contextlib import contextmanager
 
 import numpy as np
-import page_files
 import pytest
-from page_files import LIMIT_MB
 from PIL import Image
+
+from tests.cxrkeras.serving.app import page_files
+from tests.cxrkeras.serving.app.page_files import LIMIT_MB
 
 pytestmark = pytest.mark.slow
 BROWSER = next(

@@ -1,8 +1,9 @@
 """What the running page lets through."""
 
 import pytest
-from page_files import LIMIT
-from visitor import RUN, ask, status
+
+from tests.cxrkeras.serving.app.page_files import LIMIT
+from tests.cxrkeras.serving.app.visitor import RUN, ask, status
 
 pytestmark = pytest.mark.slow
 

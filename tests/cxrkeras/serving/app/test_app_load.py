@@ -11,10 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from urllib.parse import urlsplit
 
-import page_files
 import pytest
-from page_files import LIMIT
-from visitor import RUN, events, kept, told, visit, weight
+
+from tests.cxrkeras.serving.app import page_files
+from tests.cxrkeras.serving.app.page_files import LIMIT
+from tests.cxrkeras.serving.app.visitor import RUN, events, kept, told, visit, weight
 
 pytestmark = pytest.mark.slow
 MIB = 2**20

@@ -5,17 +5,17 @@ import subprocess
 import sys
 
 import numpy as np
-import page_files
 import pytest
-from page_files import Saying
 from PIL import Image
 
 from cxrkeras.cli import main
 from cxrkeras.serving.app import serve
 from cxrkeras.serving.app.judge import RemoteJudge
 from cxrkeras.serving.app.terms import Terms
-from cxrkeras.serving.client import Remote
+from cxrkeras.serving.server.client import Remote
 from data_prep.errors import UserError
+from tests.cxrkeras.serving.app import page_files
+from tests.cxrkeras.serving.app.page_files import Saying
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def page():
     from cxrkeras.serving.app.inbox import Inbox
     from cxrkeras.serving.app.page import Page
     from cxrkeras.serving.app.reading import Reader
-    from data_prep.squares import Settings
+    from data_prep.films.square import Settings
 
     reader = Reader(Settings(size=64))
     yield Page(Saying(), reader, Desks(), Inbox(100_000), Terms(100_000))
@@ -182,7 +182,7 @@ def test_a_server_is_asked_with_bare_pixels(monkeypatch):
 
     monkeypatch.setattr("cxrkeras.serving.app.judge.predict_remote", answer)
     from cxrkeras.serving.app.reading import see
-    from data_prep.squares import Settings
+    from data_prep.films.square import Settings
 
     judge = RemoteJudge("http://there:8501", "cxr")
     assert judge.labels == ("Mass", "Nodule")

@@ -3,7 +3,6 @@ import signal
 from types import SimpleNamespace
 
 import numpy as np
-import page_files
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,10 +12,11 @@ from cxrkeras.serving.app import reading
 from cxrkeras.serving.app.desk import Desks, Pane
 from cxrkeras.serving.app.inbox import Inbox
 from cxrkeras.serving.app.reading import Reader, see
-from cxrkeras.serving.films import prepare_film
+from cxrkeras.serving.predict.films import prepare_film
 from data_prep.errors import RejectedFile
-from data_prep.pixels import read_film
-from data_prep.squares import Settings
+from data_prep.films.film import read_film
+from data_prep.films.square import Settings
+from tests.cxrkeras.serving.app import page_files
 
 SETTINGS = Settings(size=64)
 FILM = page_files.grey(0)

@@ -4,11 +4,10 @@ import re
 from html.parser import HTMLParser
 
 import numpy as np
-import page_files
 import pytest
 from PIL import Image, ImageChops
 
-from cxrkeras.evaluation.operating import Rule
+from cxrkeras.evaluation.scores.operating import Rule
 from cxrkeras.serving.app import words
 from cxrkeras.serving.app.desk import Desk, Pane
 from cxrkeras.serving.app.judge import LocalJudge
@@ -16,10 +15,11 @@ from cxrkeras.serving.app.picture import Window
 from cxrkeras.serving.app.reading import see
 from cxrkeras.serving.app.sheet import WRITERS, as_json, as_pdf, as_png
 from cxrkeras.serving.app.terms import Terms
-from cxrkeras.serving.card import read_card
-from cxrkeras.serving.films import prepare_film
-from cxrkeras.serving.model import load_model
-from data_prep.squares import Settings
+from cxrkeras.serving.model.card import read_card
+from cxrkeras.serving.model.model import load_model
+from cxrkeras.serving.predict.films import prepare_film
+from data_prep.films.square import Settings
+from tests.cxrkeras.serving.app import page_files
 
 BODIES = {slot: page_files.dicom(page_files.grey(seed)) for seed, slot in enumerate("AB")}
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from picture_files import png
-from served_runs import PREPARED, write_model
 
-from cxrkeras.evaluation.operating import parse_rule
-from cxrkeras.serving.card import Card, read_card
-from cxrkeras.serving.export import Exported, export_model
-from cxrkeras.serving.films import prepare_film
-from cxrkeras.serving.model import Model, load_members
+from cxrkeras.evaluation.scores.operating import parse_rule
+from cxrkeras.serving.export.run import Exported, export_model
+from cxrkeras.serving.model.card import Card, read_card
+from cxrkeras.serving.model.model import Model, load_members
+from cxrkeras.serving.predict.films import prepare_film
+from tests.cxrkeras.serving.export.picture_files import png
+from tests.cxrkeras.serving.served_runs import PREPARED, write_model
 
 
 @dataclass(frozen=True)

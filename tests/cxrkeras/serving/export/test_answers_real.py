@@ -13,14 +13,14 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from served_runs import write_model
 
 from cxrkeras.cli import main
 from cxrkeras.data.pipeline import Images
-from cxrkeras.serving.card import read_card
-from cxrkeras.serving.client import as_png
-from cxrkeras.serving.export_portable import run_litert, run_onnx
-from cxrkeras.serving.export_saved_model import SavedModel
+from cxrkeras.serving.export.portable import run_litert, run_onnx
+from cxrkeras.serving.export.saved_model import SavedModel
+from cxrkeras.serving.model.card import read_card
+from cxrkeras.serving.server.client import as_png
+from tests.cxrkeras.serving.served_runs import write_model
 
 FLOAT, ENCODED = 1e-5, 1e-3
 

@@ -8,19 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from picture_files import COLOUR, DEEP, GREY, png
 from PIL import Image
-from served_runs import LABELS
-from stand_in import Loaded, grpc_server, rest
 
 from cxrkeras.cli import cli
 from cxrkeras.serving.app.judge import RemoteJudge
 from cxrkeras.serving.app.reading import see
-from cxrkeras.serving.client import as_png, predict_remote
+from cxrkeras.serving.server.client import as_png, predict_remote
 from data_prep.errors import RejectedFile, UserError
+from data_prep.films.film import read_film
+from data_prep.films.square import Settings
 from data_prep.phantom.write import write_phantoms
-from data_prep.pixels import read_film
-from data_prep.squares import Settings
+from tests.cxrkeras.serving.export.picture_files import COLOUR, DEEP, GREY, png
+from tests.cxrkeras.serving.served_runs import LABELS
+from tests.cxrkeras.serving.stand_in import Loaded, grpc_server, rest
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from picture_files import GREY, png, unusable, usable
 from PIL import Image
 
 from cxrkeras.data.preparation import Preparation
-from cxrkeras.serving.export_decode import Decoder, resample
-from cxrkeras.serving.films import prepare_film
+from cxrkeras.serving.export.decode import Decoder, resample
+from cxrkeras.serving.predict.films import prepare_film
+from tests.cxrkeras.serving.export.picture_files import GREY, png, unusable, usable
 
 KINDS = (
     Preparation(image_size=64),

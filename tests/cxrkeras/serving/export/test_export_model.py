@@ -7,17 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tensorflow as tf
-from served_runs import LABELS, POINTS, SIDE, write_model
 
-from cxrkeras.evaluation.operating import parse_rule
-from cxrkeras.serving import export_portable
-from cxrkeras.serving.card import read_card
-from cxrkeras.serving.ensemble import joined
-from cxrkeras.serving.export import export_model
-from cxrkeras.serving.export_layout import next_version, versions
-from cxrkeras.serving.export_saved_model import SavedModel
-from cxrkeras.serving.model import load_members
+from cxrkeras.evaluation.scores.operating import parse_rule
+from cxrkeras.serving.export import portable as export_portable
+from cxrkeras.serving.export.layout import next_version, versions
+from cxrkeras.serving.export.run import export_model
+from cxrkeras.serving.export.saved_model import SavedModel
+from cxrkeras.serving.model.card import read_card
+from cxrkeras.serving.model.ensemble import joined
+from cxrkeras.serving.model.model import load_members
 from data_prep.errors import UserError
+from tests.cxrkeras.serving.served_runs import LABELS, POINTS, SIDE, write_model
 
 YOUDEN = parse_rule("youden")
 

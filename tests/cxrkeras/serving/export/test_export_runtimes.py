@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from served_runs import LABELS, SIDE
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+from tests.cxrkeras.serving.served_runs import LABELS, SIDE
 
 HERE = Path(__file__).parent
 TOLERANCE = {"rtol": 0, "atol": 1e-6}

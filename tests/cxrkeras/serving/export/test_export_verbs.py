@@ -8,16 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from served_runs import LABELS, write_model
 
 from cxrkeras.cli import main
-from cxrkeras.evaluation.metrics import evaluate
-from cxrkeras.evaluation.predictions import Predictions, write_predictions
-from cxrkeras.evaluation.uncertainty import with_intervals
-from cxrkeras.serving.card import read_card
-from cxrkeras.serving.export import Difference
-from cxrkeras.serving.export_card import model_card
-from cxrkeras.serving.export_layout import earlier
+from cxrkeras.evaluation.compare.uncertainty import with_intervals
+from cxrkeras.evaluation.scores.metrics import evaluate
+from cxrkeras.evaluation.scores.predictions import Predictions, write_predictions
+from cxrkeras.serving.export.card import model_card
+from cxrkeras.serving.export.layout import earlier
+from cxrkeras.serving.export.run import Difference
+from cxrkeras.serving.model.card import read_card
+from tests.cxrkeras.serving.served_runs import LABELS, write_model
 
 
 def code_of(*words: object) -> int:

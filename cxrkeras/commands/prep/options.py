@@ -1,0 +1,128 @@
+"""The options that the verbs of `cxrkeras prep` share."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from cxrkeras.commands.shared.film_options import admission, decoding_workers
+from cxrkeras.commands.shared.key_file import key_file
+
+COLUMN_ROLES = ("image", "patient", "study", "sex", "age", "view", "split")
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+def options(*options: Callable) -> Callable:
+    """Several options as one decorator, in this order."""
+
+    def decorate(function: Callable) -> Callable:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+to_folder = options(
+    click.option("--out", type=FOLDER, required=True, help="New folder for the dataset."),
+    click.option("--name", help="Name of the dataset. [default: the name of --out]"),
+)
+table_input = options(
+    click.option("--images", type=FOLDER, required=True, help="Folder of DICOM, PNG, JPEG, TIFF."),
+    to_folder,
+    click.option("--citation", default="", help="What to cite for these data."),
+    click.option("--encoding", help="Encoding of the table, if it isn't found out (e.g. gb18030)."),
+    *(
+        click.option(f"--{role}-column", help=f"Column of the table with the {role}.")
+        for role in COLUMN_ROLES
+    ),
+)
+sample = options(
+    click.option(
+        "--limit",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Only a sample of about N images: whole patients, drawn by --seed.",
+    ),
+    click.option(
+        "--seed",
+        type=click.IntRange(0),
+        default=0,
+        show_default=True,
+        help="Draws the sample of --limit.",
+    ),
+)
+exclude = click.option(
+    "--exclude",
+    type=FILE,
+    multiple=True,
+    help="List of images to leave out: one file name a line, no header. May be given again.",
+)
+picture = options(
+    click.option(
+        "--size",
+        type=click.IntRange(16, 4096),
+        default=512,
+        show_default=True,
+        help="Side of the prepared square images, pixels.",
+    ),
+    click.option("--pad", is_flag=True, help="Keep the aspect: pad to a square, don't stretch."),
+    click.option(
+        "--stretch",
+        type=float,
+        nargs=2,
+        metavar="LOW HIGH",
+        help="Percentiles that become black and white, e.g. 0.5 99.5.",
+    ),
+    click.option(
+        "--near/--no-near",
+        default=True,
+        show_default=True,
+        help="Look for near-duplicates too (re-encoded, resized, slightly cropped copies).",
+    ),
+    click.option(
+        "--merge-patients/--keep-patients",
+        default=True,
+        show_default=True,
+        help="Take two patient numbers with a copy of one film between them for one person.",
+    ),
+)
+reading = options(admission, decoding_workers)
+verify = click.option(
+    "--verify",
+    is_flag=True,
+    help="Read every image of a finished dataset, and make again what is damaged or missing.",
+)
+
+
+def views(default: str) -> Callable:
+    """The option `--views` with this default."""
+    return click.option(
+        "--views",
+        type=click.Choice(["frontal", "lateral", "all"]),
+        default=default,
+        show_default=True,
+        help="Films to keep, by their view in the table, else in the DICOM header; an unknown view "
+        "counts as frontal.",
+    )
+
+
+privacy = options(
+    key_file,
+    click.option(
+        "--public",
+        is_flag=True,
+        help="A public archive: keep patient, study and image identifiers as they are.",
+    ),
+    click.option(
+        "--hash-names",
+        is_flag=True,
+        help="Name images that aren't DICOM by keyed hashes too (DICOM always are).",
+    ),
+    click.option(
+        "--linkage",
+        type=FILE,
+        help="Private file, outside --out, telling which file became which image.",
+    ),
+)

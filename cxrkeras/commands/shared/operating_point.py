@@ -1,0 +1,43 @@
+"""`--operating-point`, given and read alike by every command that asks a model."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from data_prep.errors import UserError
+
+if TYPE_CHECKING:
+    from cxrkeras.evaluation.scores.operating import Rule
+
+
+RULES = (
+    "youden, prevalence, corrected (the prevalence with the loss's inflation undone), "
+    "sensitivity=0.95 or specificity=0.9 (any share)."
+)
+
+
+def operating_point(text: str) -> Callable:
+    """The option as `rule`, a text that `rule_of` reads; `text` is its help."""
+    return click.option(
+        "--operating-point",
+        "rule",
+        default="corrected",
+        show_default=True,
+        metavar="RULE",
+        help=text,
+    )
+
+
+def rule_of(text: str) -> "Rule":
+    """The rule that the option's text means.
+
+    Raises:
+        click.UsageError: for a name that is no rule, or a share outside (0, 1].
+    """
+    from cxrkeras.evaluation.scores.operating import parse_rule
+
+    try:
+        return parse_rule(text)
+    except UserError as error:
+        raise click.UsageError(f"--operating-point: {error}") from error

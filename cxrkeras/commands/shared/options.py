@@ -1,0 +1,91 @@
+"""The fields of an experiment as options of a command: said once, in `Experiment`."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, get_args, get_origin
+
+import click
+from pydantic.fields import FieldInfo
+
+from cxrkeras.runs.experiment import Experiment
+
+
+class SectionedCommand(click.Command):
+    """A command whose help lists its options under headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options by section, those without one first."""
+        sections: dict[str, list] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record:
+                sections.setdefault(_section(parameter.name), []).append(record)
+        for name, records in sections.items():
+            with formatter.section(name):
+                formatter.write_dl(records)
+
+
+def experiment_options(*names: str) -> Callable:
+    """Decorate a command with the options of these fields (all where none is named).
+
+    An option that isn't given reaches the command as None, so that a file or a default can fill it.
+    """
+    fields = {name: Experiment.model_fields[name] for name in names or Experiment.model_fields}
+
+    def decorate(function: Callable) -> Callable:
+        for name, field in reversed(fields.items()):
+            function = _option(name, field)(function)
+        return function
+
+    return decorate
+
+
+def chosen(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given."""
+    return {name: value for name, value in options.items() if value not in (None, ())}
+
+
+def _option(name: str, field: FieldInfo) -> Callable:
+    flag = "--" + name.replace("_", "-")
+    text = field.description
+    if field.annotation is bool:
+        return click.option(flag, name, is_flag=True, default=None, help=text)
+    repeatable = get_origin(field.annotation) is tuple
+    default = field.default
+    if repeatable:
+        text = f"{text} Repeatable."
+        default = ", ".join(default) or None
+    if default is not None:
+        text = f"{text} [default: {default}]"
+    among = field.json_schema_extra["among"]
+    kind = _Among(among) if among else _type(field.annotation)
+    return click.option(flag, name, type=kind, multiple=repeatable, help=text)
+
+
+class _Among(click.ParamType):
+    """One of a registry's names, those that it has when the option is used."""
+
+    name = "choice"
+
+    def __init__(self, names: Iterable[str]):
+        self._names = names
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return click.Choice(tuple(self._names)).convert(value, param, ctx)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
+        return click.Choice(tuple(self._names)).get_metavar(param, ctx)
+
+
+def _type(annotation: Any) -> Any:
+    kinds = [kind for kind in (get_args(annotation) or (annotation,)) if kind is not type(None)]
+    for kind in kinds:
+        if get_origin(kind) is Literal:
+            return click.Choice(get_args(kind))
+    if get_origin(annotation) is Literal:
+        return click.Choice(get_args(annotation))
+    return next((kind for kind in (int, float) if kind in kinds), str)
+
+
+def _section(name: str | None) -> str:
+    field = Experiment.model_fields.get(name or "")
+    return field.json_schema_extra["section"] if field else "Options"

@@ -1,0 +1,43 @@
+"""`--labels`: the vectors of labels that the archives made usual, for a target or a source."""
+
+from collections.abc import Sequence
+
+from data_prep.errors import UserError
+from data_prep.tables.vocabulary import CHEXPERT5, CHEXPERT14, NIH14
+
+LABEL_SETS: dict[str, tuple[str, ...]] = {
+    "nih14": NIH14,
+    "chexpert14": CHEXPERT14,
+    "chexpert5": CHEXPERT5,
+}
+TARGET = ""
+"""The key of the target among the sources' names."""
+
+
+def parse_label_sets(words: Sequence[str]) -> dict[str, str]:
+    """`chexpert5` is the target's set, `NAME=chexpert5` that of the source NAME.
+
+    Args:
+        words: the `--labels` options; each may hold several, joined by commas.
+
+    Returns:
+        {source name, or `TARGET`: key of `LABEL_SETS`}.
+
+    Raises:
+        UserError: for a set that does not exist, or two for one dataset.
+    """
+    sets: dict[str, str] = {}
+    for word in (part.strip() for text in words for part in text.split(",")):
+        name, equals, chosen = word.rpartition("=")
+        if chosen not in LABEL_SETS or (equals and not name):
+            raise UserError(
+                f"--labels takes {', '.join(LABEL_SETS)} for the target, or NAME=SET for the "
+                f"source NAME. Received: {word!r}."
+            )
+        if name in sets:
+            raise UserError(
+                f"--labels gives {name or 'the target'} two sets: {sets[name]} and {chosen}. "
+                "Give one."
+            )
+        sets[name] = chosen
+    return sets

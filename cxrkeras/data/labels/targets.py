@@ -1,0 +1,116 @@
+"""Label codes (1, 0, -1 uncertain, blank) become training targets by a policy."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cxrkeras.data.labels.policies import BLANK, DEFAULT, MASKED, UNCERTAIN, UNCERTAIN_CLASS
+from data_prep.errors import UserError
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What some images teach.
+
+    Args:
+        values: (N, K) float32 in [0, 1], MASKED, or UNCERTAIN_CLASS; of a range, its middle.
+        spread: (N, K) float32, half the width of the range from which an entry is drawn anew for
+            each epoch, 0 elsewhere; None where there is no range.
+        guessed: (N, K) bool, masked entries that the trained model fills in; None where there is
+            none.
+    """
+
+    values: np.ndarray
+    spread: np.ndarray | None = None
+    guessed: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: np.ndarray) -> "Targets":
+        """The rows that a boolean mask or an index picks."""
+        picked = (None if a is None else a[rows] for a in (self.spread, self.guessed))
+        return Targets(self.values[rows], *map(_unless_empty, picked))
+
+    @property
+    def known(self) -> np.ndarray:
+        """(N, K) float32: the values in [0, 1], NaN at all other entries."""
+        values = self.values
+        return np.where((values >= 0) & (values <= 1), values, np.float32(np.nan))
+
+    @property
+    def three_way(self) -> np.ndarray:
+        """(K,) bool: labels with an uncertain class beside positive and negative."""
+        return (self.values == UNCERTAIN_CLASS).any(axis=0)
+
+    def widened(self, places: Sequence[int], width: int) -> "Targets":
+        """The same among `width` labels, in the columns `places`; the others are masked."""
+
+        def wide(array: np.ndarray | None, rest: float) -> np.ndarray | None:
+            if array is None:
+                return None
+            made = np.full((len(array), width), rest, array.dtype)
+            made[:, places] = array
+            return made
+
+        return Targets(*map(wide, self._arrays, (MASKED, 0.0, False)))
+
+    def filled(self, probabilities: np.ndarray) -> "Targets":
+        """With the guessed entries taken from `probabilities` (N, K), in [0, 1]."""
+        values = np.where(self.guessed, probabilities, self.values).astype(np.float32)
+        return Targets(values, self.spread)
+
+    @property
+    def _arrays(self) -> tuple[np.ndarray | None, ...]:
+        return self.values, self.spread, self.guessed
+
+
+def targets_from_codes(
+    codes: np.ndarray, *, uncertain: str | Sequence[str] = DEFAULT, blank: str = "zeros"
+) -> Targets:
+    """Targets for training; the codes 0 and 1 are never altered.
+
+    Args:
+        codes: (N, K) float with 1 present, 0 absent, -1 uncertain, NaN not mentioned.
+        uncertain: a name of `UNCERTAIN` for all labels, or K names, one per label.
+        blank: a name of `BLANK`, what "not mentioned" means.
+
+    Raises:
+        UserError: a policy that does not exist, not one per label, or a code that is none.
+    """
+    codes = np.asarray(codes, np.float32)
+    _refuse_unknown(codes)
+    names = [uncertain] * codes.shape[1] if isinstance(uncertain, str) else list(uncertain)
+    if len(names) != codes.shape[1]:
+        raise UserError(
+            f"uncertain labels need one policy, or one per label: got {len(names)} for "
+            f"{codes.shape[1]} labels"
+        )
+    policies = [_named(UNCERTAIN, name, "uncertain") for name in names]
+    low = np.array([policy.low for policy in policies])
+    high = np.array([policy.low if policy.high is None else policy.high for policy in policies])
+    asked = codes == -1
+    values = np.where(np.isnan(codes), _named(BLANK, blank, "blank"), codes)
+    return Targets(
+        np.where(asked, (low + high) / 2, values).astype(np.float32),
+        _unless_empty(np.where(asked, (high - low) / 2, 0).astype(np.float32)),
+        _unless_empty(asked & np.array([policy.guessed for policy in policies], bool)),
+    )
+
+
+def _unless_empty(array: np.ndarray | None) -> np.ndarray | None:
+    return array if array is not None and array.any() else None
+
+
+def _named(table: dict, name: str, kind: str):
+    if name not in table:
+        raise UserError(f"{kind} labels: no policy {name!r}; choose one of {', '.join(table)}")
+    return table[name]
+
+
+def _refuse_unknown(codes: np.ndarray) -> None:
+    known = np.isnan(codes) | np.isin(codes, (-1, 0, 1))
+    if not known.all():
+        values = ", ".join(f"{value:g}" for value in np.unique(codes[~known])[:5])
+        raise UserError(f"label codes are 1, 0, -1 or blank: found {values}; mend the label table")

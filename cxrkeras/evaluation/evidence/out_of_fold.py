@@ -1,0 +1,139 @@
+"""What a run's out-of-fold predictions give its models: operating points and calibration.
+
+Scikit-learn and SciPy, seconds to import, are imported only where something is fitted: a prediction
+with a model that has everything needs neither.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from cxrkeras.data.checked_json import checked, read_any
+from cxrkeras.data.model_json import RunPoints
+from cxrkeras.evaluation.scores.operating import (
+    STANDARD,
+    Rule,
+    add_held_out,
+    fit_points,
+    prevalence_points,
+    reached,
+)
+from cxrkeras.evaluation.scores.predictions import Predictions, read_predictions
+from cxrkeras.evaluation.scores.thresholds import deflate
+from data_prep.errors import UserError
+from data_prep.files import atomic_write_json, read_json
+
+FORMAT = 3
+FILE = "operating_points.json"
+WHERE = "out-of-fold predictions"
+
+
+def write_operating_points(run: Path) -> None:
+    """Write `operating_points.json` of a run; see `fit_operating_points`."""
+    atomic_write_json(run / FILE, fit_operating_points(run))
+
+
+def fit_operating_points(run: Path) -> dict:
+    """Operating points and calibration from a run's `predictions.csv` and `metrics.json`.
+
+    Args:
+        run: the run folder, all folds finished.
+
+    Returns:
+        `format`; `operating_points` {rule: {label: ...}} for `prevalence`, `corrected` and the
+        rules of `STANDARD`, on the scores as they are (see `operating.fit_points`), with what they
+        reach out of fold (`cross_fitted`) and, by the mean of all folds' models, on the held-out
+        test set (`held_out`), if there is one; `calibration` {label: ...} of the scores without the
+        loss's distortion (see `fit_calibration`), and `calibration_scores`, cross-fitted over the
+        folds (see `score_calibration`).
+
+    Raises:
+        UserError: a part is missing or doesn't fit the others.
+    """
+    from cxrkeras.evaluation.evidence.evidence import fold_numbers, row_inflation
+    from cxrkeras.evaluation.scores.calibration import fit_calibration, score_calibration
+
+    predictions = read_predictions(run / "predictions.csv")
+    truth, prob, labels = predictions.truth, predictions.prob, predictions.labels
+    fold = fold_numbers(predictions)
+    try:
+        metrics = read_json(run / "metrics.json")
+        undistorted = deflate(prob, row_inflation(metrics, fold))
+        points = _from_prevalence(metrics, predictions, fold)
+    except (OSError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise _damaged(run / "metrics.json", error) from None
+    points |= fit_points(labels, truth, prob, STANDARD, fold=fold, where=WHERE)
+    _add_test(run, points)
+    return {
+        "format": FORMAT,
+        "operating_points": points,
+        "calibration": fit_calibration(labels, truth, undistorted, WHERE),
+        "calibration_scores": score_calibration(labels, truth, prob, undistorted, fold),
+    }
+
+
+def read_operating_points(run: Path) -> dict:
+    """What `write_operating_points` wrote; fitted now for a run that is older than it.
+
+    Raises:
+        UserError: the file is damaged, by its first wrong field; or it can't be fitted.
+    """
+    try:
+        facts = read_any(run / FILE, _again(run))
+    except FileNotFoundError:
+        return fit_operating_points(run)
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        return fit_operating_points(run)
+    return checked(facts, RunPoints, run / FILE, _again(run))
+
+
+def fit_on_run(run: Path, rule: Rule) -> dict[str, dict]:
+    """{label: operating point} of one fitted rule, whatever share it wants, from a run folder."""
+    from cxrkeras.evaluation.evidence.evidence import fold_numbers
+
+    predictions = read_predictions(run / "predictions.csv")
+    truth, prob = predictions.truth, predictions.prob
+    fold = fold_numbers(predictions)
+    points = fit_points(predictions.labels, truth, prob, [rule], fold=fold, where=WHERE)
+    _add_test(run, points)
+    return points[str(rule)]
+
+
+def _from_prevalence(metrics: dict, predictions: Predictions, fold: np.ndarray) -> dict:
+    """The rules that need no fit: the mean over the folds, and what each fold's own reaches."""
+    from cxrkeras.evaluation.evidence.evidence import row_thresholds
+
+    parts, labels = metrics["training"].values(), predictions.labels
+    vectors = (
+        np.array([[part[name][label] for label in labels] for part in parts], np.float64)
+        for name in ("prevalence", "inflation")
+    )
+    points = prevalence_points(labels, *vectors)
+    for rule, thresholds in row_thresholds(metrics, fold).items():
+        for k, label in enumerate(labels):
+            known = np.isfinite(predictions.truth[:, k])
+            y, cut = predictions.truth[known, k] == 1, thresholds[known, k]
+            called = predictions.prob[known, k] > cut if np.isfinite(cut).all() else None
+            points[rule][label]["cross_fitted"] = reached(y, called)
+    return points
+
+
+def _add_test(run: Path, points: dict) -> None:
+    test = run / "test_predictions.csv"
+    if test.is_file():
+        held_out = read_predictions(test)
+        add_held_out(points, held_out.labels, held_out.truth, held_out.prob)
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(
+        f"A finished run holds {path.name}. {path} can't be used ({type(error).__name__}). "
+        f"{_again(path.parent)}"
+    )
+
+
+def _again(run: Path) -> str:
+    return (
+        "Run `cxrkeras cv` with the run's own settings again: "
+        f"--config {run / 'experiment.toml'} --out {run}"
+    )

@@ -1,0 +1,79 @@
+"""Does a model rank as well in every group of patients? AUROC by sex, age and view."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cxrkeras.evaluation.compare.intervals import LEVEL, resample
+from cxrkeras.evaluation.compare.resampling import sampling_units
+from cxrkeras.evaluation.scores.predictions import Predictions
+from data_prep.tables.table import read_table
+
+AGES = {"under 40": (0, 40), "40 to 59": (40, 60), "60 and over": (60, np.inf)}
+SEXES = {"F": "female", "M": "male", "O": "other"}
+
+
+@dataclass(frozen=True)
+class Subgroup:
+    """A part of the images, and the macro AUROC in it.
+
+    Args:
+        what: `sex`, `age` or `view`.
+        name: e.g. `female`.
+        images: how many.
+        labels: over how many labels the mean goes; the others lack a positive or a negative here.
+        auroc: the mean, None where there is no such label.
+        low, high: its 95 % interval, None where there is none.
+    """
+
+    what: str
+    name: str
+    images: int
+    labels: int
+    auroc: float | None
+    low: float | None
+    high: float | None
+
+
+def subgroups(predictions: Predictions, manifest: Path) -> list[Subgroup]:
+    """Macro AUROC by sex, age and view, with intervals from resamples of patients.
+
+    The means of two groups may go over different labels, so they compare roughly only.
+
+    Args:
+        predictions: out of fold, or of a test set.
+        manifest: of the prepared dataset.
+
+    Returns:
+        Those groups of which the manifest tells, where there are two of a kind at least.
+    """
+    table = read_table(manifest).set_index("image").reindex(list(predictions.images)).fillna("")
+    found = []
+    for what, masks in _kinds(table):
+        present = {name: rows for name, rows in masks.items() if rows.any()}
+        if len(present) > 1:
+            found += [_score(predictions, what, name, rows) for name, rows in present.items()]
+    return found
+
+
+def _kinds(table: pd.DataFrame) -> Iterator[tuple[str, Mapping[str, np.ndarray]]]:
+    if "sex" in table:
+        yield "sex", {name: (table["sex"] == code).to_numpy() for code, name in SEXES.items()}
+    if "age" in table:
+        age = pd.to_numeric(table["age"], errors="coerce").to_numpy()
+        yield "age", {name: (age >= low) & (age < high) for name, (low, high) in AGES.items()}
+    if "view" in table:
+        views = sorted(set(table["view"]) - {""})
+        yield "view", {view: (table["view"] == view).to_numpy() for view in views}
+
+
+def _score(predictions: Predictions, what: str, name: str, rows: np.ndarray) -> Subgroup:
+    images = np.array(predictions.images)[rows]
+    unit = sampling_units(tuple(images), tuple(np.array(predictions.patients)[rows]))
+    drawn = resample(predictions.truth[rows], [predictions.prob[rows]], unit)["auroc"]
+    macro = drawn.of_macro(0, LEVEL)
+    labels = int(np.isfinite(drawn.value[0]).sum())
+    return Subgroup(what, name, len(images), labels, macro["value"], macro["low"], macro["high"])

@@ -1,0 +1,207 @@
+"""The report of a run: one HTML file with everything inside, for screen and paper."""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from markupsafe import Markup
+
+from cxrkeras.evaluation.compare.resampling import drawn_words
+from cxrkeras.evaluation.evidence.evidence import fold_numbers, row_inflation, row_thresholds
+from cxrkeras.evaluation.report import curves, history, narrative, plots, samples
+from cxrkeras.evaluation.report.page import page
+from cxrkeras.evaluation.scores.decisions import means
+from cxrkeras.evaluation.scores.predictions import Predictions, read_predictions
+from cxrkeras.evaluation.scores.thresholds import deflate
+from data_prep.errors import UserError
+from data_prep.files import atomic_write_text
+
+
+@dataclass(frozen=True)
+class _Run:
+    folder: Path
+    metrics: Mapping
+    predictions: Predictions
+    fold: np.ndarray
+    experiment: Mapping
+    environment: Mapping
+
+
+def write_report(run_dir: Path) -> Path:
+    """Write `report.html` from what a run folder holds; parts that it lacks are left out.
+
+    Args:
+        run_dir: a folder with `metrics.json` and `predictions.csv`, as `cv` or `evaluate` leave it.
+            Sample images come from the prepared dataset that `experiment.toml` names as `data`.
+
+    Returns:
+        The report's path.
+
+    Raises:
+        UserError: `metrics.json` or `predictions.csv` is missing or isn't one of a run.
+    """
+    run = _read(Path(run_dir))
+    path = run.folder / "report.html"
+    atomic_write_text(path, page("report.html", _context(run)))
+    return path
+
+
+def _read(folder: Path) -> _Run:
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+        if metrics["kind"] not in ("cv", "evaluate"):
+            raise ValueError
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(
+            f"A report is made from a finished run's metrics.json. None such in {folder}. "
+            "Give a folder that `cxrkeras cv` or `cxrkeras evaluate` wrote."
+        ) from None
+    predictions = read_predictions(folder / "predictions.csv")
+    return _Run(
+        folder=folder,
+        metrics=metrics,
+        predictions=predictions,
+        fold=fold_numbers(predictions),
+        experiment=_optional(folder / "experiment.toml", tomllib.loads),
+        environment=_optional(folder / "environment.json", json.loads),
+    )
+
+
+def _optional(path: Path, parse) -> Mapping:
+    try:
+        return parse(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError):
+        raise UserError(
+            f"{path} can't be read. Mend or remove it, then write the report."
+        ) from None
+
+
+def _context(run: _Run) -> dict:
+    metrics = run.metrics
+    return {
+        "m": metrics,
+        "ranks_only": metrics.get("ranks_only", False),
+        "decisions": metrics.get("decisions") or {},
+        "decision_means": means(metrics.get("decisions") or {}),
+        "drawn": _drawn(metrics),
+        "title": narrative.title(run.experiment, metrics),
+        "folder": run.folder.resolve().name,
+        "sentence": narrative.sentence(metrics),
+        "warnings": narrative.warnings(
+            metrics, shuffled=bool(run.experiment.get("shuffle_labels"))
+        ),
+        "about": {"predictions": "", "labels": "", "thresholds": "", "notes": []}
+        | metrics.get("about", {}),
+        "shuffled": bool(run.experiment.get("shuffle_labels")),
+        "facts": narrative.facts(run.experiment),
+        "environment": narrative.environment_facts(run.environment),
+        "inflated": any(
+            w != 1 for part in metrics["training"].values() for w in part["inflation"].values()
+        ),
+        "strips": {name: _strips(part, name) for name, part in _rows(metrics)},
+        "figures": _figures(run),
+        "training": _training(run),
+        "samples": _samples(run),
+    }
+
+
+def _drawn(metrics: Mapping) -> str:
+    made = metrics.get("intervals")
+    return drawn_words(made["patients"], made["units"]) if made else ""
+
+
+def _rows(metrics: Mapping) -> list[tuple[str, Mapping]]:
+    rows = [*metrics["per_label"].items()]
+    return [*rows, ("Macro mean", metrics["macro"]), ("Micro", metrics["micro"])]
+
+
+def _strips(part: Mapping, name: str) -> dict[str, Markup]:
+    pooled, folds = part["pooled"], part.get("per_fold", [])
+    chance = {"auroc": 0.5, "average_precision": pooled["prevalence"] or 0.0}
+    limits = {"auroc": (0.3, 1.0), "average_precision": (0.0, 1.0)}
+    return {
+        metric: plots.strip(
+            pooled[metric],
+            [fold[metric] for fold in folds if fold[metric] is not None],
+            chance[metric],
+            limits[metric],
+            f"{name}, {metric.replace('_', ' ')}: the folds, their pooled value, and chance",
+            interval=pooled.get(f"{metric}_interval"),
+        )
+        for metric in chance
+    }
+
+
+def _figures(run: _Run) -> list[dict]:
+    if run.predictions.ranks_only:
+        inflation = np.ones(run.predictions.prob.shape)
+    else:
+        inflation = row_inflation(run.metrics, run.fold)
+    return [_label_figures(run, k, inflation[:, k]) for k in range(len(run.predictions.labels))]
+
+
+def _label_figures(run: _Run, k: int, inflation: np.ndarray) -> dict:
+    name = run.predictions.labels[k]
+    truth, prob = run.predictions.truth[:, k], run.predictions.prob[:, k]
+    pooled = run.metrics["per_label"][name]["pooled"]
+    prevalence = pooled["prevalence"] or 0.0
+    figures = {"name": name, **pooled, "roc": None, "pr": None, "reliability": None}
+    if name in (run.metrics.get("decisions") or {}):
+        return figures
+    for kind, points_of, chance, names in (
+        ("roc", curves.roc_points, [(0, 0), (1, 1)], ("false positive rate", "true positive rate")),
+        ("pr", curves.pr_points, [(0, prevalence), (1, prevalence)], ("recall", "precision")),
+    ):
+        lines = _curve_lines(run, points_of, truth, prob)
+        text = f"{name}: {names[1]} against {names[0]}"
+        figures[kind] = plots.unit_panel(lines, chance, names, text) if lines else None
+    probabilities = not run.predictions.ranks_only
+    figures["reliability"] = _reliability(name, truth, prob, inflation) if probabilities else None
+    return figures
+
+
+def _curve_lines(run: _Run, points_of, truth: np.ndarray, prob: np.ndarray) -> list:
+    parts = [(run.fold == k, "fold", f"fold {k}") for k in run.metrics["folds"]]
+    parts.append((np.ones(len(truth), dtype=bool), "pooled", "all rows"))
+    lines = [(points_of(truth[rows], prob[rows]), kind, title) for rows, kind, title in parts]
+    return [line for line in lines if line[0] is not None]
+
+
+def _reliability(name: str, truth, prob, inflation) -> Markup | None:
+    raw = curves.reliability_points(truth, prob)
+    if raw is None:
+        return None
+    distorted = bool(np.any(inflation != 1))
+    mended = curves.reliability_points(truth, deflate(prob, inflation)) if distorted else None
+    highest = max(float(points.max()) for points in (raw, mended) if points is not None)
+    limit = min(1.0, max(0.05, np.ceil(highest * 20) / 20))
+    text = f"{name}: observed share of positives against the mean score, in bins of equal count"
+    return plots.reliability_panel(raw, mended, limit, text)
+
+
+def _training(run: _Run) -> list[tuple[str, list]]:
+    all_negative = run.metrics["micro"]["pooled"]["all_negative_accuracy"]
+    sections = []
+    folds = history.read_histories(run.folder / "folds")
+    if folds:
+        sections.append(("Target, all folds", history.panels(folds, "fold", all_negative)))
+    for name, table in history.read_histories(run.folder / "stages").items():
+        sections.append((f"Source stage {name}", history.panels({name: table}, "stage")))
+    return [section for section in sections if section[1]]
+
+
+def _samples(run: _Run) -> list:
+    data = run.experiment.get("data")
+    if not isinstance(data, str) or not data:
+        return []
+    places = [Path(data), run.folder / data]
+    dataset = next((place for place in places if (place / "images").is_dir()), None)
+    if dataset is None:
+        return []
+    thresholds = row_thresholds(run.metrics, run.fold)["corrected"]
+    return samples.load(run.predictions, thresholds, dataset)

@@ -1,0 +1,163 @@
+"""Losses from logits with masked entries: binary cross-entropy, plain and batch-weighted.
+
+Targets are (N, K) with values in [0, 1]; a negative (or NaN) target masks its entry, which then has
+loss 0 and gradient exactly 0. A batch without a known entry has loss 0. Soft targets are allowed.
+
+Logits are (N, K), or (N, 2K) where labels have a third class, "uncertain" (U-MultiClass of Irvin et
+al. 2019): f, then u. The classes negative, positive and uncertain of a label have the softmax over
+(0, f, u). A softmax doesn't change when one number is added to all its logits, so fixing the first
+at 0 takes nothing away, and among positive and negative alone the probability is sigmoid(f),
+whatever u is. A label without that class has u = NEVER, which leaves exactly the binary loss.
+UNCERTAIN_CLASS is the target of an uncertain entry; where u is NEVER it is masked.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import keras
+import numpy as np
+from keras import ops
+
+from cxrkeras.data.labels.policies import UNCERTAIN_CLASS
+from cxrkeras.models.losses.inflation import inflation_of_weights
+
+NEVER = -1e4
+"""The logit of a class that a label doesn't have: exp(NEVER) is 0 even in float64."""
+
+
+def known_targets(y_true):
+    """Split targets with masked entries.
+
+    Args:
+        y_true: (N, K) float tensor; negative, NaN or UNCERTAIN_CLASS = masked.
+
+    Returns:
+        Tensors (N, K): the targets with 0 at masked entries, and 1 where known, else 0.
+    """
+    known = ops.logical_and(y_true >= 0, y_true <= 1)
+    return ops.where(known, y_true, 0.0), ops.cast(known, y_true.dtype)
+
+
+def binary_logits(y_true, y_pred):
+    """The logits f (N, K) of positive against negative, of logits (N, K) or (N, 2K)."""
+    return y_pred[:, : y_true.shape[-1]]
+
+
+def _classes(y_true, y_pred):
+    """How far each entry belongs to each class, and what it costs there.
+
+    Returns:
+        Pairs for positive, negative and uncertain: shares (N, K) in [0, 1], and -ln of the class's
+        probability (N, K).
+    """
+    y, known = known_targets(y_true)
+    shares, f = [known * y, known * (1 - y)], binary_logits(y_true, y_pred)
+    costs = [ops.softplus(-f), ops.softplus(f)]
+    if y_pred.shape[-1] == y_true.shape[-1]:
+        return list(zip(shares, costs, strict=True))
+    u = y_pred[:, y_true.shape[-1] :]
+    against = ops.softplus(f)  # the log of 1 + exp(f): the odds against which u stands
+    certain = ops.softplus(u - against)
+    uncertain = ops.logical_and(y_true == UNCERTAIN_CLASS, u > NEVER)
+    shares.append(ops.cast(uncertain, f.dtype))
+    costs = [costs[0] + certain, costs[1] + certain, ops.softplus(against - u)]
+    return list(zip(shares, costs, strict=True))
+
+
+@keras.saving.register_keras_serializable("cxrkeras")
+class MaskedBCE(keras.losses.Loss):
+    """Binary cross-entropy from logits, the mean over the unmasked entries of the batch.
+
+    The mean is over entries, not over images: an image with few known labels counts for less.
+    """
+
+    def __init__(self, reduction="sum_over_batch_size", name="bce", **kwargs):
+        super().__init__(reduction=reduction, name=name, **kwargs)
+
+    def call(self, y_true, y_pred):
+        """Per-image losses (N,) whose mean over the batch is the mean over its known entries."""
+        classes = _classes(y_true, y_pred)
+        entries = sum(share * cost for share, cost in classes)
+        known = sum(ops.sum(share) for share, _ in classes)
+        images = ops.cast(ops.shape(entries)[0], entries.dtype)
+        return ops.sum(entries, axis=-1) * images / ops.maximum(known, 1.0)
+
+    def inflation(self, targets: Sequence[np.ndarray], rows: Sequence[np.ndarray]) -> np.ndarray:
+        """The factor on the odds of each label's probability that this loss causes: none, 1.
+
+        Args:
+            targets: (N_j, K) training targets of each part, outside [0, 1] = masked.
+            rows: batches, which make no difference here.
+
+        Returns:
+            (K,) float64 ones.
+        """
+        return np.ones(targets[0].shape[1])
+
+
+@keras.saving.register_keras_serializable("cxrkeras")
+class BatchWeightedBCE(keras.losses.Loss):
+    """bW-BCE: positive and negative entries of a batch get equal total weight.
+
+    L = sum over entries of b_P y softplus(-f) + b_N (1 - y) softplus(f), with b_P = (|P|+|N|)/|P|,
+    b_N = (|P|+|N|)/|N| and |P|, |N| the positives and negatives among the batch's known entries,
+    over all labels (Wang et al. 2017, W-CEL; for soft targets the sums of y and of 1 - y). Where
+    one class is missing its term drops out and the other's weight is 1. The weights come from the
+    batch that one device sees: with data parallelism, from each replica's own part.
+
+    With an uncertain class, n = |P|+|N|+|U| entries are known and each class that occurs weighs n
+    in total: its entries' weights are n/|P|, n/|N| and n/|U|. Without such an entry that is the
+    formula above.
+
+    Args:
+        per_label: take |P| and |N| for each label by itself instead of over all labels.
+        reduction: "sum" as defined above; "sum_over_batch_size" divides by the images.
+    """
+
+    def __init__(self, per_label=False, reduction="sum", name="bw_bce", **kwargs):
+        super().__init__(reduction=reduction, name=name, **kwargs)
+        self.per_label = per_label
+
+    def call(self, y_true, y_pred):
+        """Per-image losses (N,)."""
+        classes = _classes(y_true, y_pred)
+        axis = 0 if self.per_label else None
+        total = sum(ops.sum(share, axis=axis, keepdims=True) for share, _ in classes)
+        # Each weight is an entry's share of its class, at most 1: nothing overflows if |P| is tiny.
+        return ops.sum(total * sum(_share(share, axis) * cost for share, cost in classes), axis=-1)
+
+    def inflation(self, targets: Sequence[np.ndarray], rows: Sequence[np.ndarray]) -> np.ndarray:
+        """The factor on the odds of each label's probability that this loss causes.
+
+        The optimum of the loss is q/(1-q) = w p/(1-p). In large batches w = |N|/|P|. In small ones
+        it is weaker, since a batch without a positive drops their term, and depends on what is
+        masked and which labels occur together. The uncertain class counts in neither: the odds are
+        those of positive against negative.
+
+        Args:
+            targets: (N_j, K) training targets of each part whose rows stand in the same batches,
+                outside [0, 1] = masked or uncertain.
+            rows: (D, B_j) of each part, the batches (`data.draws.drawn_rows`).
+
+        Returns:
+            (K,) float64 w > 0; see `inflation_of_weights` for a label that lacks a class.
+        """
+        return inflation_of_weights(targets, rows, per_label=self.per_label)
+
+    def get_config(self):
+        """The arguments, for saving."""
+        return {**super().get_config(), "per_label": self.per_label}
+
+
+def _share(weights, axis):
+    """Each entry's share of the sum over `axis`; zeros where the sum is 0."""
+    total = ops.sum(weights, axis=axis, keepdims=True)
+    return weights / ops.where(total > 0, total, 1.0)
+
+
+LOSSES = {
+    "bce": MaskedBCE,
+    "bw_bce": BatchWeightedBCE,
+    "bw_bce_per_label": partial(BatchWeightedBCE, per_label=True),
+}
+"""Name on the command line -> a callable that gives the loss."""

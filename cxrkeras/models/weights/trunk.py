@@ -1,0 +1,141 @@
+"""Trunk weights to and from files: found inside any `.keras` or `.weights.h5`, of any size."""
+
+import hashlib
+import json
+import tempfile
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+
+from cxrkeras.models.backbones.applications import build_trunk
+from cxrkeras.models.weights.downloads import by_hand, reason_of
+from cxrkeras.models.weights.files import FACTS, facts_of, shapes_of, weights_of
+from cxrkeras.runs.sources import Weights
+from data_prep.errors import UserError
+from data_prep.files import replacing
+
+
+def load_trunk(trunk: keras.Model, backbone: str, weights: Weights) -> None:
+    """Put weights that somebody trained into `trunk`.
+
+    Args:
+        trunk: a built trunk of `backbone`, changed in place.
+        backbone: its name in the registry.
+        weights: `imagenet` or a file.
+
+    Raises:
+        UserError: when the file is absent or holds no such trunk, or ImageNet's can't be had.
+    """
+    if weights.where == "imagenet":
+        _load_imagenet(trunk, backbone)
+    else:
+        _load_file(trunk, backbone, Path(weights.where))
+
+
+def save_trunk(trunk: keras.Model, path: Path, facts: dict | None = None) -> None:
+    """Write `path` (`.weights.h5`) in one step.
+
+    Args:
+        trunk: whose weights to write.
+        path: where.
+        facts: JSON about them, as an attribute of the file, which Keras ignores.
+    """
+    with replacing(path, ".weights.h5") as temporary:
+        trunk.save_weights(temporary)
+        if facts:
+            with h5py.File(temporary, "r+") as store:
+                store.attrs[FACTS] = json.dumps(facts, ensure_ascii=False, allow_nan=False)
+
+
+def fingerprint(weights: Weights) -> str:
+    """What identifies the weights: the sha256 of a file's content, or `imagenet`.
+
+    Raises:
+        UserError: when the file is absent.
+    """
+    if weights.where == "imagenet":
+        return "imagenet"
+    path = _existing(Path(weights.where))
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise UserError(
+            f"--source names a weights file that isn't there: {path}. Nothing was trained; "
+            "give a .keras or .weights.h5 file that exists."
+        )
+    return path
+
+
+def _load_imagenet(trunk: keras.Model, backbone: str) -> None:
+    size = trunk.input_shape[1]
+    try:
+        donor = build_trunk(backbone, size, weights="imagenet")
+    except UserError:
+        raise
+    except Exception as error:  # Keras raises a bare Exception when a download fails
+        raise UserError(
+            f"ImageNet weights of {backbone} could not be downloaded ({reason_of(error)}). "
+            f"{by_hand(error)}Or give a file that holds such a trunk: --source FILE.keras."
+        ) from error
+    trunk.set_weights(donor.get_weights())
+
+
+def _load_file(trunk: keras.Model, backbone: str, path: Path) -> None:
+    """Copy the one group that has the trunk's own layout; nothing of the file is executed."""
+    with tempfile.TemporaryDirectory() as scratch:
+        own = Path(scratch, "own.weights.h5")
+        trunk.save_weights(own)
+        with h5py.File(own, "r+") as layout:
+            shapes = shapes_of(layout)
+            with weights_of(_existing(path)) as store:
+                group = _matching_group(store, shapes, backbone, path)
+                values = {key: _numbers(group[key], path) for key in shapes}
+            for key, value in values.items():
+                layout[key][...] = value
+        trunk.load_weights(own)
+
+
+def _matching_group(
+    store: h5py.File, shapes: dict[str, tuple[int, ...]], backbone: str, path: Path
+) -> h5py.Group:
+    """The group under which every tensor of the trunk stands with its shape."""
+    groups = [store]
+    store.visititems(lambda _, item: groups.append(item) if isinstance(item, h5py.Group) else None)
+    fits = {group.name: _fit(group, shapes) for group in groups if "layers" in group}
+    whole = [name for name, fit in fits.items() if fit == len(shapes)]
+    if len(whole) == 1:
+        return store[whole[0]]
+    if whole:
+        raise UserError(
+            f"{path} holds {len(whole)} {backbone} trunks ({', '.join(whole)}), and which one is "
+            "meant can't be told. Save the wanted trunk alone: trunk.save_weights('x.weights.h5')."
+        )
+    best = max(fits, key=fits.get, default=None)
+    nearest = f" (the nearest part, {best}, has {fits[best]} of them)" if best else ""
+    made = (facts_of(store) or {}).get("backbone", "that the file was made with")
+    raise UserError(
+        f"{path} holds no {backbone} trunk: no part of it has its {len(shapes)} tensors in their "
+        f"shapes{nearest}. Give the --backbone {made}."
+    )
+
+
+def _numbers(item: h5py.Dataset, path: Path) -> np.ndarray:
+    values = item[...]
+    if values.dtype.kind not in "biuf" or not np.isfinite(values).all():
+        raise UserError(
+            f"{path} holds no finite numbers in {item.name}: its training diverged, or the file is "
+            "damaged. Give another file."
+        )
+    return values
+
+
+def _fit(group: h5py.Group, shapes: dict[str, tuple[int, ...]]) -> int:
+    return sum(
+        isinstance(item := group.get(key), h5py.Dataset) and item.shape == shape
+        for key, shape in shapes.items()
+    )

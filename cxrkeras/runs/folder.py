@@ -1,0 +1,232 @@
+"""The run folder: begun for one experiment, filled fold by fold, put together at the end."""
+
+import json
+import platform
+import shutil
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cxrkeras.data.dataset import PreparedDataset
+from cxrkeras.data.folds.files import save_folds
+from cxrkeras.data.folds.folds import TEST
+from cxrkeras.data.labels.targets import MASKED
+from cxrkeras.data.preparation import linked_patients
+from cxrkeras.evaluation.scores.predictions import (
+    TEST_FOLD,
+    Predictions,
+    read_predictions,
+    write_predictions,
+)
+from cxrkeras.runs.experiment import Experiment, read_experiment, write_experiment
+from cxrkeras.runs.target import Target
+from data_prep.errors import UserError
+from data_prep.files import atomic_write_json, atomic_write_text
+from data_prep.tables.cells import frame_as_csv
+
+
+def is_begun(run: Path, experiment: Experiment) -> bool:
+    """Whether the folder holds this experiment already; changes nothing.
+
+    Another experiment of which no fold is finished is as good as none: it can be replaced.
+
+    Raises:
+        UserError: when it holds another run, or something that is no run.
+    """
+    description = run / "experiment.toml"
+    if not description.is_file():
+        _refuse_other_files(run)
+        return False
+    new, old = experiment.placeless(), read_experiment(description).placeless()
+    differ = [name.replace("_", "-") for name in new if new[name] != old[name]]
+    if differ and any(run.glob("folds/*/fold.json")):
+        raise UserError(
+            f"{run} is a run with another --{', --'.join(differ)}. "
+            "Give another --out, or remove that folder first."
+        )
+    return not differ
+
+
+def _refuse_other_files(run: Path) -> None:
+    # Hidden files are what a killed start left.
+    own = {"environment.json", "folds.csv"}
+    if run.is_dir() and all(p.name in own or p.name.startswith(".") for p in run.iterdir()):
+        return
+    if run.exists():
+        raise UserError(f"{run} holds something that is no run. Give another --out.")
+
+
+def begin(run: Path, experiment: Experiment, target: Target, *, begun: bool) -> None:
+    """Write what the run is: environment and folds once, then the description, which claims it.
+
+    Args:
+        run: the run folder, made where it isn't there.
+        experiment: its description; written again for a begun run, whose data may have moved.
+        target: the data with their folds.
+        begun: see `is_begun`.
+
+    Raises:
+        UserError: when the folder can't be made.
+    """
+    description = run / "experiment.toml"
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        if not begun:
+            # What another experiment left, which finished no fold; its description goes last.
+            for name in ("folds", "stages"):
+                shutil.rmtree(run / name, ignore_errors=True)
+            (run / "sources.json").unlink(missing_ok=True)
+            description.unlink(missing_ok=True)
+            atomic_write_json(run / "environment.json", _environment(target.dataset))
+            dataset = target.dataset
+            known = dataset.images, dataset.patients, dataset.digests
+            save_folds(run / "folds.csv", *known, target.folds)
+        write_experiment(description, experiment)
+    except OSError as error:
+        raise UserError(f"--out {run} can't be written: {error.strerror}.") from error
+
+
+def _environment(dataset: PreparedDataset) -> dict:
+    packages = ("cxrkeras", "tensorflow", "keras", "numpy", "scikit-learn", "pandas")
+    return {
+        "data": dataset.fingerprint,
+        "films": dataset.films,
+        "linked_patients": linked_patients(dataset.root),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        **{name: version(name) for name in packages},
+    }
+
+
+def check_data(run: Path, dataset: PreparedDataset) -> None:
+    """Check that a begun run still has the data it was begun with.
+
+    Raises:
+        UserError: when the prepared data changed.
+    """
+    found = json.loads((run / "environment.json").read_text(encoding="utf-8"))["data"]
+    if found != dataset.fingerprint:
+        raise UserError(
+            f"The prepared data changed since {run} was begun (labels, patients or pixels; or an "
+            "earlier version began it). Give another --out, so that one run has one dataset."
+        )
+
+
+def check_sources(run: Path, origin: list) -> None:
+    """Note what the trunks start from; on a later start check that it is still the same.
+
+    Args:
+        run: the run folder.
+        origin: what identifies the start of each trunk, as JSON.
+
+    Raises:
+        UserError: when a source changed while folds are finished already.
+    """
+    path = run / "sources.json"
+    finished = any(run.glob("folds/*/fold.json"))
+    if finished and path.is_file() and json.loads(path.read_text(encoding="utf-8")) != origin:
+        raise UserError(
+            f"A source's data or weights changed since {run} was begun. "
+            "Give another --out, so that all folds start from the same."
+        )
+    atomic_write_json(path, origin)
+
+
+def check_format(run: Path, wanted: int) -> None:
+    """Check that the finished folds were fitted as what is to be fitted now.
+
+    Args:
+        run: the run folder.
+        wanted: `stages.FORMAT`; a `fold.json` of before it was noted has none.
+
+    Raises:
+        UserError: when they were fitted otherwise.
+    """
+    for path in run.glob("folds/*/fold.json"):
+        if json.loads(path.read_text(encoding="utf-8")).get("format") != wanted:
+            raise UserError(
+                f"{run} was fitted by an older cxrkeras, which trained otherwise: another model "
+                "doesn't fit in. Give another --out to `cxrkeras cv`."
+            )
+
+
+def fold_folder(run: Path, fold: int) -> Path:
+    """Where a fold's results lie."""
+    return run / "folds" / str(fold)
+
+
+def is_finished(run: Path, fold: int) -> bool:
+    """Whether a fold is whole: its `fold.json` is written last."""
+    return (fold_folder(run, fold) / "fold.json").is_file()
+
+
+def save_fold(
+    run: Path,
+    fold: int,
+    target: Target,
+    probabilities: np.ndarray,
+    history: pd.DataFrame,
+    facts: dict,
+) -> None:
+    """Write a fold's tables; `fold.json` comes last and says that the fold is whole.
+
+    Args:
+        run: the run folder.
+        fold: its number.
+        target: the data.
+        probabilities: (n, K) for the images that the fold or the test set holds out, in the
+            target's order (see `held_out_rows`).
+        history: of the fit.
+        facts: what `fold.json` holds.
+    """
+    folder = fold_folder(run, fold)
+    rows = held_out_rows(target, fold)
+    tested = target.folds[rows] == TEST
+    for name, part in (("predictions", ~tested), ("test_predictions", tested)):
+        if part.any():
+            table = predictions_of(target, rows[part], probabilities[part])
+            write_predictions(folder / f"{name}.csv", table)
+    write_table(folder / "history.csv", history)
+    atomic_write_json(folder / "fold.json", facts)
+
+
+def held_out_rows(target: Target, fold: int) -> np.ndarray:
+    """Rows of the target that a fold's model predicts: its own, and the test set's."""
+    return np.flatnonzero(np.isin(target.folds, (fold, TEST)))
+
+
+def gather(run: Path, target: Target) -> None:
+    """Put the folds' predictions together, in the dataset's order; the test set's are averaged."""
+    folders = [fold_folder(run, fold) for fold in target.fold_numbers]
+    parts = [read_predictions(folder / "predictions.csv") for folder in folders]
+    row_of = {image: row for row, image in enumerate(target.dataset.images)}
+    rows = np.array([row_of[image] for part in parts for image in part.images])
+    order = np.argsort(rows)
+    probabilities = np.concatenate([part.prob for part in parts])
+    table = predictions_of(target, rows[order], probabilities[order])
+    write_predictions(run / "predictions.csv", table)
+    if (target.folds == TEST).any():
+        tests = [read_predictions(folder / "test_predictions.csv") for folder in folders]
+        mean = np.mean([test.prob for test in tests], axis=0)
+        write_predictions(run / "test_predictions.csv", replace(tests[0], prob=mean))
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a CSV in one step, floats with 9 significant digits (a float32 reads back equal)."""
+    atomic_write_text(path, frame_as_csv(table, float_format="%.9g"))
+
+
+def predictions_of(target: Target, rows: np.ndarray, probabilities: np.ndarray) -> Predictions:
+    """The table of some rows of the target, with their truth; (n, K) probabilities."""
+    dataset, folds = target.dataset, target.folds[rows]
+    return Predictions(
+        images=tuple(dataset.images[rows].tolist()),
+        patients=tuple(dataset.patients[rows].tolist()),
+        folds=tuple(TEST_FOLD if fold == TEST else str(fold) for fold in folds),
+        labels=dataset.labels,
+        prob=probabilities,
+        truth=np.where(target.truth == MASKED, np.nan, target.truth)[rows],
+    )

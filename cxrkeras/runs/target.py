@@ -1,0 +1,123 @@
+"""The target dataset as a run sees it: what is learned, what is scored, which fold holds it out."""
+
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from cxrkeras.data.dataset import PreparedDataset, read_labels
+from cxrkeras.data.folds.files import load_folds
+from cxrkeras.data.folds.folds import TEST, hold_out, make_folds
+from cxrkeras.data.labels.policies import check_labels, policies_for
+from cxrkeras.data.labels.targets import Targets, targets_from_codes
+from cxrkeras.runs.experiment import Experiment
+from cxrkeras.runs.sources import Dataset, parse_source
+from data_prep.errors import UserError
+
+
+@dataclass(frozen=True)
+class Target:
+    """A dataset with its folds.
+
+    Args:
+        dataset: N images.
+        targets: (N, K) what is learned.
+        truth: (N, K) what is scored: 1, 0, or MASKED where nobody knows.
+        folds: (N,) the fold that holds each image out; `TEST` = none trains on it.
+    """
+
+    dataset: PreparedDataset
+    targets: Targets
+    truth: np.ndarray
+    folds: np.ndarray
+
+    @property
+    def fold_numbers(self) -> list[int]:
+        """The folds in order, without the test set."""
+        return sorted(set(self.folds.tolist()) - {TEST})
+
+
+def load_target(
+    experiment: Experiment, dataset: PreparedDataset, folds_file: Path | None
+) -> Target:
+    """Make the target's labels and share it out.
+
+    Args:
+        experiment: policies for labels, and how to make folds.
+        dataset: the target.
+        folds_file: folds that were made before; None makes them as the experiment says.
+
+    Raises:
+        UserError: for folds that can't be made or used.
+    """
+    truth = targets_from_codes(dataset.codes, uncertain="ignore", blank=experiment.blank).values
+    targets = learned_targets(experiment, dataset)
+    if folds_file:
+        folds = load_folds(folds_file, dataset.images, dataset.patients, dataset.digests)
+    else:
+        order = np.argsort(dataset.images)  # whatever the order of the manifest's rows
+        folds = np.empty(len(dataset), int)
+        folds[order] = _make(experiment, truth[order], dataset.patients[order])
+    return Target(dataset, targets, truth, folds)
+
+
+def as_used(experiment: Experiment, target: Target) -> Experiment:
+    """The experiment with the number of folds and the test set that `--folds-file` has."""
+    if not experiment.folds_file:
+        return experiment
+    share = round(float((target.folds == TEST).mean()), 4)
+    found = {"folds": len(target.fold_numbers), "test_fraction": share}
+    return experiment.model_copy(update=found)
+
+
+def check_folds(experiment: Experiment, target: Target) -> None:
+    """Check that what was asked for of the folds is what `--folds-file` has.
+
+    Raises:
+        UserError: for another number of folds, or a test set on one side only.
+    """
+    used = as_used(experiment, target)
+    for name, asked, has in (
+        ("folds", experiment.folds, used.folds),
+        ("test_fraction", experiment.test_fraction > 0, used.test_fraction > 0),
+    ):
+        if name in experiment.model_fields_set and asked != has:
+            option, value = name.replace("_", "-"), getattr(experiment, name)
+            raise UserError(
+                f"--folds-file says how many folds there are and what is held out: {used.folds} "
+                f"folds, a test set of {used.test_fraction:g}. Received: {option} {value:g}. Leave "
+                f"{option} out."
+            )
+
+
+def learned_targets(experiment: Experiment, dataset: PreparedDataset) -> Targets:
+    """What a dataset's codes teach, by the experiment's policies."""
+    policies = policies_for(experiment.uncertain, dataset.labels)
+    return targets_from_codes(dataset.codes, uncertain=policies, blank=experiment.blank)
+
+
+def check_uncertain(experiment: Experiment) -> None:
+    """Check that some dataset of the run has each label that `--uncertain` names.
+
+    Raises:
+        UserError: naming the labels that none has, or a dataset that can't be read.
+    """
+    links = [link for text in experiment.source for link in parse_source(text)]
+    learned = [
+        experiment.labels_of(link.name) or read_labels(link.folder)
+        for link in links
+        if isinstance(link, Dataset)
+    ]
+    if experiment.data:
+        learned.append(experiment.labels_of() or read_labels(Path(experiment.data)))
+    check_labels(experiment.uncertain, chain.from_iterable(learned))
+
+
+def _make(experiment: Experiment, truth: np.ndarray, patients: np.ndarray) -> np.ndarray:
+    folds = np.full(len(truth), TEST)
+    learn = np.ones(len(truth), bool)
+    if experiment.test_fraction:
+        learn = ~hold_out(truth, patients, experiment.test_fraction, experiment.seed)
+    folds[learn] = make_folds(truth[learn], patients[learn], experiment.folds, experiment.seed)
+    return folds

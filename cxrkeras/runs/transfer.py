@@ -1,0 +1,119 @@
+"""The three ways of transferring, as plans: which trunks, what they start from, what they train on.
+
+The study's terms: *regular* is initiating, *mixed* is concatenating, *cotrain* is co-training
+(Huang et al., Diagnostics 2022;12:1457). A plan says nothing of Keras; `network.py` builds it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cxrkeras.runs.sources import Chain, Dataset, Weights, parse_source
+from data_prep.errors import UserError
+
+
+@dataclass(frozen=True)
+class TrunkPlan:
+    """One trunk of the target model.
+
+    Args:
+        backbone: a name of the backbone registry.
+        start: the weights it starts from; None is a random start.
+        stages: trainings before the target, in order; each on one dataset, or on several together.
+    """
+
+    backbone: str
+    start: Weights | None
+    stages: tuple[tuple[Dataset, ...], ...]
+
+
+def _regular(backbones: tuple[str, ...], chains: tuple[Chain, ...]) -> tuple[TrunkPlan, ...]:
+    backbone = _one("regular", backbones)
+    if len(chains) > 1:
+        raise UserError(
+            "regular takes one chain: join the links with commas (--source imagenet,nih=DIR). "
+            f"Received: {len(chains)} times --source."
+        )
+    return (_chained(backbone, chains[0] if chains else ()),)
+
+
+def _mixed(backbones: tuple[str, ...], chains: tuple[Chain, ...]) -> tuple[TrunkPlan, ...]:
+    trunks = max(len(backbones), len(chains), 2)
+    if len(backbones) not in (1, trunks) or len(chains) not in (0, trunks):
+        raise UserError(
+            "mixed has two trunks or more, one per --source: give as many --source as --backbone, "
+            f"or one --backbone for all. Received: {len(chains)} --source, {len(backbones)} "
+            "--backbone."
+        )
+    backbones = backbones * trunks if len(backbones) == 1 else backbones
+    return tuple(_chained(*pair) for pair in zip(backbones, chains or ((),) * trunks, strict=True))
+
+
+def _cotrain(backbones: tuple[str, ...], chains: tuple[Chain, ...]) -> tuple[TrunkPlan, ...]:
+    backbone = _one("cotrain", backbones)
+    links = [link for chain in chains for link in chain]
+    weights = [link for link in links if isinstance(link, Weights)]
+    # In order of their names: the order in which they are given is no choice, and changes nothing.
+    datasets = tuple(
+        sorted((link for link in links if isinstance(link, Dataset)), key=lambda link: link.name)
+    )
+    names = [link.name for link in datasets]
+    if len(weights) > 1:
+        raise UserError(f"cotrain starts from one weights link at most. Received: {len(weights)}.")
+    if len(datasets) < 2 or len(set(names)) < len(names):
+        raise UserError(
+            "cotrain trains two or more datasets together, each under its own name "
+            f"(--source a=DIR --source b=DIR). Received: {', '.join(names) or 'none'}."
+        )
+    return (TrunkPlan(backbone, weights[0] if weights else None, (datasets,)),)
+
+
+def _one(method: str, backbones: tuple[str, ...]) -> str:
+    if len(backbones) != 1:
+        raise UserError(
+            f"{method} has one trunk: give one --backbone. Received: {', '.join(backbones)}."
+        )
+    return backbones[0]
+
+
+METHODS: dict[str, Callable[[tuple[str, ...], tuple[Chain, ...]], tuple[TrunkPlan, ...]]] = {
+    "regular": _regular,
+    "mixed": _mixed,
+    "cotrain": _cotrain,
+}
+
+
+def make_plan(
+    method: str, backbones: tuple[str, ...], sources: tuple[str, ...]
+) -> tuple[TrunkPlan, ...]:
+    """The trunks that a method needs.
+
+    Args:
+        method: a key of `METHODS`.
+        backbones: one, or for `mixed` one per trunk.
+        sources: the `--source` options in their order, see `parse_source`.
+
+    Raises:
+        UserError: for a combination that makes no sense, by name.
+    """
+    return METHODS[method](backbones, tuple(parse_source(text) for text in sources))
+
+
+def check_frozen(plan: tuple[TrunkPlan, ...]) -> None:
+    """Refuse to freeze a trunk that has learnt nothing: its features are those of chance.
+
+    Raises:
+        UserError: naming the options that give it something to know.
+    """
+    for trunk in plan:
+        if trunk.start is None and not trunk.stages:
+            raise UserError(
+                f"--reuse layers freezes the trunk, and without --source {trunk.backbone} is one "
+                "of random weights. Give a --source, or --reuse finetune, or --random-trunk if "
+                "that is meant."
+            )
+
+
+def _chained(backbone: str, chain: Chain) -> TrunkPlan:
+    start = chain[0] if chain and isinstance(chain[0], Weights) else None
+    stages = tuple((link,) for link in chain if isinstance(link, Dataset))
+    return TrunkPlan(backbone, start, stages)

@@ -1,0 +1,158 @@
+"""Files to heat maps: which model explains which file, batch by batch, and what comes out of it."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cxrkeras.evaluation.boxes.heat import peak
+from cxrkeras.evaluation.boxes.known_boxes import KnownBoxes
+from cxrkeras.evaluation.boxes.localisation import Case, MapBox, boxes_from_map
+from cxrkeras.serving.explain.maps import BATCH, Ensemble, Explainer
+from cxrkeras.serving.model.model import Model
+from cxrkeras.serving.predict.films import FilmStream, Prepared
+from cxrkeras.serving.predict.unseen import OwnImages
+
+_MANY = 64  # images for which compiling a trunk pays
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One film, explained.
+
+    Attributes:
+        number: its place among the files.
+        path: the file.
+        square: (P, P) uint8, the film as prepared.
+        fold: the number of the one model that explained it; None for all of them together.
+        learnt: whether whatever explained it has learnt from it.
+        maps: (K, h, w) float32.
+        probability: (K,) float64.
+        scores: (K,) float64 before the sigmoid.
+        bias: (K,) float64, see `cam.Explained`; None where maps have no such meaning.
+    """
+
+    number: int
+    path: Path
+    square: np.ndarray
+    fold: int | None
+    learnt: bool
+    maps: np.ndarray
+    probability: np.ndarray
+    scores: np.ndarray
+    bias: np.ndarray | None
+
+    def boxes(self, column: int) -> list[MapBox]:
+        """The boxes of one label's map, in pixels of the prepared film."""
+        return boxes_from_map(self.maps[column], len(self.square))
+
+    def peak(self, column: int) -> tuple[float, float] | None:
+        """Where one label's map is highest, in pixels of the prepared film."""
+        return peak(self.maps[column], len(self.square))
+
+
+class Explainers:
+    """The explainers of a model's members, each made when it is asked for, and of all together.
+
+    Args:
+        model: as loaded.
+        method: as `cam.Explainer` takes it, and kept.
+
+    Attributes:
+        all: what explains where no fold is asked, in words.
+    """
+
+    def __init__(self, model: Model, method: str | None):
+        self._members, self._method = model.members, method
+        self._made: dict[int | None, Explainer | Ensemble] = {}
+        self.method = self.of(0).method  # says at once what can't be done
+        self.all = "all models" if len(model.members) > 1 else "the model"
+
+    def of(self, fold: int | None) -> Explainer | Ensemble:
+        """One member's, or the ensemble's where `fold` is None."""
+        if fold not in self._made:
+            every = range(len(self._members))
+            self._made[fold] = (
+                self._member(fold)
+                if fold is not None
+                else Ensemble([self.of(number) for number in every])
+            )
+        return self._made[fold]
+
+    def _member(self, fold: int) -> Explainer:
+        first = self._made.get(0)
+        return Explainer(self._members[fold], self._method, first and first.parts)
+
+
+def explain_films(
+    explainers: Explainers, side: int, stream: FilmStream, own: OwnImages
+) -> Iterator[Explanation | Prepared]:
+    """Explain files while the next ones are being decoded.
+
+    Args:
+        explainers: of the model.
+        side: S that the model sees, pixels.
+        stream: the files as prepared squares, entered as a context already.
+        own: images of which one model only is to be asked, the one that hasn't seen them.
+
+    Yields:
+        Each file once: its explanation, or what `stream` says of a file that can't be used. Files
+        of one fold come in order.
+    """
+    waiting: dict[int | None, list[tuple[int, Prepared]]] = {}
+    counts = Counter(map(own.fold_at, stream.files))
+
+    def explained(batch, fold):
+        told = explainers.of(fold).explain(
+            at_side([film.image for _, film in batch], side), traced=counts[fold] > _MANY
+        )
+        for row, (number, film) in enumerate(batch):
+            yield Explanation(
+                number,
+                film.path,
+                film.image,
+                fold,
+                fold is None and own.learnt(film),
+                told.maps[row],
+                told.probability[row],
+                told.scores[row],
+                told.bias,
+            )
+
+    for number, film in enumerate(stream):
+        if film.image is None:
+            yield film
+            continue
+        fold = own.fold_of(film)
+        batch = waiting.setdefault(fold, [])
+        batch.append((number, film))
+        if len(batch) == BATCH:
+            yield from explained(waiting.pop(fold), fold)
+    for fold, batch in waiting.items():
+        yield from explained(batch, fold)
+
+
+def at_side(squares: Sequence[np.ndarray], side: int) -> np.ndarray:
+    """Prepared squares (P, P) as the model sees them: (N, S, S, 1), resized as in training."""
+    from cxrkeras.data.pipeline import resized
+
+    images = [square[..., None] for square in squares]
+    return np.stack([i if len(i) == side else resized(i, side).numpy() for i in images])
+
+
+def cases_of(
+    told: Explanation, labels: Sequence[str], known: KnownBoxes, patient: str
+) -> list[Case]:
+    """What the film gives to the localisation scores: one case per label with known boxes."""
+    side = len(told.square)
+    cases = []
+    for column, label in enumerate(labels):
+        boxes = known.on(told.path.name, label, side)
+        if boxes is not None:
+            found = [box.corners for box in told.boxes(column)]
+            found = np.array(found, np.float64).reshape(-1, 4)
+            name = told.path.name
+            cases.append(Case(name, label, patient, boxes, found, told.peak(column), side))
+    return cases

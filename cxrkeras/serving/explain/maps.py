@@ -1,0 +1,235 @@
+"""Heat maps: where in the image a label's score comes from.
+
+CAM: Zhou et al., CVPR 2016. Grad-CAM: Selvaraju et al., ICCV 2017. Grad-CAM++: Chattopadhay et al.,
+WACV 2018.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from cxrkeras.evaluation.boxes.heat import regrid
+from cxrkeras.serving.explain.gradients import score_gradient
+from cxrkeras.serving.explain.structure import Parts, take_apart
+from data_prep.errors import UserError
+
+METHODS = {
+    "cam": "class activation map: its mean plus the bias is the label's logit",
+    "gradcam": "Grad-CAM: the map's channels, weighted by the score's mean gradient",
+    "gradcam++": "Grad-CAM++: Grad-CAM with the places weighted that raise the score",
+}
+BATCH = 16
+EAGER_SIDE = 128  # pixels of the images of which a whole batch goes through an uncompiled trunk
+_BY_IMAGE = ("maps", "scores", "probability")
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What one model, or the mean of an ensemble, says of N images.
+
+    Attributes:
+        maps: (N, K, h, w) float32; the cells tile the image.
+        scores: (N, K) float64 before the sigmoid.
+        probability: (N, K) float64, the model's output.
+        bias: (K,) float64 with `method` "cam": scores = mean of the maps + bias. Else None.
+    """
+
+    maps: np.ndarray
+    scores: np.ndarray
+    probability: np.ndarray
+    bias: np.ndarray | None
+
+
+class Explainer:
+    """A Keras classifier that also says where.
+
+    Args:
+        model: as `parts.take_apart` takes them.
+        method: a key of `METHODS`; "cam" where it is exact and "gradcam" elsewhere by default.
+        trunk: parts of a model that may have the same trunk, which is then compiled only once.
+
+    Raises:
+        UserError: for a model of another form, or "cam" where it wouldn't be exact.
+    """
+
+    def __init__(self, model: keras.Model, method: str | None = None, trunk: Parts | None = None):
+        self.parts = take_apart(model, trunk)
+        self.method = method or ("cam" if self.parts.dense is not None else "gradcam")
+        if self.method == "cam" and self.parts.why_not:
+            raise UserError(
+                "CAM is exact where a dense layer stands on global average pooling. In this model "
+                f"{self.parts.why_not}. Take --method gradcam."
+            )
+        shapes = self.parts.map_shapes
+        self.labels = self.parts.head.outputs[0].shape[-1]
+        self.grid = tuple(max(shape[axis] for shape in shapes) for axis in (0, 1))
+
+    def explain(
+        self, images: np.ndarray, labels: Sequence[int] | None = None, *, traced: bool = False
+    ) -> Explained:
+        """Heat maps of some labels.
+
+        Args:
+            images: (N, S, S, C), or (N, S, S) for one channel; for our models grey 0 to 255.
+            labels: columns of the output; all where None.
+            traced: see `features`.
+
+        Returns:
+            The maps and scores of these labels, in this order. Maps of several trunks are brought
+            to the finest of their grids by `regrid`, which keeps each one's mean, and summed.
+        """
+        return _in_batches([self], images, labels, traced)
+
+    def features(self, images: np.ndarray, *, traced: bool = False) -> list[np.ndarray]:
+        """The last feature maps of at most `BATCH` images.
+
+        Args:
+            images: (B, S, S, C).
+            traced: compile the trunk's graph first: seconds that pay for many images. Without,
+                Keras keeps every layer's output until the end, so that few images go at a time.
+
+        Returns:
+            (B, h_t, w_t, C_t) float32 of each trunk.
+        """
+        images = images.astype(np.float32)
+        if traced:
+            full = np.zeros((BATCH, *images.shape[1:]), np.float32)
+            full[: len(images)] = images
+            parts = [_arrays(self.parts.trunk.predict_on_batch(full))]
+        else:
+            step = max(1, BATCH * EAGER_SIDE**2 // images[0, ..., 0].size)
+            starts = range(0, len(images), step)
+            parts = [
+                _arrays(self.parts.trunk(images[start : start + step], training=False))
+                for start in starts
+            ]
+        return [np.concatenate(maps)[: len(images)] for maps in zip(*parts, strict=True)]
+
+    def heat(self, features: list[np.ndarray], columns: list[int]) -> Explained:
+        """Explain from feature maps; `columns` of the output."""
+        scores, probability = self.parts.head(features, training=False)
+        chosen = [
+            keras.ops.convert_to_numpy(output).astype(np.float64)[:, columns]
+            for output in (scores, probability)
+        ]
+        if self.method == "cam":
+            weights = [kernel[:, columns] for kernel in self.parts.weights]
+            heat = self._summed(map(np.matmul, features, weights))
+            return Explained(heat.astype(np.float32), *chosen, self.parts.bias[columns])
+        weigh = _WEIGHTS[self.method]
+        heat = np.stack([self._weighted(weigh, features, k) for k in columns], axis=1)
+        return Explained(heat.astype(np.float32), *chosen, None)
+
+    def _weighted(self, weigh, features: list[np.ndarray], label: int) -> np.ndarray:
+        """ReLU of the channels' weighted sum: (N, h, w)."""
+        gradients = score_gradient(self.parts.head, features, label)
+        weights = map(weigh, features, gradients)
+        pairs = zip(features, weights, strict=True)
+        heat = self._summed(np.einsum("nhwc,nc->nhw", a, w)[..., None] for a, w in pairs)
+        return np.maximum(heat[..., 0, :, :], 0)
+
+    def _summed(self, heats: Iterable[np.ndarray]) -> np.ndarray:
+        """[(N, h_t, w_t, K)] -> (N, K, h, w) on the common grid."""
+        return sum(regrid(np.moveaxis(heat, -1, 1), *self.grid) for heat in heats)
+
+
+def _arrays(outputs) -> list[np.ndarray]:
+    outputs = outputs if isinstance(outputs, list) else [outputs]
+    return [keras.ops.convert_to_numpy(output).astype(np.float32) for output in outputs]
+
+
+def _gradcam(features: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+    """(N, C) weights: the gradients summed over the map.
+
+    Grad-CAM's mean over the map would only scale it, by 1/hw, but differently for each trunk where
+    grids differ; summed, they add up, and equal CAM's weights where both are defined.
+    """
+    return gradients.sum(axis=(1, 2), dtype=np.float64)
+
+
+def _gradcam_plus_plus(features: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+    """(N, C) weights: sum of a·relu(g), a = g² / (2 g² + g³ ΣA), equation 19 of the paper.
+
+    Its closed form for the score exp(y); the factor exp(y), one number for a whole map, is left
+    out: it would overflow.
+    """
+    g = gradients.astype(np.float64)
+    total = features.sum(axis=(1, 2), keepdims=True, dtype=np.float64)
+    below = 2 + g * total  # the fraction, reduced by g²
+    share = np.divide(1.0, below, out=np.zeros_like(below), where=(g != 0) & (below != 0))
+    return (share * np.maximum(g, 0)).sum(axis=(1, 2))
+
+
+_WEIGHTS = {"gradcam": _gradcam, "gradcam++": _gradcam_plus_plus}
+
+
+class Ensemble:
+    """Several explainers as one: the mean of maps, scores and probabilities.
+
+    Args:
+        members: of one kind, with the same labels. A trunk that they share is run once.
+    """
+
+    def __init__(self, members: Sequence[Explainer]):
+        self.members = tuple(members)
+        self.method, self.grid = self.members[0].method, self.members[0].grid
+
+    def explain(
+        self, images: np.ndarray, labels: Sequence[int] | None = None, *, traced: bool = False
+    ) -> Explained:
+        """As `Explainer.explain`. The mean probability isn't the sigmoid of the mean score."""
+        return _in_batches(self.members, images, labels, traced)
+
+
+def _in_batches(
+    members: Sequence[Explainer],
+    images: np.ndarray,
+    labels: Sequence[int] | None,
+    traced: bool,
+) -> Explained:
+    columns = list(range(members[0].labels) if labels is None else labels)
+    images = images[..., None] if images.ndim == 3 else images
+    starts = range(0, len(images), BATCH)
+    told = [_mean(members, images[start : start + BATCH], columns, traced) for start in starts]
+    joined = (np.concatenate([getattr(one, name) for one in told]) for name in _BY_IMAGE)
+    return Explained(*joined, told[0].bias)
+
+
+def _mean(
+    members: Sequence[Explainer], images: np.ndarray, columns: list[int], traced: bool
+) -> Explained:
+    features: dict[tuple, list[np.ndarray]] = {}
+    told = []
+    for member in members:
+        place = tuple(map(id, member.parts.trunk.outputs))
+        if place not in features:
+            features[place] = member.features(images, traced=traced)
+        told.append(member.heat(features[place], columns))
+    if len(told) == 1:
+        return told[0]
+    heat = np.mean([one.maps for one in told], axis=0, dtype=np.float64).astype(np.float32)
+    scores, probability = (
+        np.mean([getattr(one, name) for one in told], axis=0) for name in _BY_IMAGE[1:]
+    )
+    bias = None if told[0].bias is None else np.mean([one.bias for one in told], axis=0)
+    return Explained(heat, scores, probability, bias)
+
+
+def maps(
+    model: keras.Model | Sequence[keras.Model],
+    images: np.ndarray,
+    labels: Sequence[int] | None = None,
+    method: str | None = None,
+) -> np.ndarray:
+    """Heat maps of one model, or the mean of several: (N, K, h, w) float32.
+
+    Args:
+        model: a Keras classifier or the members of an ensemble.
+        images: as `Explainer.explain` takes them.
+        labels: columns of the output; all where None.
+        method: as `Explainer` takes it.
+    """
+    models = [model] if isinstance(model, keras.Model) else model
+    return Ensemble([Explainer(one, method) for one in models]).explain(images, labels).maps

@@ -1,0 +1,132 @@
+"""The model card that lies beside an export: what it is, how it was tested, what it isn't for."""
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+
+import jinja2
+
+from cxrkeras.evaluation.evidence.doubts import points_in_words
+from cxrkeras.evaluation.scores.operating import parse_rule
+from cxrkeras.serving.model.card import Card
+from cxrkeras.serving.predict.reached import reached
+
+_CONTENTS = {
+    "saved-model": "`{v}/`: SavedModel for TensorFlow Serving. Signatures `serving_default` (input "
+    "`image`) and `encoded` (input `image_bytes`); outputs `probability`, `label`, `threshold`; of "
+    "`encoded` also `valid`. `assets.extra/model.json`: all that is known of it.",
+    "onnx": "`onnx/{v}/model.onnx`: input `image`, output `probability`; labels and thresholds in "
+    "its metadata.",
+    "litert": "`litert/{v}/model.tflite`: signature `serving_default`, `image` to `probability`; "
+    "`model.json` beside.",
+}
+_SETTINGS = (
+    "method", "backbone", "reuse", "loss", "augment", "image_size",
+    "epochs", "batch_size", "learning_rate", "dropout", "folds", "test_fraction", "seed",
+)  # fmt: skip
+
+
+def model_card(
+    card: Card,
+    *,
+    name: str,
+    version_number: int,
+    formats: Sequence[str],
+    earlier: Sequence[str] = (),
+    rule: str,
+    differences: Sequence,
+    license_name: str = "other",
+) -> str:
+    """Markdown with Hugging Face's front matter.
+
+    Args:
+        card: of the model; a run's predictions are read from its folder.
+        name: of the export.
+        version_number: of the export.
+        formats: that were exported.
+        earlier: folders of other exports of the name.
+        rule: of the thresholds.
+        differences: `export.Difference`s of the round trip.
+        license_name: as Hugging Face spells it; of the weights, which their owner decides.
+    """
+    facts, points = card.facts, card.operating_points(parse_rule(rule))
+    expected = reached(points, card.labels, len(card.members))
+    prepared = card.preparation
+    return _template().render(
+        license=license_name,
+        name=name,
+        contents=[_CONTENTS[format_].format(v=version_number) for format_ in formats],
+        earlier=earlier,
+        side=card.image_size,
+        preparation=_preparation(prepared),
+        members=f", the mean of {len(card.members)} models" if len(card.members) > 1 else "",
+        distorted=bool((card.inflation != 1).any()),
+        checked=differences[0].images,
+        differences=differences,
+        rule=rule,
+        labels=[
+            {
+                "name": label,
+                "prevalence": facts["training_prevalence"][label],
+                "threshold": points[label]["threshold"],
+                "sensitivity": expected.sensitivity[k],
+                "specificity": expected.specificity[k],
+                "origin": points[label]["from"],
+            }
+            for k, label in enumerate(card.labels)
+        ],
+        reached=expected.where,
+        doubts=[*card.doubts(), *points_in_words(points, facts["training_prevalence"])],
+        trained_on=facts.get("trained_on") or "data that isn't named",
+        version=version("cxrkeras"),
+        settings=_settings(card.settings()),
+        performance=card.performance(),
+    )
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("cxrkeras.serving"),
+        autoescape=False,  # Markdown, made of this package's own texts and of label names
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(num=_num, pct=_pct, interval=_interval)
+    return environment.get_template("model_card.md")
+
+
+def _num(value: float | None, digits: int, missing: str = "none") -> str:
+    return missing if value is None else f"{value:.{digits}f}"
+
+
+def _pct(value: float | None) -> str:
+    return "not known" if value is None else f"{100 * value:.1f} %"
+
+
+def _interval(score: Mapping, key: str = "value") -> str:
+    value, low, high = (score[name] for name in (key, "low", "high"))
+    if value is None:
+        return "–"
+    return f"{value:.3f}" + ("" if low is None else f" ({low:.3f} to {high:.3f})")
+
+
+def _preparation(prepared) -> str:
+    """The first of the two steps, e.g. `stretched to a square of 512 x 512, then to `."""
+    side = prepared.image_size
+    spread = ""
+    if prepared.stretch:
+        low, high = prepared.stretch
+        spread = f"percentiles {low:g} and {high:g} to black and white, "
+    how = "with black margins to a square" if prepared.pad else "stretched to a square"
+    return f"{spread}{how} of {side} x {side}, then to "
+
+
+def _settings(found: Mapping) -> list[tuple[str, str]]:
+    """Those that matter, as text; each source as a chain."""
+    shown = {key: found[key] for key in _SETTINGS if found.get(key) is not None}
+    if chains := found.get("source"):
+        shown["source"] = [" > ".join(names) for names in chains]
+    return [
+        (key, ", ".join(map(str, v)) if isinstance(v, list) else str(v)) for key, v in shown.items()
+    ]

@@ -1,0 +1,138 @@
+"""A trained model in the formats that servers and devices read, each checked before it counts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cxrkeras.evaluation.scores.operating import Rule, thresholds_of
+from cxrkeras.serving.export import check as export_check
+from cxrkeras.serving.export import portable as export_portable
+from cxrkeras.serving.export.check import ENCODED, FLOAT, Samples
+from cxrkeras.serving.export.layout import next_version, publish, staging
+from cxrkeras.serving.export.saved_model import Described, write_saved_model
+from cxrkeras.serving.model.card import Card
+from cxrkeras.serving.model.ensemble import joined
+from cxrkeras.serving.model.model import load_members
+from data_prep.errors import UserError
+from data_prep.files import atomic_write_text
+from data_prep.films.admission import DEFAULT, Admission
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What the round trip of one signature found.
+
+    Args:
+        what: e.g. `onnx` or `saved-model encoded`.
+        value: the largest difference of a probability against Keras.
+        limit: the largest that it may have.
+        images: over how many images.
+    """
+
+    what: str
+    value: float
+    limit: float
+    images: int
+
+    @property
+    def passed(self) -> bool:
+        """False for NaN too."""
+        return self.value <= self.limit
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote.
+
+    Args:
+        home: `DIR/NAME`.
+        folders: the version's, one per format.
+        differences: of the round trips.
+    """
+
+    home: Path
+    folders: list[Path]
+    differences: list[Difference]
+
+
+def export_model(
+    card: Card,
+    home: Path,
+    formats: Sequence[str],
+    rule: Rule,
+    check: Sequence[Path],
+    *,
+    describe: Callable[[Sequence[Difference]], str],
+    admission: Admission = DEFAULT,
+) -> Exported:
+    """Export a model or an ensemble as a new version; nothing is left of one that fails.
+
+    Args:
+        card: of the model.
+        home: `DIR/NAME`.
+        formats: keys of `export_layout.FORMATS`.
+        rule: of the thresholds.
+        check: radiographs for the round trip; synthetic ones where empty.
+        describe: makes the model card's text from the round trip.
+        admission: what is taken for a radiograph.
+
+    Raises:
+        UserError: where the model lacks the operating points, a package is missing, `home` can't
+            be written, or a round trip differs by more than it may.
+    """
+    points = card.operating_points(rule)
+    if "onnx" in formats:
+        export_portable.check_onnx_is_here()
+    facts = {**card.facts, "operating_point": str(rule), "thresholds": points}
+    model = load_members(card)
+    described = Described(
+        model=joined(model.members),
+        labels=card.labels,
+        thresholds=thresholds_of(points, card.labels),
+        preparation=card.preparation,
+        facts={**facts, "preparation": card.preparation.as_json(), "members": len(card.members)},
+    )
+    with staging(home) as staged:
+        samples = export_check.read_samples(model, check, admission)
+        differences = []
+        for name in formats:
+            folder = staged / name
+            folder.mkdir()
+            differences += _write_and_check(name, described, folder, samples)
+        _raise_for(differences)
+        version = next_version(home)
+        text = describe(differences)
+        folders = publish(staged, home, version, list(formats))
+        atomic_write_text(home / "README.md", text)
+    return Exported(home, folders, differences)
+
+
+def _write_and_check(
+    name: str, described: Described, folder: Path, samples: Samples
+) -> list[Difference]:
+    images, count = samples.images, len(samples.images)
+    if name == "saved-model":
+        write_saved_model(described, folder)
+        found = export_check.check_saved_model(folder, samples)
+        limits = {"serving_default": FLOAT, "encoded": ENCODED}
+        return [Difference(f"{name} {s}", d, limits[s], count) for s, d in found.items()]
+    write, run = _PORTABLE[name]
+    write(described, folder)
+    found = samples.largest(lambda rows: run(folder, images[rows]), samples.expected)
+    return [Difference(name, found, FLOAT, count)]
+
+
+_PORTABLE = {
+    "onnx": (export_portable.write_onnx, export_portable.run_onnx),
+    "litert": (export_portable.write_litert, export_portable.run_litert),
+}
+
+
+def _raise_for(differences: Sequence[Difference]) -> None:
+    failed = [d for d in differences if not d.passed]
+    if failed:
+        told = ", ".join(f"{d.what} {d.value:.1e} (limit {d.limit:.0e})" for d in failed)
+        raise UserError(
+            "The exported model must answer as Keras does on the same images. Largest difference: "
+            f"{told}. Nothing was written. Please report it, with the backbone's name."
+        )

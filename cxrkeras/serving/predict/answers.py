@@ -1,0 +1,276 @@
+"""An answer as lines for a terminal, as a CSV table and as JSON."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cxrkeras.serving.predict.predict import Answer, Row
+from cxrkeras.serving.predict.reached import Reached, reached
+from data_prep.filenames import printable
+from data_prep.tables.cells import frame_as_csv
+
+FORMAT = 1
+NOTICE = "Research use only: not for clinical use."
+FULL = 3  # so many images are told label by label; of more, only what is called
+_MANY = 100  # positives
+_DECISIONS = {1.0: "yes", 0.0: "no"}
+
+
+def as_lines(answer: Answer) -> Iterator[str]:
+    """For a person: what is called in each image, and where each label's threshold comes from."""
+    readable = answer.readable
+    full = len(readable) <= FULL
+    for number in readable:
+        name = printable(answer.rows[number].path)
+        if full:
+            yield from (name, *_image_table(answer, number), "")
+        else:
+            yield f"{name}: {_called(answer, number)}"
+    if readable:
+        yield from ([] if full else ["", *_label_table(answer), ""])
+        yield from _legend(answer, full)
+    yield from _refused(answer)
+    yield NOTICE
+
+
+def as_csv(answer: Answer) -> str:
+    """One line per file, in order: `file`, `file_name` (without its folders), then per label
+    `prob_`, `undistorted_` (where the loss distorts), `calibrated_` (where asked for),
+    `threshold_` and `called_` (1, 0, blank without a threshold), `warnings` and `error`.
+
+    Numbers are the shortest text that reads back as the same float64.
+    """
+    columns: dict[str, list] = {
+        "file": [printable(row.path) for row in answer.rows],
+        "file_name": [printable(row.path.name) for row in answer.rows],
+    }
+    for prefix, values in _arrays(answer).items():
+        for k, label in enumerate(answer.card.labels):
+            columns[f"{prefix}_{label}"] = [_text(value) for value in values[:, k]]
+    columns["warnings"] = ["; ".join(row.warnings) for row in answer.rows]
+    columns["error"] = [row.reason for row in answer.rows]
+    return frame_as_csv(pd.DataFrame(columns))
+
+
+def as_json(answer: Answer) -> str:
+    """Everything: the model, the operating points, each image's labels, files that failed."""
+    card, labels = answer.card, answer.card.labels
+    content = {
+        "format": FORMAT,
+        "notice": NOTICE,
+        "model": {
+            "path": printable(card.path),
+            "members": len(card.members),
+            "trained_on": card.facts.get("trained_on"),
+        },
+        "operating_point": str(answer.rule),
+        "decision": "called where probability > threshold",
+        "calibration": answer.calibration,
+        "labels": {
+            label: {
+                **answer.points[label],
+                "prevalence": card.facts["training_prevalence"][label],
+                "inflation": card.facts["inflation"][label],
+                **_calibration(answer, label),
+                "doubt": answer.doubt(label),
+            }
+            for label in labels
+        },
+        "doubts": answer.doubts,
+        "images": [_image(answer, number) for number in answer.readable],
+        "unreadable": [
+            {"file": printable(row.path), "reason": row.reason} for row in answer.rows if row.reason
+        ],
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def is_answer(path: Path) -> bool:
+    """Whether `as_csv` or `as_json` wrote a file."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            begin = file.read(1000)
+    except (OSError, UnicodeDecodeError):
+        return False
+    return begin.startswith("file,file_name,") or f'"notice": "{NOTICE}"' in begin
+
+
+def _calibration(answer: Answer, label: str) -> dict:
+    if not answer.calibration:
+        return {}
+    fitted = answer.card.calibration()[label]
+    kept = {key: fitted[key] for key in ("from", answer.calibration)}
+    return {"calibration": kept}
+
+
+def _arrays(answer: Answer) -> dict[str, np.ndarray]:
+    """{prefix: (N, K)} in the order of the columns."""
+    arrays = {"prob": answer.probability}
+    if answer.distorted:
+        arrays["undistorted"] = answer.undistorted
+    if answer.calibrated is not None:
+        arrays["calibrated"] = answer.calibrated
+    points = [answer.points[label]["threshold"] for label in answer.card.labels]
+    thresholds = np.array(points, np.float64) + np.zeros((len(answer.rows), 1))
+    thresholds[[bool(row.reason) for row in answer.rows]] = np.nan
+    return arrays | {"threshold": thresholds, "called": answer.called}
+
+
+def _text(value: float) -> str:
+    if np.isnan(value):
+        return ""
+    return str(int(value)) if value in _DECISIONS else repr(float(value))
+
+
+def _image(answer: Answer, number: int) -> dict:
+    row = answer.rows[number]
+    found = {}
+    for k, label in enumerate(answer.card.labels):
+        values = {"probability": answer.probability, "undistorted": answer.undistorted}
+        if answer.calibrated is not None:
+            values["calibrated"] = answer.calibrated
+        found[label] = {name: _number(array[number, k]) for name, array in values.items()}
+        called = answer.called[number, k]
+        found[label]["called"] = None if np.isnan(called) else bool(called)
+    return {"file": printable(row.path), "warnings": list(row.warnings), "labels": found}
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _called(answer: Answer, number: int) -> str:
+    """`Effusion 0.72 (0.18), Mass 0.66 (0.12)`, the highest above their thresholds first."""
+    told = answer.undistorted if answer.calibrated is None else answer.calibrated
+    second = answer.distorted or answer.calibrated is not None
+    excess = {
+        k: answer.probability[number, k] - answer.points[label]["threshold"]
+        for k, label in enumerate(answer.card.labels)
+        if answer.called[number, k] == 1
+    }
+    names = []
+    for k in sorted(excess, key=lambda k: -excess[k]):
+        (first,) = _figures([answer.probability[number, k]])
+        brackets = f" ({_figures([told[number, k]])[0]})" if second else ""
+        names.append(f"{answer.card.labels[k]} {first}{brackets}")
+    return ", ".join(names) or "nothing called"
+
+
+def _image_table(answer: Answer, number: int) -> list[str]:
+    """One image, label by label."""
+    columns = {"label": list(answer.card.labels)}
+    columns["probability"] = _figures(answer.probability[number])
+    if answer.distorted:
+        columns["undistorted"] = _figures(answer.undistorted[number])
+    if answer.calibrated is not None:
+        columns["calibrated"] = _figures(answer.calibrated[number])
+    columns["prevalence"] = _prevalence(answer)
+    columns["threshold"] = _thresholds(answer)
+    columns["called"] = [_DECISIONS.get(called, "-") for called in answer.called[number]]
+    columns["threshold from"] = _origins(answer)
+    return _table(columns)
+
+
+def _label_table(answer: Answer) -> list[str]:
+    """All images, label by label."""
+    calls = np.nansum(answer.called[answer.readable], axis=0).astype(int)
+    columns = {
+        "label": list(answer.card.labels),
+        "called": [f"{count:,} of {len(answer.readable):,}" for count in calls],
+        "prevalence": _prevalence(answer),
+        "threshold": _thresholds(answer),
+        **_expected(answer),
+        "threshold from": _origins(answer),
+    }
+    return _table(columns)
+
+
+def _reached(answer: Answer) -> Reached:
+    return reached(answer.points, answer.card.labels, len(answer.card.members))
+
+
+def _expected(answer: Answer) -> dict[str, list[str]]:
+    """Columns for what the thresholds reach, where that is known."""
+    found = _reached(answer)
+    columns = {"sensitivity": found.sensitivity, "specificity": found.specificity}
+    return {name: _figures(values) for name, values in columns.items() if found.where}
+
+
+def _prevalence(answer: Answer) -> list[str]:
+    known = answer.card.facts["training_prevalence"]
+    return _figures([known[label] for label in answer.card.labels])
+
+
+def _thresholds(answer: Answer) -> list[str]:
+    return _figures([answer.points[label]["threshold"] for label in answer.card.labels])
+
+
+def _origins(answer: Answer) -> list[str]:
+    return [answer.points[label]["from"] for label in answer.card.labels]
+
+
+def _figures(values) -> list[str]:
+    return ["-" if v is None or np.isnan(v) else f"{v:.3f}" for v in values]
+
+
+def _table(columns: dict[str, list[str]]) -> list[str]:
+    """Text to the left (the first column and the last), figures to the right."""
+    names = list(columns)
+    widths = [max(len(name), *map(len, columns[name])) for name in names]
+    lines = []
+    for cells in [names, *zip(*columns.values(), strict=True)]:
+        *figures, last = zip(cells[1:], widths[1:], strict=True)
+        middle = "  ".join(f"{cell:>{width}}" for cell, width in figures)
+        lines.append(f"  {cells[0]:<{widths[0]}}  {middle}  {last[0]}")
+    return lines
+
+
+def _legend(answer: Answer, full: bool) -> Iterator[str]:
+    members = len(answer.card.members)
+    if members > 1:
+        yield f"probability: the mean of {members} models, one for each fold of the run."
+    yield "called: the probability is above the threshold."
+    if not full and (where := _reached(answer).where):
+        yield f"sensitivity, specificity: {where}"
+    told = {"undistorted": _distortion(answer), "calibrated": _calibrated(answer)}
+    told = {name: words for name, words in told.items() if words}
+    if not full and told:
+        name = list(told)[-1]
+        told = {f"in brackets, {name}": told[name]}
+    yield from (f"{name}: {words}" for name, words in told.items())
+    yield from (f"Before you believe it: {doubt}" for doubt in answer.doubts)
+    warned = Counter(warning for row in answer.rows for warning in row.warnings)
+    for warning, count in warned.most_common():
+        first = next(printable(row.path) for row in answer.rows if warning in row.warnings)
+        yield f"{first if count == 1 else f'{first} and {count - 1:,} more'}: {warning}"
+
+
+def _distortion(answer: Answer) -> str:
+    if not answer.distorted:
+        return ""
+    factors = answer.card.inflation
+    alike = np.ptp(factors) < 0.05 * factors.min()
+    by = f"{factors.mean():.1f}" if alike else "a factor of each label"
+    return f"the loss's weights, which multiply the odds by {by}, undone; beside the prevalence."
+
+
+def _calibrated(answer: Answer) -> str:
+    if not answer.calibration:
+        return ""
+    fitted = answer.card.calibration()
+    few = sum(fitted[label]["positives"] < _MANY for label in answer.card.labels)
+    told = f"by {answer.calibration}, fitted out of fold."
+    if answer.calibration != "isotonic" or not few:
+        return told
+    share = f"{few} of {len(answer.card.labels)} labels have fewer than {_MANY}"
+    return f"{told} It needs hundreds of positives, and {share}: temperature is the safer choice."
+
+
+def _refused(answer: Answer) -> list[str]:
+    refused: list[Row] = [row for row in answer.rows if row.reason]
+    lines = [f"  {printable(row.path)}: {row.reason}" for row in refused]
+    return [f"Not read: {len(refused):,} of {len(answer.rows):,}", *lines] if refused else []

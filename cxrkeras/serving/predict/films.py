@@ -1,0 +1,193 @@
+"""Any number of image files to what a model sees: found, decoded in parallel, kept in order."""
+
+import glob
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from cxrkeras.data.preparation import Preparation
+from data_prep.dataset.pool import Died, cores, spread
+from data_prep.errors import RejectedFile, UserError
+from data_prep.films.admission import DEFAULT, Admission, Limits
+from data_prep.films.square import Settings, read_square
+from data_prep.tables.matching import FileIndex
+
+_AHEAD = 64  # prepared squares that may wait for the model
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One file, prepared or refused.
+
+    Args:
+        path: as it was given, or found.
+        image: (S, S) uint8 grey, what the model sees; None where the file can't be used.
+        reason: why not, in one line without patient data; "" for a usable file.
+        warnings: short lines without patient data.
+        digest: of the picture as it was decoded (`data_prep.films.film.Film.digest`), where asked for.
+    """
+
+    path: Path
+    image: np.ndarray | None
+    reason: str = ""
+    warnings: tuple[str, ...] = ()
+    digest: str = ""
+
+
+def find_films(words: Sequence[str]) -> tuple[list[Path], list[Prepared]]:
+    """The files that words of a command line mean: files, folders (all below), patterns.
+
+    Args:
+        words: each the path of a file or folder, or a pattern such as `films/**/*.dcm`.
+
+    Returns:
+        The files, each path once, in the order given and sorted within a word; and what can't be
+        used.
+    """
+    files: dict[str, Path] = {}
+    refused: list[Prepared] = []
+    for word in words:
+        for path in _meant(word):
+            found, problems = _below(path)
+            for file in found:
+                files.setdefault(os.path.abspath(file), file)
+            refused += [Prepared(place, None, reason) for place, reason in problems]
+    return list(files.values()), refused
+
+
+def _meant(word: str) -> list[Path]:
+    """The word itself where there is such a file; else what it matches as a pattern."""
+    if os.path.exists(word) or not glob.has_magic(word):
+        return [Path(word or "''")]  # an empty word isn't the working folder
+    return [Path(path) for path in sorted(glob.glob(word, recursive=True))] or [Path(word)]
+
+
+def _below(path: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """The files that a path means, and (path, reason) of what can't be used."""
+    if not path.is_dir():
+        return ([path], []) if path.exists() else ([], [(path, "there is no such file")])
+    try:
+        index = FileIndex(path)
+    except UserError:
+        return [], [(path, "there is no image or DICOM file in this folder")]
+    outside = [(path / key, "a link that leads out of the folder") for key in sorted(index.escapes)]
+    return [path / key for key in index.keys], outside
+
+
+def none_readable(count: int, reason: str) -> UserError:
+    """What is said when of `count` files none could be read, the first for this reason."""
+    return UserError(
+        f"None of {count} files could be read: {reason}. "
+        "Give DICOM, PNG, JPEG or TIFF files, folders or patterns."
+    )
+
+
+class FilmStream:
+    """Prepares files in worker processes while the caller does something else, e.g. predicts.
+
+    A context; iterate over it once. Decoding begins at once; memory stays flat, since it waits
+    when `_AHEAD` squares are ready. A file on which its decoder crashes is refused, not fatal.
+
+    Args:
+        files: what to read; kept as `files`.
+        preparation: of the model's dataset.
+        side: the side S in pixels that the model sees.
+        admission: what is taken for a film.
+        digests: say each picture's digest, which costs some milliseconds.
+        workers: processes; the machine's cores where None; 0 decodes in this process, without its
+            limits of memory and time.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        preparation: Preparation,
+        side: int,
+        *,
+        admission: Admission = DEFAULT,
+        digests: bool = False,
+        workers: int | None = None,
+    ):
+        self.files, self._side = tuple(files), side
+        work = partial(_read, settings=_settings(preparation, admission), digests=digests)
+        workers = min(cores() if workers is None else workers, len(self.files))
+        self._queue: queue.Queue = queue.Queue(_AHEAD)
+        self._stopped = threading.Event()
+        how = (work, workers, admission.limits)
+        self._thread = threading.Thread(target=self._fill, args=how, daemon=True)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __enter__(self) -> "FilmStream":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stopped.set()
+        while self._thread.is_alive():
+            with suppress(queue.Empty):
+                self._queue.get(timeout=0.05)  # it may be waiting for room
+
+    def __iter__(self) -> Iterator[Prepared]:
+        """The files in order.
+
+        Raises:
+            UserError: no worker process can be started.
+        """
+        waiting: dict[int, Prepared] = {}
+        for number in range(len(self.files)):
+            while number not in waiting:
+                found = self._queue.get()
+                if isinstance(found, BaseException):
+                    raise found
+                waiting[found[0]] = found[1]
+            yield _at_side(waiting.pop(number), self._side)
+
+    def _fill(self, work: Callable, workers: int, limits: Limits) -> None:
+        try:
+            with closing(spread(work, enumerate(self.files), workers, limits)) as done:
+                for (number, path), outcome in done:
+                    if self._stopped.is_set():
+                        return
+                    died = isinstance(outcome, Died)
+                    told = Prepared(path, None, outcome.reason) if died else outcome
+                    self._queue.put((number, told))
+        except BaseException as error:
+            self._queue.put(error)
+
+
+def prepare_film(path: Path, preparation: Preparation, side: int) -> Prepared:
+    """One file of our own, in this process."""
+    return _at_side(_read((0, path), _settings(preparation, DEFAULT)), side)
+
+
+def _settings(preparation: Preparation, admission: Admission) -> Settings:
+    size, pad, stretch = preparation.image_size, preparation.pad, preparation.stretch
+    return Settings(size, pad, stretch, admission=admission)
+
+
+def _read(item: tuple[int, Path], settings: Settings, digests: bool = False) -> Prepared:
+    _, path = item
+    try:
+        film, square = read_square(path, settings)
+    except RejectedFile as refusal:
+        return Prepared(path, None, str(refusal))
+    return Prepared(path, square, warnings=film.remarks, digest=film.digest if digests else "")
+
+
+def _at_side(prepared: Prepared, side: int) -> Prepared:
+    """Resized as in training, by TensorFlow's own filter, whose rounding no other has."""
+    if prepared.image is None or len(prepared.image) == side:
+        return prepared
+    from cxrkeras.data.pipeline import resized
+
+    image = resized(prepared.image[..., None], side).numpy()[..., 0]
+    return replace(prepared, image=image)

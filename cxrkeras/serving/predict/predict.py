@@ -1,0 +1,156 @@
+"""Files to decisions: scores of a model, what they mean as probabilities, and what is called."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from cxrkeras.evaluation.evidence.doubts import point_doubt, points_in_words
+from cxrkeras.evaluation.scores.operating import Rule, thresholds_of
+from cxrkeras.evaluation.scores.thresholds import deflate
+from cxrkeras.serving.model.card import Card
+from cxrkeras.serving.predict.films import FilmStream, Prepared
+from cxrkeras.serving.predict.unseen import OwnImages
+from data_prep.progress import Steps
+
+Score = Callable[[np.ndarray, int], np.ndarray]
+"""A batch (B, S, S, 1) uint8 and the size to fill it up to -> (B, K) float64."""
+
+LEARNT = (
+    "the model learnt from this image, unless it was held out as test: the answer looks better "
+    "than on a new one"
+)
+LEARNT_BY_FOLDS = (
+    "all but one of the models learnt from this image, so its answer looks better than on a new "
+    "one; out of fold it stands in the run's predictions.csv"
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One file of an answer: `reason` says why it could not be used, and is "" where it could."""
+
+    path: Path
+    reason: str
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of N files; the rows of unusable ones are NaN.
+
+    Args:
+        card: of the model.
+        rule: of the operating points.
+        points: {label: operating point}.
+        calibration: the method of `calibrated`, or None.
+        rows: N, in the order of the files.
+        probability: (N, K) the model's own output, which `called` goes by.
+        undistorted: (N, K) the same with the loss's inflation undone; equal where it has none.
+        calibrated: (N, K) fitted out of fold, on `undistorted`; None where not asked for.
+        called: (N, K) 1 above the operating point, else 0; NaN where there is none.
+    """
+
+    card: Card
+    rule: Rule
+    points: dict[str, dict]
+    calibration: str | None
+    rows: tuple[Row, ...]
+    probability: np.ndarray
+    undistorted: np.ndarray
+    calibrated: np.ndarray | None
+    called: np.ndarray
+
+    @property
+    def distorted(self) -> bool:
+        """Whether `undistorted` says anything new."""
+        return bool((self.card.inflation != 1).any())
+
+    @property
+    def doubts(self) -> list[str]:
+        """What must be said of the model and of these operating points, in sentences."""
+        prevalence = self.card.facts["training_prevalence"]
+        return [*self.card.doubts(), *points_in_words(self.points, prevalence)]
+
+    def doubt(self, label: str) -> str:
+        """What must be said of one label's operating point; "" where nothing is."""
+        return str(point_doubt(self.points[label], self.card.facts["training_prevalence"][label]))
+
+    @property
+    def readable(self) -> list[int]:
+        """The numbers of the rows that have probabilities."""
+        return [number for number, row in enumerate(self.rows) if not row.reason]
+
+
+def predict_films(
+    score: Score, stream: FilmStream, labels: int, batch_size: int, own: OwnImages
+) -> tuple[list[Row], np.ndarray]:
+    """Score files batch by batch, while the next ones are being decoded.
+
+    Args:
+        score: what scores a batch.
+        stream: the files, entered as a context already.
+        labels: K.
+        batch_size: images per batch; the last one is to be filled up to it.
+        own: images that the model learnt from: their rows say so.
+
+    Returns:
+        N rows and (N, K) float64 scores in the files' order; NaN for unusable ones.
+    """
+    rows: list[Row] = []
+    scores = np.full((len(stream), labels), np.nan)
+    films = iter(stream)
+    with Steps("predicted", len(stream), shown=len(stream) > batch_size) as steps:
+        while batch := list(islice(films, batch_size)):
+            first = len(rows)
+            rows += [_row(film, own) for film in batch]
+            used = [number for number, film in enumerate(batch) if film.image is not None]
+            if used:
+                scores[first + np.array(used)] = score(_stacked(batch, used), batch_size)
+            for _ in batch:
+                steps.step()
+    return rows, scores
+
+
+def answer(
+    card: Card, rule: Rule, calibration: str | None, rows: list[Row], scores: np.ndarray
+) -> Answer:
+    """Put thresholds and calibration to scores.
+
+    Args:
+        card: of the model.
+        rule: of the operating points.
+        calibration: a key of `calibration.METHODS`, or None.
+        rows: N files.
+        scores: (N, K) float64, NaN for unusable files.
+
+    Raises:
+        UserError: where the model lacks the operating points or the calibration.
+    """
+    points = card.operating_points(rule)
+    thresholds = thresholds_of(points, card.labels)
+    undistorted = deflate(scores, card.inflation)
+    calibrated = None
+    if calibration:
+        # SciPy and scikit-learn come with it: seconds that only calibration needs.
+        from cxrkeras.evaluation.scores.calibration import calibrate
+
+        calibrated = calibrate(card.calibration(), card.labels, undistorted, calibration)
+    unknown = np.isnan(scores) | np.isnan(thresholds)
+    called = np.where(unknown, np.nan, scores > thresholds)
+    return Answer(
+        card, rule, points, calibration, tuple(rows), scores, undistorted, calibrated, called
+    )
+
+
+def _row(film: Prepared, own: OwnImages) -> Row:
+    if film.image is None or not own.learnt(film):
+        return Row(film.path, film.reason, film.warnings)
+    told = LEARNT if own.fold_of(film) is None else LEARNT_BY_FOLDS
+    return Row(film.path, film.reason, (*film.warnings, told))
+
+
+def _stacked(batch: list[Prepared], used: list[int]) -> np.ndarray:
+    return np.stack([batch[number].image for number in used])[..., None]

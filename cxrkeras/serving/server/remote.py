@@ -1,0 +1,133 @@
+"""Files to decisions by a server: decoded here, sent as bare grey PNG, scored there."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from cxrkeras.data.preparation import Preparation
+from cxrkeras.evaluation.scores.operating import Rule
+from cxrkeras.serving.model.card import Card
+from cxrkeras.serving.predict.films import none_readable
+from cxrkeras.serving.predict.predict import Answer, Row, answer
+from cxrkeras.serving.server.client import Remote, ServerRefusal, grey_png, predict_remote
+from data_prep.dataset.pool import Died, cores, spread
+from data_prep.errors import RejectedFile
+from data_prep.films.admission import DEFAULT, Admission
+from data_prep.films.film import read_film
+from data_prep.progress import Steps
+
+_RULE = Rule("server")
+_UNUSABLE = "the server can't use this image"
+
+
+def ask(
+    server: str,
+    name: str,
+    files: Sequence[Path],
+    refused: Sequence[Row] = (),
+    *,
+    admission: Admission = DEFAULT,
+    batch_size: int = 16,
+    workers: int | None = None,
+) -> Answer:
+    """What a served model says of files, at the operating points that it was exported with.
+
+    Args:
+        server: its address, as `predict_remote` takes it.
+        name: the model's name there.
+        files: N DICOM, PNG, JPEG or TIFF files.
+        refused: what stands in the answer after them, unread.
+        admission: what is taken for a film.
+        batch_size: images in one request.
+        workers: decoding processes; the machine's cores where None; 0 decodes in this process.
+
+    Raises:
+        UserError: no file can be read, or as `predict_remote`.
+    """
+    rows: list[Row] = []
+    told: list[tuple[list[int], Remote]] = []
+    batch: dict[int, bytes] = {}
+    with Steps("predicted", len(files), shown=len(files) > batch_size) as steps:
+        for number, (content, row) in enumerate(_decoded(files, admission, workers)):
+            rows.append(row)
+            if content:
+                batch[number] = content
+            if len(batch) == batch_size or (batch and number == len(files) - 1):
+                for places, answered in _asked(server, name, batch):
+                    if isinstance(answered, Remote):
+                        told.append((places, answered))
+                    else:
+                        rows[places[0]] = Row(files[places[0]], str(answered), ())
+                batch = {}
+            steps.step()
+    rows += refused
+    if not told:
+        raise none_readable(len(rows), rows[0].reason)
+    return _answer(name, rows, told)
+
+
+def _asked(
+    server: str, name: str, batch: Mapping[int, bytes]
+) -> Iterator[tuple[list[int], Remote | ServerRefusal]]:
+    """A batch's answer; of a refused one those of its halves, so that only what is refused alone
+    is lost.
+    """
+    places = list(batch)
+    try:
+        yield places, predict_remote(server, name, list(batch.values()))
+    except ServerRefusal as refusal:
+        if len(places) == 1:
+            yield places, refusal
+            return
+        middle = len(places) // 2
+        for part in (places[:middle], places[middle:]):
+            yield from _asked(server, name, {place: batch[place] for place in part})
+
+
+def _decoded(
+    files: Sequence[Path], admission: Admission, workers: int | None
+) -> Iterator[tuple[bytes, Row]]:
+    """A file's PNG, and its row; no PNG where the row has a reason. In the files' order."""
+    work = partial(_png, admission=admission)
+    workers = min(cores() if workers is None else workers, len(files))
+    waiting: dict[int, tuple[bytes, Row]] = {}
+    following = 0
+    for (number, path), outcome in spread(work, enumerate(files), workers, admission.limits):
+        died = isinstance(outcome, Died)
+        waiting[number] = (b"", Row(path, outcome.reason, ())) if died else outcome
+        while following in waiting:
+            yield waiting.pop(following)
+            following += 1
+
+
+def _png(item: tuple[int, Path], admission: Admission) -> tuple[bytes, Row]:
+    try:
+        film = read_film(item[1], admission=admission)
+        return grey_png(film.pixels), Row(item[1], "", film.remarks)
+    except RejectedFile as refusal:
+        return b"", Row(item[1], str(refusal), ())
+
+
+def _answer(name: str, rows: list[Row], told: list[tuple[list[int], Remote]]) -> Answer:
+    labels, thresholds = told[0][1].labels, told[0][1].thresholds
+    scores = np.full((len(rows), len(labels)), np.nan)
+    for places, part in told:
+        for place, probability, valid in zip(places, part.probability, part.valid, strict=True):
+            if valid:
+                scores[place] = probability
+            else:
+                rows[place] = Row(rows[place].path, _UNUSABLE, ())
+    points = {
+        label: {"threshold": None if np.isnan(value) else float(value), "from": "the server"}
+        for label, value in zip(labels, thresholds, strict=True)
+    }
+    facts = {
+        "labels": list(labels),
+        "inflation": dict.fromkeys(labels, 1.0),
+        "training_prevalence": dict.fromkeys(labels),
+        "operating_points": {str(_RULE): points},
+    }
+    card = Card(Path(name), (), facts, Preparation(), None)
+    return answer(card, _RULE, None, rows, scores)

@@ -1,0 +1,167 @@
+"""One source stage: its parts, its fit, and its scores on the archive's own split."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from cxrkeras.data.dataset import PreparedDataset
+from cxrkeras.data.labels.targets import targets_from_codes
+from cxrkeras.data.pipeline import Images, Part, head_widths, image_batches, three_way_labels
+from cxrkeras.evaluation.scores.predictions import Predictions
+from cxrkeras.models.network import Network, build_network
+from cxrkeras.models.weights.trunk import load_trunk
+from cxrkeras.runs.experiment import Experiment
+from cxrkeras.runs.sources import Weights
+from cxrkeras.runs.target import learned_targets
+from cxrkeras.training.progress import PredictLines
+from cxrkeras.training.recipes.learn import Learner
+from cxrkeras.training.stages.split import Shares, share_out
+from data_prep.errors import UserError
+from data_prep.tables.vocabulary import canonical
+
+SOURCE_AUGMENT = "study"
+MERGED = "merged"
+"""The head of a merged label space."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained stage.
+
+    Args:
+        trunk: what it is for.
+        history: one row per epoch.
+        images: how many trained.
+        scores: per dataset, where its scored images come from, and their predictions.
+    """
+
+    trunk: keras.Model
+    history: pd.DataFrame
+    images: int
+    scores: dict[str, tuple[str, Predictions]]
+
+
+def fit_stage(
+    name: str,
+    backbone: str,
+    datasets: Mapping[str, PreparedDataset],
+    before: Weights | None,
+    experiment: Experiment,
+    checkpoint: Path,
+) -> Fitted:
+    """Train a trunk on one dataset, or on several together.
+
+    Args:
+        name: the stage's, for messages.
+        backbone: the trunk's.
+        datasets: by name.
+        before: the weights that it starts from.
+        experiment: the settings.
+        checkpoint: a file that keeps the state after each epoch, to go on from after a kill.
+
+    Raises:
+        UserError: for data or weights that can't be used, or a training that diverges.
+    """
+    sources = [_Source(key, dataset, experiment) for key, dataset in datasets.items()]
+    heads = _heads(sources, experiment)
+    train = [s.part(heads, s.shares.train) for s in sources]
+    validation = [s.part(heads, s.shares.validation) for s in sources if s.shares.validation.any()]
+    network = build_network(
+        (backbone,),
+        experiment.image_size,
+        head_widths(train),
+        dropout=experiment.dropout,
+        seed=experiment.seed,
+        three_way=three_way_labels(train),
+    )
+    if before:
+        load_trunk(network.trunks[0], backbone, before)
+    learner = Learner(
+        network.logits, experiment, train, augment=experiment.augment or SOURCE_AUGMENT
+    )
+    learned = learner.learn(
+        train,
+        validation,
+        epochs=experiment.source_epochs or experiment.epochs,
+        learning_rate=experiment.source_learning_rate,
+        seed=experiment.seed,
+        title=f"source stage {name}",
+        checkpoint=checkpoint,
+    )
+    scores = {
+        s.name: (s.shares.split, _predict(network, s, heads, experiment))
+        for s in sources
+        if s.shares.scored.any()
+    }
+    return Fitted(
+        network.trunks[0], learned.history, sum(len(part.index) for part in train), scores
+    )
+
+
+class _Source:
+    """A dataset of the stage: its images, its targets, and how they are shared out."""
+
+    def __init__(self, name: str, dataset: PreparedDataset, experiment: Experiment):
+        self.name, self.dataset = name, dataset
+        self.targets = learned_targets(experiment, dataset)
+        self.shares: Shares = share_out(
+            dataset, self.targets.known, experiment.source_validation, experiment.seed, name=name
+        )
+        self.images = Images(dataset.paths, experiment.image_size)
+
+    def part(self, heads: "_Heads", rows: np.ndarray) -> Part:
+        head, labels = heads[self.name]
+        targets = self.targets[rows].widened(self.columns(labels), len(labels))
+        return Part(head, self.images, np.flatnonzero(rows), targets)
+
+    def columns(self, labels: tuple[str, ...]) -> list[int]:
+        """Where the dataset's labels stand in its head."""
+        places = {canonical(label): place for place, label in enumerate(labels)}
+        return [places[canonical(label)] for label in self.dataset.labels]
+
+
+_Heads = dict[str, tuple[str, tuple[str, ...]]]
+
+
+def _heads(sources: list[_Source], experiment: Experiment) -> _Heads:
+    """{dataset: its head and the head's labels}; with `joint = merged` they share one."""
+    if experiment.joint != MERGED or len(sources) == 1:
+        return {s.name: (s.name, s.dataset.labels) for s in sources}
+    union: dict[str, str] = {}
+    for source in sources:
+        meanings = [canonical(label) for label in source.dataset.labels]
+        if len(set(meanings)) < len(meanings):
+            raise UserError(
+                f"Merged labels need each finding once. {source.name} has one under two names: "
+                f"{', '.join(source.dataset.labels)}. Choose --labels or --joint heads."
+            )
+        for meaning, label in zip(meanings, source.dataset.labels, strict=True):
+            union.setdefault(meaning, label)
+    return {s.name: (MERGED, tuple(union.values())) for s in sources}
+
+
+def _predict(
+    network: Network, source: _Source, heads: _Heads, experiment: Experiment
+) -> Predictions:
+    dataset, rows = source.dataset, np.flatnonzero(source.shares.scored)
+    batches = image_batches(source.images, rows, experiment.batch_size)
+    lines = PredictLines(f"source {source.name}: scoring its {source.shares.split} images")
+    try:
+        logits = network.logits.predict(batches, callbacks=[lines], verbose=0)
+    finally:
+        lines.close()
+    head, labels = heads[source.name]
+    truth = targets_from_codes(dataset.codes[rows], uncertain="ignore", blank=experiment.blank)
+    return Predictions(
+        images=tuple(dataset.images[rows].tolist()),
+        patients=tuple(dataset.patients[rows].tolist()),
+        folds=(source.shares.split,) * len(rows),
+        labels=dataset.labels,
+        prob=expit(logits[head][:, source.columns(labels)]),
+        truth=truth.known,
+    )

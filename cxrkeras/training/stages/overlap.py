@@ -1,0 +1,145 @@
+"""The target's images in a source: what a fold holds out must not have been seen before it.
+
+Known by the film itself, by its patient, and, re-encoded or prepared in another way, by what it
+looks like.
+"""
+
+import hashlib
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from cxrkeras.data.dataset import PreparedDataset, mending
+from cxrkeras.data.preparation import Preparation, preparation_of
+from cxrkeras.runs.sources import Dataset
+from cxrkeras.training.stages.cache import cache_folder
+from data_prep.dataset.duplicates import HASH_LIMIT, SAME_FILM, copies_between
+from data_prep.dataset.pool import cores, spread
+from data_prep.dataset.prepared import read_prepared
+from data_prep.dataset.worker import same_film
+from data_prep.errors import RejectedFile, UserError
+from data_prep.files import atomic_write_json
+from data_prep.say import say
+
+_FORMAT = 1  # raise it when a change makes copies found earlier wrong
+_FEW_PAIRS = 100  # fewer are confirmed sooner here than in new processes
+
+
+def without_target(
+    source: PreparedDataset, link: Dataset, target: PreparedDataset
+) -> PreparedDataset:
+    """A source without the target's images, their copies, and other images of their patients.
+
+    Args:
+        source: the dataset.
+        link: how the run names it.
+        target: all images of the target.
+
+    Raises:
+        UserError: no image is left, or prepared images that must be compared can't be read.
+    """
+    same = (source.digests != "") & np.isin(source.digests, target.digests)
+    known = source.patients != ""
+    of_patient = known & np.isin(source.patients, target.patients)
+    copies = _copies(source, target, ~same & ~of_patient)
+    # Under another key, a copy's patient is one of the target's patients by another name.
+    patients = source.patients[(same | copies) & known]
+    seen = same | copies | of_patient | (known & np.isin(source.patients, patients))
+    if seen.any():
+        say(
+            f"source {link.name}: {int(seen.sum())} of {len(source)} images are left out: "
+            f"{int(same.sum())} are the target's, {int(copies.sum())} are copies of them, the "
+            "others have the patient of one of them"
+        )
+    if seen.all():
+        raise UserError(
+            f"A source needs images that aren't the target's. Received: {link.name}={link.folder}, "
+            "of which none is left. Give another --source; where patients of two places share a "
+            "number, prepare one of the datasets with another --key-file."
+        )
+    for doubt in _doubts(source, target):
+        say(f"Warning: source {link.name}: {doubt}")
+    return source.subset(~seen)
+
+
+def _doubts(source: PreparedDataset, target: PreparedDataset) -> list[str]:
+    """Why images of the target, or of its patients, may be left in a source."""
+    doubts = []
+    for dataset, whose in ((source, "its"), (target, "the target's")):
+        if unknown := int((dataset.patients == "").sum()):
+            doubts.append(
+                f"the patients of {unknown} of {whose} {len(dataset)} images aren't known, so that "
+                "other films of the target's patients may be left in it; only copies are found"
+            )
+    if source.key and target.key and source.key != target.key:
+        doubts.append(
+            "its patients are named under another key than the target's (--key-file, --public), so "
+            "they can't be matched: other films of the target's patients may be left in it; only "
+            "copies are found"
+        )
+    ways = [preparation_of(dataset.root) or Preparation() for dataset in (source, target)]
+    names = ("pad", "stretch")
+    differ = [f"--{name}" for name in names if getattr(ways[0], name) != getattr(ways[1], name)]
+    if differ:
+        doubts.append(
+            f"prepared in another way than the target ({', '.join(differ)}): copies of its images "
+            "are harder to tell, and the model sees another picture"
+        )
+    return doubts
+
+
+def _copies(source: PreparedDataset, target: PreparedDataset, rows: np.ndarray) -> np.ndarray:
+    """(N,) bool: those of some rows of a source that look like an image of the target.
+
+    What was found is kept for later runs, under all that decides it.
+    """
+    places = np.flatnonzero(rows)
+    pads = tuple(bool(p and p.pad) for p in map(preparation_of, (target.root, source.root)))
+    identities = [target.identities.tolist(), source.identities[places].tolist()]
+    about = json.dumps([_FORMAT, HASH_LIMIT, SAME_FILM, pads, *identities])
+    path = cache_folder() / "copies" / f"{hashlib.sha256(about.encode()).hexdigest()[:16]}.json"
+    found = _kept(path)
+    if found is None:
+        files = [Path(file) for file in target.paths], [Path(source.paths[n]) for n in places]
+        signatures = target.identities[:, 1].tolist(), source.identities[places, 1].tolist()
+        found = copies_between(*signatures, partial(_confirmed, *files, pads))
+        atomic_write_json(path, found)
+    copies = np.zeros(len(source), bool)
+    copies[places[np.array(found, int)]] = True
+    return copies
+
+
+def _kept(path: Path) -> list[int] | None:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _confirmed(
+    target: list[Path],
+    source: list[Path],
+    pads: tuple[bool, bool],
+    pairs: list[tuple[int, int]],
+) -> list[bool]:
+    """Whether pairs of places in two lists of files are one film each."""
+    files = [(target[first], source[second]) for first, second in pairs]
+    workers = cores() if len(files) > _FEW_PAIRS else 0
+    # Of images prepared alike the padding is alike too, and stays.
+    compare = partial(same_film, padded=pads if pads[0] != pads[1] else (False, False))
+    try:
+        answers = dict(spread(compare, files, workers))
+    except RejectedFile as refusal:
+        broken = next(path for pair in files for path in pair if not _readable(path))
+        raise UserError(f"A prepared image is {refusal}: {broken}. {mending(broken)}") from None
+    return [answers[pair] is True for pair in files]
+
+
+def _readable(path: Path) -> bool:
+    try:
+        read_prepared(path)
+    except RejectedFile:
+        return False
+    return True

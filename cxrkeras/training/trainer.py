@@ -1,0 +1,243 @@
+"""One compiled model, fitted as often as wanted: each fit starts from the same state."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from cxrkeras.data.augment import Augment
+from cxrkeras.models.losses.batch_weighted import LOSSES
+from cxrkeras.models.metrics import MaskedBinaryAccuracy, MaskedMAE
+from cxrkeras.training.checkpoint import Checkpoint
+from cxrkeras.training.progress import EpochLines
+from data_prep.errors import UserError
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to learn; see the fields of `Experiment` of the same names."""
+
+    epochs: int
+    learning_rate: float
+    plateau_patience: int
+    plateau_factor: float
+    early_stopping: int
+
+
+class Trainer:
+    """A compiled model around a graph of logits.
+
+    Building and tracing a DenseNet121 costs tens of seconds, so K folds share one trainer: `fit`
+    first puts every variable (weights, batch-norm statistics, optimizer, random streams) back to
+    where it stood, with a new seed. What is fitted are the graph's own weights.
+
+    Args:
+        logits: inputs -> {head: (N, K_head)}.
+        loss: a key of `LOSSES`.
+        augment: a preset of `Augment`, active in training only; `none` for inputs that are no
+            images.
+        average: end a fit that no validation steers with the mean of the weights over its steps
+            (Polyak and Juditsky 1992), for a model small enough to copy at every step.
+    """
+
+    def __init__(
+        self, logits: keras.Model, *, loss: str, augment: str = "none", average: bool = False
+    ):
+        self._logits, self._average = logits, average
+        inputs = keras.Input(logits.input_shape[1:])
+        self._augment = None if augment == "none" else Augment(augment)
+        outputs = logits(self._augment(inputs) if self._augment else inputs)
+        self.heads = list(outputs)
+        self.model = keras.Model(inputs, outputs)
+        self.model.compile(
+            optimizer=keras.optimizers.Adam(1e-4),
+            loss={head: LOSSES[loss]() for head in self.heads},
+            metrics={head: [MaskedBinaryAccuracy(), MaskedMAE()] for head in self.heads},
+        )
+        self.model.optimizer.build(self.model.trainable_variables)
+        variables = [*self.model.variables, *self.model.optimizer.variables]
+        self._start = [(variable, variable.numpy()) for variable in variables]
+
+    def fit(
+        self,
+        train: Callable[[range], tf.data.Dataset],
+        validation: tf.data.Dataset | None,
+        schedule: Schedule,
+        *,
+        steps: int,
+        seed: int,
+        title: str,
+        biases: Mapping[str, np.ndarray] | None = None,
+        checkpoint: Path | None = None,
+    ) -> pd.DataFrame:
+        """Fit from the start state, or go on from a checkpoint to the same end.
+
+        Args:
+            train: gives the batches of (inputs, {head: targets}) of some epochs, one after another.
+            validation: batches likewise, or None: then the training loss steers the learning rate
+                and nothing stops early.
+            schedule: epochs and rates.
+            steps: batches per epoch.
+            seed: of dropout and augmentation.
+            title: for the progress lines.
+            biases: by layer, those that the start state hasn't, since they depend on the targets.
+            checkpoint: a file that keeps the state after each epoch; None keeps none.
+
+        Returns:
+            One row per epoch: `epoch` from 1, `loss`, `binary_accuracy`, `mae`, the same with
+            `val_`, `learning_rate`. With several heads, a metric's name begins with its head's.
+
+        Raises:
+            UserError: when the loss becomes NaN or infinite.
+        """
+        self._reset(seed)
+        for layer, bias in (biases or {}).items():
+            self._logits.get_layer(layer).bias.assign(bias)
+        self.model.optimizer.learning_rate.assign(schedule.learning_rate)
+        callbacks = _callbacks(schedule, validated=validation is not None)
+        if self._average and validation is None:
+            callbacks.append(_Average())
+        state = Checkpoint(checkpoint, [variable for variable, _ in self._start], callbacks)
+        first = state.resume(schedule.epochs)
+        lines = EpochLines(title, schedule.epochs)
+        try:
+            self.model.fit(
+                train(range(first, schedule.epochs) or range(1)),  # Keras looks at a batch anyway
+                validation_data=validation,
+                initial_epoch=first,
+                epochs=schedule.epochs,
+                steps_per_epoch=steps,
+                callbacks=[lines, *callbacks, state],
+                shuffle=False,  # the batches bring their own order
+                verbose=0,
+            )
+        finally:
+            lines.close()
+        table = self._table(state.logs)
+        if not np.isfinite(table["loss"]).all():
+            raise UserError(
+                f"{title}: the loss became NaN or infinite in epoch {len(table)}. "
+                f"Lower --learning-rate (it was {schedule.learning_rate:g})."
+            )
+        return table
+
+    def settle(self, batches: tf.data.Dataset) -> None:
+        """Estimate the batch-norm statistics anew over `batches`, the weights standing still.
+
+        Keras's moving averages (momentum 0.99) need hundreds of steps; after a short training
+        they still hold their initial values. The step that `fit` compiled runs at learning rate 0
+        without augmentation; each batch's own moments are read off the moving averages and
+        pooled by the law of total variance.
+        """
+        collect = _CollectMoments(self.model)
+        if not collect.layers:
+            return
+        self.model.optimizer.learning_rate.assign(0.0)
+        if self._augment:
+            self._augment.strength.assign(0.0)
+        self.model.fit(batches, epochs=1, callbacks=[collect], shuffle=False, verbose=0)
+        collect.write()
+
+    def _reset(self, seed: int) -> None:
+        for variable, value in self._start:
+            variable.assign(value)
+        for number, variable in enumerate(v for v, _ in self._start if _is_random_state(v)):
+            variable.assign([seed, number])
+
+    def _table(self, logs: list[dict[str, float]]) -> pd.DataFrame:
+        table = pd.DataFrame(logs)
+        if len(self.heads) == 1:
+            head = f"{self.heads[0]}_"
+            table = table.rename(columns=lambda name: name.replace(head, "", 1))
+            table = table.loc[:, ~table.columns.duplicated()]
+        table.insert(0, "epoch", range(1, len(table) + 1))
+        return table
+
+
+def batch_norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """The batch-norm layers of a model, nested ones too."""
+    found = []
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            found.append(layer)
+        elif isinstance(layer, keras.Model):
+            found += batch_norms(layer)
+    return found
+
+
+def quicken_batch_norm(model: keras.Model, steps_per_epoch: int) -> None:
+    """Let the moving averages forget within an epoch, so that the validation loss means something.
+
+    Call it before a `Trainer` is built: the momentum is compiled in.
+    """
+    for layer in batch_norms(model):
+        layer.momentum = min(layer.momentum, max(0.7, 1 - 4 / steps_per_epoch))
+
+
+class _Average(keras.callbacks.Callback):
+    """Leaves the model with the mean of its trainable weights over all steps."""
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        self._steps = 0
+        self._sums = [np.zeros(v.shape) for v in self.model.trainable_variables]
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self._steps += 1
+        for total, variable in zip(self._sums, self.model.trainable_variables, strict=True):
+            total += variable.numpy()
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        for total, variable in zip(self._sums, self.model.trainable_variables, strict=True):
+            variable.assign(total / max(self._steps, 1))
+
+
+class _CollectMoments(keras.callbacks.Callback):
+    """Reads each batch's mean and variance off the moving averages, started from zero each time."""
+
+    def __init__(self, model: keras.Model):
+        super().__init__()
+        self.layers = [layer for layer in batch_norms(model) if layer.trainable]
+        self._moments: list[list[tuple]] = [[] for _ in self.layers]
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        for layer in self.layers:
+            layer.moving_mean.assign(keras.ops.zeros_like(layer.moving_mean))
+            layer.moving_variance.assign(keras.ops.zeros_like(layer.moving_variance))
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        for layer, moments in zip(self.layers, self._moments, strict=True):
+            share = 1 - layer.momentum
+            mean, variance = layer.moving_mean.numpy(), layer.moving_variance.numpy()
+            moments.append((mean / share, variance / share))
+
+    def write(self) -> None:
+        for layer, moments in zip(self.layers, self._moments, strict=True):
+            means, variances = (np.stack(values) for values in zip(*moments, strict=True))
+            layer.moving_mean.assign(means.mean(axis=0))
+            layer.moving_variance.assign(variances.mean(axis=0) + means.var(axis=0))
+
+
+def _callbacks(schedule: Schedule, *, validated: bool) -> list:
+    monitor = "val_loss" if validated else "loss"
+    callbacks = [keras.callbacks.TerminateOnNaN()]
+    if schedule.plateau_patience:
+        callbacks.append(
+            keras.callbacks.ReduceLROnPlateau(
+                monitor, factor=schedule.plateau_factor, patience=schedule.plateau_patience
+            )
+        )
+    if schedule.early_stopping and validated:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                monitor, patience=schedule.early_stopping, restore_best_weights=True
+            )
+        )
+    return callbacks
+
+
+def _is_random_state(variable) -> bool:
+    return variable.name == "seed_generator_state"

@@ -1,0 +1,90 @@
+"""Who is one person: two patient numbers with a copy of one film between them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from data_prep.dataset.duplicates import Duplicate
+
+
+@dataclass(frozen=True)
+class Persons:
+    """What copies say of patients.
+
+    Attributes:
+        patients: of each record; where copies were followed, one for each person.
+        linked: copies whose two records had different patients, or one of them none.
+        numbers: how many known patients are `people` in truth.
+        followed: whether such patients were made one.
+    """
+
+    patients: dict[int, str]
+    linked: frozenset[Duplicate]
+    numbers: int
+    people: int
+    followed: bool
+
+    def word(self, duplicate: Duplicate) -> str:
+        """What `duplicates.csv` says of a copy's patients."""
+        if duplicate not in self.linked:
+            return ""
+        return "merged" if self.followed else "apart"
+
+    def note(self, image_of: dict[int, str]) -> str | None:
+        """What a person should see, with names of images and no patient."""
+        if not self.linked:
+            return None
+        images = sorted({image_of[duplicate.kept] for duplicate in self.linked})
+        named = ", ".join([*images[:3], *["…"] * (len(images) > 3)])
+        found = f"{len(self.linked)} films have a copy under another patient ({named})"
+        if not self.followed:
+            return (
+                f"{found}: one person may be in two folds; see duplicates.csv, and --merge-patients"
+            )
+        merged = (
+            f"{self.numbers} patient numbers are now {self.people}"
+            if self.people
+            else ("images without a patient have their copy's")
+        )
+        return f"{found}: {merged}; see duplicates.csv, and --keep-patients where that is wrong"
+
+
+def persons(
+    patients: dict[int, str],
+    duplicates: list[Duplicate],
+    one_film: Callable[[Duplicate], bool],
+    *,
+    merge: bool,
+) -> Persons:
+    """Find patients who are one person, and make them one.
+
+    Args:
+        patients: of each record, blank where unknown.
+        duplicates: copies among the records.
+        one_film: whether a copy shows the same film, not only the same name or an empty picture.
+        merge: make such patients one: the first in order of the alphabet, shorter ones first, so
+            that the order of the files doesn't matter. An image without a patient gets its copy's.
+    """
+    linked = frozenset(
+        d for d in duplicates if patients[d.kept] != patients[d.dropped] and one_film(d)
+    )
+    nodes = {n: patient or n for n, patient in patients.items()}
+    groups = {node: {node} for node in nodes.values()}
+    for duplicate in linked:
+        first, second = groups[nodes[duplicate.kept]], groups[nodes[duplicate.dropped]]
+        if first is not second:
+            first |= second
+            groups |= dict.fromkeys(second, first)
+    known = {node: [n for n in group if isinstance(n, str)] for node, group in groups.items()}
+    one = {node: min(names, key=_order, default="") for node, names in known.items()}
+    several = {one[node]: names for node, names in known.items() if len(names) > 1}
+    return Persons(
+        {n: one[node] for n, node in nodes.items()} if merge else patients,
+        linked,
+        numbers=sum(map(len, several.values())),
+        people=len(several),
+        followed=merge,
+    )
+
+
+def _order(name: str) -> tuple[int, str]:
+    return len(name), name

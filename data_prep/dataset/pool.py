@@ -1,0 +1,309 @@
+"""Work spread over processes that may die: a decoder's segfault costs one file, not the run.
+
+Each process does one item after the other, so the item that it died of is known. On systems that
+can (Linux), it has limits of memory and processor time, anew for each item.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from math import ceil
+from multiprocessing.connection import wait
+from typing import TypeVar
+
+from data_prep.errors import UserError
+from data_prep.films.admission import Limits
+
+try:
+    import resource
+except ImportError:  # Windows has no such limits
+    resource = None
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+_TRIES = 2  # of an item whose process died: it may have been others who took the memory
+_WAITS = 10 if resource else 1  # times its processor time, by the wall's clock: for what only waits
+_GRACE = 2.0  # seconds to end an item in, where nobody waits for it any more
+_READY = "ready"
+
+
+@dataclass(frozen=True)
+class Died:
+    """The outcome of an item that its process couldn't finish."""
+
+    reason: str = "the decoder crashed on this file"
+
+    @property
+    def crashed(self) -> bool:
+        """Whether it died without a known reason."""
+        return self.reason == Died.reason
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def spread(
+    work: Callable[[Item], Outcome],
+    items: Iterable[Item],
+    workers: int,
+    limits: Limits | None = None,
+) -> Iterator[tuple[Item, Outcome | Died]]:
+    """Apply `work` to the items in several processes.
+
+    Args:
+        work: a picklable function.
+        items: what to apply it to; consumed as the work goes on, so memory stays flat.
+        workers: processes; 0 works in this one, which has no limits.
+        limits: of each item.
+
+    Yields:
+        (item, outcome), as they are done; the outcome is `Died` where the process didn't survive
+        it, or it exceeded a limit.
+
+    Raises:
+        UserError: no process can be started.
+        Exception: whatever `work` raises.
+    """
+    if workers == 0:
+        yield from ((item, _unless_raised(*_outcome(work, item, None))) for item in items)
+        return
+    items, again = iter(items), deque()
+    crew = [Worker(limits) for _ in range(workers)]
+    try:
+        while True:
+            for worker in crew:
+                if not worker.task and (task := _following(again, items)):
+                    worker.give(work, task)
+            if not any(worker.task for worker in crew):
+                return
+            for worker in _stirring(crew):
+                task, outcome = worker.take()
+                if worker.ended:
+                    _replace(worker, crew)
+                if isinstance(outcome, Died) and outcome.crashed and task.tries < _TRIES:
+                    again.append(task)
+                elif task:
+                    yield task.item, outcome
+    finally:
+        for worker in crew:
+            worker.end()
+
+
+@dataclass
+class _Task:
+    item: object
+    tries: int = 0  # that ended a process
+
+
+def _following(again: deque[_Task], items: Iterator) -> _Task | None:
+    """The next task: first those that another process left."""
+    return again.popleft() if again else next(map(_Task, items), None)
+
+
+def _stirring(crew: list["Worker"]) -> list["Worker"]:
+    """The processes that have something to say, or have had their time."""
+    busy = [worker for worker in crew if worker.task]
+    ends = [worker.patience for worker in busy]
+    said = wait([worker.connection for worker in busy], None if None in ends else min(ends))
+    return [worker for worker in busy if worker.connection in said or worker.late]
+
+
+def _replace(worker: "Worker", crew: list["Worker"]) -> None:
+    """Put another process in the place of one that ended; one that never ran is given up."""
+    crew.remove(worker)
+    if worker.started:
+        crew.append(Worker(worker.limits))
+    elif not crew:
+        raise _unable()
+
+
+def _unable() -> UserError:
+    return UserError(
+        "Worker processes can't be started here: memory is short, or a script lacks "
+        "`if __name__ == '__main__':`. Mend that, or work without them (--workers 0)."
+    )
+
+
+class Worker:
+    """A process that does one thing after the other, within limits, and may die of each.
+
+    Attributes:
+        connection: readable when it has something to say.
+        task: what it was given to do.
+        started: whether it ever ran.
+        ended: whether it is gone.
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        # Never fork: the caller may hold threads and locks. A forkserver starts workers faster.
+        methods = multiprocessing.get_all_start_methods()
+        context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+        self.limits = limits
+        self.connection, theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(theirs, limits), daemon=True)
+        self.task: _Task | None = None
+        self.started = self.ended = False
+        self._since = time.monotonic()
+        try:
+            self._process.start()
+        except (OSError, RuntimeError) as error:
+            raise _unable() from error
+        finally:
+            theirs.close()
+
+    def give(self, work: Callable, task: _Task) -> None:
+        """Hand it something to do."""
+        self.task, self._since = task, time.monotonic()
+        with suppress(OSError):  # it is gone, which `take` tells
+            self.connection.send((work, task.item))
+
+    def take(self) -> tuple[_Task | None, object]:
+        """What it says: (task, outcome), or (None, None) where it has no more to say than
+        that it runs.
+
+        Raises:
+            Exception: whatever the work raised.
+        """
+        if not self.connection.poll():
+            return self._dead(self.limits.too_slow) if self.late else (None, None)
+        try:
+            told = self.connection.recv()
+        except (EOFError, OSError):
+            return self._dead(None)
+        if told == _READY:
+            self.started, self._since = True, time.monotonic()
+            return None, None
+        task, self.task = self.task, None
+        return task, _unless_raised(*told)
+
+    def do(self, work: Callable[[Item], Outcome], item: Item) -> Outcome | Died:
+        """Do one thing, alone, and wait for it.
+
+        Raises:
+            UserError: the process can't be started.
+            Exception: whatever `work` raises.
+        """
+        self.give(work, _Task(item))
+        while True:
+            wait([self.connection], self.patience)
+            task, outcome = self.take()
+            if task and not self.started:
+                raise _unable()
+            if task:
+                return outcome
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds until it will be `late`; None without limits."""
+        if self.limits is None or not self.started:
+            return None
+        return max(0.0, self._since + _WAITS * self.limits.seconds - time.monotonic())
+
+    @property
+    def late(self) -> bool:
+        """Whether it has had its time."""
+        return self.patience == 0.0
+
+    def _dead(self, reason: str | None) -> tuple[_Task | None, Died | None]:
+        if reason:
+            self._process.kill()
+        self.end()
+        task, self.task = self.task, None
+        if self._process.exitcode == -getattr(signal, "SIGXCPU", 0):
+            reason = self.limits.too_slow
+        task.tries += self.started
+        return task, Died(reason) if reason else Died()
+
+    def end(self) -> None:
+        """Let it end what it does, if that is soon."""
+        self.ended = True
+        self.connection.close()
+        self._process.join(_GRACE)
+        self._process.kill()
+        self._process.join()
+
+
+def _work(connection, limits: Limits | None) -> None:
+    """The process: leaves Ctrl-C to its parent, and ends with it (even killed)."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    connection.send(_READY)
+    while True:
+        try:
+            work, item = connection.recv()
+            _send(connection, _outcome(work, item, limits), limits)
+        except (EOFError, OSError):  # nobody waits any more
+            return
+
+
+def _outcome(work: Callable, item: object, limits: Limits | None) -> tuple[bool, object]:
+    """(whether it was raised, outcome or error)."""
+    try:
+        if limits:
+            _limit(limits)
+        return False, work(item)
+    except MemoryError:
+        return False, _greedy(limits)
+    except Exception as error:
+        return True, error
+
+
+def _greedy(limits: Limits | None) -> Died:
+    return Died(limits.too_greedy) if limits else Died("memory is short")
+
+
+def _unless_raised(raised: bool, outcome: object) -> object:
+    if raised:
+        raise outcome
+    return outcome
+
+
+def _send(connection, told: tuple[bool, object], limits: Limits | None) -> None:
+    try:
+        connection.send(told)
+    except OSError:
+        raise
+    except MemoryError:
+        connection.send((False, _greedy(limits)))
+    except Exception as error:  # it can't be pickled
+        connection.send((True, RuntimeError(f"no outcome of a process: {type(error).__name__}")))
+
+
+def _limit(limits: Limits) -> None:
+    """The limits of the next item, on top of what the process has taken so far."""
+    if resource is None:
+        return
+    _set("RLIMIT_CORE", 0)
+    taken = _address_space()
+    if taken is not None:
+        _set("RLIMIT_AS", taken + limits.memory)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _set("RLIMIT_CPU", ceil(used.ru_utime + used.ru_stime) + limits.seconds)
+
+
+def _address_space() -> int | None:
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[0]) * resource.getpagesize()
+    except OSError:  # not Linux, where alone the limit is kept
+        return None
+
+
+def _set(name: str, wanted: int) -> None:
+    kind = getattr(resource, name)
+    _, most = resource.getrlimit(kind)
+    soft = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+    resource.setrlimit(kind, (soft, most))
+
+
+def _end_with_parent() -> None:
+    wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)

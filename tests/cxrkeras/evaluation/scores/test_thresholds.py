@@ -1,0 +1,63 @@
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cxrkeras.evaluation.scores.thresholds import (
+    by_rule,
+    corrected_threshold,
+    deflate,
+    inflate,
+    prevalence_threshold,
+)
+
+counts = st.integers(1, 10_000)
+probabilities = st.floats(0.001, 0.999)
+factors = st.floats(0.01, 200)
+fractions = st.fractions(0, 1)
+
+
+@given(p=fractions, positives=counts, negatives=counts)
+def test_printed_threshold_is_prevalence_exactly(p, positives, negatives):
+    printed = p > (1 - p) * Fraction(positives, negatives)
+    assert printed == (p > Fraction(positives, positives + negatives))
+
+
+@given(positives=counts, negatives=counts, w=st.fractions(Fraction(1, 50), 50), p=fractions)
+def test_corrected_rule_decides_like_prevalence_on_true_probability(positives, negatives, w, p):
+    pi = Fraction(positives, positives + negatives)
+    q = w * p / (w * p + 1 - p)
+    assert (q > w * pi / (w * pi + 1 - pi)) == (p > pi)
+
+
+@given(pi=probabilities)
+def test_no_inflation_gives_prevalence(pi):
+    assert corrected_threshold(pi, 1.0) == pytest.approx(pi, rel=1e-12)
+    assert prevalence_threshold(pi) == pi
+
+
+@given(p=probabilities, w=factors)
+def test_deflate_undoes_inflate_and_odds_scale_by_w(p, w):
+    q = inflate(p, w)
+    assert deflate(q, w) == pytest.approx(p, rel=1e-9)
+    assert q / (1 - q) == pytest.approx(w * p / (1 - p), rel=1e-9)
+
+
+def test_study_scale_example():
+    # 5 % prevalence under |N|/|P| = 19 is cut at one half: the loss has balanced the classes
+    assert corrected_threshold(0.05, 19.0) == pytest.approx(0.5)
+
+
+def test_one_class_in_training_has_no_threshold():
+    rules = by_rule(np.array([0.0, 0.3, 1.0]), np.array([4.0, 4.0, 4.0]))
+    for values in rules.values():
+        assert np.isnan(values[[0, 2]]).all()
+        assert np.isfinite(values[1])
+
+
+@pytest.mark.parametrize("w", [0.0, -1.0, np.inf, np.nan])
+def test_impossible_inflation_is_refused(w):
+    with pytest.raises(ValueError, match="positive and finite"):
+        corrected_threshold(0.1, w)

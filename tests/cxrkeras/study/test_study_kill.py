@@ -1,0 +1,182 @@
+"""A study killed in the middle: what was finished isn't done again, and the end is the same."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+TABLES = ("study.csv", "study.md")
+STUDY = """
+[run]
+data = "{data}/target"
+image-size = 32
+folds = 2
+epochs = 1
+batch-size = 8
+test-fraction = 0.25
+[source]
+a = "{data}/a"
+b = "{data}/b"
+[grid]
+backbone = ["tiny"]
+[[setting]]
+name = "A"
+source = "a"
+[[setting]]
+name = "mixed A | B"
+method = "mixed"
+source = ["a", "b"]
+[[setting]]
+name = "A + B"
+method = "cotrain"
+source = ["a", "b"]
+"""
+# A cell's process, with the tests' tiny backbone in the registry once Keras is there.
+CELL = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from cxrkeras import runtime
+from cxrkeras.study import cell as study_cell
+runtime.start()
+import keras, tiny
+from cxrkeras.models.backbones.registry import BACKBONES, Backbone
+keras.applications.Tiny = tiny.tiny_backbone
+BACKBONES["tiny"] = Backbone("Tiny", "tf")
+sys.exit(study_cell.main(Path(sys.argv[1]), Path(sys.argv[2])))
+"""
+# What `cxrkeras` runs, but for those cells.
+DRIVER = f"""
+import sys
+from cxrkeras.models.backbones.registry import BACKBONES, Backbone
+from cxrkeras.study import cell as study_cell
+BACKBONES["tiny"] = Backbone("Tiny", "tf")
+study_cell.COMMAND = (sys.executable, "-c", {CELL!r})
+from cxrkeras.cli import main
+main()
+"""
+
+
+@pytest.fixture
+def begin(data, tmp_path, monkeypatch):
+    """`begin(name)` starts `cxrkeras study` into that folder, with a cache of its own."""
+    (tmp_path / "small.toml").write_text(STUDY.replace("{data}", str(data)))
+
+    def start(name: str) -> subprocess.Popen:
+        monkeypatch.setenv("CXRKERAS_CACHE", str(tmp_path / f"cache-{name}"))
+        words = ["study", tmp_path / "small.toml", "--out", tmp_path / name]
+        return subprocess.Popen(
+            [sys.executable, "-c", DRIVER, *map(str, words)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+def end(process: subprocess.Popen) -> None:
+    said = process.communicate(timeout=900)[1]
+    assert process.returncode == 0, said
+
+
+def finished_folds(out: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in out.glob("runs/*/folds/*/fold.json")}
+
+
+def results(out: Path) -> dict[str, bytes]:
+    files = [*out.glob("runs/*/predictions.csv"), *out.glob("runs/*/test_predictions.csv")]
+    return {str(path.relative_to(out)): path.read_bytes() for path in [*files, out / "folds.csv"]}
+
+
+def scores(out: Path) -> pd.DataFrame:
+    """study.csv without what a clock measured."""
+    return pd.read_csv(out / "study.csv").drop(columns="seconds")
+
+
+def is_gone(folder: Path) -> bool:
+    """Whether no process works for that study any more."""
+    return not [
+        path
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if (words := _words(path)) and "study_cell" in words and str(folder) in words
+    ]
+
+
+def _words(path: Path) -> str:
+    try:
+        return path.read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+@pytest.mark.slow
+def test_a_killed_study_loses_the_fold_in_progress_at_most(begin, tmp_path):
+    started = time.monotonic()
+    end(begin("whole"))
+    length = time.monotonic() - started
+    draw, known = random.Random(0), {}
+    for _ in range(3):
+        process = begin("killed")
+        try:
+            process.communicate(timeout=draw.uniform(0.2, 0.5) * length)
+            break
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+        deadline = time.monotonic() + 30
+        while not is_gone(tmp_path / "killed"):
+            assert time.monotonic() < deadline, "the cell's process outlived the study"
+            time.sleep(0.05)
+        now = finished_folds(tmp_path / "killed")
+        assert {path: now.get(path) for path in known} == known
+        known = now
+    assert known, "it was killed before any fold was finished: nothing was shown"
+    end(begin("killed"))
+    now = finished_folds(tmp_path / "killed")
+    assert len(now) == 6
+    assert {path: now[path] for path in known} == known
+    assert results(tmp_path / "killed") == results(tmp_path / "whole")
+    pd.testing.assert_frame_equal(scores(tmp_path / "killed"), scores(tmp_path / "whole"))
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_cell_and_the_study_in_one_line(begin, tmp_path):
+    process = begin("stopped")
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "stopped").glob("runs/*/experiment.toml")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "Stopped. The same command goes on from here."
+    assert "Traceback" not in said
+    assert is_gone(tmp_path / "stopped")
+    states = json.loads((tmp_path / "stopped" / "cells.json").read_text())["cells"]
+    assert {cell["word"] for cell in states} == {"waiting"}
+
+
+@pytest.mark.slow
+def test_a_cell_that_is_killed_or_fails_is_noted_in_one_line(begin, tmp_path):
+    process = begin("out")
+    deadline = time.monotonic() + 120
+    while not (children := list(Path("/proc").glob("[0-9]*/cmdline"))) or not (
+        mine := [p for p in children if f"{tmp_path / 'out'}/runs" in _words(p)]
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    subprocess.run(["kill", "-9", mine[0].parent.name], check=True)
+    process.communicate(timeout=900)
+    assert process.returncode == 1
+    cells = json.loads((tmp_path / "out" / "cells.json").read_text())["cells"]
+    assert [cell["word"] for cell in cells].count("done") == 2
+    failed = next(cell for cell in cells if cell["word"] == "failed")
+    assert "killed by SIGKILL" in failed["reason"]
+    end(begin("out"))

@@ -1,0 +1,97 @@
+"""When batch-norm statistics are estimated anew, and how validation patients are chosen."""
+
+import keras
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from cxrkeras.data.labels.targets import Targets
+from cxrkeras.data.pipeline import Features, Images, Part
+from cxrkeras.evaluation.scores.operating import achieved
+from cxrkeras.evaluation.scores.thresholds import corrected_threshold
+from cxrkeras.models.heads.pooled import classifier
+from cxrkeras.models.losses.batch_weighted import LOSSES
+from cxrkeras.models.network import build_network
+from cxrkeras.training.recipes import learn
+from cxrkeras.training.recipes.learn import Learner, inflations, validation_rows
+from cxrkeras.training.trainer import Trainer, batch_norms
+from data_prep.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("batch_norm", "few_below", "settled"),
+    [("never", 4, 0), ("auto", 4, 1), ("auto", 3, 0), ("always", 3, 1)],
+)
+def test_statistics_are_settled_as_the_option_says(
+    experiment, data, monkeypatch, batch_norm, few_below, settled
+):
+    calls = []
+    monkeypatch.setattr(Trainer, "settle", lambda self, batches: calls.append(batches))
+    monkeypatch.setattr(learn, "_FEW_STEPS", few_below)
+    network = build_network(("tiny",), 32, {"h": 1})
+    images = Images([str(path) for path in sorted((data / "a" / "images").iterdir())], 32)
+    part = Part("h", images, np.arange(20), Targets(np.zeros((20, 1), np.float32)))
+    one = experiment(batch_norm=batch_norm)
+    learner = Learner(network.logits, one, [part], augment="none")
+    learner.learn([part], [], epochs=1, learning_rate=1e-3, seed=0, title="t")  # 3 steps
+    assert len(calls) == settled
+    if settled:  # in whole batches
+        assert [len(inputs) for inputs, _ in calls[0]] == [8, 8]
+    momentum = {layer.momentum for layer in batch_norms(network.logits)}
+    assert momentum == {0.99 if batch_norm == "never" else 0.7}
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+def test_a_short_averaged_fit_calls_a_rare_label_as_its_prevalence_says(experiment, loss):
+    """From a bias of 0 it ended above the corrected threshold in every image, or below."""
+    rng = np.random.default_rng(0)
+    truth = rng.random((800, 3)) < [0.3, 0.1, 0.03]
+    features = rng.normal(size=(800, 64)).astype(np.float32)
+    features[:, :3] += 1.5 * truth
+    features = (features - features[:400].mean(axis=0)) / features[:400].std(axis=0)
+    targets = Targets(truth.astype(np.float32))
+    part = Part("h", Features(features), np.arange(400), targets[np.arange(400)])
+    inputs = keras.Input((64,))
+    _, logits = classifier(inputs, 3, dropout=0.5, name="head_h")
+    model = keras.Model(inputs, {"h": logits})
+    one = experiment(loss=loss, batch_size=16)
+    learner = Learner(model, one, [part], augment="none", average=True)
+    learner.learn([part], [], epochs=10, learning_rate=1e-4, seed=0, title="t")
+    values = part.targets.values
+    threshold = corrected_threshold(values.mean(axis=0), inflations(one, [part])["h"])
+    called = expit(model.predict(features[400:], verbose=0)["h"]) > threshold
+    assert ((called.mean(axis=0) > 0.25) & (called.mean(axis=0) < 0.75)).all()
+    reached = achieved(truth[400:, 0], called[:, 0])
+    assert reached["sensitivity"] + reached["specificity"] > 1.2
+
+
+def test_each_head_starts_at_its_own_prior_and_its_parts_count_alike(experiment):
+    """Two parts of one head, the short one drawn as often; another head beside them."""
+    features = Features(np.zeros((60, 4), np.float32))
+    counts = {"long": ("h", 40, 4), "short": ("h", 10, 5), "other": ("g", 10, 1)}
+    parts = []
+    for head, rows, positives in counts.values():
+        values = (np.arange(rows) < positives).astype(np.float32)[:, None]
+        parts.append(Part(head, features, np.arange(rows), Targets(values)))
+    inputs = keras.Input((4,))
+    outputs = {head: classifier(inputs, 1, dropout=0, name=f"head_{head}")[1] for head in "hg"}
+    model = keras.Model(inputs, outputs)
+    learner = Learner(model, experiment(loss="bce"), parts, augment="none")
+    learner.learn(parts, [], epochs=1, learning_rate=1e-12, seed=0, title="t")
+    found = {head: model.get_layer(f"head_{head}").bias.numpy() for head in "hg"}
+    np.testing.assert_allclose(found["h"], np.log(24 / 56), atol=1e-6)
+    np.testing.assert_allclose(found["g"], np.log(1 / 9), atol=1e-6)
+
+
+def test_validation_takes_whole_patients_and_none_at_zero():
+    patients = np.repeat([f"p{n}" for n in range(20)], 3)
+    targets = np.random.default_rng(0).integers(0, 2, (60, 2)).astype(float)
+    held = validation_rows(targets, patients, 0.15, 0, what="x")
+    assert held.sum() == 9
+    assert not set(patients[held]) & set(patients[~held])
+    assert not validation_rows(targets, patients, 0.0, 0, what="x").any()
+
+
+def test_one_patient_can_t_be_shared_out():
+    with pytest.raises(UserError, match=r"5 training images of fold 2 .* --validation-fraction"):
+        validation_rows(np.zeros((5, 1)), np.array(["p"] * 5), 0.15, 0, what="fold 2")

@@ -1,0 +1,91 @@
+"""`cxrkeras pretrain`: the stages of `cv` on their own, found again by it."""
+
+import json
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from cxrkeras.cli import cli
+from cxrkeras.models.backbones.applications import build_trunk
+from cxrkeras.models.weights.trunk import load_trunk
+from cxrkeras.runs.sources import Weights
+from cxrkeras.training.crossval import cross_validate
+from cxrkeras.training.pretrain import pretrain
+from data_prep.errors import UserError
+
+
+def trunk_of(path):
+    trunk = build_trunk("tiny", 64)  # another size than it was trained at
+    load_trunk(trunk, "tiny", Weights(str(path)))
+    return trunk
+
+
+def test_a_chain_gives_a_trunk_with_history_and_scores_which_cv_finds_again(
+    experiment, data, tmp_path, capfd
+):
+    chain = f"a={data / 'a'},b={data / 'b'}"
+    one = experiment(source=chain)
+    out = tmp_path / "trunks"
+    assert pretrain(one, out) == [out]
+    files = {path.name for path in out.iterdir()}
+    assert files == {
+        "trunk.weights.h5", "stage.json", "history.csv", "metrics.json", "predictions-b.csv",
+        "stages",
+    }  # fmt: skip
+    assert {p.name.split("-")[0] for p in (out / "stages").iterdir()} == {"a", "b"}
+    assert pd.read_csv(out / "history.csv")["epoch"].tolist() == [1]
+    assert json.loads((out / "metrics.json").read_text())["b"]["images"] > 0
+    assert trunk_of(out / "trunk.weights.h5").count_params()
+    capfd.readouterr()
+    cross_validate(one, tmp_path / "run")
+    said = capfd.readouterr().err
+    assert "source stage a: trained before, reused" in said
+    assert "source stage b: trained before, reused" in said
+
+
+def test_every_trunk_of_a_method_gets_its_folder(experiment, data, tmp_path):
+    sources = [f"a={data / 'a'}", f"b={data / 'b'}"]
+    out = tmp_path / "out"
+    folders = pretrain(experiment(method="mixed", source=sources), out)
+    assert folders == [out / "trunk_1", out / "trunk_2"]
+    for folder, name in zip(folders, "ab", strict=True):
+        assert json.loads((folder / "stage.json").read_text())["name"] == name
+    (folder,) = pretrain(experiment(method="cotrain", source=sources), tmp_path / "joint")
+    assert set(json.loads((folder / "metrics.json").read_text())) == {"a", "b"}
+
+
+def test_another_trunk_in_the_folder_is_refused_and_the_same_is_not(experiment, data, tmp_path):
+    one = experiment(source=f"a={data / 'a'}")
+    out = tmp_path / "out"
+    pretrain(one, out)
+    before = (out / "trunk.weights.h5").read_bytes()
+    pretrain(one, out)
+    with pytest.raises(UserError, match="holds another trunk"):
+        pretrain(experiment(source=f"a={data / 'a'}", seed=1), out)
+    assert (out / "trunk.weights.h5").read_bytes() == before
+    (other := tmp_path / "other").mkdir()
+    (other / "thesis.txt").write_text("mine")
+    with pytest.raises(UserError, match="holds something else"):
+        pretrain(one, other)
+
+
+def test_nothing_to_train_on_is_refused(experiment, tmp_path):
+    with pytest.raises(UserError, match=r"--source imagenet,NAME=DIR\. Received: imagenet"):
+        pretrain(experiment(source="imagenet"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_says_what_the_trunk_scores_and_what_comes_next(data, tmp_path):
+    result = CliRunner().invoke(
+        cli,
+        [
+            "pretrain", "--source", f"a={data / 'a'}", "--backbone", "tiny", "--image-size", "48",
+            "--epochs", "1", "--batch-size", "8", "--out", str(tmp_path / "out"),
+        ],
+        catch_exceptions=False,
+    )  # fmt: skip
+    assert result.exit_code == 0
+    assert "a: macro AUROC" in result.output
+    assert "of its held out part" in result.output
+    assert f"--source {tmp_path / 'out' / 'trunk.weights.h5'}" in result.output

@@ -1,0 +1,231 @@
+"""The trainer: every fit starts alike, batch-norm statistics against NumPy, what is refused."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cxrkeras.training.progress import EpochLines
+from cxrkeras.training.trainer import Schedule, Trainer, batch_norms, quicken_batch_norm
+from data_prep.errors import UserError
+
+SCHEDULE = Schedule(
+    epochs=2, learning_rate=1e-2, plateau_patience=1, plateau_factor=0.5, early_stopping=0
+)
+rng = np.random.default_rng(0)
+IMAGES = rng.uniform(0, 255, (20, 16, 16, 1)).astype(np.float32)
+TARGETS = (rng.random((20, 2)) < 0.4).astype(np.float32)
+
+
+def graph(seed=0) -> keras.Model:
+    """Image -> {target: logits}, with batch-norm, a nested model and dropout in it."""
+    keras.utils.set_random_seed(seed)
+    inner_input = keras.Input((16, 16, 1))
+    x = keras.layers.Conv2D(4, 3, name="conv")(inner_input)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    inner = keras.Model(inner_input, keras.layers.ReLU()(x), name="inner")
+    image = keras.Input((16, 16, 1))
+    x = keras.layers.GlobalAveragePooling2D()(inner(image))
+    x = keras.layers.BatchNormalization(name="outer_norm")(x)
+    x = keras.layers.Dropout(0.5, seed=seed)(x)
+    return keras.Model(image, {"target": keras.layers.Dense(2, name="target")(x)})
+
+
+def batches(targets=TARGETS, images=IMAGES, size=8):
+    return tf.data.Dataset.from_tensor_slices((images, {"target": targets})).batch(size)
+
+
+def epoch_by_epoch(**how):
+    """What `Trainer.fit` takes: the same batches in every epoch."""
+    return lambda epochs: batches(**how).repeat(len(epochs))
+
+
+def fitted(trainer, logits, seed=1, validation=None, checkpoint=None, **changes):
+    schedule = Schedule(**{**SCHEDULE.__dict__, **changes})
+    how = {"steps": 3, "seed": seed, "title": "t", "checkpoint": checkpoint}
+    table = trainer.fit(epoch_by_epoch(), validation, schedule, **how)
+    return table, logits.get_weights()
+
+
+def same(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """A trainer that fits again and again, and its logits."""
+    logits = graph()
+    return Trainer(logits, loss="bw_bce", augment="study"), logits
+
+
+def test_fits_start_alike_whatever_was_fitted_before(shared):
+    trainer, logits = shared
+    first_table, first = fitted(trainer, logits)
+    _, other = fitted(trainer, logits, seed=2, epochs=3)
+    trainer.settle(batches())
+    again_table, again = fitted(trainer, logits)
+    assert same(first, again)
+    assert first_table.equals(again_table)
+    assert not same(first, other)
+
+
+def test_a_trainer_of_its_own_fits_to_the_same_bit(shared):
+    trainer, logits = shared
+    fitted(trainer, logits, seed=7)
+    trainer.settle(batches())
+    table, weights = fitted(trainer, logits)
+    fresh_logits = graph()
+    fresh = Trainer(fresh_logits, loss="bw_bce", augment="study")
+    fresh_table, fresh_weights = fitted(fresh, fresh_logits)
+    assert same(weights, fresh_weights)
+    assert table.equals(fresh_table)
+
+
+def test_the_seed_moves_dropout_and_augmentation(shared):
+    trainer, logits = shared
+    still = {"epochs": 1, "learning_rate": 1e-12}  # the loss then differs by the draws alone
+    losses = [fitted(trainer, logits, seed, **still)[0]["loss"].item() for seed in (1, 1, 2)]
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_the_history_has_the_contract_s_columns(shared):
+    trainer, logits = shared
+    wanted = ["loss", "binary_accuracy", "mae", "learning_rate"]
+    wanted += ["val_loss", "val_binary_accuracy", "val_mae"]
+    for patience in (0, 1):
+        table, _ = fitted(trainer, logits, validation=batches(), plateau_patience=patience)
+        assert sorted(table) == sorted(["epoch", *wanted])
+        assert table["epoch"].tolist() == [1, 2]
+    assert table["learning_rate"].iloc[0] == pytest.approx(1e-2)
+
+
+def test_early_stopping_keeps_the_best_weights(shared):
+    trainer, logits = shared
+    upside_down = batches(1 - TARGETS)  # what is learned makes this validation worse
+    table, weights = fitted(
+        trainer, logits, validation=upside_down, epochs=9, early_stopping=2, learning_rate=0.1
+    )
+    best = int(table["val_loss"].idxmin())
+    assert len(table) == best + 3 < 9
+    _, at_best = fitted(trainer, logits, validation=upside_down, epochs=best + 1, learning_rate=0.1)
+    assert same(weights, at_best)
+
+
+@pytest.mark.parametrize(
+    ("patience", "killed"), [(0, 1), (0, 4), (2, 1), (2, 2), (2, 9), (9, 4), (9, 9)]
+)
+def test_a_killed_fit_goes_on_to_the_same_bits(shared, tmp_path, monkeypatch, patience, killed):
+    """Learning rate, early stopping, best weights, random streams: all as if nothing had been."""
+    trainer, logits = shared
+    how = {
+        "validation": batches(1 - TARGETS),  # what is learned makes it worse
+        "epochs": 7,
+        "early_stopping": patience,
+        "learning_rate": 0.1,
+    }
+    table, weights = fitted(trainer, logits, **how)
+    assert (len(table) < 7) == (patience == 2)
+    assert table["learning_rate"].nunique() > 1
+    begin = EpochLines.on_epoch_begin
+
+    def kill(lines, epoch, logs=None):
+        if epoch == killed:
+            raise KeyboardInterrupt
+        begin(lines, epoch, logs)
+
+    path = tmp_path / "state.npz"
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochLines, "on_epoch_begin", kill)
+        if killed < len(table):
+            with pytest.raises(KeyboardInterrupt):
+                fitted(trainer, logits, checkpoint=path, **how)
+        else:  # killed after the last epoch
+            fitted(trainer, logits, checkpoint=path, **how)
+    fitted(trainer, logits, seed=5)
+    again_table, again = fitted(trainer, logits, checkpoint=path, **how)
+    assert again_table.equals(table)
+    assert same(again, weights)
+
+
+def test_a_checkpoint_of_something_else_is_not_gone_on_from(shared, tmp_path):
+    trainer, logits = shared
+    table, _ = fitted(trainer, logits)
+    for content in (b"", b"PK\x03\x04 half"):
+        (path := tmp_path / "state.npz").write_bytes(content)
+        assert fitted(trainer, logits, checkpoint=path)[0].equals(table)
+
+
+def test_settled_statistics_are_those_of_the_batches_and_no_weight_moves(shared):
+    trainer, logits = shared
+    fitted(trainer, logits)
+    weights = [v.numpy() for v in logits.trainable_variables]
+    trainer.settle(batches().take(2))
+    assert same(weights, [v.numpy() for v in logits.trainable_variables])
+
+    inner = logits.get_layer("inner")
+    response = keras.ops.convert_to_numpy(inner.get_layer("conv")(IMAGES[:16])).astype(float)
+    norm = inner.get_layer("norm")
+    # Two batches of 8: the law of total variance pools them to the moments of all 16 images.
+    np.testing.assert_allclose(norm.moving_mean, response.mean((0, 1, 2)), rtol=1e-4)
+    np.testing.assert_allclose(norm.moving_variance, response.var((0, 1, 2)), rtol=1e-4)
+
+
+def test_settling_works_at_any_momentum_and_behind_a_nested_norm():
+    for steps in (1, 10**6):  # momentum 0.7 and 0.99
+        logits = graph()
+        quicken_batch_norm(logits, steps)
+        trainer = Trainer(logits, loss="bce")
+        trainer.settle(batches(size=10))
+        inner = keras.Model(logits.input, logits.get_layer("outer_norm").input)
+        parts = []
+        for half in (IMAGES[:10], IMAGES[10:]):
+            parts.append(keras.ops.convert_to_numpy(inner(half, training=True)).astype(float))
+        values = np.concatenate(parts)
+        norm = logits.get_layer("outer_norm")
+        np.testing.assert_allclose(norm.moving_mean, values.mean(0), rtol=1e-3)
+        np.testing.assert_allclose(norm.moving_variance, values.var(0), rtol=1e-3)
+
+
+@pytest.mark.parametrize(("steps", "momentum"), [(1, 0.7), (20, 0.8), (100, 0.96), (10**6, 0.99)])
+def test_batch_norm_forgets_within_an_epoch_and_never_slower_than_it_did(steps, momentum):
+    logits = graph()
+    quicken_batch_norm(logits, steps)
+    found = {layer.name: layer.momentum for layer in batch_norms(logits)}
+    assert found == {"norm": pytest.approx(momentum), "outer_norm": pytest.approx(momentum)}
+
+
+@pytest.mark.parametrize("value", [np.nan, 3e38])
+def test_a_loss_that_is_nan_or_infinite_is_refused_with_the_rate(value):
+    inputs = keras.Input((4,))
+    dense = keras.layers.Dense(2, kernel_initializer="ones", name="target")
+    trainer = Trainer(keras.Model(inputs, {"target": dense(inputs)}), loss="bce")
+    features = np.full((20, 4), value, np.float32)  # four times 3e38 is infinite
+    nothing = epoch_by_epoch(targets=np.zeros((20, 2), np.float32), images=features)
+    with pytest.raises(UserError, match=r"epoch 1\. Lower --learning-rate \(it was 0\.01\)"):
+        trainer.fit(nothing, None, SCHEDULE, steps=3, seed=0, title="t")
+
+
+def test_averaging_ends_with_the_mean_of_the_weights_after_each_step():
+    inputs = keras.Input((4,))
+    head = keras.Model(inputs, {"target": keras.layers.Dense(2, name="target")(inputs)})
+    x = np.random.default_rng(1).normal(size=(20, 4)).astype(np.float32)
+    seen = []
+    trainer = Trainer(head, loss="bce", average=True)
+    record = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.append(head.get_weights())
+    )
+    fit = trainer.model.fit
+
+    def recording(*args, callbacks, **kwargs):
+        return fit(*args, callbacks=[record, *callbacks], **kwargs)
+
+    trainer.model.fit = recording
+    how = {"steps": 3, "seed": 0, "title": "t"}
+    trainer.fit(epoch_by_epoch(images=x), None, SCHEDULE, **how)
+    assert len(seen) == 6  # 2 epochs of 3 batches
+    for kernel, steps in zip(head.get_weights(), zip(*seen, strict=True), strict=True):
+        np.testing.assert_allclose(kernel, np.mean(np.float64(steps), axis=0), rtol=1e-6)
+
+    seen.clear()
+    trainer.fit(epoch_by_epoch(images=x), batches(images=x), SCHEDULE, **how)
+    assert same(head.get_weights(), seen[-1])  # a steered fit ends where it ends

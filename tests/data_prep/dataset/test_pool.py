@@ -1,0 +1,103 @@
+"""Work over processes that crash."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from data_prep.dataset.pool import Died, spread
+
+
+def work(number: int) -> int:
+    """Squares; the process dies of a 13."""
+    if number == 13:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return number * number
+
+
+def refuse(number: int) -> int:
+    raise ValueError(number)
+
+
+def test_without_processes_it_is_a_map():
+    assert dict(spread(work, range(5), 0)) == {n: n * n for n in range(5)}
+
+
+def test_a_crash_costs_one_item_only():
+    outcomes = dict(spread(work, range(30), 2))
+    assert outcomes.pop(13) == Died()
+    assert outcomes == {n: n * n for n in range(30) if n != 13}
+
+
+def test_items_are_consumed_as_the_work_goes_on():
+    taken = []
+    numbers = (taken.append(n) or n for n in range(100))
+    results = spread(abs, numbers, 1)
+    next(results)
+    assert len(taken) < 20
+    results.close()
+
+
+def test_an_error_of_the_work_itself_is_raised():
+    with pytest.raises(ValueError, match="3"):
+        list(spread(refuse, [3], 1))
+
+
+def test_if_no_process_starts_it_is_said_and_no_item_is_blamed(tmp_path):
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        "from data_prep.dataset.pool import spread\n"
+        "if __name__ != '__main__':\n"
+        "    raise SystemExit\n"
+        "print(list(spread(abs, range(5), 2)))\n"
+    )
+    run = subprocess.run([sys.executable, script], env=ENVIRONMENT, capture_output=True, text=True)
+    assert "UserError: Worker processes can't be started here" in run.stderr
+    assert run.returncode == 1
+
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+ENDLESS = """
+import os, time
+from pathlib import Path
+from data_prep.dataset.pool import spread
+
+def work(folder):
+    Path(folder, str(os.getpid())).touch()
+    time.sleep(60)
+
+if __name__ == "__main__":
+    import sys
+    list(spread(work, [sys.argv[1]] * 2, 2))
+"""
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+    script = tmp_path / "endless.py"
+    script.write_text(ENDLESS)
+    pids = tmp_path / "pids"
+    pids.mkdir()
+    parent = subprocess.Popen([sys.executable, script, pids], env=ENVIRONMENT)
+    _until(lambda: len(list(pids.iterdir())) == 2)
+    parent.kill()
+    parent.wait()
+    _until(lambda: not any(_alive(int(path.name)) for path in pids.iterdir()))
+
+
+def _until(condition) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,178 @@
+"""A finished dataset is mended by the command that made it, to the same bytes, or says why not."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_prep.dataset.prepare import prepare
+from data_prep.dataset.prepared import read_prepared, without_padding
+from data_prep.errors import RejectedFile, UserError
+from data_prep.phantom.builtin import builtin_datasets
+from data_prep.readers.table import table_source
+from tests.data_prep.readers.archives import archive, contents, film, write_png
+
+KEY = bytes(range(32))
+FAST = {"key": KEY, "size": 32, "workers": 0, "progress": False}
+
+
+@pytest.fixture
+def source(tmp_path):
+    return table_source(*archive(tmp_path / "raw"))
+
+
+@pytest.fixture
+def out(tmp_path, source):
+    return prepare(source, tmp_path / "out", **FAST).out
+
+
+def lose(path):
+    path.unlink()
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def flip(path):
+    """One bit, the size stays."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def replace_picture(path):
+    """A whole PNG of another picture, filled up to the size of the one before."""
+    size = path.stat().st_size
+    Image.fromarray(np.zeros((32, 32), np.uint8)).save(path)
+    path.write_bytes(path.read_bytes().ljust(size, b"\0"))
+
+
+@pytest.mark.parametrize("damage", [lose, cut, empty])
+def test_the_plain_command_makes_again_what_is_missing_or_cut(out, source, damage):
+    before = contents(out)
+    for name in ("f1.png", "f4.png"):
+        damage(out / "images" / name)
+    done = prepare(source, out, **FAST)
+    assert (done.already, done.mended, done.verified) == (True, 2, False)
+    assert contents(out) == before
+    assert prepare(source, out, **FAST).mended == 0
+
+
+@pytest.mark.parametrize("damage", [flip, replace_picture, lose, cut, empty])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_verify_makes_again_whatever_is_not_as_it_was(out, source, damage, workers, monkeypatch):
+    monkeypatch.setattr("data_prep.dataset.repair._FEW", 2)
+    before = contents(out)
+    damage(out / "images" / "f2.png")
+    done = prepare(source, out, **{**FAST, "workers": workers}, verify=True)
+    assert (done.mended, done.verified) == (1, True)
+    assert contents(out) == before
+
+
+def test_all_images_may_be_gone(out, source):
+    before = contents(out)
+    shutil.rmtree(out / "images")
+    assert prepare(source, out, **FAST).mended == 6
+    assert contents(out) == before
+
+
+def test_a_raw_file_that_is_gone_too_is_one_line_and_cured_by_putting_it_back(
+    out, source, tmp_path
+):
+    before = contents(out)
+    raw = source.records[2].path
+    kept = shutil.copy(raw, tmp_path / "kept.png")
+    raw.unlink()
+    flip(out / "images" / "f2.png")
+    lose(out / "images" / "f3.png")
+    # As the command reads it now: the table names a file that isn't there.
+    films, table = tmp_path / "raw" / "films", tmp_path / "raw" / "labels.csv"
+    for read in (source, table_source(films, table)):
+        with pytest.raises(UserError, match=r"1 of 6 prepared .* raw files .* gone") as error:
+            prepare(read, out, **FAST, verify=True)
+        assert "\n" not in str(error.value)
+    assert (out / "images" / "f3.png").read_bytes() == before["images/f3.png"]
+    shutil.copy(kept, raw)
+    os.utime(raw, (1, 1))  # a backup need not bear the time of the original
+    assert prepare(source, out, **FAST, verify=True).mended == 1
+    after = contents(out)
+    assert after.pop(".prepare/done.json") != before.pop(".prepare/done.json")
+    assert after == before
+    assert prepare(source, out, **FAST).mended == 0
+
+
+def test_a_raw_file_that_changed_is_not_taken_for_the_lost_image(out, source):
+    lose(out / "images" / "f2.png")
+    write_png(source.records[2].path, film(77))
+    with pytest.raises(UserError, match="gone, damaged or changed"):
+        prepare(source, out, **FAST)
+    assert not (out / "images" / "f2.png").exists()
+
+
+def test_nothing_is_mended_under_another_call(out, source):
+    lose(out / "images" / "f2.png")
+    with pytest.raises(UserError, match="other files, labels or settings"):
+        prepare(source, out, **{**FAST, "pad": True})
+    assert not (out / "images" / "f2.png").exists()
+
+
+def test_a_lost_table_is_told(out, source):
+    lose(out / "manifest.csv")
+    with pytest.raises(UserError, match=r"has lost manifest\.csv\. Remove that folder"):
+        prepare(source, out, **FAST)
+
+
+def test_a_linkage_is_written_after_a_repair_too(out, source, tmp_path):
+    lose(out / "images" / "f2.png")
+    prepare(source, out, **FAST, linkage=tmp_path / "linkage.csv")
+    assert "f2.png,images/f2.png" in (tmp_path / "linkage.csv").read_text()
+
+
+def test_the_built_in_data_mend_themselves_and_verify_takes_their_settings(tmp_path):
+    folder = tmp_path / "phantoms"
+    small = {"patients": 3, "source_patients": 2, "size": 32, "workers": 0, "progress": False}
+    target, first, _ = builtin_datasets(folder, **small)
+    before = contents(folder)
+    images = [next((out / "images").iterdir()) for out in (target, first)]
+    lose(images[0])
+    builtin_datasets(folder, **small)
+    assert contents(folder) == before
+    flip(images[1])
+    builtin_datasets(folder, **small)
+    assert contents(folder) != before
+    builtin_datasets(folder, workers=0, progress=False, verify=True)
+    assert contents(folder) == before
+
+
+def test_a_dataset_of_an_earlier_version_is_not_called_whole(out, source):
+    file = out / ".prepare" / "done.json"
+    old = json.loads(file.read_text())
+    file.write_text(json.dumps({"request": old["request"], "images": {"id": "images/f0.png"}}))
+    with pytest.raises(UserError, match="earlier version"):
+        prepare(source, out, **FAST, verify=True)
+
+
+@pytest.mark.parametrize("cut_off", [5, 12, 20, 200])
+def test_every_lost_end_of_a_prepared_image_is_noticed(tmp_path, cut_off):
+    path = write_png(tmp_path / "x.png", film(0))
+    np.testing.assert_array_equal(read_prepared(path), film(0))
+    path.write_bytes(path.read_bytes()[:-cut_off])
+    with pytest.raises(RejectedFile, match="damaged"):
+        read_prepared(path)
+
+
+def test_padding_is_left_out_on_one_axis_only():
+    square = np.zeros((10, 10), np.uint8)
+    square[2:8, 1:10] = 7
+    assert without_padding(square).shape == (6, 10)
+    assert without_padding(square.T).shape == (10, 6)
+    assert without_padding(np.full((4, 4), 3, np.uint8)).shape == (4, 4)
+    assert without_padding(np.zeros((4, 4), np.uint8)).shape == (4, 4)
