@@ -138,8 +138,8 @@ def _plain(line: str) -> str:
 
 
 def _show_foreign(file: Path) -> None:
+    from cxrkeras.models.importing.files import read_state
     from cxrkeras.models.importing.recognise import IMPORTABLE, recognise
-    from cxrkeras.models.importing.state import read_state
 
     state = read_state(file)
     found = recognise(state)

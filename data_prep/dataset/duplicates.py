@@ -3,8 +3,8 @@
 A near-duplicate is a copy of one film (re-encoded, resized, brighter, slightly cropped), not a
 second film of the same patient. Two steps tell them apart: imagehash's 256-bit perceptual hash
 proposes pairs, and a registration of the prepared pixels decides. Measured on 1,378 images of
-ChestX-ray14 (tests/data_prep/dataset/test_duplicates.py): different films score at most 0.93, even two of
-one patient.
+ChestX-ray14 (tests/data_prep/dataset/test_duplicates.py): different films score at most 0.93,
+even two of one patient.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -50,7 +50,7 @@ def chexpert_source(
         name: the dataset's name.
         tables: the tables, where they aren't `train.csv`, `valid.csv`, `test.csv` in `root`.
         labels: a name of `LABELS`.
-        views: one of `data_prep.films.views.CHOICES`; the films of other views are left out and counted.
+        views: one of `films.views.CHOICES`; the films of other views are left out and counted.
 
     Returns:
         The source: the archive's own codes (1, 0, -1 uncertain, blank); `split` train, valid or

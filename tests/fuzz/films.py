@@ -25,10 +25,11 @@ from pydicom.uid import (
 
 from data_prep.errors import RejectedFile, UserError
 from data_prep.films.square import Settings, read_square
+from tests.conftest import ROOT
 from tests.fuzz.crew import MEMORY
 from tests.fuzz.mutate import harmed
 
-_REAL = Path(os.environ.get("CXRKERAS_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
+_REAL = Path(os.environ.get("CXRKERAS_REAL_DATA", ROOT / "shared" / "data"))
 _SMALL = 300_000  # bytes; larger ones are harmed seldom, since they take long to decode
 _SELDOM = 0.03
 _SIDES = (0, 1, 2, 3, 255, 4096, 65_535)

@@ -1,10 +1,10 @@
 """Mutants of films, tables and models: none crashes, hangs, eats memory or fails unforeseen."""
 
 import pytest
-from fuzz_known import WAYS
 
 from tests.fuzz import crew
 from tests.fuzz.crew import BAD, tally
+from tests.fuzz.known import WAYS
 
 
 def assert_none_bad(sort: str, count: int, folder, workers: int) -> None:
@@ -41,7 +41,7 @@ def test_each_way_to_fail_is_noticed_and_the_rest_goes_on(tmp_path, monkeypatch)
 
 
 def test_a_seed_makes_the_same_mutants_again(tmp_path):
-    from fuzz_films import Mutants
+    from tests.fuzz.films import Mutants
 
     made = []
     for _ in range(2):

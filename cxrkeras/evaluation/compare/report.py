@@ -38,7 +38,7 @@ def write_comparison(out: Path, comparison: Mapping) -> Path:
     atomic_write_json(out / "comparison.json", comparison)
     atomic_write_text(out / "comparison.csv", _table(comparison))
     path = out / "comparison.html"
-    atomic_write_text(path, page("compare.html", _context(comparison)))
+    atomic_write_text(path, page(__package__, "compare.html", _context(comparison)))
     return path
 
 

@@ -8,10 +8,13 @@ from cxrkeras import __version__
 from cxrkeras.evaluation.compare.verdict import percent
 
 
-def page(template: str, context: Mapping) -> str:
-    """Render a template of this package; a name that the context lacks is an error."""
+def page(package: str, template: str, context: Mapping) -> str:
+    """Render a package's template, which may extend this one's page.html.
+
+    A name that the context lacks is an error.
+    """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("cxrkeras.evaluation"),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(name) for name in (package, __package__)]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -45,7 +45,7 @@ def write_report(run_dir: Path) -> Path:
     """
     run = _read(Path(run_dir))
     path = run.folder / "report.html"
-    atomic_write_text(path, page("report.html", _context(run)))
+    atomic_write_text(path, page(__package__, "report.html", _context(run)))
     return path
 
 

@@ -49,7 +49,8 @@ def classifier(
 
     Returns:
         The logits f (N, K) of positive against negative, and what the loss takes: f itself, or
-        where a label is three-way f and u side by side (N, 2K), see `cxrkeras.models.losses.batch_weighted`.
+        where a label is three-way f and u side by side (N, 2K), see
+        `cxrkeras.models.losses.batch_weighted`.
     """
     features = keras.layers.Dropout(dropout, seed=seed, name=f"dropout_{name}")(features)
     dense = partial(keras.layers.Dense, labels, kernel_initializer="zeros")

@@ -14,11 +14,12 @@ import numpy as np
 from cxrkeras.data.model_json import write_model_json
 from cxrkeras.models.backbones.applications import build_trunk
 from cxrkeras.models.backbones.registry import BACKBONES
+from cxrkeras.models.importing.files import read_state
 from cxrkeras.models.importing.keras_names import keras_names
 from cxrkeras.models.importing.labels import one_channel, output_labels
 from cxrkeras.models.importing.names import Names
 from cxrkeras.models.importing.recognise import check_network
-from cxrkeras.models.importing.state import State, read_state
+from cxrkeras.models.importing.state import State
 from cxrkeras.models.importing.torch_names import torch_names
 from cxrkeras.models.importing.values import check_leftovers, fill_trunk, head_values
 from cxrkeras.models.network import TARGET, build_network

@@ -85,7 +85,7 @@ def model_card(
 
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("cxrkeras.serving"),
+        loader=jinja2.PackageLoader("cxrkeras.serving.export"),
         autoescape=False,  # Markdown, made of this package's own texts and of label names
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

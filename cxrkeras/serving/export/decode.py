@@ -69,7 +69,7 @@ class Decoder:
 
 
 def film(content: tf.Tensor) -> tf.Tensor:
-    """A PNG or JPEG as `data_prep.films.film.read_film` sees it: (H, W) float32 in [0, 1], upright."""
+    """A PNG or JPEG as `data_prep.films.film` reads it: (H, W) float32 in [0, 1], upright."""
     head = read_header(content)
     one = (head.png | head.jpeg) & ~head.several
     tf.debugging.Assert(one, ["neither a PNG nor a JPEG of one picture"])

@@ -31,7 +31,7 @@ class Prepared:
         image: (S, S) uint8 grey, what the model sees; None where the file can't be used.
         reason: why not, in one line without patient data; "" for a usable file.
         warnings: short lines without patient data.
-        digest: of the picture as it was decoded (`data_prep.films.film.Film.digest`), where asked for.
+        digest: of the picture as it was decoded (`Film.digest`), where asked for.
     """
 
     path: Path

@@ -210,7 +210,7 @@ def _html(title: str, cells: Sequence[Cell], shown: Sequence[Section]) -> str:
         "colours": [(name, KINDS[i % len(KINDS)]) for i, name in enumerate(backbones)],
         "together": _together,
     }
-    return page("study.html", context)
+    return page(__package__, "study.html", context)
 
 
 def _together(text: str) -> str:

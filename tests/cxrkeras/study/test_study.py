@@ -17,8 +17,7 @@ from cxrkeras.study.run import run_study
 from cxrkeras.study.state import open_study
 from cxrkeras.training.crossval import cross_validate
 from data_prep.errors import UserError
-
-ROOT = Path(__file__).parents[3]
+from tests.conftest import ROOT
 
 SMALL = """
 [run]

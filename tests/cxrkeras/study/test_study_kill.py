@@ -11,6 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.conftest import ROOT
+
 TABLES = ("study.csv", "study.md")
 STUDY = """
 [run]
@@ -40,12 +42,13 @@ source = ["a", "b"]
 # A cell's process, with the tests' tiny backbone in the registry once Keras is there.
 CELL = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
 from cxrkeras import runtime
 from cxrkeras.study import cell as study_cell
 runtime.start()
-import keras, tiny
+import keras
+from tests.cxrkeras.training import tiny
 from cxrkeras.models.backbones.registry import BACKBONES, Backbone
 keras.applications.Tiny = tiny.tiny_backbone
 BACKBONES["tiny"] = Backbone("Tiny", "tf")

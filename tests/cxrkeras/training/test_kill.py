@@ -11,15 +11,17 @@ import pytest
 
 from cxrkeras.runs.experiment import read_experiment
 from cxrkeras.training.crossval import cross_validate
+from tests.conftest import ROOT
 
 RESULTS = ("predictions.csv", "test_predictions.csv", "folds.csv")
 # What `cxrkeras` runs, with the tests' tiny backbone in the registry once Keras is there.
 DRIVER = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(ROOT)!r})
 from cxrkeras import runtime
 runtime.start()
-import keras, tiny
+import keras
+from tests.cxrkeras.training import tiny
 from cxrkeras.models.backbones.registry import BACKBONES, Backbone
 keras.applications.Tiny = tiny.tiny_backbone
 BACKBONES["tiny"] = Backbone("Tiny", "tf")

@@ -5,11 +5,11 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from data_prep.dataset.pool import Died, spread
+from tests.conftest import ROOT
 
 
 def work(number: int) -> int:
@@ -60,7 +60,7 @@ def test_if_no_process_starts_it_is_said_and_no_item_is_blamed(tmp_path):
     assert run.returncode == 1
 
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 ENDLESS = """
 import os, time
 from pathlib import Path

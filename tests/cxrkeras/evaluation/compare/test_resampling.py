@@ -1,5 +1,4 @@
 import importlib.util
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from cxrkeras.evaluation.compare.resampling import (
     resample_counts,
     sampling_units,
 )
+from tests.conftest import ROOT
 
 
 def drawn_set(seed, n=60, labels=3, levels=8, masked=0.2, rate=0.3):
@@ -131,7 +131,7 @@ def test_published_predictions_score_as_by_scikit_learn(real, monkeypatch):
     monkeypatch.setenv(
         "CXRKERAS_REAL_DATA", str(real("metadata", "jrzech_preds.csv.gz").parents[1])
     )
-    path = Path(__file__).parents[3] / "experiments" / "bench" / "intervals.py"
+    path = ROOT / "experiments" / "bench" / "intervals.py"
     spec = importlib.util.spec_from_file_location("bench_intervals", path)
     bench = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(bench)

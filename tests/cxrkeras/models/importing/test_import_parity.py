@@ -13,9 +13,9 @@ from safetensors.numpy import save_file
 
 from cxrkeras.models.backbones.applications import GreyToBackbone, build_trunk
 from cxrkeras.models.backbones.registry import BACKBONES
+from cxrkeras.models.importing.files import read_state
 from cxrkeras.models.importing.importer import Wish, import_weights
 from cxrkeras.models.importing.keras_names import keras_names
-from cxrkeras.models.importing.state import read_state
 from cxrkeras.models.importing.torch_names import torch_names
 from cxrkeras.models.importing.values import check_leftovers, fill_trunk
 from tests.cxrkeras.models.importing.seeded import Recorded, images, recorded, values, write_keras2

@@ -14,11 +14,13 @@ import pytest
 from safetensors.numpy import save_file
 
 from cxrkeras.models.backbones.applications import build_trunk
+from cxrkeras.models.importing.files import read_state
 from cxrkeras.models.importing.keras_names import keras_names
-from cxrkeras.models.importing.state import State, read_state
+from cxrkeras.models.importing.state import State
 from cxrkeras.models.importing.values import check_leftovers
 from cxrkeras.runs.sources import FOREIGN_FILES
 from data_prep.errors import UserError
+from tests.conftest import ROOT
 from tests.cxrkeras.models.importing.seeded import recorded, values, write_keras2
 
 TENSORS = {"a.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "a.bias": np.ones(2)}
@@ -261,7 +263,7 @@ def test_the_recipe_takes_a_pickled_model_s_tensors_without_running_it(tmp_path,
     net.trap = Trap(tmp_path / "touched")
     torch.save({"model": net, "epoch": 1}, tmp_path / "a.pt")
     (tmp_path / "b.pt").write_bytes(pickle.dumps(net, protocol=4))
-    script = Path(__file__).resolve().parents[3] / "experiments" / "to_safetensors.py"
+    script = ROOT / "experiments" / "to_safetensors.py"
     for name, prefix in (("a", "model."), ("b", "")):
         out = tmp_path / f"{name}.safetensors"
         subprocess.run([sys.executable, script, tmp_path / f"{name}.pt", out], check=True)

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from cxrkeras.models.importing.state import _check_held, read_state
+from cxrkeras.models.importing.files import _check_held, read_state
 from cxrkeras.models.weights.bounds import WEIGHTS
 from cxrkeras.models.weights.files import contents
 from data_prep.errors import UserError

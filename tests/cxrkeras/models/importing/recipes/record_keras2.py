@@ -5,7 +5,6 @@ first ResNet50 of Keras (2017, `res2a_branch2a`), which no living package has, i
 keras-applications: the stride in the first 1x1, batch-norm epsilon 1e-3, biases.
 """
 
-import sys
 import tempfile
 from pathlib import Path
 
@@ -14,7 +13,6 @@ import numpy as np
 import tf_keras
 from tf_keras import layers
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.cxrkeras.models.importing.seeded import FIXTURES, Recorded, images, value, write_recorded
 
 LABELS = 14

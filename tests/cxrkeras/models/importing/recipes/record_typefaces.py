@@ -18,11 +18,9 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from tests.cxrkeras.models.recipes.torch_nets import DenseNet121
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tests.cxrkeras.models.importing.recipes.record_torch import MEAN, SD
+from tests.cxrkeras.models.importing.recipes.torch_nets import DenseNet121
 from tests.cxrkeras.models.importing.seeded import FIXTURES, halved
-from tests.cxrkeras.models.recipes.record_torch import MEAN, SD
 
 if __name__ == "__main__":
     weights = load_file(sys.argv[1])

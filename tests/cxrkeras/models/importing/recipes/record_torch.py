@@ -1,14 +1,9 @@
 """Records what PyTorch makes of the seeded weights: `python record_torch.py`. Needs torch."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import torch
 
-from tests.cxrkeras.models.recipes.torch_nets import DenseNet121, ResNet50
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tests.cxrkeras.models.importing.recipes.torch_nets import DenseNet121, ResNet50
 from tests.cxrkeras.models.importing.seeded import (
     FIXTURES,
     Recorded,
