@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.cxrkeras.serving.app import page_files
 
 
@@ -44,13 +45,11 @@ def started(folder: Path, *words: str, code: str = _APP):
         place.mkdir()
     told = folder / "told.txt"
     words = ["app", *words, "--port", "0", "--max-mb", str(page_files.LIMIT_MB)]
-    here = Path(__file__).resolve().parent
     with told.open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-c", code, *words],
             cwd=working,
-            env=os.environ
-            | {"TMPDIR": str(temporary), "PYTHONPATH": f"{here.parents[3]}{os.pathsep}{here}"},
+            env=os.environ | {"TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)},
             stderr=log,
             stdout=log,
         )
