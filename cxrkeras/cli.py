@@ -9,7 +9,7 @@ from difflib import get_close_matches
 import click
 
 from cxrkeras import __version__
-from data_prep.errors import UserError
+from data_prep.errors import UserError, WrongUse
 
 VERBS = {
     "prep": "raw DICOM, images and tables -> a prepared dataset",
@@ -91,6 +91,8 @@ def main(argv: list[str] | None = None) -> None:
     except click.UsageError as error:
         error.show()
         sys.exit(2)
+    except WrongUse as error:
+        _fail(f"Error: {error}", 2, debug)
     except (UserError, click.ClickException) as error:
         _fail(f"Error: {error}", 1, debug)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The two ways in which input can be wrong: for the whole command, or for one file of many."""
+"""The ways in which input can be wrong: for the whole command, or for one file of many."""
 
 
 class UserError(Exception):
@@ -7,6 +7,10 @@ class UserError(Exception):
     The message is one line: the rule, the value received, the next thing to do. The command line
     prints it without a traceback and exits with 1. It never holds patient data.
     """
+
+
+class WrongUse(UserError):
+    """A choice that is wrong whatever the files hold. The command line exits with 2."""
 
 
 class RejectedFile(Exception):

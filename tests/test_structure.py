@@ -17,6 +17,7 @@ FLOORS = (
     {"cxrkeras.models"},
     {"cxrkeras.training"},
     {"cxrkeras.serving", "cxrkeras.study"},
+    {"cxrkeras.face"},
     {"cxrkeras.commands"},
     {"cxrkeras.cli"},
 )

@@ -1,6 +1,5 @@
 """`cxrkeras compare`: runs on the same images, with the uncertainty of their differences."""
 
-from collections import Counter
 from pathlib import Path
 
 import click
@@ -50,11 +49,12 @@ def command(runs, test, common, all_pairs, resamples, seed, level, out, overwrit
     """
     from cxrkeras.evaluation.compare.compare import compare_predictions
     from cxrkeras.evaluation.compare.report import is_comparison, write_comparison
+    from cxrkeras.evaluation.compare.runs import read_runs
     from data_prep.progress import Steps
 
     if out is not None:
         check_folder(out, "compare", is_comparison, overwrite=overwrite)
-    named = _read(runs, test)
+    named = read_runs(runs, test=test)
     options = {"resamples": resamples, "seed": seed, "level": level}
     long = len(named) * len(next(iter(named.values())).images) > 20_000
     with Steps("Resampling", resamples, shown=long, transient=True) as steps:
@@ -65,27 +65,6 @@ def command(runs, test, common, all_pairs, resamples, seed, level, out, overwrit
         click.echo(line)
     if out is not None:
         click.echo(f"Page: {write_comparison(out, comparison)}")
-
-
-def _read(runs: tuple[Path, ...], test: bool) -> dict:
-    from cxrkeras.evaluation.scores.predictions import read_predictions
-
-    file = "test_predictions.csv" if test else "predictions.csv"
-    paths = [run / file if run.is_dir() else run for run in runs]
-    return dict(zip(_names(runs), map(read_predictions, paths), strict=True))
-
-
-def _names(runs: tuple[Path, ...]) -> list[str]:
-    """The folder's name; the whole path where that isn't enough; numbered where it is the same."""
-    folders = [run if run.suffix != ".csv" else run.parent for run in runs]
-    short = [folder.resolve().name for folder in folders]
-    counts = Counter(short)
-    names = [name if counts[name] == 1 else str(run) for name, run in zip(short, runs, strict=True)]
-    repeats = Counter()
-    for i, name in enumerate(names):
-        repeats[name] += 1
-        names[i] = name if repeats[name] == 1 else f"{name} ({repeats[name]})"
-    return names
 
 
 def _lines(comparison: dict) -> list[str]:

@@ -6,9 +6,6 @@ from typing import Any
 import click
 
 from cxrkeras.commands.shared.options import SectionedCommand, chosen, experiment_options
-from cxrkeras.runs.builtin_data import with_builtin_data
-from cxrkeras.runs.experiment import Experiment
-from data_prep.errors import UserError
 
 
 @click.command(cls=SectionedCommand)
@@ -30,48 +27,10 @@ def command(config: Path | None, out: Path | None, **options: Any) -> None:
       cxrkeras cv --data data/ours --method cotrain --source nih=data/nih --source chex=data/chex
       cxrkeras cv --data data/ours --source trunk.keras --reuse layers --shuffle-labels
     """
-    from cxrkeras.runs.experiment import make_experiment, read_choices
+    from cxrkeras.training.begin import run_choices
 
-    given = chosen(options)
-    choices = {**(read_choices(config) if config else {}), **given}
-    if "folds_file" in choices and not given.keys().isdisjoint(("folds", "test_fraction")):
-        raise click.UsageError(
-            "--folds-file says how many folds there are and what is held out: leave --folds and "
-            "--test-fraction out, or --folds-file."
-        )
-    _check(make_experiment(choices))  # what is wrong is said before anything is made
-    experiment = make_experiment(with_builtin_data(choices, _phantoms)).located()
-    run = out or Path("runs") / _name(experiment)
-    from cxrkeras.training.crossval import cross_validate
-
-    _close(cross_validate(experiment, run), run, shuffled=experiment.shuffle_labels)
-
-
-def _check(experiment: Experiment) -> None:
-    from cxrkeras.runs.transfer import check_frozen, make_plan
-
-    if not (experiment.data or experiment.source or experiment.method != "cotrain"):
-        return  # the built-in data bring cotrain's sources
-    plan = make_plan(experiment.method, experiment.backbone, experiment.source)
-    if experiment.reuse == "layers" and not experiment.random_trunk:
-        try:
-            check_frozen(plan)
-        except UserError as error:
-            raise click.UsageError(str(error)) from error
-
-
-def _phantoms() -> tuple[Path, Path, Path]:
-    from cxrkeras.training.stages.cache import cache_folder
-    from data_prep.phantom.builtin import builtin_datasets
-
-    return builtin_datasets(
-        cache_folder() / "phantoms-3", patients=120, source_patients=240, size=256
-    )
-
-
-def _name(experiment: Experiment) -> str:
-    trunks = "-".join(experiment.backbone)
-    return f"{trunks}-{experiment.method}-{experiment.digest}"
+    run = run_choices(chosen(options), out, config)
+    _close(run.metrics, run.folder, shuffled=run.experiment.shuffle_labels)
 
 
 def _close(metrics: dict, run: Path, *, shuffled: bool) -> None:

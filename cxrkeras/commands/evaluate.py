@@ -1,12 +1,10 @@
 """`cxrkeras evaluate`: anyone's predictions scored against labels, with a report like a run's."""
 
-import json
 from pathlib import Path
 
 import click
 
 from cxrkeras.commands.shared.overwriting import overwrite as overwriting
-from data_prep.outputs import check_folder, remove
 
 LABEL_WIDTH = 28
 
@@ -105,16 +103,16 @@ def command(
       cxrkeras evaluate --predictions logits.csv --labels l.csv --scores --out eval/y
       cxrkeras evaluate --predictions preds.csv --labels valid.csv --per study --out eval/chexpert
     """
-    from cxrkeras.evaluation.evidence.evidence import write_evaluation
-    from cxrkeras.evaluation.report.run import write_report
-    from cxrkeras.evaluation.tables.join import join
+    from cxrkeras.evaluation.theirs import evaluate_tables
 
     if ranks_only and prevalence:
         raise click.UsageError("--scores have no thresholds: leave out --prevalence.")
-    check_folder(out, "evaluate", _is_evaluation, overwrite=overwrite)
-    joined = join(
+    metrics = evaluate_tables(
         predictions,
         labels,
+        out,
+        overwrite=overwrite,
+        prevalence=prevalence,
         key=key,
         patient_column=patient_column,
         key_file=key_file,
@@ -123,44 +121,12 @@ def command(
         per_study=per == "study",
         ranks_only=ranks_only,
     )
-    training, origin = ({}, "") if ranks_only else _training(joined.predictions, prevalence)
-    about = {
-        "predictions": predictions.name,
-        "labels": labels.name,
-        "thresholds": origin,
-        "notes": list(joined.notes),
-    }
-    remove(out / name for name in ("report.html", "predictions.csv"))
-    metrics = write_evaluation(out, joined.predictions, training, about)
-    path = write_report(out)
-    for line in _lines(metrics, joined.notes):
+    for line in _lines(metrics):
         click.echo(line)
-    click.echo(f"Report: {path}")
+    click.echo(f"Report: {out / 'report.html'}")
 
 
-def _is_evaluation(out: Path) -> bool:
-    try:
-        return json.loads((out / "metrics.json").read_text("utf-8"))["kind"] == "evaluate"
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def _training(predictions, path: Path | None) -> tuple[dict, str]:
-    """Prevalence and inflation by label for the thresholds, and where they come from."""
-    import numpy as np
-
-    from cxrkeras.evaluation.scores.prevalence import read_prevalence
-
-    if path is not None:
-        return read_prevalence(path, predictions.labels), f"the prevalence given in {path.name}"
-    known = np.isfinite(predictions.truth).sum(axis=0)
-    positive = (predictions.truth == 1).sum(axis=0)
-    share = np.divide(positive, known, out=np.full(len(known), np.nan), where=known > 0)
-    origin = "the prevalence of the labels being scored (a little flattering: give --prevalence)"
-    return {"prevalence": share, "inflation": np.ones(len(share))}, origin
-
-
-def _lines(metrics: dict, notes: tuple[str, ...]) -> list[str]:
+def _lines(metrics: dict) -> list[str]:
     from cxrkeras.evaluation.report.narrative import sentence, warnings
 
     decisions = metrics["decisions"] or {}
@@ -173,7 +139,15 @@ def _lines(metrics: dict, notes: tuple[str, ...]) -> list[str]:
         origin = f"Thresholds: {metrics['about']['thresholds']}."
     made = metrics["intervals"]
     drawn = f"Intervals: from {made['resamples']:,} resamples of {made['drawn']}."
-    return [*notes, *lines, "", origin, drawn, *warnings(metrics), sentence(metrics)]
+    return [
+        *metrics["about"]["notes"],
+        *lines,
+        "",
+        origin,
+        drawn,
+        *warnings(metrics),
+        sentence(metrics),
+    ]
 
 
 def _ranked_lines(per_label: dict, ranks_only: bool) -> list[str]:

@@ -9,7 +9,6 @@ from cxrkeras.commands.shared.key_file import key_file
 from cxrkeras.commands.shared.numbers import Finite
 from cxrkeras.commands.shared.operating_point import operating_point, rule_of
 from cxrkeras.commands.shared.overwriting import overwrite
-from data_prep.errors import UserError
 from data_prep.filenames import printable
 from data_prep.outputs import check_folder
 
@@ -97,58 +96,26 @@ def command(model: Path, files: tuple[str, ...], out: Path, rule: str, **how) ->
     point = rule_of(rule)
     from cxrkeras.serving.explain.folder import is_explanation
     from cxrkeras.serving.explain.inputs import data_inputs, file_inputs
+    from cxrkeras.serving.explain.run import explain_inputs
     from cxrkeras.serving.model.card import read_card
 
     check_folder(out, "explain", is_explanation, overwrite=how["overwrite"])
     card = read_card(model)
-    points = card.operating_points(point)
+    card.operating_points(point)  # what the model lacks is said before the work
     inputs = (
         file_inputs(card, files, how["boxes"])
         if files
         else data_inputs(card, how["data"], how["boxes"])
     )
     inputs = inputs.only_boxed() if how["only_boxed"] else inputs
-    outcome = _explain(card, inputs, out, point, points, how)
-    _tell(out, outcome, inputs)
+    seed, check = how.pop("seed"), how.pop("randomisation_check")
+    for name in ("data", "boxes", "only_boxed", "overwrite"):
+        how.pop(name)
+    how["check_seed"] = seed if check else None
+    _tell(out, explain_inputs(card, inputs, out, point, **how))
 
 
-def _explain(card, inputs, out: Path, point, points: dict, how: dict):
-    from cxrkeras.evaluation.scores.operating import thresholds_of
-    from cxrkeras.serving.explain.choice import check_choice
-    from cxrkeras.serving.predict.film_names import unique_names
-    from cxrkeras.serving.predict.films import FilmStream
-
-    check_choice(how["wanted"], card.labels)
-    if not inputs.files:
-        raise UserError(f"There is no image to explain{inputs.reason}. Give other files.")
-    settings = {"admission": how["admission"], "workers": how["workers"]}
-    settings["digests"] = bool(inputs.own.digests)
-    side = inputs.preparation.image_size
-    with FilmStream(inputs.files, inputs.preparation, side, **settings) as stream:
-        from cxrkeras import runtime
-
-        runtime.start()  # while the first files are being decoded
-        from cxrkeras.serving.explain.folds import Explainers
-        from cxrkeras.serving.explain.job import Job, carry_out
-        from cxrkeras.serving.model.model import load_members
-
-        job = Job(
-            out=out,
-            labels=card.labels,
-            thresholds=thresholds_of(points, card.labels),
-            origin=str(point),
-            wanted=how["wanted"],
-            opacity=how["opacity"],
-            pictures=how["pictures"],
-            tolerance=how["tolerance"],
-            check_seed=how["seed"] if how["randomisation_check"] else None,
-            names=unique_names(inputs.files, how["key_file"]),
-        )
-        explainers = Explainers(load_members(card), how["method"])
-        return carry_out(job, explainers, card.image_size, stream, inputs)
-
-
-def _tell(out: Path, outcome, inputs) -> None:
+def _tell(out: Path, outcome) -> None:
     for line in outcome.lines:
         click.echo(line)
     refused = outcome.refused

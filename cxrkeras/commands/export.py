@@ -6,7 +6,7 @@ import click
 
 from cxrkeras.commands.shared.film_options import admission
 from cxrkeras.commands.shared.operating_point import RULES, operating_point, rule_of
-from cxrkeras.serving.export.layout import FORMATS, check_name, earlier, next_version
+from cxrkeras.serving.export.layout import FORMATS
 
 
 @click.command()
@@ -67,39 +67,13 @@ def command(
       cxrkeras export runs/first --out served --format saved-model --format onnx --name chest
       cxrkeras export models/final --out served --operating-point youden --check film.dcm
     """
-    from cxrkeras.serving.model.card import read_card
+    from cxrkeras.serving.export.order import export
 
-    chosen = rule_of(rule)
-    formats = tuple(dict.fromkeys(formats))
-    home = out / check_name(name or model.resolve().stem)
-    card = read_card(model)
-    card.operating_points(chosen)  # what the model lacks is said before the work
-    exported = _export(card, home, formats, chosen, check, license_name, admission)
+    settings = {"name": name, "check": check, "license_name": license_name}
+    exported = export(model, out, formats, rule_of(rule), admission=admission, **settings)
     click.echo("Largest difference of a probability against Keras:")
     for found in exported.differences:
         click.echo(f"  {found.what:<28} {found.value:.1e}  on {found.images} images")
     for folder in exported.folders:
         click.echo(f"Written: {folder}")
     click.echo(f"Model card: {exported.home / 'README.md'}")
-
-
-def _export(card, home: Path, formats: tuple[str, ...], rule, check, license_name: str, admission):
-    from cxrkeras import runtime
-
-    runtime.start()
-    from cxrkeras.serving.export.card import model_card
-    from cxrkeras.serving.export.run import export_model
-
-    def describe(differences) -> str:
-        return model_card(
-            card,
-            name=home.name,
-            version_number=next_version(home),
-            formats=formats,
-            earlier=earlier(home),
-            rule=str(rule),
-            differences=differences,
-            license_name=license_name,
-        )
-
-    return export_model(card, home, formats, rule, check, describe=describe, admission=admission)

@@ -71,28 +71,29 @@ def command(
       cxrkeras predict runs/first film.png --calibrate temperature --json
       cxrkeras predict chest film.dcm --server http://localhost:8501
     """
-    from cxrkeras.serving.model.card import read_card
-    from cxrkeras.serving.predict.films import find_films
-
     _check(out, overwrite)
     chosen = rule_of(rule)
-    method = None if calibrate == "none" else calibrate
+    settings = {"batch_size": batch_size, "admission": admission, "workers": workers}
     if server is not None:
         _refuse_with_server()
-        found, refused = find_films(files)
-        from cxrkeras.serving.server.remote import ask
+        told = _ask(server, str(model), files, settings)
+    else:
+        from cxrkeras.serving.model.card import read_card
+        from cxrkeras.serving.predict.run import predict_words
 
-        settings = {"admission": admission, "workers": workers}
-        told = ask(server, str(model), found, _rows(refused), batch_size=batch_size, **settings)
-        _tell(told, out, to_stdout)
-        return
-    card = read_card(model)
-    card.operating_points(chosen)  # what the model lacks is said before the work
-    if method:
-        card.calibration()
+        method = None if calibrate == "none" else calibrate
+        told = predict_words(read_card(model), files, chosen, calibration=method, **settings)
+    _tell(told, out, to_stdout)
+
+
+def _ask(server: str, name: str, files: tuple[str, ...], settings: dict):
+    from cxrkeras.serving.predict.films import find_films
+    from cxrkeras.serving.predict.run import rows_of
+
     found, refused = find_films(files)
-    rows, scores = _predict(card, found, admission, batch_size, workers)
-    _tell(_answer(card, chosen, method, rows + _rows(refused), scores), out, to_stdout)
+    from cxrkeras.serving.server.remote import ask
+
+    return ask(server, name, found, rows_of(refused), **settings)
 
 
 def _refuse_with_server() -> None:
@@ -107,21 +108,6 @@ def _refuse_with_server() -> None:
             raise click.UsageError(f"{why}; leave it out with --server.")
 
 
-def _rows(refused: list) -> list:
-    from cxrkeras.serving.predict.predict import Row
-
-    return [Row(film.path, film.reason, ()) for film in refused]
-
-
-def _answer(card, rule, method, rows, scores):
-    import numpy as np
-
-    from cxrkeras.serving.predict.predict import answer
-
-    missing = np.full((len(rows) - len(scores), len(card.labels)), np.nan)
-    return answer(card, rule, method, rows, np.concatenate([scores, missing]))
-
-
 def _check(out: tuple[Path, ...], overwrite: bool) -> None:
     from cxrkeras.serving.predict.answers import is_answer
 
@@ -130,33 +116,6 @@ def _check(out: tuple[Path, ...], overwrite: bool) -> None:
             raise click.UsageError(f"--out is FILE.csv or FILE.json. Received: {path}.")
     for path in out:
         check_file(path, "predict", is_answer, overwrite=overwrite)
-
-
-def _predict(card, files: list[Path], admission, batch_size: int, workers: int | None):
-    import numpy as np
-
-    if not files:
-        return [], np.empty((0, len(card.labels)))
-    from cxrkeras import runtime
-    from cxrkeras.serving.predict.films import FilmStream
-    from cxrkeras.serving.predict.unseen import own_images
-
-    own = own_images(card, files)
-    settings = {"admission": admission, "workers": workers, "digests": bool(own.digests)}
-    with FilmStream(files, card.preparation, card.image_size, **settings) as stream:
-        runtime.start()  # while the first files are being decoded
-        from cxrkeras.serving.model.model import load_members, worth_tracing
-        from cxrkeras.serving.predict.predict import predict_films
-
-        model = load_members(card)
-        batches = -(-len(stream) // batch_size)
-        size = -(-len(stream) // batches)
-        traced = worth_tracing(batches)
-
-        def score(batch, size):
-            return model.run(batch, traced=traced, size=size)
-
-        return predict_films(score, stream, len(card.labels), size, own)
 
 
 def _tell(told, out, to_stdout) -> None:

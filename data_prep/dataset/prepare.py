@@ -38,6 +38,9 @@ class Summary:
         description: `dataset.json`.
         rejected: reason -> files.
         duplicates: kind -> files; conflicts: how many of them differ in labels.
+        notes: what the preparation noted beyond what its source did, where it was just made.
+
+    It stands for its folder wherever a path is taken.
     """
 
     out: Path
@@ -48,6 +51,10 @@ class Summary:
     conflicts: int
     mended: int = 0
     verified: bool = False
+    notes: tuple[str, ...] = ()
+
+    def __fspath__(self) -> str:
+        return str(self.out)
 
 
 def prepare(

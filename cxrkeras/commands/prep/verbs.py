@@ -150,8 +150,7 @@ def phantom_command(out: Path, **options) -> None:
 
     folders = builtin_datasets(out, **options)
     for folder in folders:
-        done = summary(folder)
-        report(done, told=len(done.description["notes"]))
+        report(summary(folder))
     target, first, second = folders
     click.echo(
         f"\nNext: cxrkeras cv --data {target} --source a={first} --source b={second} "

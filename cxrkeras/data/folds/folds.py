@@ -31,6 +31,13 @@ def make_folds(targets: np.ndarray, patients: np.ndarray, n_folds: int, seed: in
 
     Raises:
         UserError: fewer than 2 folds, or more folds than patients.
+
+    Example:
+        >>> import numpy as np
+        >>> targets, patients = np.eye(2)[[0, 1, 0, 1]], np.array(["a", "a", "b", "b"])
+        >>> folds = cxrkeras.folds.make_folds(targets, patients, n_folds=2, seed=0)
+        >>> bool(folds[0] == folds[1] != folds[2] == folds[3])
+        True
     """
     patients = known_patients(patients)
     n_patients = len(np.unique(patients))
@@ -71,6 +78,13 @@ def hold_out(targets: np.ndarray, patients: np.ndarray, fraction: float, seed: i
 
     Raises:
         UserError: a fraction outside (0, 1), or one that leaves a side empty.
+
+    Example:
+        >>> import numpy as np
+        >>> patients = np.array(["a", "a", "b", "b"])
+        >>> held = cxrkeras.folds.hold_out(np.eye(2)[[0, 1, 0, 1]], patients, 0.5, seed=0)
+        >>> int(held.sum())
+        2
     """
     if not 0 < fraction < 1:
         raise UserError(f"A held-out fraction lies between 0 and 1. Received: {fraction:g}.")
@@ -113,6 +127,15 @@ def fold_warnings(
         patients: (N,), as for `make_folds`.
         labels: K names.
         n_folds: the number of folds.
+
+    Returns:
+        The warnings; none where folds can do without.
+
+    Example:
+        >>> import numpy as np
+        >>> targets, patients = np.array([[1.0], [0.0]]), np.array(["a", "b"])
+        >>> cxrkeras.folds.fold_warnings(targets, patients, ["Mass"], 2)[0].split(";")[0]
+        'Fewer positive patients than the 2 folds: Mass (1)'
     """
     _, index = np.unique(known_patients(patients), return_inverse=True)
     positive = (patient_counts(targets, index)[:, :-1] > 0).sum(axis=0)
@@ -137,6 +160,14 @@ def shared_patients(folds: np.ndarray, patients: np.ndarray) -> int:
     Args:
         folds: (N,) int.
         patients: (N,), as for `make_folds`.
+
+    Returns:
+        Their number.
+
+    Example:
+        >>> import numpy as np
+        >>> cxrkeras.folds.shared_patients(np.array([0, 1, 1]), np.array(["a", "a", "b"]))
+        1
     """
     pairs = set(zip(known_patients(patients).tolist(), np.asarray(folds).tolist(), strict=True))
     return sum(count > 1 for count in Counter(patient for patient, _ in pairs).values())

@@ -50,6 +50,13 @@ def evaluate(
 
     Raises:
         ValueError: shapes that disagree, scores outside [0, 1], truth other than 1, 0, NaN.
+
+    Example:
+        >>> import numpy as np
+        >>> truth, prob = np.array([[1.0], [0.0], [np.nan]]), np.array([[0.9], [0.2], [0.5]])
+        >>> mass = cxrkeras.scores.evaluate(truth, prob, ["Mass"])["per_label"]["Mass"]["pooled"]
+        >>> mass["n"], mass["auroc"]
+        (2, 1.0)
     """
     thresholds = {} if thresholds is None else dict(thresholds)
     _check(truth, prob, labels, thresholds, ranks_only)

@@ -69,6 +69,15 @@ class MaskedBCE(keras.losses.Loss):
     """Binary cross-entropy from logits, the mean over the unmasked entries of the batch.
 
     The mean is over entries, not over images: an image with few known labels counts for less.
+
+    Args:
+        reduction: as Keras's losses take it.
+
+    Example:
+        >>> import numpy as np
+        >>> loss = cxrkeras.losses.MaskedBCE()
+        >>> round(float(loss(np.array([[1.0, -1.0]]), np.array([[0.0, 9.0]]))), 3)  # ln 2
+        0.693
     """
 
     def __init__(self, reduction="sum_over_batch_size", name="bce", **kwargs):
@@ -112,6 +121,13 @@ class BatchWeightedBCE(keras.losses.Loss):
     Args:
         per_label: take |P| and |N| for each label by itself instead of over all labels.
         reduction: "sum" as defined above; "sum_over_batch_size" divides by the images.
+
+    Example:
+        >>> import numpy as np
+        >>> truth = np.array([[1.0], [0.0], [0.0], [0.0]])  # b_P = 4, b_N = 4/3
+        >>> loss = cxrkeras.losses.BatchWeightedBCE()
+        >>> round(float(loss(truth, np.zeros((4, 1)))), 3)  # 8 ln 2
+        5.545
     """
 
     def __init__(self, per_label=False, reduction="sum", name="bw_bce", **kwargs):

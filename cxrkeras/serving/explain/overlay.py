@@ -10,13 +10,20 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cxrkeras.evaluation.boxes.heat import enlarged, to_bytes_scale
 from cxrkeras.evaluation.boxes.localisation import CUTS
-from cxrkeras.serving.explain.colours import coloured
 
 WARNING = "Not for clinical use"
 SIDE = 512  # pixels of the film in an overlay
 TILE = 320  # and in a sheet
 _INK, _PAPER, _SOFT = (24, 24, 27), (255, 255, 255), (95, 95, 105)
 _PAD, _BAR, _SCALE = 12, 16, 74  # margin, width of the colour scale, and room for it
+# Viridis, whose lightness rises all the way: it reads the same in grey, on paper and with any
+# colour blindness (Nuñez, Anderton & Renslow, PLoS ONE 2018). Every sixteenth of matplotlib's 256
+# colours (CC0), and straight lines between them.
+_ANCHORS = (
+    "440154 48186a 472d7b 424086 3b528b 33638d 2c728e 26828e 21918c "
+    "1f9f88 27ad81 3dbc74 5cc863 81d34d aadc32 d5e21a fde725"
+)
+_TABLE = np.array([tuple(bytes.fromhex(anchor)) for anchor in _ANCHORS.split()], np.float64)
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,20 @@ def paint(grey: np.ndarray, scaled: np.ndarray, opacity: float, line: int = 1) -
     for step, tone in ((0, 255), (1, 0)):  # light within, dark without: seen on any ground
         mixed[_outline(scaled > CUTS[1] / 255, step, line)] = tone
     return Image.fromarray(np.rint(mixed).astype(np.uint8))
+
+
+def coloured(values: np.ndarray) -> np.ndarray:
+    """Numbers in [0, 1] as colours, dark violet to light yellow.
+
+    Args:
+        values: (...) float; what is beyond the ends takes their colour.
+
+    Returns:
+        (..., 3) uint8.
+    """
+    places = np.linspace(0, 1, len(_TABLE))
+    channels = [np.interp(values, places, channel) for channel in _TABLE.T]
+    return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
 
 
 def _resized(film: np.ndarray, side: int) -> Image.Image:

@@ -37,23 +37,31 @@ def as_lines(answer: Answer) -> Iterator[str]:
     yield NOTICE
 
 
-def as_csv(answer: Answer) -> str:
-    """One line per file, in order: `file`, `file_name` (without its folders), then per label
+def as_table(answer: Answer) -> pd.DataFrame:
+    """One row per file, in order: `file`, `file_name` (without its folders), then per label
     `prob_`, `undistorted_` (where the loss distorts), `calibrated_` (where asked for),
-    `threshold_` and `called_` (1, 0, blank without a threshold), `warnings` and `error`.
+    `threshold_` and `called_` (1, 0, missing without a threshold), `warnings` and `error`.
 
-    Numbers are the shortest text that reads back as the same float64.
+    Numbers are float64, NaN in files that can't be used; decisions are Int8.
     """
-    columns: dict[str, list] = {
+    columns: dict[str, object] = {
         "file": [printable(row.path) for row in answer.rows],
         "file_name": [printable(row.path.name) for row in answer.rows],
     }
     for prefix, values in _arrays(answer).items():
         for k, label in enumerate(answer.card.labels):
-            columns[f"{prefix}_{label}"] = [_text(value) for value in values[:, k]]
+            columns[f"{prefix}_{label}"] = values[:, k]
     columns["warnings"] = ["; ".join(row.warnings) for row in answer.rows]
     columns["error"] = [row.reason for row in answer.rows]
-    return frame_as_csv(pd.DataFrame(columns))
+    decisions = {f"called_{label}": "Int8" for label in answer.card.labels}
+    return pd.DataFrame(columns).astype(decisions)
+
+
+def as_csv(answer: Answer) -> str:
+    """`as_table` as CSV. Numbers are the shortest text that reads back as the same float64."""
+    table = as_table(answer)
+    numbers = table.select_dtypes("float").columns
+    return frame_as_csv(table.assign(**{name: table[name].map(_text) for name in numbers}))
 
 
 def as_json(answer: Answer) -> str:

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from cxrkeras.cli import main
-from cxrkeras.commands import cv
 from cxrkeras.runs.experiment import make_experiment
-from cxrkeras.training import crossval
+from cxrkeras.training import begin, crossval
 
 METRICS = {
     "kind": "cv",
@@ -32,7 +31,7 @@ def called(monkeypatch, tmp_path):
         return METRICS
 
     monkeypatch.setattr(crossval, "cross_validate", cross_validate)
-    monkeypatch.setattr(cv, "_phantoms", lambda: (Path("/p/t"), Path("/p/a"), Path("/p/b")))
+    monkeypatch.setattr(begin, "_phantoms", lambda: (Path("/p/t"), Path("/p/a"), Path("/p/b")))
     monkeypatch.chdir(tmp_path)
     return calls
 
@@ -129,7 +128,7 @@ def test_a_run_without_anything_to_score_ends_well(called, capsys, monkeypatch):
     ids=str,
 )
 def test_a_mistake_is_said_before_any_phantom_is_made(called, capsys, monkeypatch, words, said):
-    monkeypatch.setattr(cv, "_phantoms", lambda: pytest.fail("made for nothing"))
+    monkeypatch.setattr(begin, "_phantoms", lambda: pytest.fail("made for nothing"))
     assert code_of(*words) == 1
     err = capsys.readouterr().err
     assert said in err

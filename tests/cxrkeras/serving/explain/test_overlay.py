@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxrkeras.serving.explain.colours import coloured
-from cxrkeras.serving.explain.overlay import SIDE, TILE, Heat, blend, overlay, sheet
+from cxrkeras.serving.explain.overlay import SIDE, TILE, Heat, blend, coloured, overlay, sheet
 
 FILM = np.full((64, 64), 100, np.uint8)
 HOW = {"opacity": 0.6, "title": "film", "note": "CAM"}

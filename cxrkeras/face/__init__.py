@@ -1,0 +1,1 @@
+"""What `import cxrkeras` offers; nothing else imports it. `cxrkeras/__init__.py` maps its names."""

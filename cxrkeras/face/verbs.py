@@ -1,0 +1,305 @@
+"""Prepare, cross-validate, load, build: the verbs of the command line as functions."""
+
+import inspect
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cxrkeras.face.errors import in_arguments, names_arguments
+from cxrkeras.face.films import PathLike, admitted
+from cxrkeras.face.model import Model
+from cxrkeras.runs.experiment import Experiment
+from data_prep.errors import UserError
+from data_prep.say import say
+
+if TYPE_CHECKING:
+    import keras
+
+    from cxrkeras.training.begin import Run
+    from data_prep.dataset.prepare import Summary
+
+
+@names_arguments
+def prepare(
+    images: PathLike,
+    labels: PathLike,
+    out: PathLike,
+    *,
+    name: str | None = None,
+    labels_from: Sequence[str] | None = None,
+    findings_column: str | None = None,
+    image_column: str | None = None,
+    patient_column: str | None = None,
+    study_column: str | None = None,
+    sex_column: str | None = None,
+    age_column: str | None = None,
+    view_column: str | None = None,
+    split_column: str | None = None,
+    encoding: str | None = None,
+    citation: str = "",
+    views: str = "all",
+    exclude: Sequence[PathLike] = (),
+    limit: int | None = None,
+    seed: int = 0,
+    size: int = 512,
+    pad: bool = False,
+    stretch: tuple[float, float] | None = None,
+    near: bool = True,
+    merge_patients: bool = True,
+    key_file: PathLike | None = None,
+    public: bool = False,
+    hash_names: bool = False,
+    linkage: PathLike | None = None,
+    verify: bool = False,
+    workers: int | None = None,
+    **admission: Any,
+) -> "Summary":
+    """Prepare a folder of films and a table of labels into a dataset, as `cxrkeras prep table`.
+
+    What was understood of the table is said on standard error. After a kill the same call goes on.
+    Decoding runs in processes of its own: a script that calls this needs the guard
+    `if __name__ == "__main__":`, or `workers=0`.
+
+    Args:
+        images: folder of DICOM, PNG, JPEG or TIFF files.
+        labels: CSV or TSV with one header line and a row for each image.
+        out: new folder for the dataset, or one that the same call left unfinished.
+        name: of the dataset; the name of `out` by default.
+        labels_from: the label columns; found by their values by default.
+        findings_column: the column of findings such as `Mass|Effusion`.
+        image_column: the column that names the image; found by its name by default, as are
+            `patient_column`, `study_column`, `sex_column`, `age_column`, `view_column` and
+            `split_column`.
+        patient_column: of the patient.
+        study_column: of the examination.
+        sex_column: of the sex.
+        age_column: of the age.
+        view_column: of the view.
+        split_column: of the split.
+        encoding: of the table, if it isn't found out.
+        citation: what to cite for these data.
+        views: `all`, `frontal` or `lateral`: the films to keep.
+        exclude: lists of images to leave out, one file name a line.
+        limit: only a sample of about so many images: whole patients.
+        seed: draws that sample.
+        size: side of the prepared square images, 16 to 4096 pixels.
+        pad: keep the aspect and pad to a square, instead of stretching to it.
+        stretch: percentiles (low, high) that become black and white.
+        near: look for near-duplicates as well as exact ones.
+        merge_patients: take two patient numbers with a copy of one film between them for one
+            person.
+        key_file: the secret key of the pseudonyms; made if it doesn't exist. By default
+            `CXRKERAS_KEY_FILE`, or `identity.key` in your config folder.
+        public: a public archive: identifiers stay as they are.
+        hash_names: name images that aren't DICOM by keyed hashes too.
+        linkage: private file outside `out` that tells which file became which image.
+        verify: read every image of a finished dataset, and make damaged ones again.
+        workers: decoding processes, one per core by default; 0 decodes in this process, without
+            its limits of memory and time.
+        **admission: what is taken for a film: `any_body_part`, `any_modality`, `min_side`,
+            `max_pixels`, `max_memory`, `max_seconds`, as the options of these names.
+
+    Returns:
+        What the dataset holds: `out`, `description` (its `dataset.json`), `rejected` and
+        `duplicates` (counters). It may be given wherever the dataset's folder is wanted.
+
+    Raises:
+        UserError: nothing can be prepared, the table can't be used, or `out` is taken.
+
+    Example:
+        >>> data = cxrkeras.prepare("films", labels="labels.csv", out="data/ours", size=64,
+        ...                         workers=0)
+        >>> data.description["labels"]
+        ['Cardiomegaly', 'Effusion', 'Nodule', 'Pneumothorax']
+    """
+    from data_prep.dataset.make import make_table
+    from data_prep.readers.table import table_source
+
+    if not 16 <= size <= 4096:
+        raise UserError(f"--size is 16 to 4096 pixels. Received: {size}.")
+    columns = {
+        "image": image_column,
+        "patient": patient_column,
+        "study": study_column,
+        "sex": sex_column,
+        "age": age_column,
+        "view": view_column,
+        "split": split_column,
+    }
+    labels_from = None if labels_from is None else list(labels_from)
+    return make_table(
+        table_source,
+        Path(images),
+        Path(labels),
+        Path(out),
+        columns=columns,
+        reading={"labels_from": labels_from, "findings": findings_column},
+        encoding=encoding,
+        citation=citation,
+        name=name,
+        exclude=[Path(path) for path in exclude],
+        limit=limit,
+        seed=seed,
+        key_file=None if key_file is None else Path(key_file),
+        admission=admitted(admission),
+        views=views,
+        size=size,
+        pad=pad,
+        stretch=stretch,
+        near=near,
+        merge_patients=merge_patients,
+        public=public,
+        hash_names=hash_names,
+        linkage=None if linkage is None else Path(linkage),
+        verify=verify,
+        workers=workers,
+        tell=_tell,
+    )
+
+
+def _tell(text: str) -> None:
+    say(in_arguments(text, inspect.signature(prepare).parameters))
+
+
+def cross_validate(
+    out: PathLike | None = None, *, config: PathLike | None = None, **choices: Any
+) -> "Run":
+    """Cross-validate one way of transferring, as `cxrkeras cv`: models, predictions, a report.
+
+    After a kill the same call goes on. For repeatable runs the backend's operations are made
+    deterministic, for the rest of the process too.
+
+    Args:
+        out: the run's folder; `runs/NAME` by default.
+        config: a TOML file of choices, such as the `experiment.toml` of an earlier run; arguments
+            go before it.
+        **choices: the settings below; one that is None counts as not given. Paths may stand for
+            texts.
+
+    Returns:
+        The run: `folder`, `experiment` and `metrics` (what its `metrics.json` holds). It may be
+        given wherever the run's folder is wanted, so `cxrkeras.load(run)` is its model.
+
+    Raises:
+        UserError: for settings, data or sources that can't be used, or a folder of another run.
+
+    Example:
+        >>> run = cxrkeras.cross_validate(data="data/ours", backbone="mobilenet_v3_small",
+        ...                               reuse="layers", random_trunk=True, image_size=32,
+        ...                               folds=2, epochs=1, out="runs/first")
+        >>> sorted(run.metrics["per_label"])
+        ['Cardiomegaly', 'Effusion', 'Nodule', 'Pneumothorax']
+    """
+    from cxrkeras.training.begin import run_choices
+
+    given = {name: _plain(value) for name, value in choices.items() if value is not None}
+    try:
+        return run_choices(given, _path(out), _path(config))
+    except UserError as error:
+        known = {"out", "config", *Experiment.model_fields}
+        raise type(error)(in_arguments(str(error), known)) from error
+
+
+def _path(value: PathLike | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
+def _plain(value: Any) -> Any:
+    """Paths as text, alone or in a list."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _with_fields() -> None:
+    """Give `cross_validate` the fields of `Experiment` to show, which says them once."""
+    fields = Experiment.model_fields
+    lines = [
+        f"    {name}: {in_arguments(field.description, fields)} Default: {field.default!r}."
+        for name, field in fields.items()
+    ]
+    cross_validate.__doc__ = (
+        inspect.cleandoc(cross_validate.__doc__) + "\n\nSettings:\n" + "\n".join(lines) + "\n"
+    )
+    kept = [p for p in inspect.signature(cross_validate).parameters.values() if p.name != "choices"]
+    kind = inspect.Parameter.KEYWORD_ONLY
+    shown = [
+        inspect.Parameter(name, kind, default=field.default, annotation=field.annotation)
+        for name, field in fields.items()
+    ]
+    cross_validate.__signature__ = inspect.Signature([*kept, *shown])
+
+
+_with_fields()
+
+
+@names_arguments
+def load(path: PathLike) -> Model:
+    """Load a model to ask: its weights are read when they are first needed.
+
+    Args:
+        path: a run of `cross_validate`, which answers as the ensemble of its folds; a model folder
+            of `cxrkeras train`; or a `.keras` file with its `model.json` beside it.
+
+    Returns:
+        The model.
+
+    Raises:
+        UserError: for anything else, an unfinished run, or parts that don't fit each other.
+
+    Example:
+        >>> model = cxrkeras.load("runs/first")
+        >>> model.labels
+        ('Cardiomegaly', 'Effusion', 'Nodule', 'Pneumothorax')
+    """
+    from cxrkeras.serving.model.card import read_card
+
+    return Model(read_card(Path(path)))
+
+
+@names_arguments
+def build(
+    backbone: str | Sequence[str] = "densenet121",
+    *,
+    labels: Sequence[str] | int,
+    image_size: int = 512,
+    dropout: float = 0.5,
+    seed: int = 0,
+) -> "keras.Model":
+    """A network as cross-validation builds it, with random weights, as a plain `keras.Model`.
+
+    Args:
+        backbone: a name that `cxrkeras summary --help` lists; several see the same image and share
+            one head.
+        labels: names of the outputs, of which only the number matters here, or that number.
+        image_size: side of the images, pixels.
+        dropout: rate before the head, 0 to below 1.
+        seed: of the weights. The random state of Python, NumPy and Keras is set to it.
+
+    Returns:
+        A model from `image`, (N, S, S, 1) grey with values 0 to 255, to `probability`, (N, K).
+
+    Raises:
+        UserError: for an unknown backbone, images too small for it, no label, or another rate.
+
+    Example:
+        >>> net = cxrkeras.build("mobilenet_v3_small", labels=cxrkeras.labels.NIH14, image_size=64)
+        >>> net.input_shape, net.output_shape
+        ((None, 64, 64, 1), (None, 14))
+    """
+    from cxrkeras.runs.experiment import make_experiment
+
+    if isinstance(labels, str | Mapping):
+        raise UserError(f"--labels are the names in a list, or their number. Received: {labels!r}.")
+    count = labels if isinstance(labels, int) else len(labels)
+    if count < 1:
+        raise UserError(f"A network needs a label at least. --labels received: {labels!r}.")
+    checked = make_experiment(
+        {"backbone": backbone, "image_size": image_size, "dropout": dropout, "seed": seed}
+    )
+    from cxrkeras.models.network import TARGET, build_network
+
+    heads = {TARGET: count}
+    how = {"dropout": checked.dropout, "seed": checked.seed}
+    return build_network(checked.backbone, checked.image_size, heads, **how).probability

@@ -1,0 +1,67 @@
+"""One call of export: a model's place, its formats and its card put together."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cxrkeras.evaluation.scores.operating import Rule
+from cxrkeras.serving.export.layout import check_name, earlier, next_version
+from cxrkeras.serving.model.card import read_card
+from data_prep.films.admission import DEFAULT, Admission
+
+if TYPE_CHECKING:
+    from cxrkeras.serving.export.run import Difference, Exported
+
+
+def export(
+    model: Path,
+    out: Path,
+    formats: Sequence[str],
+    rule: Rule,
+    *,
+    name: str | None = None,
+    check: Sequence[Path] = (),
+    license_name: str = "other",
+    admission: Admission = DEFAULT,
+) -> "Exported":
+    """Export a model, or a run's ensemble as one, as a new version of OUT/NAME.
+
+    Args:
+        model: a run, a model folder or a `.keras` file.
+        out: the folder of all exported models.
+        formats: keys of `layout.FORMATS`.
+        rule: of the thresholds that go along.
+        name: on the server; that of the model's folder where None.
+        check: radiographs for the round trip; synthetic ones where empty.
+        license_name: of the weights, for the model card.
+        admission: what is taken for a radiograph.
+
+    Returns:
+        What was written, with its largest differences against Keras.
+
+    Raises:
+        UserError: as `run.export_model`. What the model lacks is said before the work.
+    """
+    formats = tuple(dict.fromkeys(formats))
+    home = out / check_name(name or model.resolve().stem)
+    card = read_card(model)
+    card.operating_points(rule)
+    from cxrkeras import runtime
+
+    runtime.start()
+    from cxrkeras.serving.export.card import model_card
+    from cxrkeras.serving.export.run import export_model
+
+    def describe(differences: "Sequence[Difference]") -> str:
+        return model_card(
+            card,
+            name=home.name,
+            version_number=next_version(home),
+            formats=formats,
+            earlier=earlier(home),
+            rule=str(rule),
+            differences=differences,
+            license_name=license_name,
+        )
+
+    return export_model(card, home, formats, rule, check, describe=describe, admission=admission)

@@ -1,0 +1,90 @@
+"""One call of prediction: words that mean files go in, an answer comes out."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cxrkeras.evaluation.scores.operating import Rule
+from cxrkeras.serving.model.card import Card
+from cxrkeras.serving.predict.films import FilmStream, find_films
+from cxrkeras.serving.predict.predict import Answer, Row, answer, predict_films
+from cxrkeras.serving.predict.unseen import own_images
+from data_prep.films.admission import DEFAULT, Admission
+
+if TYPE_CHECKING:
+    from cxrkeras.serving.model.model import Model
+
+BATCH = 16
+
+
+def predict_words(
+    card: Card,
+    words: Sequence[str],
+    rule: Rule,
+    *,
+    calibration: str | None = None,
+    batch_size: int = BATCH,
+    admission: Admission = DEFAULT,
+    workers: int | None = None,
+    load: "Callable[[], Model] | None" = None,
+) -> Answer:
+    """What a model says of files, folders and patterns.
+
+    Args:
+        card: of the model.
+        words: as `films.find_films` takes them.
+        rule: of the operating points.
+        calibration: a key of `calibration.METHODS`, or None.
+        batch_size: images at a time.
+        admission: what is taken for a film.
+        workers: decoding processes; the machine's cores where None; 0 decodes in this process.
+        load: gives the loaded model; the card's is loaded where None.
+
+    Returns:
+        The answer; files that can't be used stand in it with the reason, the last those that there
+        aren't.
+
+    Raises:
+        UserError: the model lacks the operating points or the calibration, or is damaged. What it
+            lacks is said before the work.
+    """
+    card.operating_points(rule)
+    if calibration:
+        card.calibration()
+    files, refused = find_films(words)
+    settings = {"admission": admission, "workers": workers}
+    rows, scores = _scored(card, files, batch_size, settings, load)
+    rows += rows_of(refused)
+    missing = np.full((len(refused), len(card.labels)), np.nan)
+    return answer(card, rule, calibration, rows, np.concatenate([scores, missing]))
+
+
+def rows_of(refused: Sequence) -> list[Row]:
+    """The rows of what isn't even a file."""
+    return [Row(film.path, film.reason, ()) for film in refused]
+
+
+def _scored(
+    card: Card, files: list[Path], batch_size: int, settings: dict, load: Callable | None
+) -> tuple[list[Row], np.ndarray]:
+    if not files:
+        return [], np.empty((0, len(card.labels)))
+    from cxrkeras import runtime
+
+    own = own_images(card, files)
+    settings = {**settings, "digests": bool(own.digests)}
+    with FilmStream(files, card.preparation, card.image_size, **settings) as stream:
+        runtime.start()  # while the first files are being decoded
+        from cxrkeras.serving.model.model import load_members, worth_tracing
+
+        model = load() if load else load_members(card)
+        batches = -(-len(stream) // batch_size)
+        size = -(-len(stream) // batches)
+        traced = worth_tracing(batches)
+
+        def score(batch, size):
+            return model.run(batch, traced=traced, size=size)
+
+        return predict_films(score, stream, len(card.labels), size, own)

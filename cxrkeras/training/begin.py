@@ -1,0 +1,86 @@
+"""From the choices that somebody makes to a cross-validated run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cxrkeras.runs.builtin_data import with_builtin_data
+from cxrkeras.runs.experiment import Experiment, make_experiment, read_choices
+from cxrkeras.runs.transfer import check_frozen, make_plan
+from cxrkeras.training.stages.cache import cache_folder
+from data_prep.errors import UserError, WrongUse
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run. It stands for its folder wherever a path is taken.
+
+    Attributes:
+        folder: where it lies.
+        experiment: its description, complete.
+        metrics: what its `metrics.json` holds.
+    """
+
+    folder: Path
+    experiment: Experiment = field(repr=False)
+    metrics: dict = field(repr=False)
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
+
+def run_choices(
+    given: Mapping[str, Any], out: Path | None = None, config: Path | None = None
+) -> Run:
+    """Cross-validate what is described, or go on with it.
+
+    Args:
+        given: choices by the names of `Experiment`'s fields. Without `data` the built-in phantoms
+            are used, at a small size.
+        out: the run's folder; `runs/NAME` where None.
+        config: a TOML file of choices, over which those of `given` go.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        UserError: for a description, data or sources that can't be used, or a folder of another
+            run. What is wrong with the description is said before anything is made.
+    """
+    choices = {**(read_choices(config) if config else {}), **given}
+    if "folds_file" in choices and not given.keys().isdisjoint(("folds", "test_fraction")):
+        raise WrongUse(
+            "--folds-file says how many folds there are and what is held out: leave --folds and "
+            "--test-fraction out, or --folds-file."
+        )
+    _check(make_experiment(choices))
+    experiment = make_experiment(with_builtin_data(choices, _phantoms)).located()
+    folder = out or Path("runs") / _name(experiment)
+    from cxrkeras.training.crossval import cross_validate
+
+    return Run(folder, experiment, cross_validate(experiment, folder))
+
+
+def _check(experiment: Experiment) -> None:
+    if not (experiment.data or experiment.source or experiment.method != "cotrain"):
+        return  # the built-in data bring cotrain's sources
+    plan = make_plan(experiment.method, experiment.backbone, experiment.source)
+    if experiment.reuse == "layers" and not experiment.random_trunk:
+        try:
+            check_frozen(plan)
+        except UserError as error:
+            raise WrongUse(str(error)) from error
+
+
+def _phantoms() -> tuple[Path, Path, Path]:
+    from data_prep.phantom.builtin import builtin_datasets
+
+    return builtin_datasets(
+        cache_folder() / "phantoms-3", patients=120, source_patients=240, size=256
+    )
+
+
+def _name(experiment: Experiment) -> str:
+    trunks = "-".join(experiment.backbone)
+    return f"{trunks}-{experiment.method}-{experiment.digest}"
