@@ -63,10 +63,11 @@ def point_doubt(point: Mapping, prevalence: float | None = None) -> PointDoubt:
     if not seen:
         return PointDoubt()
     sensitivity, specificity = (seen[name] for name in _SHARES)
-    n, positives = (seen.get(name, point.get(name)) for name in ("n", "positives"))
+    n, positives = (seen.get(name, point.get(name)) or 0 for name in ("n", "positives"))
+    counted = 0 < positives < n  # a model.json may say anything
     informed = sensitivity + specificity - 1
-    least = _lowest_informed(sensitivity, specificity, n, positives) if n else informed
-    share = positives / n if n else prevalence
+    least = _lowest_informed(sensitivity, specificity, n, positives) if counted else informed
+    share = positives / n if counted else prevalence
     return PointDoubt(
         (sensitivity, specificity) if informed < LEAST or least <= 0 else None,
         _calls(sensitivity, specificity, share),

@@ -91,6 +91,9 @@ def test_without_counts_the_limits_and_the_given_prevalence_decide():
     assert not point_doubt(old, 0.3).calls
     assert not point_doubt(old, 0.03).chance
     assert point_doubt({"cross_fitted": {"sensitivity": 0.5, "specificity": 0.55}}).chance
+    for n, positives in ((10, 10), (10, 0), (10, None), (10, 50), (0, 0), (None, 3)):
+        impossible = {**old["cross_fitted"], "n": n, "positives": positives}
+        assert point_doubt({"cross_fitted": impossible}, 0.03) == point_doubt(old, 0.03)
 
 
 def part(value, low, high):
