@@ -231,7 +231,8 @@ def _part(pooled: Mapping) -> dict:
 
 
 def _at_chance(part: Mapping) -> bool:
-    return part["low"] is not None and part["low"] <= CHANCE <= part["high"]
+    known = None not in (part["value"], part["low"], part["high"])  # a model.json may lack one
+    return known and part["low"] <= CHANCE <= part["high"]
 
 
 def _folds(folds: Sequence[str]) -> str:

@@ -106,6 +106,8 @@ def test_scores_whose_interval_holds_a_half_are_told():
         "luck": part(0.6, 0.45, 0.7),
         "none": part(None, None, None),
         "few": part(0.9, None, None),
+        "half": part(0.5, 0.4, None),
+        "nameless": part(None, 0.4, 0.6),
     }
     doubts = score_doubts(part(0.55, 0.49, 0.61), labels, [{"label": "luck", "fold": "3"}])
     assert doubts.sentences == [
