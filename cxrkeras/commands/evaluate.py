@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.shared.key_file import key_file
 from cxrkeras.commands.shared.overwriting import overwrite as overwriting
 
 LABEL_WIDTH = 28
@@ -36,11 +37,7 @@ LABEL_WIDTH = 28
     metavar="COLUMN",
     help="Column of patients, of the labels or else the predictions. Default: found by its name.",
 )
-@click.option(
-    "--key-file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Secret key of the patients' pseudonyms, as for `cxrkeras prep`.",
-)
+@key_file
 @click.option(
     "--scores",
     "ranks_only",

@@ -140,7 +140,7 @@ def check_format(run: Path, wanted: int) -> None:
 
     Args:
         run: the run folder.
-        wanted: `stages.FORMAT`; a `fold.json` of before it was noted has none.
+        wanted: `stages.plan.FORMAT`; a `fold.json` of before it was noted has none.
 
     Raises:
         UserError: when they were fitted otherwise.

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from cxrkeras import runtime
-from cxrkeras.data.dataset import open_dataset
+from cxrkeras.data.dataset import PreparedDataset, open_dataset
+from cxrkeras.data.folds.files import load_folds
 from cxrkeras.data.folds.folds import fold_warnings
 from cxrkeras.evaluation.evidence.evidence import write_metrics
 from cxrkeras.evaluation.evidence.out_of_fold import write_operating_points
@@ -14,7 +17,6 @@ from cxrkeras.runs.target import Target, as_used, check_folds, check_uncertain, 
 from cxrkeras.runs.transfer import make_plan
 from data_prep.errors import UserError
 from data_prep.say import say
-from data_prep.tables.table import read_table
 
 
 def cross_validate(experiment: Experiment, run: Path) -> dict:
@@ -57,7 +59,7 @@ def _open(experiment: Experiment, run: Path) -> Target:
         check_data(run, dataset)
     else:
         check_uncertain(experiment)
-    target = load_target(experiment, dataset, _folds_file(experiment, run, begun))
+    target = load_target(experiment, dataset, _folds_file(experiment, dataset, run, begun))
     if not begun:
         check_folds(experiment, target)
     begin(run, as_used(experiment, target), target, begun=begun)
@@ -68,18 +70,17 @@ def _open(experiment: Experiment, run: Path) -> Target:
     return target
 
 
-def _folds_file(experiment: Experiment, run: Path, begun: bool) -> Path | None:
+def _folds_file(
+    experiment: Experiment, dataset: PreparedDataset, run: Path, begun: bool
+) -> Path | None:
     own = run / "folds.csv"
     given = Path(experiment.folds_file) if experiment.folds_file else None
     if not begun:
         return given
-    if given and given.is_file() and not _same_folds(given, own):
-        raise UserError(
-            f"{run} was begun with other folds than --folds-file {given}. Give another --out."
-        )
+    if given and given.is_file():
+        known = dataset.images, dataset.patients, dataset.digests
+        if not np.array_equal(load_folds(given, *known), load_folds(own, *known)):
+            raise UserError(
+                f"{run} was begun with other folds than --folds-file {given}. Give another --out."
+            )
     return own
-
-
-def _same_folds(one: Path, other: Path) -> bool:
-    tables = [read_table(path).set_index("image")["fold"] for path in (one, other)]
-    return tables[0].reindex(tables[1].index).equals(tables[1])

@@ -16,7 +16,8 @@ FAR = 5
 """How many times as often as a finding occurs, or as seldom, it may be called unsaid."""
 CHANCE = 0.5
 _Z = 1.959964  # of a 95% interval
-_ALIKE = 1e-6  # scores that differ by less are one score
+_SHARES = ("sensitivity", "specificity")
+_ALIKE = 1e-6  # of their size: scores that differ by less are one score
 
 
 class PointDoubt(NamedTuple):
@@ -40,8 +41,12 @@ class PointDoubt(NamedTuple):
 
 
 def reached_by(point: Mapping) -> Mapping:
-    """What a point reaches where it wasn't fitted: held out, else out of fold; empty if unknown."""
-    return point.get("held_out") or point.get("cross_fitted") or {}
+    """What a point reaches where it wasn't fitted: held out, else out of fold; empty if unknown.
+
+    A test set that lacks a class says nothing, and so doesn't silence the folds.
+    """
+    parts = (point.get(name) or {} for name in ("held_out", "cross_fitted"))
+    return next((part for part in parts if None not in map(part.get, _SHARES)), {})
 
 
 def point_doubt(point: Mapping, prevalence: float | None = None) -> PointDoubt:
@@ -55,13 +60,14 @@ def point_doubt(point: Mapping, prevalence: float | None = None) -> PointDoubt:
         prevalence: of the finding; used where the point doesn't say on how many images it is known.
     """
     seen = reached_by(point)
-    sensitivity, specificity = (seen.get(name) for name in ("sensitivity", "specificity"))
-    if sensitivity is None or specificity is None:
+    if not seen:
         return PointDoubt()
-    n, positives = (seen.get(name, point.get(name)) for name in ("n", "positives"))
+    sensitivity, specificity = (seen[name] for name in _SHARES)
+    n, positives = (seen.get(name, point.get(name)) or 0 for name in ("n", "positives"))
+    counted = 0 < positives < n  # a model.json may say anything
     informed = sensitivity + specificity - 1
-    least = _lowest_informed(sensitivity, specificity, n, positives) if n else informed
-    share = positives / n if n else prevalence
+    least = _lowest_informed(sensitivity, specificity, n, positives) if counted else informed
+    share = positives / n if counted else prevalence
     return PointDoubt(
         (sensitivity, specificity) if informed < LEAST or least <= 0 else None,
         _calls(sensitivity, specificity, share),
@@ -184,18 +190,26 @@ def constant_predictions(
 ) -> list[dict[str, str]]:
     """[{`label`, `fold`}] where all of two or more images of a fold have one score.
 
+    The fold is "" where there is but one: an undivided set.
+
     Args:
         prob: (N, K) scores.
         labels: K names.
         folds: N names.
     """
     folds = np.asarray(folds)
+    names = np.unique(folds)
     return [
-        {"label": label, "fold": str(fold)}
+        {"label": label, "fold": str(fold) if len(names) > 1 else ""}
         for k, label in enumerate(labels)
-        for fold in np.unique(folds)
-        if (folds == fold).sum() > 1 and np.ptp(prob[folds == fold, k]) <= _ALIKE
+        for fold in names
+        if (folds == fold).sum() > 1 and _alike(prob[folds == fold, k])
     ]
+
+
+def _alike(scores: np.ndarray) -> bool:
+    """By their size: a rare label's scores may all be tiny, and any real scores are ranked."""
+    return bool(np.ptp(scores) <= _ALIKE * np.abs(scores).max())
 
 
 def constant_features(by_fold: Mapping[str, Mapping]) -> list[str]:
@@ -217,7 +231,8 @@ def _part(pooled: Mapping) -> dict:
 
 
 def _at_chance(part: Mapping) -> bool:
-    return part["low"] is not None and part["low"] <= CHANCE <= part["high"]
+    known = None not in (part["value"], part["low"], part["high"])  # a model.json may lack one
+    return known and part["low"] <= CHANCE <= part["high"]
 
 
 def _folds(folds: Sequence[str]) -> str:

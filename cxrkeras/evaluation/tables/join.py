@@ -62,10 +62,10 @@ def join(
         patient_column: of the labels, or of the predictions; found as `cxrkeras prep` does where
             None (`patients.whose`).
         key_file: of the secret under which patients become pseudonyms (`identity.load_key`), unless
-            the labels are a prepared dataset, where they are already.
+            a prepared dataset tells them, where they are already.
         uncertain: what -1 counts as: `ones`, `zeros`, or `ignore` to mask it.
         blank: what a blank counts as: `zeros`, or `ignore` to mask it.
-        per_study: score studies, not images (`studies.by_study`).
+        per_study: score studies, not images (`examinations.by_study`).
         ranks_only: scores are any real numbers, of which only the order counts.
 
     Returns:
@@ -92,7 +92,8 @@ def join(
     here, there, row_notes = _rows(keys)
     values, mask_notes = _values(pairs.codes.iloc[there], uncertain, blank)
     rows = {"predictions": here, "labels": there}
-    code = str if _is_manifest(truth) else _pseudonym(key_file)
+    coded = _is_manifest(truth) and found is not None and found.side == "labels"
+    code = str if coded else _pseudonym(key_file)
     patients = pseudonyms(found.values.iloc[rows[found.side]], code) if found else ("",) * len(here)
     joined = Predictions(
         images=_images(scores, truth, keys, found, rows, code),

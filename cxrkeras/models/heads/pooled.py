@@ -57,7 +57,7 @@ def classifier(
     logits = dense(name=name)(features)
     if three_way is None or not three_way.any():
         return logits, logits
-    uncertain = dense(name=_uncertain(name))(features)
+    uncertain = dense(name=uncertain_name(name))(features)
     uncertain = keras.ops.where(three_way, uncertain, NEVER)
     return logits, keras.layers.Concatenate(name=f"{name}-classes")([logits, uncertain])
 
@@ -66,6 +66,8 @@ def prior_biases(
     name: str,
     targets: Sequence[np.ndarray],
     inflation: Callable[[Sequence[np.ndarray]], np.ndarray],
+    *,
+    three_way: bool = False,
 ) -> dict[str, np.ndarray]:
     """Biases at which a `classifier` whose kernel is zero has its smallest loss.
 
@@ -80,16 +82,16 @@ def prior_biases(
         targets: (N_j, K) training targets of each part, outside [0, 1] = masked or uncertain. A
             batch holds as many rows of each part.
         inflation: targets -> (K,) the factor w that the loss puts on the odds.
+        three_way: whether the classifier has labels with an uncertain class, of which these targets
+            may hold no entry: all that are known may be held out.
 
     Returns:
-        {layer: (K,) float64}: the dense layer's, and its neighbour's where labels have an uncertain
+        {layer: (K,) float64}: the dense layer's, and its neighbour's where there is an uncertain
         class, whose odds stand against the negatives' too.
     """
     biases = {name: _log_odds(targets, inflation)}
-    asked = np.any([(part == UNCERTAIN_CLASS).any(axis=0) for part in targets], axis=0)
-    if asked.any():
-        against = [_against(part) for part in targets]
-        biases[_uncertain(name)] = np.where(asked, _log_odds(against, inflation), 0)
+    if three_way:
+        biases[uncertain_name(name)] = _log_odds([_against(part) for part in targets], inflation)
     return biases
 
 
@@ -116,5 +118,6 @@ def _log_odds(
     return np.log(inflation(targets)) + np.log(shares[0] / shares[1])
 
 
-def _uncertain(name: str) -> str:
+def uncertain_name(name: str) -> str:
+    """The layer of a classifier's uncertain classes, where it has any."""
     return f"{name}-uncertain"

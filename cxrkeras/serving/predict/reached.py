@@ -40,7 +40,7 @@ _SHARES = ("sensitivity", "specificity")
 
 def _where(kind: str, known: Sequence[Mapping], members: int) -> str:
     if kind == "held_out":
-        count = max(one["n"] for one in known if one)
-        return f"on the held-out test set ({count:,} images)."
+        count = max(one.get("n") or 0 for one in known)
+        return f"on the held-out test set{f' ({count:,} images)' if count else ''}."
     who = f"the mean of {members}, which answers here, calls" if members > 1 else "this model calls"
     return f"by the run's single models, out of fold; {who} a little differently."

@@ -19,7 +19,7 @@ from cxrkeras.data.pipeline import (
     steps_per_epoch,
 )
 from cxrkeras.evaluation.scores.thresholds import deflate
-from cxrkeras.models.heads.pooled import prior_biases
+from cxrkeras.models.heads.pooled import prior_biases, uncertain_name
 from cxrkeras.models.losses.batch_weighted import LOSSES
 from cxrkeras.models.network import layer_name
 from cxrkeras.runs.experiment import Experiment
@@ -63,7 +63,7 @@ class Learner:
         augment: str,
         average: bool = False,
     ):
-        self._experiment = experiment
+        self._experiment, self._layers = experiment, {layer.name for layer in logits.layers}
         if experiment.batch_norm != "never":
             quicken_batch_norm(logits, steps_per_epoch(train, experiment.batch_size))
         self._trainer = Trainer(logits, loss=experiment.loss, augment=augment, average=average)
@@ -156,7 +156,9 @@ class Learner:
         biases = {}
         for head, (targets, rows) in _by_head(self._experiment, parts).items():
             inflation = partial(loss.inflation, rows=rows)
-            biases |= prior_biases(layer_name(head), targets, inflation)
+            name = layer_name(head)
+            three_way = uncertain_name(name) in self._layers
+            biases |= prior_biases(name, targets, inflation, three_way=three_way)
         return biases
 
     def _scores(self, part: Part, rows: np.ndarray, title: str) -> np.ndarray:

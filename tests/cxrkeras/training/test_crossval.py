@@ -352,6 +352,16 @@ def test_folds_of_an_earlier_run_are_used_as_they_are(runs, experiment, tmp_path
             make_experiment({**choices, "folds_file": str(tmp_path / "other.csv")}),
             tmp_path / "run",
         )
+    for damage, said in (
+        (other.drop(columns="image"), "lacks image"),
+        (pd.concat([other, other]), "repeats"),
+    ):
+        damage.to_csv(tmp_path / "other.csv", index=False)
+        with pytest.raises(UserError, match=said):
+            cross_validate(
+                make_experiment({**choices, "folds_file": str(tmp_path / "other.csv")}),
+                tmp_path / "run",
+            )
     cross_validate(told, tmp_path / "run")  # what was noted is no contradiction
     for asked in ({"folds": 5}, {"test_fraction": 0.0}):
         with pytest.raises(UserError, match=r"2 folds, a test set of .* Leave .* out"):

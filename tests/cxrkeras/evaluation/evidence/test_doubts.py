@@ -77,7 +77,10 @@ def test_the_test_set_goes_before_the_folds_and_what_is_unknown_is_no_doubt():
     assert point_doubt(good | bad).chance
     assert not point_doubt(good | {"held_out": good["cross_fitted"]}).chance
     assert not any(point_doubt({"threshold": 0.5, "from": "somewhere"}, 0.1))
-    assert not any(point_doubt({"cross_fitted": {"sensitivity": None, "specificity": None}}, 0.1))
+    unknown = {"sensitivity": None, "specificity": None, "n": 20, "positives": 0}
+    assert not any(point_doubt({"cross_fitted": unknown}, 0.1))
+    lacking = {"held_out": unknown, **point(15, 15, 531, 531)}  # a test set without a positive
+    assert point_doubt(lacking) == point_doubt(point(15, 15, 531, 531))
 
 
 def test_without_counts_the_limits_and_the_given_prevalence_decide():
@@ -88,6 +91,9 @@ def test_without_counts_the_limits_and_the_given_prevalence_decide():
     assert not point_doubt(old, 0.3).calls
     assert not point_doubt(old, 0.03).chance
     assert point_doubt({"cross_fitted": {"sensitivity": 0.5, "specificity": 0.55}}).chance
+    for n, positives in ((10, 10), (10, 0), (10, None), (10, 50), (0, 0), (None, 3)):
+        impossible = {**old["cross_fitted"], "n": n, "positives": positives}
+        assert point_doubt({"cross_fitted": impossible}, 0.03) == point_doubt(old, 0.03)
 
 
 def part(value, low, high):
@@ -100,6 +106,8 @@ def test_scores_whose_interval_holds_a_half_are_told():
         "luck": part(0.6, 0.45, 0.7),
         "none": part(None, None, None),
         "few": part(0.9, None, None),
+        "half": part(0.5, 0.4, None),
+        "nameless": part(None, 0.4, 0.6),
     }
     doubts = score_doubts(part(0.55, 0.49, 0.61), labels, [{"label": "luck", "fold": "3"}])
     assert doubts.sentences == [
@@ -117,6 +125,12 @@ def test_constant_predictions_are_found_by_label_and_fold():
     prob[5:11, 2] = 0.25
     found = constant_predictions(prob, ["a", "b", "c"], folds)
     assert found == [{"label": "b", "fold": "0"}, {"label": "c", "fold": "1"}]
+    # that tiny scores differ by little says nothing; nor does the one fold of an undivided set
+    tiny = np.stack([prob[:, 0] * 1e-9, np.full(12, 1e-9), np.zeros(12)], axis=1)
+    found = constant_predictions(tiny, ["a", "b", "c"], ["0"] * 12)
+    assert found == [{"label": "b", "fold": ""}, {"label": "c", "fold": ""}]
+    told = score_doubts(part(None, None, None), {}, found).sentences
+    assert told == ["The same score for every image, so nothing is told: b, c."]
 
 
 def test_constant_features_are_told_where_they_are_most():

@@ -152,9 +152,20 @@ def test_prepared_dataset_folder(tables, tmp_path):
     predictions, _ = tables()
     p = join(predictions, tmp_path / "set", key="image=source_id").predictions
     assert p.patients == ("ph7", "ph8")
+    p, _ = joined_with_numbers(predictions, tmp_path / "set")
+    hashed = [keyed_hash(load_key(), "patient", number) for number in ("777", "8")]
+    assert p.patients == tuple(hashed)  # the predictions' own numbers aren't codes yet
     np.testing.assert_array_equal(p.truth, [[1, 0], [0, np.nan]])
     with pytest.raises(UserError, match=r"manifest\.csv"):
         join(predictions, tmp_path)
+
+
+def joined_with_numbers(predictions, dataset):
+    table = pd.read_csv(predictions).assign(MRN=[777, 8, 9])
+    table.to_csv(predictions.with_name("numbered.csv"), index=False)
+    options = {"key": "image=source_id", "patient_column": "MRN"}
+    result = join(predictions.with_name("numbered.csv"), dataset, **options)
+    return result.predictions, result.notes
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,10 @@ def drawn(rng) -> np.ndarray:
     return (rng.random((ROWS, len(RATES))) < RATES).astype(np.float32)
 
 
-def biases(name, targets) -> dict[str, np.ndarray]:
+def biases(name, targets, **options) -> dict[str, np.ndarray]:
     rows = [batches(len(targets))]
-    return prior_biases("h", [targets], lambda values: LOSSES[name]().inflation(values, rows))
+    loss = LOSSES[name]()
+    return prior_biases("h", [targets], lambda values: loss.inflation(values, rows), **options)
 
 
 def batches(rows) -> np.ndarray:
@@ -65,10 +66,20 @@ def test_the_uncertain_class_starts_at_its_optimum_too(name):
     asked = rng.random(ROWS) < 0.2
     targets[asked, 1] = UNCERTAIN_CLASS
     positive, negative, uncertain = class_weights(name, targets, rng)
-    found = biases(name, targets)
+    found = biases(name, targets, three_way=True)
     np.testing.assert_allclose(found["h"], np.log(positive / negative), atol=0.05)
     wanted = np.log(uncertain[1] / negative[1])
-    np.testing.assert_allclose(found["h-uncertain"], [0, wanted, 0], atol=0.05)
+    assert found["h-uncertain"][1] == pytest.approx(wanted, abs=0.05)
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_an_uncertain_class_that_is_held_out_entirely_starts_far_below_the_others(name):
+    """At 0 it would be as likely as a negative, and draw the positives' logit upwards."""
+    found = biases(name, drawn(np.random.default_rng(3))[:2000], three_way=True)
+    assert np.isfinite(found["h-uncertain"]).all()
+    assert (found["h-uncertain"] < -3).all()
+    if name == "bce":  # half an entry of 2,000
+        assert (found["h-uncertain"] < np.log(0.5 / 1000)).all()
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
