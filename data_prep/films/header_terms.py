@@ -1,7 +1,12 @@
 """Words of a DICOM header that may be repeated: known terms, never a person's free text."""
 
+import re
+
 # ViewPosition: PS3.3 C.8.1.1 and C.8.11.5, and what machines write for them.
-_VIEWS = "AP PA LL RL RLD LLD RLO LLO LATERAL LAT FRONTAL OBLIQUE LORDOTIC"
+_VIEWS = """
+AP PA LL RL RLD LLD RLO LLO LAO RAO LPO RPO LATERAL LAT LLAT RLAT FRONTAL OBLIQUE LORDOTIC
+"""
+_BESIDE = "LEFT RIGHT L R ERECT UPRIGHT STANDING SUPINE SITTING PORTABLE DECUBITUS DECUB"
 # BodyPartExamined: words of anatomy, mostly those of PS3.16 Annex L.
 _BODY_PARTS = """
 ABDOMEN ABDOMENPELVIS ANKLE ARM BACK BLADDER BRAIN BREAST BRONCHUS CALCANEUS CERVIX CHEST
@@ -13,14 +18,21 @@ TEETH THIGH THORAX THUMB TIBIA TIBIAFIBULA TLSPINE TOE TRACHEA TRUNK TSPINE ULNA
 WHOLEBODY WRIST ZYGOMA
 """
 VIEWS = frozenset(_VIEWS.split())
+BESIDE_VIEWS = frozenset(_BESIDE.split())  # say nothing alone
 BODY_PARTS = frozenset(_BODY_PARTS.split())
 OTHER = "OTHER"
 
 
 def view_term(text: str) -> str | None:
-    """The view that a header names, in capitals; None where that is none of `VIEWS`."""
-    view = text.strip().upper()
-    return view if view in VIEWS else None
+    """The view that a header names, in capitals, as `LEFT LATERAL`; None where a word is no term.
+
+    Args:
+        text: words between blanks, hyphens, underscores or slashes.
+    """
+    words = re.split(r"[\s\-_/]+", text.strip().upper())
+    if VIEWS.isdisjoint(words) or not (VIEWS | BESIDE_VIEWS).issuperset(words):
+        return None
+    return " ".join(words)
 
 
 def body_part_term(letters: str) -> str | None:
