@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from cxrkeras.cli import main
-from data_prep.films.header_terms import body_part_term, view_term
+from data_prep.films.header import body_part_term, view_term
 from data_prep.films.views import admits
 from data_prep.tables.table import read_table
 from tests.data_prep.dataset.planted import MARK, planted
