@@ -10,8 +10,8 @@ from pydantic_core import ErrorDetails
 
 from data_prep.errors import UserError
 from data_prep.files import read_json
+from data_prep.tables.label_names import MOST, fault
 
-_LONGEST = 500  # characters of a label, or of a key that an error names
 _MUST_BE = {
     "model_type": "a table",
     "dataclass_type": "a table",
@@ -37,18 +37,18 @@ class Facts(BaseModel):
 
 
 def _different(labels: list[str]) -> list[str]:
-    if not 0 < len(labels) <= 1000 or len(set(labels)) < len(labels):
-        raise ValueError("must name 1 to 1,000 labels, each once")
+    if not 0 < len(labels) <= MOST or len(set(labels)) < len(labels):
+        raise ValueError(f"must name 1 to {MOST:,} labels, each once")
     return labels
 
 
 def _speakable(label: str) -> str:
-    if not label.strip() or not label.isprintable():
-        raise ValueError("must be words on one line")
+    if wrong := fault(label):
+        raise ValueError(wrong)
     return label
 
 
-Label = Annotated[str, Field(max_length=_LONGEST), AfterValidator(_speakable)]
+Label = Annotated[str, AfterValidator(_speakable)]
 Labels = Annotated[list[Label], AfterValidator(_different)]
 Words = Annotated[str, Field(max_length=10_000)]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -41,6 +41,7 @@ class PreparedDataset:
         splits: (N,) the archive's own part, e.g. `train` or `test`; blank where it has none.
         image_size: side of the stored square images in pixels.
         key: what tells the key of the pseudonyms from others; blank where that isn't known.
+        merged: other names of patients who proved to be one person -> the name in `patients`.
     """
 
     root: Path
@@ -54,6 +55,7 @@ class PreparedDataset:
     splits: np.ndarray
     image_size: int
     key: str = ""
+    merged: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -128,7 +130,8 @@ def load_dataset(root: Path) -> PreparedDataset:
     """
     root = Path(root)
     description, manifest = _files(root)
-    name, labels, image_size, key = _described(description)
+    facts = _described(description)
+    labels = tuple(facts["labels"])
     table = read_table(manifest)
     missing = [c for c in ("image", "patient", "sha256", *labels) if c not in table.columns]
     if missing:
@@ -136,7 +139,7 @@ def load_dataset(root: Path) -> PreparedDataset:
     _check_images(table["image"], manifest)
     return PreparedDataset(
         root=root,
-        name=name,
+        name=facts["name"],
         labels=labels,
         images=table["image"].to_numpy(str),
         patients=table["patient"].to_numpy(str),
@@ -144,8 +147,9 @@ def load_dataset(root: Path) -> PreparedDataset:
         digests=table["sha256"].to_numpy(str),
         pictures=_pictures(table),
         splits=table.get("split", pd.Series([""] * len(table))).to_numpy(str),
-        image_size=image_size,
-        key=key,
+        image_size=facts["image_size"],
+        key=facts.get("key", ""),
+        merged=facts.get("merged_patients", {}),
     )
 
 
@@ -157,7 +161,7 @@ def open_dataset(root: Path, labels: Sequence[str] | None = None) -> PreparedDat
 
 def read_labels(root: Path) -> tuple[str, ...]:
     """The labels of a prepared dataset, without reading its table; errors as in `load_dataset`."""
-    return _described(_files(Path(root))[0])[1]
+    return tuple(_described(_files(Path(root))[0])["labels"])
 
 
 def _files(root: Path) -> tuple[Path, Path]:
@@ -175,11 +179,11 @@ class _Described(Facts):
     labels: Labels
     image_size: Side
     key: Words = ""
+    merged_patients: dict[str, Words] = {}  # noqa: RUF012  (pydantic copies it)
 
 
-def _described(description: Path) -> tuple[str, tuple[str, ...], int, str]:
-    facts = read_checked(description, _Described, _AGAIN)
-    return facts["name"], tuple(facts["labels"]), facts["image_size"], facts.get("key", "")
+def _described(description: Path) -> dict:
+    return read_checked(description, _Described, _AGAIN)
 
 
 def mending(image: Path) -> str:

@@ -72,11 +72,16 @@ class Journal:
         begun = _read_json(file)
         if begun is None:
             atomic_write_json(file, settings)
+        elif begun.get("format") != settings.get("format"):
+            raise UserError(
+                f"{self.out} was begun by another version of this program. Remove that folder, and "
+                "give the command again."
+            )
         elif begun != settings:
             names = [name for name in settings if begun.get(name) != settings[name]]
             raise UserError(
-                f"{self.out} was begun with other settings ({', '.join(names) or 'version'}). Give "
-                "the same ones to go on, or another --out."
+                f"{self.out} was begun with other settings ({', '.join(names)}). Give the same "
+                "ones to go on, or another --out."
             )
 
     def results(self) -> dict[str, Result]:

@@ -15,6 +15,7 @@ class Persons:
         linked: copies whose two records had different patients, or one of them none.
         numbers: how many known patients are `people` in truth.
         followed: whether such patients were made one.
+        aliases: then, of each name that so went, the one that stays: another dataset may hold it.
     """
 
     patients: dict[int, str]
@@ -22,6 +23,7 @@ class Persons:
     numbers: int
     people: int
     followed: bool
+    aliases: dict[str, str]
 
     def word(self, duplicate: Duplicate) -> str:
         """What `duplicates.csv` says of a copy's patients."""
@@ -77,12 +79,14 @@ def persons(
     known = {node: [n for n in group if isinstance(n, str)] for node, group in groups.items()}
     one = {node: min(names, key=_order, default="") for node, names in known.items()}
     several = {one[node]: names for node, names in known.items() if len(names) > 1}
+    aliases = {n: kept for kept, names in several.items() for n in names if n != kept}
     return Persons(
         {n: one[node] for n, node in nodes.items()} if merge else patients,
         linked,
         numbers=sum(map(len, several.values())),
         people=len(several),
         followed=merge,
+        aliases=aliases if merge else {},
     )
 
 

@@ -7,42 +7,23 @@ can (Linux), it has limits of memory and processor time, anew for each item.
 import multiprocessing
 import os
 import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from math import ceil
 from multiprocessing.connection import wait
 from typing import TypeVar
 
+from data_prep.dataset.process import LIMITED, READY, Died, outcome_of, unless_raised, work_on
 from data_prep.errors import UserError
 from data_prep.films.admission import Limits
-
-try:
-    import resource
-except ImportError:  # Windows has no such limits
-    resource = None
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 _TRIES = 2  # of an item whose process died: it may have been others who took the memory
-_WAITS = 10 if resource else 1  # times its processor time, by the wall's clock: for what only waits
+_WAITS = 10 if LIMITED else 1  # times its processor time, by the wall's clock: for what only waits
 _GRACE = 2.0  # seconds to end an item in, where nobody waits for it any more
-_READY = "ready"
-
-
-@dataclass(frozen=True)
-class Died:
-    """The outcome of an item that its process couldn't finish."""
-
-    reason: str = "the decoder crashed on this file"
-
-    @property
-    def crashed(self) -> bool:
-        """Whether it died without a known reason."""
-        return self.reason == Died.reason
 
 
 def cores() -> int:
@@ -73,7 +54,7 @@ def spread(
         Exception: whatever `work` raises.
     """
     if workers == 0:
-        yield from ((item, _unless_raised(*_outcome(work, item, None))) for item in items)
+        yield from ((item, unless_raised(*outcome_of(work, item, None))) for item in items)
         return
     items, again = iter(items), deque()
     crew = [Worker(limits) for _ in range(workers)]
@@ -148,7 +129,7 @@ class Worker:
         context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         self.limits = limits
         self.connection, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(theirs, limits), daemon=True)
+        self._process = context.Process(target=work_on, args=(theirs, limits), daemon=True)
         self.task: _Task | None = None
         self.started = self.ended = False
         self._since = time.monotonic()
@@ -178,11 +159,11 @@ class Worker:
             told = self.connection.recv()
         except (EOFError, OSError):
             return self._dead(None)
-        if told == _READY:
+        if told == READY:
             self.started, self._since = True, time.monotonic()
             return None, None
         task, self.task = self.task, None
-        return task, _unless_raised(*told)
+        return task, unless_raised(*told)
 
     def do(self, work: Callable[[Item], Outcome], item: Item) -> Outcome | Died:
         """Do one thing, alone, and wait for it.
@@ -229,81 +210,3 @@ class Worker:
         self._process.join(_GRACE)
         self._process.kill()
         self._process.join()
-
-
-def _work(connection, limits: Limits | None) -> None:
-    """The process: leaves Ctrl-C to its parent, and ends with it (even killed)."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    connection.send(_READY)
-    while True:
-        try:
-            work, item = connection.recv()
-            _send(connection, _outcome(work, item, limits), limits)
-        except (EOFError, OSError):  # nobody waits any more
-            return
-
-
-def _outcome(work: Callable, item: object, limits: Limits | None) -> tuple[bool, object]:
-    """(whether it was raised, outcome or error)."""
-    try:
-        if limits:
-            _limit(limits)
-        return False, work(item)
-    except MemoryError:
-        return False, _greedy(limits)
-    except Exception as error:
-        return True, error
-
-
-def _greedy(limits: Limits | None) -> Died:
-    return Died(limits.too_greedy) if limits else Died("memory is short")
-
-
-def _unless_raised(raised: bool, outcome: object) -> object:
-    if raised:
-        raise outcome
-    return outcome
-
-
-def _send(connection, told: tuple[bool, object], limits: Limits | None) -> None:
-    try:
-        connection.send(told)
-    except OSError:
-        raise
-    except MemoryError:
-        connection.send((False, _greedy(limits)))
-    except Exception as error:  # it can't be pickled
-        connection.send((True, RuntimeError(f"no outcome of a process: {type(error).__name__}")))
-
-
-def _limit(limits: Limits) -> None:
-    """The limits of the next item, on top of what the process has taken so far."""
-    if resource is None:
-        return
-    _set("RLIMIT_CORE", 0)
-    taken = _address_space()
-    if taken is not None:
-        _set("RLIMIT_AS", taken + limits.memory)
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    _set("RLIMIT_CPU", ceil(used.ru_utime + used.ru_stime) + limits.seconds)
-
-
-def _address_space() -> int | None:
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[0]) * resource.getpagesize()
-    except OSError:  # not Linux, where alone the limit is kept
-        return None
-
-
-def _set(name: str, wanted: int) -> None:
-    kind = getattr(resource, name)
-    _, most = resource.getrlimit(kind)
-    soft = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
-    resource.setrlimit(kind, (soft, most))
-
-
-def _end_with_parent() -> None:
-    wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)

@@ -22,6 +22,7 @@ from data_prep.films.admission import DEFAULT, Admission
 from data_prep.progress import Steps
 from data_prep.readers.records import Record, Source
 from data_prep.say import say
+from data_prep.tables.label_names import check_labels
 
 _MANY = 20_000  # images; among fewer, copies are found within a second or two
 _FEW_PAIRS = 100  # fewer are confirmed sooner here than in new processes
@@ -106,7 +107,7 @@ def prepare(
     """
     out = Path(out)
     _check_linkage(linkage, out)
-    _check_labels(source.labels)
+    check_labels(source.labels, MANIFEST)
     settings = Settings(size, pad, stretch, public, views, admission)
     names = Names(key, public, hash_names, merge_patients)
     ids = [_file_id(record, key) for record in source.records]
@@ -157,15 +158,6 @@ def _check_linkage(linkage: Path | None, out: Path) -> None:
         raise UserError(
             f"The linkage file {linkage} would lie inside the dataset, which may be passed on. "
             "Give a place outside it."
-        )
-
-
-def _check_labels(labels: tuple[str, ...]) -> None:
-    twice = [label for label, count in Counter((*MANIFEST, *labels)).items() if count > 1]
-    if twice:
-        raise UserError(
-            f"A label can't be called {twice[0]!r}: the manifest has such a column already. "
-            "Rename it in the table, or name the labels without it."
         )
 
 

@@ -12,7 +12,7 @@ from data_prep.dataset.duplicates import Duplicate
 from data_prep.dataset.identity import key_check, keyed_hash
 from data_prep.dataset.journal import Journal
 from data_prep.dataset.persons import persons
-from data_prep.dataset.repair import Call
+from data_prep.dataset.repair import Call, outcome
 from data_prep.dataset.worker import Result, Settings, pseudonym
 from data_prep.errors import UserError
 from data_prep.filenames import printable
@@ -129,7 +129,8 @@ def publish(
         ],
     )
     _write_boxes(source, kept, files, settings, out)
-    journal.note_done(call.finished(_images_by_id(kept, files)))
+    outcomes = {result.id: outcome(result) for result in results}
+    journal.note_done(call.finished(_images_by_id(kept, files), outcomes))
     left = {
         "rejected": len(rejected),
         "duplicates": len(duplicates),
@@ -137,6 +138,7 @@ def publish(
     }
     description = _describe(source, settings, [record for record, _ in kept], patients, left)
     description["key"] = key_check(names.key)
+    description["merged_patients"] = dict(sorted(people.aliases.items()))
     description["notes"] += _remarks(kept, files, patients, source, duplicates) + remarks
     if note := people.note(image_of):
         description["notes"].append(WARNING + note)

@@ -31,14 +31,27 @@ class Call:
     request: str
     files: dict[str, str]
 
-    def finished(self, images: dict[str, tuple[str, int, str]]) -> dict:
+    def finished(self, images: dict[str, tuple[str, int, str]], outcomes: dict[str, str]) -> dict:
         """What `done.json` holds.
 
         Args:
             images: by the journal's identity: the prepared image, its bytes and its pixels' digest.
+            outcomes: likewise, of the files without an image: `outcome`.
         """
         by_file = {file: images[id_] for file, id_ in self.files.items() if id_ in images}
-        return {"made": self.made, "request": self.request, "files": self.files, "images": by_file}
+        left = {file: outcomes[id_] for file, id_ in self.files.items() if id_ not in images}
+        return {
+            "made": self.made,
+            "request": self.request,
+            "files": self.files,
+            "images": by_file,
+            "left": left,
+        }
+
+
+def outcome(result: Result) -> str:
+    """What became of a file: its prepared pixels' digest, or why it was refused."""
+    return result.reason or result.prepared
 
 
 def mend(
@@ -82,7 +95,9 @@ def mend(
             "damaged or changed. Put those files back and give the same command, or remove the "
             "folder and prepare what is left."
         )
-    if done["request"] != call.request or done["files"] != call.files:
+    if done["request"] != call.request or done["files"].keys() != call.files.keys():
+        raise _other(journal)
+    if not _same_content(journal, call, done, make, shown):
         raise _other(journal)
     return mended
 
@@ -149,3 +164,20 @@ def _make_again(journal: Journal, call: Call, done: dict, broken: list[str], mak
     if mended:
         journal.note_done(done)
     return mended
+
+
+def _same_content(journal: Journal, call: Call, done: dict, make: Callable, shown: bool) -> bool:
+    """Whether the raw files that bear another time, as unpacked anew, give what they gave."""
+    other = {id_: file for file, id_ in call.files.items() if done["files"][file] != id_}
+    if not other:
+        return True
+    gave = {file: digest for file, (_, _, digest) in done["images"].items()} | done.get("left", {})
+    what = f"{journal.out.name}: files with another time compared"
+    with Steps(what, len(other), shown=shown) as steps:
+        for result in make(set(other)):
+            journal.image(result.id).unlink(missing_ok=True)
+            if outcome(result) != gave.get(other[result.id]):
+                return False
+            steps.step()
+    journal.note_done({**done, "files": call.files})
+    return True

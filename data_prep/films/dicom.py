@@ -9,8 +9,6 @@ import warnings as python_warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,7 +35,7 @@ from data_prep.errors import RejectedFile
 from data_prep.films.admission import DEFAULT, Admission
 from data_prep.films.codestream import stream_size
 from data_prep.films.display import Grey, render, upright
-from data_prep.films.header_terms import BODY_PARTS, body_part_term, view_term
+from data_prep.films.header import BODY_PARTS, Header, body_part, read_header, text_of
 from data_prep.films.jpeg import ends_early
 
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's "L"
@@ -81,29 +79,6 @@ NOT_CHEST = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Header:
-    """What may be used of a DICOM header. Its repr does not show the identifiers.
-
-    Attributes:
-        patient_id: PatientID as it stands, to be hashed at once.
-        study_uid: StudyInstanceUID.
-        sop_uid: SOPInstanceUID, one per image.
-        view: `PA`, `AP`, `LL`, ... in capitals; None for what is no such term.
-        sex: `M`, `F` or `O`.
-        age: Completed years; below 2 years with a fraction.
-        body_part: BodyPartExamined in capitals; `OTHER` for what is no known term.
-    """
-
-    patient_id: str | None = field(default=None, repr=False)
-    study_uid: str | None = field(default=None, repr=False)
-    sop_uid: str | None = field(default=None, repr=False)
-    view: str | None = None
-    sex: str | None = None
-    age: float | None = None
-    body_part: str | None = None
-
-
 def read_dicom(source: Path | bytes, admission: Admission = DEFAULT) -> tuple[Grey, Header]:
     """Read and render one DICOM radiograph.
 
@@ -136,7 +111,7 @@ def sop_uid(path: Path) -> str | None:
             header = pydicom.dcmread(
                 path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"]
             )
-            return _text(header, "SOPInstanceUID")
+            return text_of(header, "SOPInstanceUID")
         except Exception:  # a damaged header can make pydicom raise anything at all
             return None
 
@@ -245,7 +220,7 @@ def _check_stream(stream: bytes, rows: int, columns: int) -> None:
 
 def _check_body_part(dataset: FileDataset) -> list[str]:
     """Ribs are filmed as a chest or nearly so; an unknown word may be any language's chest."""
-    part = _body_part(dataset)
+    part = body_part(dataset)
     if not part or CHEST.search(part):
         return []
     if not MAYBE_CHEST.match(part) and NOT_CHEST.search(part):
@@ -297,52 +272,3 @@ def luminance(colour: np.ndarray, highest: int) -> np.ndarray:
         rows = colour[start : start + _ROWS, :, :3]
         grey[start : start + _ROWS] = rows @ LUMINANCE / np.float64(highest)
     return grey
-
-
-def read_header(dataset: FileDataset) -> Header:
-    """The usable part of a header; a field that is absent or malformed is None."""
-    return Header(
-        patient_id=_text(dataset, "PatientID"),
-        study_uid=_text(dataset, "StudyInstanceUID"),
-        sop_uid=_text(dataset, "SOPInstanceUID"),
-        view=view_term(_text(dataset, "ViewPosition") or ""),
-        sex=sex if (sex := (_text(dataset, "PatientSex") or "").upper()) in set("MFO") else None,
-        age=_age(dataset),
-        body_part=body_part_term(_body_part(dataset)),
-    )
-
-
-def _text(dataset: FileDataset, keyword: str) -> str | None:
-    return str(dataset.get(keyword) or "").strip("\0 ") or None
-
-
-def _body_part(dataset: FileDataset) -> str:
-    """BodyPartExamined in bare capitals: to decide by, not to repeat, since it may be free text."""
-    return re.sub(r"[^A-Z]", "", (_text(dataset, "BodyPartExamined") or "").upper())
-
-
-def _age(dataset: FileDataset) -> float | None:
-    """Age in years from PatientAge (`058Y`, `006M`, `010D`; bare digits are years) or dates.
-
-    Whole years only, so that with a study date it doesn't tell the birth date.
-    """
-    match = re.fullmatch(r"(\d{1,3})([DWMY]?)", (_text(dataset, "PatientAge") or "").upper())
-    if match:
-        per_year = {"D": 365.25, "W": 365.25 / 7, "M": 12.0}.get(match.group(2), 1.0)
-        age = int(match.group(1)) / per_year
-    else:
-        born, seen = _date(dataset, "PatientBirthDate"), _date(dataset, "StudyDate")
-        if born is None or seen is None:
-            return None
-        age = (seen - born).days / 365.25
-    if not 0 <= age <= 130:
-        return None
-    return float(int(age)) if age >= 2 else round(age, 2)
-
-
-def _date(dataset: FileDataset, keyword: str) -> date | None:
-    match = re.fullmatch(r"(\d{4})\.?(\d\d)\.?(\d\d)", _text(dataset, keyword) or "")
-    try:
-        return date(*map(int, match.groups())) if match else None
-    except ValueError:
-        return None

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 from pydicom.dataset import Dataset
-from scipy import ndimage
 
 from data_prep.errors import RejectedFile
+from data_prep.films.stored import padding_of, without_overlay
 
 
 class Grey(NamedTuple):
@@ -50,8 +50,8 @@ def render(stored: np.ndarray, dataset: Dataset) -> Grey:
     warnings: list[str] = []
     if str(dataset.get("PresentationIntentType") or "").upper() == "FOR PROCESSING":
         warnings.append("raw image (FOR PROCESSING): not meant for display")
-    stored = _without_overlay(stored, dataset)
-    padding = _padding(stored, dataset)
+    stored = without_overlay(stored, dataset)
+    padding = padding_of(stored, dataset)
     inside = stored if padding is None else stored[~padding]
     if inside.size == 0:
         raise RejectedFile("blank: nothing but padding")
@@ -276,34 +276,3 @@ def _number(value: object, default: float | None) -> float | None:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         raise RejectedFile("a rescale or window value that isn't a number") from None
-
-
-def _without_overlay(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
-    """Clear the bits above BitsStored where an (old-style) overlay lives in them."""
-    groups = (dataset.get((group, 0x0102)) for group in range(0x6000, 0x6020, 2))
-    if not any(element is not None and int(element.value or 0) > 0 for element in groups):
-        return stored
-    bits = int(dataset.BitsStored)
-    kept = stored.astype(np.int32) & ((1 << bits) - 1)
-    sign = 1 << (bits - 1) if stored.dtype.kind == "i" else 0
-    return ((kept ^ sign) - sign).astype(stored.dtype)
-
-
-def _padding(stored: np.ndarray, dataset: Dataset) -> np.ndarray | None:
-    """Pixels that pad the native image to a rectangle (C.7.5.1.1.2); None if there are none."""
-    value = dataset.get("PixelPaddingValue")
-    if value is None or value == "":
-        return None
-    limit = dataset.get("PixelPaddingRangeLimit")
-    ends = [_as_stored(int(v), stored.dtype) for v in (value, value if limit is None else limit)]
-    regions, _ = ndimage.label((stored >= min(ends)) & (stored <= max(ends)))
-    edge = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
-    padding = np.isin(regions, np.unique(edge[edge > 0]))
-    return padding if padding.any() else None
-
-
-def _as_stored(value: int, dtype: np.dtype) -> int:
-    """The padding value may stand in the header with the wrong sign (US for SS or back)."""
-    if dtype.kind == "i":
-        return value - (1 << 16) if value > 0x7FFF else value
-    return value & 0xFFFF

@@ -54,7 +54,8 @@ def _whole(stream: bytes, start: int, samples: int) -> bool:
     """Whether a progressive stream's scans bring each coefficient to its last bit (T.81 G.1.1)."""
     done = np.zeros((samples, _COEFFICIENTS), bool)
     numbers = {stream[start + 10 + 3 * k]: k for k in range(samples)}
-    for scan in re.finditer(rb"\xff\xda", stream[start:]):
+    end = stream.find(b"\xff\xd9", start)  # what cameras append behind it is another picture's
+    for scan in re.finditer(rb"\xff\xda", stream[start : end if end > 0 else len(stream)]):
         place = start + scan.end() + 2
         count = stream[place]
         chosen = [numbers.get(stream[place + 1 + 2 * k]) for k in range(count)]

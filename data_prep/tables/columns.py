@@ -73,7 +73,7 @@ def label_columns(frame: pd.DataFrame, taken: set[str]) -> list[str]:
 
 
 def _holds_labels(values: list[str], name: str) -> bool:
-    if is_normal(name) or _NO_LABEL.search(_plain(name)):
+    if not name or is_normal(name) or _NO_LABEL.search(_plain(name)):
         return False
     if canonical(name) in ARCHIVE_FINDINGS:
         return True

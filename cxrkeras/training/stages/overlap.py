@@ -42,7 +42,7 @@ def without_target(
     """
     same = (source.digests != "") & np.isin(source.digests, target.digests)
     known = source.patients != ""
-    of_patient = known & np.isin(source.patients, target.patients)
+    of_patient = known & np.isin(source.patients, _target_patients(source, target))
     copies = _copies(source, target, ~same & ~of_patient)
     # Under another key, a copy's patient is one of the target's patients by another name.
     patients = source.patients[(same | copies) & known]
@@ -62,6 +62,13 @@ def without_target(
     for doubt in _doubts(source, target):
         say(f"Warning: source {link.name}: {doubt}")
     return source.subset(~seen)
+
+
+def _target_patients(source: PreparedDataset, target: PreparedDataset) -> list[str]:
+    """The target's patients as the source calls them: either may have merged some of its own."""
+    here = set(target.patients.tolist())
+    here |= {name for name, kept in target.merged.items() if kept in here}
+    return sorted(here | {source.merged[name] for name in here & source.merged.keys()})
 
 
 def _doubts(source: PreparedDataset, target: PreparedDataset) -> list[str]:

@@ -5,7 +5,8 @@ import logging
 import pytest
 
 from cxrkeras.cli import main
-from data_prep.films.header_terms import body_part_term, view_term
+from data_prep.films.header import body_part_term, view_term
+from data_prep.films.views import admits
 from data_prep.tables.table import read_table
 from tests.data_prep.dataset.planted import MARK, planted
 from tests.data_prep.readers.archives import contents, write_csv
@@ -46,10 +47,19 @@ def test_prep_repeats_no_free_text(marked, tmp_path, capfd, caplog):
 
 
 @pytest.mark.parametrize(
-    ("text", "term"), [("PA", "PA"), (" ll ", "LL"), ("ZQMUELLER", None), ("PA ZQ", None)]
+    ("text", "term"),
+    [
+        *(("PA", "PA"), (" ll ", "LL"), ("Left Lateral", "LEFT LATERAL"), ("LAT-L", "LAT L")),
+        *(("ZQMUELLER", None), ("PA ZQ", None), ("LEFT", None), ("L R", None), ("", None)),
+    ],
 )
 def test_views_are_terms(text, term):
     assert view_term(text) == term
+
+
+@pytest.mark.parametrize("text", ["LEFT LATERAL", "L LATERAL", "LATERAL L", "LLAT", "RAO"])
+def test_a_header_that_names_its_side_too_is_no_frontal_view(text):
+    assert not admits("frontal", view_term(text))
 
 
 @pytest.mark.parametrize(

@@ -272,3 +272,20 @@ def test_views_are_kept_by_the_dicom_header_where_the_table_has_none(tmp_path):
     assert [row["view"] for row in rows(out / "manifest.csv")] == ["PA", ""]
     (refused,) = rows(out / "rejected.csv")
     assert refused == {"file": "1.dcm", "reason": "not a frontal view (--views)"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        (("Pleural\xa0effusion", "Mass"), r"plain blanks .* 'Pleural\\xa0effusion'"),
+        (("", "Mass"), "words on one line"),
+        (("x" * 501, "Mass"), "500 characters at most"),
+        (tuple(f"L{number}" for number in range(1001)), r"1,000 labels at most. Received: 1,001"),
+    ],
+)
+def test_labels_that_training_could_not_read_are_refused_before_anything_is_made(
+    tmp_path, source, labels, reason
+):
+    with pytest.raises(UserError, match=reason):
+        prepare(replace(source, labels=labels), tmp_path / "out", **FAST)
+    assert not (tmp_path / "out").exists()

@@ -117,6 +117,50 @@ def test_a_raw_file_that_changed_is_not_taken_for_the_lost_image(out, source):
     assert not (out / "images" / "f2.png").exists()
 
 
+@pytest.fixture
+def unpacked_anew(tmp_path):
+    """A source with a copy and a damaged file, prepared; then every raw file has another time."""
+    films, table = archive(tmp_path / "raw")
+    shutil.copy(films / "f0.png", films / "f6.png")
+    (films / "f7.png").write_bytes(b"no picture")
+    table.write_text(table.read_text() + "f6.png,P-0,0,1\nf7.png,P-9,0,0\n")
+    source = table_source(films, table)
+    out = prepare(source, tmp_path / "out", **FAST).out
+    for record in source.records:
+        os.utime(record.path, (1, 1))
+    return source, out
+
+
+def test_an_archive_that_was_unpacked_anew_is_the_same(unpacked_anew, monkeypatch):
+    source, out = unpacked_anew
+    lose(out / "images" / "f2.png")
+    done = prepare(source, out, **FAST)
+    assert (done.already, done.mended, done.description["counts"]["images"]) == (True, 1, 6)
+    assert [path.name for path in (out / ".prepare").iterdir()] == ["done.json"]
+    monkeypatch.setattr("data_prep.dataset.prepare.prepare_file", None)  # nothing is read again
+    assert prepare(source, out, **FAST).mended == 0
+
+
+@pytest.mark.parametrize("number", [2, 6, 7])  # prepared, a copy, refused
+def test_another_picture_in_a_raw_file_is_another_call(unpacked_anew, number):
+    source, out = unpacked_anew
+    write_png(source.records[number].path, film(77))
+    before = contents(out)
+    with pytest.raises(UserError, match="other files, labels or settings"):
+        prepare(source, out, **FAST)
+    assert contents(out) == before
+
+
+def test_a_repair_that_was_killed_before_its_note_goes_on(out, source):
+    note = out / ".prepare" / "done.json"
+    before = note.read_bytes()
+    lose(out / "images" / "f2.png")
+    os.utime(source.records[2].path, (1, 1))
+    prepare(source, out, **FAST)
+    note.write_bytes(before)
+    assert prepare(source, out, **FAST).mended == 0
+
+
 def test_nothing_is_mended_under_another_call(out, source):
     lose(out / "images" / "f2.png")
     with pytest.raises(UserError, match="other files, labels or settings"):
@@ -150,6 +194,16 @@ def test_the_built_in_data_mend_themselves_and_verify_takes_their_settings(tmp_p
     assert contents(folder) != before
     builtin_datasets(folder, workers=0, progress=False, verify=True)
     assert contents(folder) == before
+
+
+def test_built_in_data_whose_raw_files_are_gone_mend_themselves_too(tmp_path):
+    small = {"patients": 3, "source_patients": 2, "size": 32, "workers": 0, "progress": False}
+    target, *_ = builtin_datasets(tmp_path / "phantoms", **small)
+    before = contents(target / "images")
+    shutil.rmtree(tmp_path / "phantoms" / "raw")
+    lose(next((target / "images").iterdir()))
+    builtin_datasets(tmp_path / "phantoms", **small)
+    assert contents(target / "images") == before
 
 
 def test_a_dataset_of_an_earlier_version_is_not_called_whole(out, source):

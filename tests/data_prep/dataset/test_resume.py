@@ -1,5 +1,6 @@
 """A kill anywhere changes nothing: the same call goes on and ends with the same bytes."""
 
+import json
 import random
 import signal
 import subprocess
@@ -104,6 +105,19 @@ def _die(*_):
 def _count(counter, function, *args, **options):
     counter["calls"] += 1
     return function(*args, **options)
+
+
+def test_what_another_version_began_is_told_to_be_removed(tmp_path, source, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("data_prep.dataset.prepare.publish", _die)
+        with pytest.raises(Killed):
+            prepare(source, tmp_path / "out", **FAST)
+    begun = tmp_path / "out" / ".prepare" / "settings.json"
+    facts = json.loads(begun.read_text())
+    del facts["format"], facts["min_side"]
+    begun.write_text(json.dumps(facts))
+    with pytest.raises(UserError, match=r"begun by another version .* Remove that folder"):
+        prepare(source, tmp_path / "out", **FAST)
 
 
 def test_an_unfinished_run_refuses_other_settings_but_takes_a_mended_table(

@@ -226,6 +226,14 @@ def test_a_jpeg_that_ends_early_is_used_with_a_warning(progressive):
     assert rejection(whole[: len(whole) // 2]) == "damaged picture: the file ends early"
 
 
+@pytest.mark.parametrize("appended", [b"\xff\xda", b"\xff\xda\0\x08\x02", b"\xff\xd8\xff\xda\xff"])
+def test_what_follows_the_end_of_a_jpeg_is_left_alone(appended):
+    content = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
+    Image.fromarray(noise).save(content, "JPEG", progressive=True)
+    assert read_film(content.getvalue() + appended).warnings == ()
+
+
 def test_a_jpeg_that_ends_early_in_a_dicom_file_warns_too(tmp_path):
     content = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 256, (160, 160), np.uint8)

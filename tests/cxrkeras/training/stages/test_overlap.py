@@ -14,6 +14,7 @@ from cxrkeras.training.stages.overlap import without_target
 from data_prep.dataset.prepare import prepare
 from data_prep.errors import UserError
 from data_prep.readers.table import table_source
+from tests.data_prep.readers.archives import film, write_csv, write_png
 
 KEYS = {"ours": bytes(range(32)), "theirs": bytes(range(1, 33))}
 
@@ -182,3 +183,40 @@ def test_an_image_that_must_be_compared_but_is_damaged_is_named(target, tmp_path
     with pytest.raises(UserError, match=r"is damaged: .*f3\.png.* --verify") as error:
         left_in(source, target)
     assert "\n" not in str(error.value)
+
+
+def people(folder, films: dict[str, int], patients: list[str]):
+    """Made-up films by name, prepared with these patients."""
+    raw = folder.with_name(f"{folder.name}-raw")
+    rows = [["image", "patient", "Mass"]]
+    for number, (name, patient) in enumerate(zip(films, patients, strict=True)):
+        write_png(raw / f"{name}.png", film(films[name]))
+        rows.append([f"{name}.png", patient, number % 2])
+    table = write_csv(raw.with_suffix(".csv"), rows)
+    fixed = {"key": KEYS["ours"], "size": 64, "workers": 0, "progress": False}
+    prepare(table_source(raw, table, name="films"), folder, **fixed)
+    return load_dataset(folder)
+
+
+TWICE = {"a": 1, "b": 1, "c": 2}  # the first two are one film: their patients are one
+
+
+@pytest.mark.parametrize(
+    ("source_films", "source_patients", "target_films", "target_patients"),
+    [
+        # The target made 1 and 2 one; other films of both lie in the source.
+        ({"w": 9, "x": 7, "y": 8}, ["1", "2", "9"], TWICE, ["1", "2", "3"]),
+        # The source made them one, by either's name; another film of one is the target's.
+        ({**TWICE, "y": 8}, ["1", "2", "2", "9"], {"x": 7, "z": 6}, ["2", "5"]),
+        ({**TWICE, "y": 8}, ["1", "2", "2", "9"], {"x": 7, "z": 6}, ["1", "5"]),
+        # Both merged, but not the same pair.
+        ({**TWICE, "y": 8}, ["2", "4", "4", "9"], {"p": 5, "q": 5, "r": 3}, ["1", "4", "1"]),
+    ],
+)
+def test_a_patient_who_was_merged_is_found_by_the_other_name_too(
+    tmp_path, source_films, source_patients, target_films, target_patients
+):
+    source = people(tmp_path / "source", source_films, source_patients)
+    target = people(tmp_path / "target", target_films, target_patients)
+    assert source.merged or target.merged
+    assert left_in(source, target) == ["images/y.png"]
