@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from cxrkeras.models.backbones.applications import GreyToBackbone, build_trunk
+from cxrkeras.models.backbones.applications import build_trunk, grey_to_backbone
 from cxrkeras.models.backbones.registry import BACKBONES
 from cxrkeras.models.heads.pooled import classifier, pooled_features
 
@@ -63,7 +63,7 @@ def build_network(
     )
     maps = []
     for trunk, backbone in zip(trunks, backbones, strict=True):
-        scaled = GreyToBackbone(BACKBONES[backbone].scaling, name=f"scale_{trunk.name}")(image)
+        scaled = grey_to_backbone(image, BACKBONES[backbone].scaling, trunk=trunk.name)
         maps.append(trunk(scaled))
     features = pooled_features(maps)
     classified = {

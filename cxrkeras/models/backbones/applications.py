@@ -1,7 +1,6 @@
 """A backbone without its top, and the scaling that its weights expect."""
 
 import keras
-from keras import ops
 
 from cxrkeras.models.backbones.registry import Scaling, check_backbone
 from cxrkeras.models.backbones.resnet_v1_5 import resnet50_v1_5
@@ -23,34 +22,25 @@ OWN = {"ResNet50V1_5": resnet50_v1_5}
 """Constructors that `keras.applications` doesn't have; called as its are."""
 
 
-@keras.saving.register_keras_serializable(package="cxrkeras")
-class GreyToBackbone(keras.layers.Layer):
+def grey_to_backbone(image, scaling: Scaling, *, trunk: str | None = None):
     """Grey replicated to three channels and scaled as a backbone's weights expect it.
 
-    Call: (N, H, W, 1) float, 0-255 -> (N, H, W, 3) float. Channel replication is the broadcast.
+    Keras's own layers do it, so that a saved model opens where this package isn't installed.
 
     Args:
+        image: (N, H, W, 1) float, 0-255, symbolic or an array.
         scaling: one of `caffe`, `torch`, `tf`, `none`.
+        trunk: the trunk that the layers stand before and are named after.
+
+    Returns:
+        (N, H, W, 3) float.
     """
-
-    def __init__(self, scaling: Scaling, **kwargs):
-        super().__init__(**kwargs)
-        self.scaling = scaling
-
-    def call(self, image):
-        """Scale and replicate `image`."""
-        scale, offset = SCALINGS[self.scaling]
-        scale = ops.convert_to_tensor(scale, dtype=self.compute_dtype)
-        offset = ops.convert_to_tensor(offset, dtype=self.compute_dtype)
-        return image * scale + offset
-
-    def compute_output_shape(self, input_shape):
-        """(N, H, W, 1) -> (N, H, W, 3)."""
-        return (*input_shape[:-1], 3)
-
-    def get_config(self) -> dict:
-        """The arguments, for saving."""
-        return {**super().get_config(), "scaling": self.scaling}
+    repeated, scaled = (f"{verb}_{trunk}" if trunk else None for verb in ("repeat", "scale"))
+    grey = keras.layers.Concatenate(name=repeated)([image] * 3)
+    if scaling == "none":
+        return grey
+    scale, offset = map(list, SCALINGS[scaling])
+    return keras.layers.Rescaling(scale, offset, name=scaled)(grey)
 
 
 def build_trunk(

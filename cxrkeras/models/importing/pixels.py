@@ -1,8 +1,8 @@
 """A first convolution that was trained on pixels in another scaling, or on one channel.
 
 A grey value x in 0..255 reaches channel c of the original as a_c x + b_c, and of our trunk as
-s_c x + o_c (`GreyToBackbone`). Kernel weights v_c of ours do what w_c of the original do, for every
-x, when
+s_c x + o_c (`grey_to_backbone`). Kernel weights v_c of ours do what w_c of the original do, for
+every x, when
 
     sum_c v_c s_c = sum_c w_c a_c   and   sum_c v_c o_c = sum_c w_c b_c:
 

@@ -1,6 +1,7 @@
 """A `.keras` file from anybody to a Keras model, or to one line that says why not."""
 
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,8 +9,6 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from cxrkeras.models.backbones import applications as trunks  # noqa: F401 - their classes are registered with Keras
-from cxrkeras.models.losses import batch_weighted as losses  # noqa: F401 - their classes are registered with Keras
 from cxrkeras.models.weights.files import shapes_of, weights_of
 from data_prep.errors import UserError
 
@@ -21,8 +20,9 @@ def load_keras(path: Path) -> keras.Model:
     """Load a `.keras` file, uncompiled, after a look at what it asks for (`models.bounds`).
 
     Raises:
-        UserError: it is none that Keras 3 and this package know, asks for more memory than its own
-            weights justify, or holds weights that are no finite numbers.
+        UserError: it is none that Keras 3 knows, holds a layer of another version of this package,
+            asks for more memory than its own weights justify, or holds weights that are no finite
+            numbers.
     """
     with weights_of(path) as store:
         values = sum(map(math.prod, shapes_of(store).values()))
@@ -34,6 +34,11 @@ def load_keras(path: Path) -> keras.Model:
         if spent.left < 0:
             raise _refused(
                 path, f"it builds more than the {values:,} weights that it holds"
+            ) from None
+        if found := re.search(r"'registered_name': 'cxrkeras>(\w+)'", str(error)):
+            raise UserError(
+                f"{path} was saved by another version of cxrkeras: this one has no layer "
+                f"{found[1]}. Train the model again, or use the version that saved it."
             ) from None
         raise UserError(
             f"{path} can't be loaded as a Keras 3 model ({type(error).__name__}). "

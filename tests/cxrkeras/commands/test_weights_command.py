@@ -19,6 +19,7 @@ from cxrkeras.models.network import TARGET, build_network
 from cxrkeras.models.weights.trunk import load_trunk, save_trunk
 from cxrkeras.runs.sources import Weights
 from data_prep.errors import UserError
+from tests.cxrkeras.plain_keras import foreign_classes
 
 LABELS = ["Edema", "Mass", "Nodule"]
 RESNET = "resnet50_v1_5"
@@ -109,6 +110,7 @@ def test_the_model_predicts(imported, foreign, donor):
     expected = expit(features @ kernel.T + bias)
     assert 0.01 < expected.min() < expected.max() < 0.99
     np.testing.assert_allclose(np.asarray(model(grey)), expected, atol=1e-5)
+    assert not foreign_classes(model)
 
 
 def test_show_says_where_it_comes_from(imported, foreign, donor, capsys):

@@ -19,6 +19,7 @@ from cxrkeras.training.crossval import cross_validate
 from cxrkeras.training.final import train_final
 from cxrkeras.training.recipes import fold_fit
 from data_prep.errors import UserError
+from tests.cxrkeras.plain_keras import plain_predictions
 from tests.cxrkeras.training.tiny import write_dataset
 
 LABELS = ["disc", "bar"]
@@ -100,10 +101,14 @@ def tree(run: Path) -> dict[str, bytes]:
 
 def saved_predictions(run: Path, fold: str, images) -> np.ndarray:
     """What the saved model of a fold says, with Pillow as the reader of the images."""
-    root = Path(read_experiment(run / "experiment.toml").data)
-    pixels = [np.asarray(Image.open(root / image)) for image in images]
     model = keras.models.load_model(run / "folds" / fold / "model.keras")
-    return model.predict(np.float32(pixels)[..., None], verbose=0)
+    return model.predict(pictures(run, images), verbose=0)
+
+
+def pictures(run: Path, images) -> np.ndarray:
+    """(N, S, S, 1) float32, as Pillow reads them."""
+    root = Path(read_experiment(run / "experiment.toml").data)
+    return np.float32([np.asarray(Image.open(root / image)) for image in images])[..., None]
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -152,6 +157,17 @@ def test_a_saved_model_says_what_predictions_csv_says(runs, name):
     for fold, rows in predictions.groupby("fold"):
         said = saved_predictions(run, fold, rows["image"])
         np.testing.assert_allclose(said, rows[["prob_disc", "prob_bar"]], atol=1e-5, rtol=0)
+
+
+def test_saved_models_open_in_plain_keras_and_predict_the_same(runs, tmp_path):
+    """In a process that has neither this package nor `data_prep`: stock layers only."""
+    models, expected = {}, []
+    for name in ("regular", "mixed", "cotrain", "layers"):
+        rows = table(runs(name) / "predictions.csv").query("fold == '0'")
+        models[runs(name) / "folds" / "0" / "model.keras"] = pictures(runs(name), rows["image"])
+        expected.append(rows[["prob_disc", "prob_bar"]])
+    for found, ours in zip(plain_predictions(models, tmp_path), expected, strict=True):
+        np.testing.assert_allclose(found, ours, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["scratch", "layers"])

@@ -4,9 +4,12 @@ import keras
 import numpy as np
 import pytest
 
-from cxrkeras.models.backbones.applications import GreyToBackbone, build_trunk
+from cxrkeras.models.backbones.applications import SCALINGS, build_trunk, grey_to_backbone
 from cxrkeras.models.backbones.registry import BACKBONES as REGISTRY
+from cxrkeras.models.network import TARGET, build_network
+from cxrkeras.models.weights.trunk import save_trunk
 from data_prep.errors import UserError
+from tests.cxrkeras.plain_keras import foreign_classes, plain_predictions
 
 BACKBONES = dict(REGISTRY)  # other tests put entries of their own in
 # keras.applications' own preprocessing of each entry, and the parameters of its trunk: the study's
@@ -40,18 +43,48 @@ def _forget():
 )
 def test_an_entry_builds_at_its_smallest_size(name):
     smallest = BACKBONES[name].smallest
-    trunk = build_trunk(name, smallest)
+    network = build_network((name,), smallest, {TARGET: 2})
+    (trunk,) = network.trunks
     assert trunk.name == name
     assert trunk.count_params() == REFERENCE[name][1]
     height, width, channels = trunk.output_shape[1:]
     assert height == width >= 1
     assert channels >= 512
-    image = keras.Input((smallest, smallest, 1))
-    model = keras.Model(image, trunk(GreyToBackbone(BACKBONES[name].scaling)(image)))
-    features = model(np.full((2, smallest, smallest, 1), 128, np.float32)).numpy()
-    assert features.shape == (2, height, width, channels)
+    features = network.features(np.full((2, smallest, smallest, 1), 128, np.float32)).numpy()
+    assert features.shape == (2, channels)
     assert np.isfinite(features).all()
+    assert not foreign_classes(network.probability)
     assert build_trunk(name, smallest, name="second").name == "second"
+
+
+@pytest.mark.slow
+def test_every_entry_opens_in_plain_keras(tmp_path):
+    """The model as it is saved, on random weights, and a trunk's weights file."""
+    models, expected = {}, []
+    rng = np.random.default_rng(0)
+    for name in BACKBONES:
+        side = BACKBONES[name].smallest
+        network = build_network((name,), side, {TARGET: 2})
+        kernel, bias = network.probability.get_layer(TARGET).get_weights()
+        network.probability.get_layer(TARGET).set_weights([rng.normal(size=kernel.shape), bias])
+        path = tmp_path / f"{name}.keras"
+        network.probability.save(path)
+        models[path] = rng.uniform(0, 255, (3, side, side, 1)).astype(np.float32)
+        expected.append(network.probability.predict(models[path], verbose=0))
+        if name == "mobilenet_v3_small":
+            save_trunk(network.trunks[0], tmp_path / "trunk.weights.h5", {"backbone": name})
+            plain = keras.applications.MobileNetV3Small(
+                include_top=False, weights=None, input_shape=(side, side, 3)
+            )
+            plain.load_weights(tmp_path / "trunk.weights.h5")
+            pairs = zip(plain.weights, network.trunks[0].weights, strict=True)
+            assert all(np.array_equal(theirs, ours) for theirs, ours in pairs)
+        keras.backend.clear_session()
+    for path, found, ours in zip(
+        models, plain_predictions(models, tmp_path), expected, strict=True
+    ):
+        assert np.ptp(ours) > 0, path.name
+        np.testing.assert_allclose(found, ours, atol=1e-6, rtol=0, err_msg=path.name)
 
 
 def test_every_entry_has_a_reference():
@@ -72,22 +105,28 @@ def test_grey_is_scaled_as_keras_applications_does_it(name):
     grey = np.random.default_rng(0).uniform(0, 255, (2, 5, 7, 1)).astype(np.float32)
     theirs = getattr(keras.applications, REFERENCE[name][0]).preprocess_input
     expected = theirs(np.repeat(grey, 3, axis=-1).copy())
-    found = GreyToBackbone(BACKBONES[name].scaling)(grey)
+    found = grey_to_backbone(grey, BACKBONES[name].scaling)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize("scaling", ["caffe", "torch", "tf", "none"])
-def test_the_scaling_layer_says_its_shape_and_comes_back_from_its_config(scaling):
-    layer = GreyToBackbone(scaling)
-    assert layer.compute_output_shape((None, 4, 6, 1)) == (None, 4, 6, 3)
-    again = GreyToBackbone.from_config(layer.get_config())
-    grey = np.float32([[[[0], [255]]]])
-    np.testing.assert_array_equal(again(grey), layer(grey))
+def test_scaling_comes_back_from_its_file_to_the_bit(scaling, tmp_path):
+    """What a channel is, by hand: x s + o in single precision."""
+    image = keras.Input((4, 6, 1))
+    keras.Model(image, grey_to_backbone(image, scaling)).save(tmp_path / "x.keras")
+    again = keras.saving.load_model(tmp_path / "x.keras")
+    assert again.output_shape == (None, 4, 6, 3)
+    grey = np.random.default_rng(0).uniform(0, 255, (2, 4, 6, 1)).astype(np.float32)
+    slope, offset = np.float32(SCALINGS[scaling])
+    np.testing.assert_array_equal(again(grey), grey * slope + offset)
+    np.testing.assert_array_equal(again(grey), grey_to_backbone(grey, scaling))
 
 
 def test_a_model_around_a_trunk_survives_saving(tmp_path):
     image = keras.Input((40, 40, 1))
-    model = keras.Model(image, build_trunk("mobilenet_v3_small", 40)(GreyToBackbone("none")(image)))
+    model = keras.Model(
+        image, build_trunk("mobilenet_v3_small", 40)(grey_to_backbone(image, "none"))
+    )
     model.save(tmp_path / "x.keras")
     again = keras.saving.load_model(tmp_path / "x.keras")
     grey = np.random.default_rng(0).uniform(0, 255, (2, 40, 40, 1)).astype(np.float32)

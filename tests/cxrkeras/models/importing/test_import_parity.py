@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from cxrkeras.models.backbones.applications import GreyToBackbone, build_trunk
+from cxrkeras.models.backbones.applications import build_trunk, grey_to_backbone
 from cxrkeras.models.backbones.registry import BACKBONES
 from cxrkeras.models.importing.files import read_state
 from cxrkeras.models.importing.importer import Wish, import_weights
@@ -37,7 +37,7 @@ def built():
 
 
 def features(trunk: keras.Model, scaling: str) -> np.ndarray:
-    maps = trunk(GreyToBackbone(scaling)(images(trunk.input_shape[1])))
+    maps = trunk(grey_to_backbone(images(trunk.input_shape[1]), scaling))
     return keras.ops.convert_to_numpy(maps).mean((1, 2))
 
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from cxrkeras.models.backbones.applications import GreyToBackbone, build_trunk
+from cxrkeras.models.backbones.applications import build_trunk, grey_to_backbone
 from cxrkeras.models.importing.importer import Wish, import_weights
 from cxrkeras.models.weights.trunk import load_trunk
 from cxrkeras.runs.sources import Weights
@@ -38,7 +38,7 @@ def test_features_of_real_images_are_pytorch_s(tmp_path, real, typefaces):
     import_weights(typefaces, tmp_path / "out", Wish("densenet121", 256))
     trunk = build_trunk("densenet121", 256)
     load_trunk(trunk, "densenet121", Weights(str(tmp_path / "out" / "trunk.weights.h5")))
-    maps = trunk(GreyToBackbone("torch")(grey))
+    maps = trunk(grey_to_backbone(grey, "torch"))
     found = keras.ops.convert_to_numpy(maps).mean((1, 2))
     assert found.shape == (20, 1024)
     relative = np.abs(found - expected).max(axis=1) / expected.max(axis=1)
