@@ -129,6 +129,7 @@ def command(
         "labels": labels.name,
         "thresholds": origin,
         "notes": list(joined.notes),
+        "learnt": joined.learnt,
     }
     remove(out / name for name in ("report.html", "predictions.csv"))
     metrics = write_evaluation(out, joined.predictions, training, about)
@@ -170,10 +171,11 @@ def _lines(metrics: dict, notes: tuple[str, ...]) -> list[str]:
     if metrics["ranks_only"]:
         origin = "Scores, not probabilities: only their order was judged, without thresholds."
     else:
-        origin = f"Thresholds: {metrics['about']['thresholds']}."
+        origin = f"Thresholds: {metrics['about']['thresholds']}." if ranked else ""
     made = metrics["intervals"]
     drawn = f"Intervals: from {made['resamples']:,} resamples of {made['drawn']}."
-    return [*notes, *lines, "", origin, drawn, *warnings(metrics), sentence(metrics)]
+    beside = [line for line in (origin, drawn) if line]
+    return [*notes, *lines, "", *beside, *warnings(metrics), sentence(metrics)]
 
 
 def _ranked_lines(per_label: dict, ranks_only: bool) -> list[str]:
