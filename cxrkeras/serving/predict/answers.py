@@ -255,7 +255,7 @@ def _distortion(answer: Answer) -> str:
     factors = answer.card.inflation
     alike = np.ptp(factors) < 0.05 * factors.min()
     by = f"{factors.mean():.1f}" if alike else "a factor for each label"
-    return f"the loss's weights, which multiply the odds by {by}, undone; compare it with the prevalence."
+    return f"without the loss's weights, which multiply the odds by {by}; to set by the prevalence."
 
 
 def _calibrated(answer: Answer) -> str:
