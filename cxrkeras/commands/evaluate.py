@@ -133,18 +133,12 @@ def _lines(metrics: dict) -> list[str]:
     if metrics["ranks_only"]:
         origin = "Scores, not probabilities: only their order was judged, without thresholds."
     else:
-        origin = f"Thresholds: {metrics['about']['thresholds']}."
+        origin = f"Thresholds: {metrics['about']['thresholds']}." if ranked else ""
     made = metrics["intervals"]
     drawn = f"Intervals: from {made['resamples']:,} resamples of {made['drawn']}."
-    return [
-        *metrics["about"]["notes"],
-        *lines,
-        "",
-        origin,
-        drawn,
-        *warnings(metrics),
-        sentence(metrics),
-    ]
+    notes = metrics["about"]["notes"]
+    beside = [line for line in (origin, drawn) if line]
+    return [*notes, *lines, "", *beside, *warnings(metrics), sentence(metrics)]
 
 
 def _ranked_lines(per_label: dict, ranks_only: bool) -> list[str]:

@@ -56,10 +56,10 @@ def command(
     """Write a model, or a run's ensemble as one, in the formats that servers and devices read.
 
     OUT/NAME/1 is a SavedModel for TensorFlow Serving, with decoding and preparing inside: its
-    signature `encoded` takes PNG and JPEG files of any size. onnx/1/model.onnx and
-    litert/1/model.tflite take prepared images. A further export becomes version 2; nothing is
-    overwritten but the model card, OUT/NAME/README.md. Every format is asked for the same images as
-    Keras before it counts. Not for clinical use.
+    signature `encoded` takes PNG and JPEG files within --min-side and --max-pixels.
+    onnx/1/model.onnx and litert/1/model.tflite take prepared images. A further export becomes
+    version 2; nothing is overwritten but the model card, OUT/NAME/README.md. Every format is asked
+    for the same images as Keras before it counts. Not for clinical use.
 
     \b
     Examples:

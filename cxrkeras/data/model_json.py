@@ -39,6 +39,12 @@ class Achieved(Facts):
     n: Count | None = None
     positives: Count | None = None
 
+    @model_validator(mode="after")
+    def _part_of_all(self) -> Self:
+        if (self.n is None) != (self.positives is None) or (self.positives or 0) > (self.n or 0):
+            raise ValueError("must count the positives among n, and both or neither")
+        return self
+
 
 class Point(Achieved):
     """An operating point of one label; see `evaluation.operating`."""
@@ -81,12 +87,25 @@ class Calibration(Facts):
     origin: Words = Field(alias="from")
 
 
-class Interval(Facts):
+class _Bounds(Facts):
+    low: Share | None
+    high: Share | None
+
+    def need_both(self, value: float | None) -> Self:
+        """Raise a ValueError, for a schema's validator, for bounds of nothing or half of them."""
+        if (self.low is None) != (self.high is None) or (value is None and self.low is not None):
+            raise ValueError("must have both ends of its interval and a value, or no interval")
+        return self
+
+
+class Interval(_Bounds):
     """A score with its interval."""
 
     value: Share | None
-    low: Share | None
-    high: Share | None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        return self.need_both(self.value)
 
 
 class Scores(Facts):
@@ -103,7 +122,7 @@ class LabelScores(Scores):
     positives: Count
 
 
-class Group(Facts):
+class Group(_Bounds):
     """See `evaluation.subgroups`."""
 
     what: Words
@@ -111,8 +130,10 @@ class Group(Facts):
     images: Count
     labels: Count
     auroc: Share | None
-    low: Share | None
-    high: Share | None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        return self.need_both(self.auroc)
 
 
 class Constant(Facts):

@@ -49,6 +49,7 @@ def evaluate_tables(
         "labels": labels.name,
         "thresholds": origin,
         "notes": list(joined.notes),
+        "learnt": joined.learnt,
     }
     remove(out / name for name in ("report.html", "predictions.csv"))
     metrics = write_evaluation(out, joined.predictions, training, about)

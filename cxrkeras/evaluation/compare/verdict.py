@@ -55,7 +55,7 @@ def _head(difference: Mapping, level: float, where: str) -> str:
     word = different.pop()
     if word in ("better", "worse"):
         return f"{run} is {word} than {reference} {where}"
-    return f"{reference} and {run} are {word} {where}"
+    return f"{reference} and {run} are {word} {where} ({direction(difference)})"
 
 
 def _word(part: Mapping, level: float) -> str:

@@ -15,6 +15,14 @@ LEAST = 0.1
 FAR = 5
 """How many times as often as a finding occurs, or as seldom, it may be called unsaid."""
 CHANCE = 0.5
+LEARNT = (
+    "the model learnt from this image, unless it was held out as test: the answer looks better "
+    "than on a new one"
+)
+LEARNT_BY_FOLDS = (
+    "all but one of the models learnt from this image, so its answer looks better than on a new "
+    "one; out of fold it stands in the run's predictions.csv"
+)
 _Z = 1.959964  # of a 95% interval
 _SHARES = ("sensitivity", "specificity")
 _ALIKE = 1e-6  # of their size: scores that differ by less are one score
@@ -63,11 +71,12 @@ def point_doubt(point: Mapping, prevalence: float | None = None) -> PointDoubt:
     if not seen:
         return PointDoubt()
     sensitivity, specificity = (seen[name] for name in _SHARES)
-    n, positives = (seen.get(name, point.get(name)) or 0 for name in ("n", "positives"))
-    counted = 0 < positives < n  # a model.json may say anything
+    counted = seen if seen.get("n") else point  # earlier versions counted at the point alone
+    n, positives = (counted.get(name) or 0 for name in ("n", "positives"))
+    both = 0 < positives < n  # or they aren't the images that these two shares are of
     informed = sensitivity + specificity - 1
-    least = _lowest_informed(sensitivity, specificity, n, positives) if counted else informed
-    share = positives / n if counted else prevalence
+    least = _lowest_informed(sensitivity, specificity, n, positives) if both else informed
+    share = positives / n if both else prevalence
     return PointDoubt(
         (sensitivity, specificity) if informed < LEAST or least <= 0 else None,
         _calls(sensitivity, specificity, share),

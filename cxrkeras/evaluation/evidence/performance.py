@@ -86,9 +86,9 @@ def fold_performance(folder: Path) -> dict | None:
 
 
 def in_words(found: Mapping) -> str:
-    """The macro AUROC of a `performance` in one sentence."""
+    """The macro AUROC of a `performance`, then how it was measured."""
     value, low, high = (found["macro"]["auroc"][name] for name in ("value", "low", "high"))
     if value is None:
-        return f"{found['how']}: no label has both classes, so there is no AUROC."
+        return f"No AUROC: no label has both classes. {found['how']}."
     interval = "" if low is None else f" ({low:.3f} to {high:.3f})"
-    return f"{found['how']}: macro AUROC {value:.3f}{interval}."
+    return f"Macro AUROC {value:.3f}{interval}. {found['how']}."

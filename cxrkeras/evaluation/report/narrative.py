@@ -101,6 +101,7 @@ def warnings(metrics: Mapping, *, shuffled: bool = False) -> list[str]:
     """
     return [
         *_audit_warnings(metrics.get("audit")),
+        *_learnt_from(metrics),
         *_unknown_patients(metrics),
         *_no_ranking(metrics.get("decisions")),
         *constant_features(metrics.get("features") or {}),
@@ -122,7 +123,10 @@ def _at_chance(metrics: Mapping) -> list[str]:
 def _points(metrics: Mapping) -> list[str]:
     """Of the default rule by label; of the study's, where it calls otherwise, in how many."""
     default, studys = (_reached(metrics, rule) for rule in ("corrected", "prevalence"))
+    decided = {name: default.pop(name) for name in metrics.get("decisions") or ()}
+    studys = {name: studys[name] for name in default}
     told = [f"Corrected rule. {said}" for said in points_in_words(default)]
+    told += [f"0/1 decisions. {said}" for said in points_in_words(decided)]
     doubted = sum(any(point_doubt(point)) for point in studys.values())
     if doubted and studys != default:
         told.append(
@@ -178,6 +182,17 @@ def _unknown_patients(metrics: Mapping) -> list[str]:
         ]
     images = _count(made["units"] - made["patients"], "image")
     return [f"{images} without a patient: each counts as one of its own."]
+
+
+def _learnt_from(metrics: Mapping) -> list[str]:
+    """Of an evaluation of `cxrkeras predict`'s own table."""
+    learnt = (metrics.get("about") or {}).get("learnt")
+    if not learnt:
+        return []
+    return [
+        f"The model learnt from {learnt:,} of the {_count(metrics['images'], 'image')}: the scores "
+        "are too good to be true. What it does on new images stands in its run's report."
+    ]
 
 
 def _no_ranking(decisions: Mapping | None) -> list[str]:

@@ -87,6 +87,7 @@ def _context(run: _Run) -> dict:
         "m": metrics,
         "ranks_only": metrics.get("ranks_only", False),
         "decisions": metrics.get("decisions") or {},
+        "only_decisions": set(metrics.get("decisions") or ()) == set(metrics["labels"]),
         "decision_means": means(metrics.get("decisions") or {}),
         "drawn": _drawn(metrics),
         "title": narrative.title(run.experiment, metrics),

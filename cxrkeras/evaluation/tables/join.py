@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cxrkeras.data.labels.targets import targets_from_codes
+from cxrkeras.evaluation.evidence.doubts import LEARNT, LEARNT_BY_FOLDS
 from cxrkeras.evaluation.scores.predictions import Predictions
 from cxrkeras.evaluation.tables.examinations import by_study, studies_of
 from cxrkeras.evaluation.tables.keys import Keys, from_predict, keys_of, matches
@@ -31,10 +32,12 @@ class Joined:
     Attributes:
         predictions: the rows that both tables have, in the predictions' order, all in fold 0.
         notes: plain sentences: the key, rows and columns left out, names matched, entries masked.
+        learnt: rows of images that the model learnt from, as `cxrkeras predict` says.
     """
 
     predictions: Predictions
     notes: tuple[str, ...]
+    learnt: int
 
 
 def join(
@@ -109,8 +112,9 @@ def join(
         mask_notes.append(said)
     shared = keys.left if keys.left == keys.right else f"{keys.left} = {keys.right}"
     first = f"Joined on {shared}: {len(here):,} rows."
+    learnt = _learnt_from(scores, here)
     notes = [first, *([note(found, patients)] if found else []), *unread_notes, *row_notes]
-    return Joined(joined, (*notes, *pairs.notes, *mask_notes))
+    return Joined(joined, (*notes, *pairs.notes, *mask_notes), learnt)
 
 
 def _patient_columns(scores: pd.DataFrame, truth: pd.DataFrame, found: Whose | None) -> set[str]:
@@ -147,6 +151,13 @@ def _offered(scores: pd.DataFrame) -> pd.DataFrame:
         return scores
     own = [c for c in scores if c in _BESIDE or c.startswith(_DERIVED)]
     return scores.drop(columns=own)
+
+
+def _learnt_from(scores: pd.DataFrame, rows: np.ndarray) -> int:
+    if not from_predict(scores) or "warnings" not in scores:
+        return 0
+    said = scores["warnings"].iloc[rows]
+    return sum(LEARNT in text or LEARNT_BY_FOLDS in text for text in said)
 
 
 def _scored(scores: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

@@ -12,7 +12,7 @@ from cxrkeras.evaluation.scores.operating import Rule
 from cxrkeras.serving.app.reading import Seen
 from cxrkeras.serving.model.card import Card
 from cxrkeras.serving.predict.films import Prepared
-from cxrkeras.serving.predict.predict import LEARNT, Row, answer
+from cxrkeras.serving.predict.predict import Row, answer, learnt_words
 from cxrkeras.serving.predict.unseen import own_images
 from cxrkeras.serving.server.client import grey_png, predict_remote
 from data_prep.errors import UserError
@@ -129,7 +129,7 @@ class LocalJudge:
     def notes(self, seen: Seen) -> tuple[str, ...]:
         """As `Judge` says."""
         film = Prepared(Path(), seen.square, digest=seen.digest)
-        return (LEARNT,) if self._own.learnt(film) else ()
+        return learnt_words(film, self._own)
 
     def heat(self, seen: Seen, label: str) -> np.ndarray:
         """As `Judge` says."""

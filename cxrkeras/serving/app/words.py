@@ -176,11 +176,12 @@ def downloads(key: str) -> str:
 
 def footer(terms: Terms, undistorted: bool, maps: bool) -> str:
     """What is checked, what is kept, what the figures mean."""
-    chest = (
-        ""
-        if terms.admission.any_body_part
-        else " A DICOM file that names another body part is refused."
-    )
+    kinds = {
+        "another body part": terms.admission.any_body_part,
+        "another modality than radiography": terms.admission.any_modality,
+    }
+    refused = " or ".join(kind for kind, taken in kinds.items() if not taken)
+    chest = f" A DICOM file that names {refused} is refused." if refused else ""
     loss = (
         "<p>“Undistorted” is the probability with the loss's weights undone; put it beside the "
         "prevalence, the label's share in the training data.</p>"
@@ -202,10 +203,12 @@ def footer(terms: Terms, undistorted: bool, maps: bool) -> str:
     return (
         '<footer class="cx-foot"><h2>Good to know</h2>'
         f"<p>{WARNING}: this page shows what a model computes, for research.</p>{loss}{heat}"
-        f"<p>Checked are the file's kind, its size (at most {terms.limit_mb:g} MB and 100 million "
-        f"pixels) and that it holds one picture.{chest} Whether a PNG or JPEG is a radiograph at "
-        "all can't be checked: for any other picture the figures mean nothing. Colour is turned "
-        "grey, and said.</p><p>Films stay in the memory of the computer that runs this page until "
+        f"<p>What is checked: the file's kind, its size (at most {terms.limit_mb:g} MB and "
+        f"{terms.admission.max_pixels / 1e6:,g} million pixels, {terms.admission.min_side} pixels "
+        f"or more a side) and that it holds one picture.{chest} Whether a PNG or JPEG is a "
+        "radiograph at all can't be checked: for any other picture the figures mean nothing. "
+        "Colour is turned to grey, and the page says so.</p>"
+        "<p>Films stay in the memory of the computer that runs this page until "
         f"the page is closed, and for an hour at most.{sent} Neither files, names nor identifiers "
         "are written, logged or shown.</p></footer>"
     )

@@ -9,6 +9,7 @@ from cxrkeras.evaluation.evidence.doubts import points_in_words
 from cxrkeras.evaluation.scores.operating import parse_rule
 from cxrkeras.serving.model.card import Card
 from cxrkeras.serving.predict.reached import reached
+from data_prep.films.admission import DEFAULT, Admission
 
 _CONTENTS = {
     "saved-model": "`{v}/`: SavedModel for TensorFlow Serving. Signatures `serving_default` (input "
@@ -35,6 +36,7 @@ def model_card(
     rule: str,
     differences: Sequence,
     license_name: str = "other",
+    admission: Admission = DEFAULT,
 ) -> str:
     """Markdown with Hugging Face's front matter.
 
@@ -47,6 +49,7 @@ def model_card(
         rule: of the thresholds.
         differences: `export.Difference`s of the round trip.
         license_name: as Hugging Face spells it; of the weights, which their owner decides.
+        admission: how large a picture may be that `encoded` reads.
     """
     facts, points = card.facts, card.operating_points(parse_rule(rule))
     expected = reached(points, card.labels, len(card.members))
@@ -57,6 +60,8 @@ def model_card(
         contents=[_CONTENTS[format_].format(v=version_number) for format_ in formats],
         earlier=earlier,
         side=card.image_size,
+        least=admission.min_side,
+        most=f"{admission.max_pixels:,}",
         preparation=_preparation(prepared),
         members=f", the mean of {len(card.members)} models" if len(card.members) > 1 else "",
         distorted=bool((card.inflation != 1).any()),

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from cxrkeras.data.pipeline import resized
 from cxrkeras.serving.export.header import read_header, upright
-from data_prep.films.admission import DEFAULT
+from data_prep.films.admission import DEFAULT, Admission
 from data_prep.films.dicom import LUMINANCE
 
 _GREY = 0  # PNG's colour type; all others are read at 8 bits, as Pillow does
@@ -27,12 +27,14 @@ class Decoder:
         pad: keep the aspect and fill up with black.
         stretch: two percentiles that become black and white; None keeps the file's grey.
         image_size: the model's side S in pixels.
+        admission: how large a picture may be.
     """
 
     prepared_size: int
     pad: bool
     stretch: tuple[float, float] | None
     image_size: int
+    admission: Admission = DEFAULT
 
     def batch(self, contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Decode every row by itself: a row that can't be read doesn't touch the others.
@@ -61,29 +63,29 @@ class Decoder:
 
     def one(self, content: tf.Tensor) -> tf.Tensor:
         """One file, a scalar string -> (S, S, 1) float32, 0-255; an error where `prep` has one."""
-        pixels = film(content)
+        pixels = film(content, self.admission)
         if self.stretch is not None:
             pixels = _stretched(pixels, *self.stretch)
         prepared = to_square(pixels, self.prepared_size, pad=self.pad)[..., None]
         return tf.cast(resized(prepared, self.image_size), tf.float32)
 
 
-def film(content: tf.Tensor) -> tf.Tensor:
+def film(content: tf.Tensor, admission: Admission) -> tf.Tensor:
     """A PNG or JPEG as `data_prep.films.film` reads it: (H, W) float32 in [0, 1], upright."""
     head = read_header(content)
     one = (head.png | head.jpeg) & ~head.several
     tf.debugging.Assert(one, ["neither a PNG nor a JPEG of one picture"])
-    pixels = tf.cond(head.png, lambda: _png(content), lambda: _jpeg(content))
+    pixels = tf.cond(head.png, lambda: _png(content, admission), lambda: _jpeg(content, admission))
     pixels = upright(pixels, head.orientation)
     blank = tf.reduce_max(pixels) == tf.reduce_min(pixels)
     tf.debugging.Assert(~blank, ["blank"])
     return pixels
 
 
-def _png(content: tf.Tensor) -> tf.Tensor:
+def _png(content: tf.Tensor, admission: Admission) -> tf.Tensor:
     size = tf.io.decode_raw(tf.strings.substr(content, 16, 8), tf.int32, little_endian=False)
     colour = tf.io.decode_raw(tf.strings.substr(content, 25, 1), tf.uint8)[0]
-    _check_size(size)
+    _check_size(size, admission)
     # 16 bits for all: those of 8 come out times 257, which 65535 divides back exactly.
     values = tf.io.decode_png(content, dtype=tf.uint16)
     return tf.cond(
@@ -93,18 +95,18 @@ def _png(content: tf.Tensor) -> tf.Tensor:
     )
 
 
-def _jpeg(content: tf.Tensor) -> tf.Tensor:
+def _jpeg(content: tf.Tensor, admission: Admission) -> tf.Tensor:
     size = tf.io.extract_jpeg_shape(content)
-    _check_size(size[:2])
+    _check_size(size[:2], admission)
     tf.debugging.Assert(size[2] != 4, ["CMYK"])
     return _luminance(tf.io.decode_jpeg(content, dct_method="INTEGER_ACCURATE"))
 
 
-def _check_size(size: tf.Tensor) -> None:
+def _check_size(size: tf.Tensor, admission: Admission) -> None:
     """Before the decoder takes the memory that a header claims."""
     height, width = tf.cast(size[0], tf.int64), tf.cast(size[1], tf.int64)
-    fits = tf.minimum(height, width) >= DEFAULT.min_side
-    fits &= height * width <= DEFAULT.max_pixels
+    fits = tf.minimum(height, width) >= admission.min_side
+    fits &= height * width <= admission.max_pixels
     tf.debugging.Assert(fits, ["too large, or too small"])
 
 

@@ -62,6 +62,7 @@ def export(
             rule=str(rule),
             differences=differences,
             license_name=license_name,
+            admission=admission,
         )
 
     return export_model(card, home, formats, rule, check, describe=describe, admission=admission)

@@ -74,7 +74,7 @@ def export_model(
         rule: of the thresholds.
         check: radiographs for the round trip; synthetic ones where empty.
         describe: makes the model card's text from the round trip.
-        admission: what is taken for a radiograph.
+        admission: what is taken for a radiograph; its sides and pixels bound what is served, too.
 
     Raises:
         UserError: where the model lacks the operating points, a package is missing, `home` can't
@@ -91,6 +91,7 @@ def export_model(
         thresholds=thresholds_of(points, card.labels),
         preparation=card.preparation,
         facts={**facts, "preparation": card.preparation.as_json(), "members": len(card.members)},
+        admission=admission,
     )
     with staging(home) as staged:
         samples = export_check.read_samples(model, check, admission)

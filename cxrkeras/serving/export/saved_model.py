@@ -11,6 +11,7 @@ import tensorflow as tf
 from cxrkeras.data.preparation import Preparation
 from cxrkeras.serving.export.decode import Decoder
 from data_prep.files import atomic_write_json
+from data_prep.films.admission import DEFAULT, Admission
 
 EXTRA = Path("assets.extra", "model.json")
 
@@ -25,6 +26,7 @@ class Described:
         thresholds: (K,), NaN where a label has none.
         preparation: of the images that it was trained on.
         facts: all that is known of it, JSON-ready; goes along as `model.json`.
+        admission: how large a file's picture may be.
     """
 
     model: keras.Model
@@ -32,6 +34,7 @@ class Described:
     thresholds: np.ndarray
     preparation: Preparation
     facts: Mapping
+    admission: Admission = DEFAULT
 
     @property
     def side(self) -> int:
@@ -48,7 +51,7 @@ def write_saved_model(described: Described, folder: Path) -> None:
     """Write a SavedModel with two signatures, tag `serve`.
 
     `serving_default`: `image` (N, S, S, 1) float32, grey 0-255, prepared as in training.
-    `encoded`: `image_bytes` (N,) strings, PNG or JPEG files of any size and kind that `prep` reads.
+    `encoded`: `image_bytes` (N,) strings, PNG or JPEG files that `prep` reads.
 
     Both give `probability` (N, K) float32, `label` (N, K) strings and `threshold` (N, K) float32,
     NaN where there is none; a label is called where its probability exceeds its threshold. Every
@@ -60,7 +63,9 @@ def write_saved_model(described: Described, folder: Path) -> None:
         folder: to be made.
     """
     prepared = described.preparation
-    decoder = Decoder(prepared.image_size, prepared.pad, prepared.stretch, described.side)
+    decoder = Decoder(
+        prepared.image_size, prepared.pad, prepared.stretch, described.side, described.admission
+    )
     # Constants of one row: reshaping strings in the graph corrupts OpenVINO's memory (2026.4).
     labels = tf.constant([described.labels])
     thresholds = tf.constant([described.thresholds], tf.float32)

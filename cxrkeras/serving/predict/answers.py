@@ -262,8 +262,8 @@ def _distortion(answer: Answer) -> str:
         return ""
     factors = answer.card.inflation
     alike = np.ptp(factors) < 0.05 * factors.min()
-    by = f"{factors.mean():.1f}" if alike else "a factor of each label"
-    return f"the loss's weights, which multiply the odds by {by}, undone; beside the prevalence."
+    by = f"{factors.mean():.1f}" if alike else "a factor for each label"
+    return f"without the loss's weights, which multiply the odds by {by}; to set by the prevalence."
 
 
 def _calibrated(answer: Answer) -> str:

@@ -10,6 +10,8 @@ from data_prep.errors import RejectedFile
 from data_prep.films.dicom import sop_uid
 from data_prep.films.film import is_dicom
 
+_LONGEST = 100  # bytes
+
 
 def unique_names(files: Sequence[Path], key_file: Path | None = None) -> list[str]:
     """A name for each file's results, numbered where two are alike.
@@ -48,5 +50,6 @@ def _is_dicom(file: Path) -> bool:
 
 
 def clean(text: str) -> str:
-    """The text as a part of a file name."""
-    return re.sub(r"[^\w.\-]+", "_", text).strip("._")[:100]
+    """The text as a part of a file name, whose bytes a system bounds: two and an ending fit."""
+    plain = re.sub(r"[^\w.\-]+", "_", text).strip("._")
+    return plain.encode()[:_LONGEST].decode(errors="ignore")

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cxrkeras.evaluation.evidence.doubts import point_doubt, points_in_words
+from cxrkeras.evaluation.evidence.doubts import (
+    LEARNT,
+    LEARNT_BY_FOLDS,
+    point_doubt,
+    points_in_words,
+)
 from cxrkeras.evaluation.scores.operating import Rule, thresholds_of
 from cxrkeras.evaluation.scores.thresholds import deflate
 from cxrkeras.serving.model.card import Card
@@ -17,15 +22,6 @@ from data_prep.progress import Steps
 
 Score = Callable[[np.ndarray, int], np.ndarray]
 """A batch (B, S, S, 1) uint8 and the size to fill it up to -> (B, K) float64."""
-
-LEARNT = (
-    "the model learnt from this image, unless it was held out as test: the answer looks better "
-    "than on a new one"
-)
-LEARNT_BY_FOLDS = (
-    "all but one of the models learnt from this image, so its answer looks better than on a new "
-    "one; out of fold it stands in the run's predictions.csv"
-)
 
 
 @dataclass(frozen=True)
@@ -145,11 +141,16 @@ def answer(
     )
 
 
+def learnt_words(film: Prepared, own: OwnImages) -> tuple[str, ...]:
+    """What is to be said of an image that the model learnt from; nothing of another."""
+    if not own.learnt(film):
+        return ()
+    return (LEARNT if own.fold_of(film) is None else LEARNT_BY_FOLDS,)
+
+
 def _row(film: Prepared, own: OwnImages) -> Row:
-    if film.image is None or not own.learnt(film):
-        return Row(film.path, film.reason, film.warnings)
-    told = LEARNT if own.fold_of(film) is None else LEARNT_BY_FOLDS
-    return Row(film.path, film.reason, (*film.warnings, told))
+    told = learnt_words(film, own) if film.image is not None else ()
+    return Row(film.path, film.reason, (*film.warnings, *told))
 
 
 def _stacked(batch: list[Prepared], used: list[int]) -> np.ndarray:

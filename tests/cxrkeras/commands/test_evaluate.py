@@ -9,6 +9,7 @@ import pytest
 from sklearn.metrics import confusion_matrix
 
 from cxrkeras.cli import main
+from cxrkeras.evaluation.evidence.doubts import LEARNT, LEARNT_BY_FOLDS
 
 PREDICTIONS = "image,prob_Effusion,prob_Mass\n" + "".join(
     f"{i}.png,{(i * 7 % 20) / 20},{(i * 3 % 20) / 20}\n" for i in range(40)
@@ -164,6 +165,26 @@ def test_decisions_get_sensitivity_and_specificity(run, tmp_path):
     page = page_of(tmp_path, "all")
     assert "Mean sensitivity" in page
     assert "Receiver operating characteristic" not in page
+    assert "Scores per label" not in page
+    assert "A label is called when" not in page
+    assert "0/1 decisions. No better than chance" in out
+    assert "Corrected rule" not in out
+    assert "Thresholds" not in out
+
+
+def test_images_that_the_model_learnt_from_are_no_evidence(run, tmp_path):
+    """`cxrkeras predict` says of each image whether it was learnt from."""
+    table = pd.read_csv(tmp_path / "p.csv").rename(columns={"image": "file"})
+    table.insert(1, "file_name", table["file"])
+    table["warnings"] = ["", f"body part CHEST; {LEARNT}", LEARNT_BY_FOLDS, "another"] * 10
+    table.to_csv(tmp_path / "p.csv", index=False)
+    code, out, _ = run()
+    assert code == 0
+    said = "The model learnt from 20 of the 40 images: the scores are too good to be true."
+    assert said in out
+    assert said in page_of(tmp_path)
+    table.assign(warnings="another").to_csv(tmp_path / "p.csv", index=False)
+    assert "learnt" not in run(out="fresh")[1]
 
 
 def test_foreign_folders_are_left_alone(run, tmp_path):

@@ -18,7 +18,7 @@ LABELS = ["Mass", "Ödem & Co"]
 POINT = {"threshold": 0.3, "from": "Youden on 90 predictions, 9 positive"}
 REACHED = {"sensitivity": 0.8, "specificity": None}
 HELD_OUT = REACHED | {"n": 9, "positives": 1}
-SCORE = {"value": 0.8, "low": 0.7, "high": None}
+SCORE = {"value": 0.8, "low": 0.7, "high": 0.85}
 GROUP = {"what": "sex", "name": "female", "images": 40, "labels": 2, "auroc": 0.8}
 FITTED = {"temperature": {"temperature": 1.5, "bias": -0.1}, "isotonic": None}
 FACTS = {
@@ -118,12 +118,18 @@ def test_what_fits_is_kept_as_it_is_with_keys_of_later_versions(tmp_path):
         ("operating_points.youden.Mass.threshold", 2, "2"),
         ("operating_points.youden.Mass.cross_fitted.sensitivity", 1.5, "1.5"),
         ("operating_points.youden.Mass.held_out.n", -1, "-1"),
+        ("operating_points.youden.Mass.held_out", HELD_OUT | {"positives": 10}, "a table"),
+        ("operating_points.youden.Mass.held_out", REACHED | {"n": 9}, "a table"),
+        ("operating_points.youden.Mass", POINT | {"n": 1, "positives": 2}, "a table"),
         ("calibration.Mass.temperature.temperature", 0, "0"),
         ("calibration.Mass.temperature.bias", -math.inf, "a huge number"),
         ("calibration.Mass.isotonic", {"x": [0, 1], "y": [1]}, "a table"),
         ("calibration.Mass.isotonic", {"x": [1, 0], "y": [0, 1]}, "a table"),
         ("performance.macro.auroc", 0.8, "0.8"),
         ("performance.macro.auroc.value", "0.8", "text"),
+        ("performance.macro.auroc", SCORE | {"value": None}, "a table"),
+        ("performance.macro.auroc", SCORE | {"high": None}, "a table"),
+        ("performance.subgroups.0", GROUP | {"low": None, "high": 0.9}, "a table"),
         ("performance.subgroups.0.auroc", [], "a list of 0"),
         ("run.experiment.source", [5], "5"),
         ("preparation", [], "a list of 0"),

@@ -45,7 +45,8 @@ def test_a_run_against_itself_does_not_differ(simulated):
     for part in difference["per_label"].values():
         assert (part["difference"], part["p"], part["p_holm"]) == (0, 1, 1)
     assert difference["sentence"].startswith(
-        "first and again are not distinguishable on 300 images: macro AUROC +0.000"
+        "first and again are not distinguishable on 300 images (again minus first): "
+        "macro AUROC +0.000"
     )
     assert result["runs"]["first"] == result["runs"]["again"]
 
@@ -203,7 +204,7 @@ NOTHING = {"value": None, "low": None, "high": None, "p": None, "p_holm": None}
 @pytest.mark.parametrize(
     ("auroc", "precision", "said"),
     [
-        (part(0.01), part(0.001), "b and a are not distinguishable on 546 images: "),
+        (part(0.01), part(0.001), "b and a are not distinguishable on 546 images (a minus b): "),
         (part(0.05, p=0.001), part(0.04, p=0.01), "a is better than b on 546 images: "),
         (part(-0.05, p=0.001), part(-0.04, p=0.01), "a is worse than b on 546 images: "),
         (
@@ -218,7 +219,7 @@ NOTHING = {"value": None, "low": None, "high": None, "p": None, "p_holm": None}
             "a against b is better in macro AUROC and worse in average precision on 546 images: ",
         ),
         (part(0.05, p=0.03, p_holm=0.3), part(0.01), "b and a are not distinguishable on 546"),
-        (NOTHING, NOTHING, "b and a are not comparable on 546 images: macro AUROC –, "),
+        (NOTHING, NOTHING, "b and a are not comparable on 546 images (a minus b): macro AUROC –, "),
     ],
 )
 def test_one_sentence(auroc, precision, said):

@@ -96,6 +96,13 @@ def test_without_counts_the_limits_and_the_given_prevalence_decide():
         assert point_doubt({"cross_fitted": impossible}, 0.03) == point_doubt(old, 0.03)
 
 
+@pytest.mark.parametrize("positives", [0, 5])
+def test_counts_that_the_two_shares_can_t_be_of_are_as_none(positives):
+    """As anybody's `model.json` may have them: both shares take positives and negatives."""
+    odd = {"n": 5, "positives": positives, "cross_fitted": {"sensitivity": 0.9, "specificity": 0.5}}
+    assert str(point_doubt(odd, 0.03)) == "called in 51.2% of images, found in 3.0%"
+
+
 def part(value, low, high):
     return {"value": value, "low": low, "high": high}
 

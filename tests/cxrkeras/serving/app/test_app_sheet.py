@@ -18,6 +18,7 @@ from cxrkeras.serving.app.terms import Terms
 from cxrkeras.serving.model.card import read_card
 from cxrkeras.serving.model.model import load_model
 from cxrkeras.serving.predict.films import prepare_film
+from data_prep.films.admission import Admission
 from data_prep.films.square import Settings
 from tests.cxrkeras.serving.app import page_files
 
@@ -174,3 +175,13 @@ def test_the_page_says_where_films_go():
         assert ("goes to the server" in told) is served
         assert "at most 1 MB" in told
         assert ("{" in told) is False
+
+
+def test_the_footer_tells_the_bounds_that_were_chosen():
+    told = words.footer(Terms(2**20), False, maps=False)
+    assert "1 MB and 100 million pixels, 24 pixels or more a side" in told
+    assert "another body part or another modality than radiography is refused" in told
+    chosen = Admission(any_body_part=True, any_modality=True, min_side=8, max_pixels=2_500_000_000)
+    told = words.footer(Terms(2**20, chosen), False, maps=False)
+    assert "2,500 million pixels, 8 pixels or more a side" in told
+    assert "is refused" not in told

@@ -11,6 +11,7 @@ from PIL import Image
 
 from cxrkeras.cli import main
 from cxrkeras.data.dataset import load_dataset
+from cxrkeras.evaluation.evidence.doubts import LEARNT_BY_FOLDS
 from cxrkeras.evaluation.scores.operating import Rule
 from cxrkeras.serving.app.judge import LocalJudge
 from cxrkeras.serving.app.reading import see
@@ -194,7 +195,7 @@ def test_the_page_notes_a_raw_film_that_the_run_learnt_from(served):
     judge = LocalJudge(card, load_members(card), Rule("corrected"))
     for film, noted in (("film 4.png", True), ("film 7.png", False)):
         seen = see((served / "raw" / film).read_bytes(), Settings(PREPARED))
-        assert ["learnt from this image" in note for note in judge.notes(seen)] == [True] * noted
+        assert judge.notes(seen) == (LEARNT_BY_FOLDS,) * noted
 
 
 @pytest.mark.parametrize("kind", ["final", "fold"])

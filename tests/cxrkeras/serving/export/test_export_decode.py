@@ -12,6 +12,7 @@ from PIL import Image
 from cxrkeras.data.preparation import Preparation
 from cxrkeras.serving.export.decode import Decoder, resample
 from cxrkeras.serving.predict.films import prepare_film
+from data_prep.films.admission import Admission
 from tests.cxrkeras.serving.export.picture_files import GREY, png, unusable, usable
 
 KINDS = (
@@ -109,3 +110,13 @@ def test_ignoring_errors_does_not_hide_a_wrong_signature():
     with pytest.raises((TypeError, ValueError)):
         decoded(KINDS[0], np.zeros((2, 3), np.float32))
     assert decoded(KINDS[0], [png(GREY)])[1].all()
+
+
+@pytest.mark.parametrize(
+    ("admission", "valid"),
+    [(Admission(), [True, False]), (Admission(min_side=20, max_pixels=900), [False, True])],
+)
+def test_the_bounds_of_a_side_and_of_all_pixels_are_those_of_the_export(admission, valid):
+    contents = [png(np.resize(GREY, shape)) for shape in ((40, 24), (20, 45))]
+    _, found = Decoder(64, False, None, SIDE, admission).batch(tf.constant(contents))
+    assert found.numpy().tolist() == valid

@@ -11,6 +11,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from cxrkeras.cli import main
+from cxrkeras.serving.explain.folder import overlay_name
 from cxrkeras.serving.predict.film_names import unique_names
 from data_prep.dataset.identity import keyed_hash, load_key
 from data_prep.tables.table import read_table
@@ -85,3 +86,12 @@ def test_no_key_is_made_where_no_film_is_dicom(tmp_path):
     (tmp_path / "film.png").write_bytes(b"\x89PNG")
     assert unique_names([tmp_path / "film.png"], tmp_path / "key") == ["film"]
     assert not (tmp_path / "key").exists()
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "胸", "𝔞"])
+def test_long_names_fit_into_a_file_name_with_a_label_and_stay_apart(letter):
+    """A system's bound is 255 bytes; the files are written under longer, temporary names."""
+    stems = unique_names([Path(f"{letter * 60}{k}.png") for k in range(3)])
+    assert len(set(stems)) == 3
+    assert all(len(overlay_name(stem, letter * 200).encode()) <= 220 for stem in stems)
+    assert all(stem.startswith(letter * 20) for stem in stems)
