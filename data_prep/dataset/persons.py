@@ -72,13 +72,18 @@ def persons(
     nodes = {n: patient or n for n, patient in patients.items()}
     groups = {node: {node} for node in nodes.values()}
     for duplicate in linked:
-        first, second = groups[nodes[duplicate.kept]], groups[nodes[duplicate.dropped]]
-        if first is not second:
-            first |= second
-            groups |= dict.fromkeys(second, first)
-    known = {node: [n for n in group if isinstance(n, str)] for node, group in groups.items()}
-    one = {node: min(names, key=_order, default="") for node, names in known.items()}
-    several = {one[node]: names for node, names in known.items() if len(names) > 1}
+        pair = groups[nodes[duplicate.kept]], groups[nodes[duplicate.dropped]]
+        small, large = sorted(pair, key=len)  # else one number with many copies costs their square
+        if small is not large:
+            large |= small
+            groups |= dict.fromkeys(small, large)
+    one, several = {}, {}
+    for group in {id(group): group for group in groups.values()}.values():  # each once
+        names = [node for node in group if isinstance(node, str)]
+        kept = min(names, key=_order, default="")
+        one |= dict.fromkeys(group, kept)
+        if len(names) > 1:
+            several[kept] = names
     aliases = {n: kept for kept, names in several.items() for n in names if n != kept}
     return Persons(
         {n: one[node] for n, node in nodes.items()} if merge else patients,
