@@ -86,6 +86,7 @@ def command(
 def _export(card, home: Path, formats: tuple[str, ...], rule, check, license_name: str, admission):
     from cxrkeras import runtime
 
+    runtime.check_tensorflow("export")
     runtime.start()
     from cxrkeras.serving.export.card import model_card
     from cxrkeras.serving.export.run import export_model
