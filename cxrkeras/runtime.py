@@ -1,8 +1,15 @@
 """The process before Keras is imported: quiet, repeatable, quick to its first step."""
 
+import importlib.util
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+from data_prep.errors import UserError
+
+TENSORFLOW, JAX = "tensorflow", "jax"
 
 
 def start() -> None:
@@ -12,13 +19,78 @@ def start() -> None:
     killed, which costs no measurable time. TensorFlow's graph optimiser is switched off: with it
     the first step of a DenseNet121 on a CPU comes 1.4 times as late and later steps no sooner
     (64 px, batch 16; experiments/bench/first_step.py).
+
+    Raises:
+        UserError: for a backend of Keras other than TensorFlow and JAX, or one not installed.
     """
+    if backend() == TENSORFLOW:
+        import_tensorflow()
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    else:
+        _make_xla_deterministic()
+
+
+def backend() -> str:
+    """What Keras runs on in this process, `tensorflow` or `jax`, found without importing it.
+
+    Raises:
+        UserError: for another backend, or JAX where it isn't installed.
+    """
+    name = os.environ.get("KERAS_BACKEND") or _configured()
+    if name not in (TENSORFLOW, JAX):
+        raise UserError(
+            "Keras must run on tensorflow or jax here. KERAS_BACKEND, or Keras's own keras.json, "
+            f"says {name}. Set KERAS_BACKEND={TENSORFLOW} or {JAX}."
+        )
+    if name == JAX and importlib.util.find_spec(JAX) is None:
+        raise UserError(
+            "KERAS_BACKEND is jax, which isn't installed. Install it: pip install 'cxrkeras[jax]', "
+            f"or set KERAS_BACKEND={TENSORFLOW}."
+        )
+    return name
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow quietly; off the GPUs where it only reads files for another backend."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _silent_stderr():
         import tensorflow as tf
 
-    tf.config.experimental.enable_op_determinism()
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+        if backend() != TENSORFLOW:
+            tf.config.set_visible_devices([], "GPU")
+
+
+def check_tensorflow(verb: str) -> None:
+    """Check that Keras runs on TensorFlow, for a verb that needs it.
+
+    Raises:
+        UserError: where it runs on JAX.
+    """
+    if backend() != TENSORFLOW:
+        raise UserError(
+            f"{verb} works with Keras on TensorFlow only; models of either backend are read. "
+            f"Set KERAS_BACKEND={TENSORFLOW}."
+        )
+
+
+def _configured() -> str:
+    """The backend in Keras's configuration file; without one it is TensorFlow."""
+    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
+    try:
+        known = json.loads(Path(home, "keras.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return TENSORFLOW
+    return str(known.get("backend", TENSORFLOW)) if isinstance(known, dict) else TENSORFLOW
+
+
+def _make_xla_deterministic() -> None:
+    """On a CPU XLA is so anyway; on a GPU some operations aren't unless it is asked for."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "xla_gpu_deterministic_ops" not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
 
 
 @contextmanager

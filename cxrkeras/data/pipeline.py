@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
+from cxrkeras import runtime
 from cxrkeras.data.dataset import mending
 from cxrkeras.data.labels.targets import MASKED, Targets
 from data_prep.errors import UserError
+
+runtime.import_tensorflow()  # before anything else does, since it is loud and takes the GPUs
+import tensorflow as tf  # noqa: E402
 
 AUTOTUNE = tf.data.AUTOTUNE
 RAM_LIMIT = 4 * 2**30  # bytes of decoded images that are kept in memory

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cxrkeras import runtime
 from cxrkeras.data.dataset import PreparedDataset
 from cxrkeras.data.folds.files import save_folds
 from cxrkeras.data.folds.folds import TEST
@@ -90,13 +91,16 @@ def begin(run: Path, experiment: Experiment, target: Target, *, begun: bool) -> 
 
 
 def _environment(dataset: PreparedDataset) -> dict:
-    packages = ("cxrkeras", "tensorflow", "keras", "numpy", "scikit-learn", "pandas")
+    packages = ["cxrkeras", "tensorflow", "keras", "numpy", "scikit-learn", "pandas"]
+    if runtime.backend() == runtime.JAX:
+        packages.append("jax")
     return {
         "data": dataset.fingerprint,
         "films": dataset.films,
         "linked_patients": linked_patients(dataset.root),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
+        "backend": runtime.backend(),
         **{name: version(name) for name in packages},
     }
 
@@ -112,6 +116,21 @@ def check_data(run: Path, dataset: PreparedDataset) -> None:
         raise UserError(
             f"The prepared data changed since {run} was begun (labels, patients or pixels; or an "
             "earlier version began it). Give another --out, so that one run has one dataset."
+        )
+
+
+def check_backend(run: Path) -> None:
+    """Check that Keras runs on what the run was begun on.
+
+    Raises:
+        UserError: where it runs on another backend, whose models start otherwise.
+    """
+    known = json.loads((run / "environment.json").read_text(encoding="utf-8"))
+    begun, now = known.get("backend", runtime.TENSORFLOW), runtime.backend()
+    if begun != now:
+        raise UserError(
+            f"{run} was begun with Keras on {begun}, and this process runs on {now}, whose models "
+            f"start otherwise. Set KERAS_BACKEND={begun}, or make a run of its own."
         )
 
 

@@ -32,6 +32,7 @@ def cross_validate(experiment: Experiment, run: Path) -> dict:
     Raises:
         UserError: for data, sources or settings that can't be used, or a folder of another run.
     """
+    runtime.backend()  # one that isn't served is refused before anything is read or written
     experiment = experiment.located()
     plan = make_plan(experiment.method, experiment.backbone, experiment.source)
     target = _open(experiment, run)

@@ -159,8 +159,6 @@ def _fit(
     plan = make_plan(experiment.method, experiment.backbone, experiment.source)
     fitter = make_fitter(plan, experiment, target, run)
     kept = run / ("final-with-test" if known["run"]["with_test"] else "final")
-    # A head on frozen trunks learns in seconds, and the mean of its weights isn't kept on the way.
-    checkpoint = None if experiment.reuse == "layers" else kept / "checkpoint.npz"
     fitted = fit_rows(
         fitter,
         experiment,
@@ -169,7 +167,7 @@ def _fit(
         number=_NUMBER,
         what="the final model",
         title="final model",
-        checkpoint=checkpoint,
+        checkpoint=kept / "checkpoint.npz",
     )
     card = {**model_card(experiment, target, fitted.facts), "images": fitted.facts["images"]}
     card |= known | {"operating_points": _all_points(card, known)}

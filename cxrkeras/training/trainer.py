@@ -3,18 +3,23 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
 from cxrkeras.data.augment import Augment
 from cxrkeras.models.losses.batch_weighted import LOSSES
 from cxrkeras.models.metrics import MaskedBinaryAccuracy, MaskedMAE
+from cxrkeras.training.averaging import AveragingAdam
+from cxrkeras.training.batch_norm import Settler, is_random_state
 from cxrkeras.training.checkpoint import Checkpoint
 from cxrkeras.training.progress import EpochLines
 from data_prep.errors import UserError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @dataclass(frozen=True)
@@ -54,18 +59,19 @@ class Trainer:
         self.heads = list(outputs)
         self.model = keras.Model(inputs, outputs)
         self.model.compile(
-            optimizer=keras.optimizers.Adam(1e-4),
+            optimizer=(AveragingAdam if average else keras.optimizers.Adam)(1e-4),
             loss={head: LOSSES[loss]() for head in self.heads},
             metrics={head: [MaskedBinaryAccuracy(), MaskedMAE()] for head in self.heads},
         )
         self.model.optimizer.build(self.model.trainable_variables)
         variables = [*self.model.variables, *self.model.optimizer.variables]
         self._start = [(variable, variable.numpy()) for variable in variables]
+        self._settler = Settler(logits)
 
     def fit(
         self,
-        train: Callable[[range], tf.data.Dataset],
-        validation: tf.data.Dataset | None,
+        train: Callable[[range], "tf.data.Dataset"],
+        validation: "tf.data.Dataset | None",
         schedule: Schedule,
         *,
         steps: int,
@@ -99,8 +105,6 @@ class Trainer:
             self._logits.get_layer(layer).bias.assign(bias)
         self.model.optimizer.learning_rate.assign(schedule.learning_rate)
         callbacks = _callbacks(schedule, validated=validation is not None)
-        if self._average and validation is None:
-            callbacks.append(_Average())
         state = Checkpoint(checkpoint, [variable for variable, _ in self._start], callbacks)
         first = state.resume(schedule.epochs)
         lines = EpochLines(title, schedule.epochs)
@@ -117,6 +121,8 @@ class Trainer:
             )
         finally:
             lines.close()
+        if self._average and validation is None:
+            self.model.optimizer.write_mean()
         table = self._table(state.logs)
         if not np.isfinite(table["loss"]).all():
             raise UserError(
@@ -125,27 +131,17 @@ class Trainer:
             )
         return table
 
-    def settle(self, batches: tf.data.Dataset) -> None:
-        """Estimate the batch-norm statistics anew over `batches`, the weights standing still.
+    def settle(self, batches: "tf.data.Dataset") -> None:
+        """Estimate the batch-norm statistics anew over `batches` as they are, without augmentation.
 
-        Keras's moving averages (momentum 0.99) need hundreds of steps; after a short training
-        they still hold their initial values. The step that `fit` compiled runs at learning rate 0
-        without augmentation; each batch's own moments are read off the moving averages and
-        pooled by the law of total variance.
+        The weights stand still; see `Settler`.
         """
-        collect = _CollectMoments(self.model)
-        if not collect.layers:
-            return
-        self.model.optimizer.learning_rate.assign(0.0)
-        if self._augment:
-            self._augment.strength.assign(0.0)
-        self.model.fit(batches, epochs=1, callbacks=[collect], shuffle=False, verbose=0)
-        collect.write()
+        self._settler.settle(batches)
 
     def _reset(self, seed: int) -> None:
         for variable, value in self._start:
             variable.assign(value)
-        for number, variable in enumerate(v for v, _ in self._start if _is_random_state(v)):
+        for number, variable in enumerate(v for v, _ in self._start if is_random_state(v)):
             variable.assign([seed, number])
 
     def _table(self, logs: list[dict[str, float]]) -> pd.DataFrame:
@@ -156,69 +152,6 @@ class Trainer:
             table = table.loc[:, ~table.columns.duplicated()]
         table.insert(0, "epoch", range(1, len(table) + 1))
         return table
-
-
-def batch_norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
-    """The batch-norm layers of a model, nested ones too."""
-    found = []
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            found.append(layer)
-        elif isinstance(layer, keras.Model):
-            found += batch_norms(layer)
-    return found
-
-
-def quicken_batch_norm(model: keras.Model, steps_per_epoch: int) -> None:
-    """Let the moving averages forget within an epoch, so that the validation loss means something.
-
-    Call it before a `Trainer` is built: the momentum is compiled in.
-    """
-    for layer in batch_norms(model):
-        layer.momentum = min(layer.momentum, max(0.7, 1 - 4 / steps_per_epoch))
-
-
-class _Average(keras.callbacks.Callback):
-    """Leaves the model with the mean of its trainable weights over all steps."""
-
-    def on_train_begin(self, logs: dict | None = None) -> None:
-        self._steps = 0
-        self._sums = [np.zeros(v.shape) for v in self.model.trainable_variables]
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        self._steps += 1
-        for total, variable in zip(self._sums, self.model.trainable_variables, strict=True):
-            total += variable.numpy()
-
-    def on_train_end(self, logs: dict | None = None) -> None:
-        for total, variable in zip(self._sums, self.model.trainable_variables, strict=True):
-            variable.assign(total / max(self._steps, 1))
-
-
-class _CollectMoments(keras.callbacks.Callback):
-    """Reads each batch's mean and variance off the moving averages, started from zero each time."""
-
-    def __init__(self, model: keras.Model):
-        super().__init__()
-        self.layers = [layer for layer in batch_norms(model) if layer.trainable]
-        self._moments: list[list[tuple]] = [[] for _ in self.layers]
-
-    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        for layer in self.layers:
-            layer.moving_mean.assign(keras.ops.zeros_like(layer.moving_mean))
-            layer.moving_variance.assign(keras.ops.zeros_like(layer.moving_variance))
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        for layer, moments in zip(self.layers, self._moments, strict=True):
-            share = 1 - layer.momentum
-            mean, variance = layer.moving_mean.numpy(), layer.moving_variance.numpy()
-            moments.append((mean / share, variance / share))
-
-    def write(self) -> None:
-        for layer, moments in zip(self.layers, self._moments, strict=True):
-            means, variances = (np.stack(values) for values in zip(*moments, strict=True))
-            layer.moving_mean.assign(means.mean(axis=0))
-            layer.moving_variance.assign(variances.mean(axis=0) + means.var(axis=0))
 
 
 def _callbacks(schedule: Schedule, *, validated: bool) -> list:
@@ -237,7 +170,3 @@ def _callbacks(schedule: Schedule, *, validated: bool) -> list:
             )
         )
     return callbacks
-
-
-def _is_random_state(variable) -> bool:
-    return variable.name == "seed_generator_state"

@@ -9,12 +9,15 @@ import pytest
 
 @pytest.fixture(scope="session")
 def on_jax():
-    """`on_jax(__file__)` runs a file's tests again, in a process whose Keras runs on JAX."""
+    """`on_jax(__file__)` runs a file's tests again, in a process whose Keras runs on JAX.
+
+    It takes single tests too, `FILE::NAME`, and several at once.
+    """
     pytest.importorskip("jax")
 
-    def run(file: str) -> None:
+    def run(*tests: str) -> None:
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", file],
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
             env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
             capture_output=True,
             text=True,

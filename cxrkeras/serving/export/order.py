@@ -48,6 +48,7 @@ def export(
     card.operating_points(rule)
     from cxrkeras import runtime
 
+    runtime.check_tensorflow("export")
     runtime.start()
     from cxrkeras.serving.export.card import model_card
     from cxrkeras.serving.export.run import export_model

@@ -158,7 +158,7 @@ def _grpc(server: str, name: str, batch: Batch, timeout: float) -> dict:
         ) from error
     from cxrkeras import runtime
 
-    runtime.start()
+    runtime.import_tensorflow()
     import tensorflow as tf
 
     request = predict_pb2.PredictRequest()

@@ -14,7 +14,7 @@ from cxrkeras.models.network import Network
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.training.progress import PredictLines
 from cxrkeras.training.stages.cache import cache_folder
-from cxrkeras.training.stages.plan import FORMAT
+from cxrkeras.training.stages.plan import FORMAT, on_backend
 from data_prep.files import replacing
 from data_prep.say import say
 
@@ -38,7 +38,7 @@ def frozen_features(
     size, seed = experiment.image_size, experiment.seed
     # Views are drawn batch by batch, so their batch size is part of what they are.
     drawn = [preset, views, experiment.batch_size] if views else []
-    identity = [FORMAT, start, dataset.fingerprint, size, seed, drawn]
+    identity = [FORMAT, start, dataset.fingerprint, size, seed, drawn, *on_backend().values()]
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     path = cache_folder() / "features" / f"{key}.npy"
     if path.is_file():

@@ -18,6 +18,7 @@ from cxrkeras.models.network import TARGET, Network, build_network
 from cxrkeras.models.weights.trunk import load_trunk
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.folder import (
+    check_backend,
     check_format,
     check_sources,
     fold_folder,
@@ -59,6 +60,7 @@ def make_fitter(
         UserError: for sources that can't be used, or changed since the run's first fold; a run that
             was fitted otherwise.
     """
+    check_backend(run)
     check_format(run, FORMAT)
     origins = [plan_stages(trunk, experiment, target.dataset) for trunk in plan]
     descriptions = [

@@ -23,8 +23,9 @@ from cxrkeras.models.heads.pooled import prior_biases, uncertain_name
 from cxrkeras.models.losses.batch_weighted import LOSSES
 from cxrkeras.models.network import layer_name
 from cxrkeras.runs.experiment import Experiment
+from cxrkeras.training.batch_norm import quicken_batch_norm
 from cxrkeras.training.progress import PredictLines
-from cxrkeras.training.trainer import Schedule, Trainer, quicken_batch_norm
+from cxrkeras.training.trainer import Schedule, Trainer
 from data_prep.errors import UserError
 
 _FEW_STEPS = 2000  # below it Keras's moving averages still hold part of their start

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import keras
 
+from cxrkeras import runtime
 from cxrkeras.data.dataset import PreparedDataset, open_dataset
 from cxrkeras.data.labels.policies import policies_for
 from cxrkeras.evaluation.scores.metrics import evaluate
@@ -80,6 +81,7 @@ def describe(origin: "Stage | Weights | None", experiment: Experiment) -> dict |
         del settings["joint"]  # one dataset has one head either way
     settings["augment"] = experiment.augment or SOURCE_AUGMENT
     return {
+        **on_backend(),
         "format": FORMAT,
         "backbone": origin.backbone,
         "before": describe(origin.before, experiment),
@@ -89,6 +91,15 @@ def describe(origin: "Stage | Weights | None", experiment: Experiment) -> dict |
         },
         "settings": settings,
     }
+
+
+def on_backend() -> dict[str, str]:
+    """What a description says of Keras's backend: initial weights and random draws are its own.
+
+    Of TensorFlow nothing, so that what was made before there was a choice is still found.
+    """
+    backend = runtime.backend()
+    return {} if backend == runtime.TENSORFLOW else {"backend": backend}
 
 
 def _policies(dataset: PreparedDataset, experiment: Experiment) -> dict[str, str]:

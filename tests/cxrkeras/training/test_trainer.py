@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from cxrkeras.training.batch_norm import batch_norms, quicken_batch_norm
 from cxrkeras.training.progress import EpochLines
-from cxrkeras.training.trainer import Schedule, Trainer, batch_norms, quicken_batch_norm
+from cxrkeras.training.trainer import Schedule, Trainer
 from data_prep.errors import UserError
 
 SCHEDULE = Schedule(
@@ -205,27 +206,87 @@ def test_a_loss_that_is_nan_or_infinite_is_refused_with_the_rate(value):
         trainer.fit(nothing, None, SCHEDULE, steps=3, seed=0, title="t")
 
 
-def test_averaging_ends_with_the_mean_of_the_weights_after_each_step():
+def small_head(seed=0) -> keras.Model:
+    keras.utils.set_random_seed(seed)
     inputs = keras.Input((4,))
-    head = keras.Model(inputs, {"target": keras.layers.Dense(2, name="target")(inputs)})
-    x = np.random.default_rng(1).normal(size=(20, 4)).astype(np.float32)
-    seen = []
+    return keras.Model(inputs, {"target": keras.layers.Dense(2, name="target")(inputs)})
+
+
+FEATURES = np.random.default_rng(1).normal(size=(20, 4)).astype(np.float32)
+
+
+def test_averaging_ends_with_the_mean_of_the_weights_after_each_step(monkeypatch):
+    head, seen = small_head(), []
     trainer = Trainer(head, loss="bce", average=True)
-    record = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: seen.append(head.get_weights())
-    )
     fit = trainer.model.fit
+    record = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append(head.get_weights())
+    )
 
     def recording(*args, callbacks, **kwargs):
         return fit(*args, callbacks=[record, *callbacks], **kwargs)
 
-    trainer.model.fit = recording
-    how = {"steps": 3, "seed": 0, "title": "t"}
-    trainer.fit(epoch_by_epoch(images=x), None, SCHEDULE, **how)
-    assert len(seen) == 6  # 2 epochs of 3 batches
+    monkeypatch.setattr(trainer.model, "fit", recording)
+    # An epoch is one step, since no backend shows its weights within an epoch but TensorFlow.
+    how = {"steps": 1, "seed": 0, "title": "t"}
+    schedule = Schedule(**{**SCHEDULE.__dict__, "epochs": 6})
+    train = lambda epochs: batches(images=FEATURES).repeat(2)  # noqa: E731
+    trainer.fit(train, None, schedule, **how)
+    assert len(seen) == 6
     for kernel, steps in zip(head.get_weights(), zip(*seen, strict=True), strict=True):
-        np.testing.assert_allclose(kernel, np.mean(np.float64(steps), axis=0), rtol=1e-6)
+        assert np.array_equal(kernel, np.float32(np.mean(np.float64(steps), axis=0)))
 
     seen.clear()
-    trainer.fit(epoch_by_epoch(images=x), batches(images=x), SCHEDULE, **how)
+    trainer.fit(train, batches(images=FEATURES), schedule, **how)
     assert same(head.get_weights(), seen[-1])  # a steered fit ends where it ends
+
+
+def test_the_mean_loses_nothing_to_rounding_over_many_steps():
+    head = small_head()
+    (kernel, _), still = head.get_weights(), {"epochs": 1, "learning_rate": 1e-20}
+    trainer = Trainer(head, loss="bce", average=True)
+    schedule = Schedule(**{**SCHEDULE.__dict__, **still})
+    train = lambda epochs: batches(images=FEATURES).repeat()  # noqa: E731
+    trainer.fit(train, None, schedule, steps=300, seed=0, title="t")
+    assert np.array_equal(head.get_weights()[0], kernel)
+    total = np.cumsum(np.tile(kernel.ravel(), (300, 1)), axis=0, dtype=np.float32)[-1]
+    assert not np.array_equal(total / np.float32(300), kernel.ravel())  # a plain sum would
+
+
+def test_a_killed_fit_goes_on_to_the_same_mean(tmp_path, monkeypatch):
+    head = small_head()
+    trainer = Trainer(head, loss="bce", average=True)
+    path = tmp_path / "state.npz"
+
+    def fit(**how):
+        schedule = Schedule(**{**SCHEDULE.__dict__, "epochs": 4})
+        train = epoch_by_epoch(images=FEATURES)
+        trainer.fit(train, None, schedule, steps=3, seed=0, title="t", **how)
+        return head.get_weights()
+
+    whole, begin = fit(), EpochLines.on_epoch_begin
+
+    def kill(lines, epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
+        begin(lines, epoch, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochLines, "on_epoch_begin", kill)
+        with pytest.raises(KeyboardInterrupt):
+            fit(checkpoint=path)
+    assert same(fit(checkpoint=path), whole)
+    assert same(fit(checkpoint=path), whole)  # killed after its last epoch
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="this is that subprocess")
+def test_on_jax_too(on_jax):
+    """But for early stopping: these validations get worse with TensorFlow's draws only."""
+    names = (
+        "test_a_killed_fit_goes_on_to_the_same_bits[9-4]",
+        "test_a_killed_fit_goes_on_to_the_same_mean",
+        "test_averaging_ends_with_the_mean_of_the_weights_after_each_step",
+        "test_settled_statistics_are_those_of_the_batches_and_no_weight_moves",
+        "test_the_mean_loses_nothing_to_rounding_over_many_steps",
+    )
+    on_jax(*[f"{__file__}::{name}" for name in names])

@@ -12,9 +12,10 @@ from cxrkeras.evaluation.scores.thresholds import corrected_threshold
 from cxrkeras.models.heads.pooled import classifier
 from cxrkeras.models.losses.batch_weighted import LOSSES
 from cxrkeras.models.network import build_network
+from cxrkeras.training.batch_norm import batch_norms
 from cxrkeras.training.recipes import learn
 from cxrkeras.training.recipes.learn import Learner, inflations, validation_rows
-from cxrkeras.training.trainer import Trainer, batch_norms
+from cxrkeras.training.trainer import Trainer
 from data_prep.errors import UserError
 
 

@@ -1,0 +1,85 @@
+"""Batch norm after a short training: its statistics estimated anew, the weights standing still."""
+
+import keras
+from keras import ops
+
+
+def batch_norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """The batch-norm layers of a model, nested ones too."""
+    found = []
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            found.append(layer)
+        elif isinstance(layer, keras.Model):
+            found += batch_norms(layer)
+    return found
+
+
+def quicken_batch_norm(model: keras.Model, steps_per_epoch: int) -> None:
+    """Let the moving averages forget within an epoch, so that the validation loss means something.
+
+    Call it before a `Trainer` is built: the momentum is compiled in.
+    """
+    for layer in batch_norms(model):
+        layer.momentum = min(layer.momentum, max(0.7, 1 - 4 / steps_per_epoch))
+
+
+class Settler:
+    """Estimates the batch-norm statistics of a model over given batches.
+
+    Keras's moving averages (momentum 0.99) need hundreds of steps; after a short training they
+    still hold their initial values. Each batch's own moments are pooled by the law of total
+    variance: the mean of the variances plus the variance of the means.
+
+    Args:
+        model: whose statistics; it may be used again and again, and is traced only once.
+    """
+
+    def __init__(self, model: keras.Model):
+        self._norms = [layer for layer in batch_norms(model) if layer.trainable]
+        self._moments = _Moments(model, self._norms) if self._norms else None
+
+    def settle(self, batches) -> None:
+        """Write the statistics over `batches`, tf.data of (inputs, targets), into the model.
+
+        Inputs pass as in training, with dropout; nothing but the statistics changes.
+        """
+        if not self._norms:
+            return
+        found = self._moments.predict(batches, verbose=0)
+        for layer, mean, variance in zip(self._norms, found[::2], found[1::2], strict=True):
+            share = 1 - layer.momentum
+            means, variances = mean / share, variance / share
+            layer.moving_mean.assign(means.mean(axis=0))
+            layer.moving_variance.assign(variances.mean(axis=0) + means.var(axis=0))
+
+
+class _Moments(keras.Model):
+    """Inputs -> one row per batch: the mean and the variance (1, C) that each batch norm sees.
+
+    They are read off moving averages that start from zero, which hold the batch's moments times
+    (1 - momentum). No variable is touched for that, since not every backend would notice: the call
+    is stateless, and its averages are given and taken back as values.
+    """
+
+    def __init__(self, model: keras.Model, norms: list[keras.layers.BatchNormalization]):
+        super().__init__(name="batch_moments")
+        self.model = model
+        self._averages = [v for norm in norms for v in (norm.moving_mean, norm.moving_variance)]
+
+    def call(self, inputs):
+        """(N, ...) inputs -> [mean, variance, mean, …], in the order of the layers."""
+        averages = {id(variable) for variable in self._averages}
+        states = self.model.non_trainable_variables
+        given = [ops.zeros(v.shape, v.dtype) if id(v) in averages else v.value for v in states]
+        learnt = [variable.value for variable in self.model.trainable_variables]
+        _, ended = self.model.stateless_call(learnt, given, inputs, training=True)
+        ended = {id(variable): value for variable, value in zip(states, ended, strict=True)}
+        for variable in filter(is_random_state, states):
+            variable.assign(ended[id(variable)])  # else each batch would have the same dropout
+        return [ended[id(variable)][None] for variable in self._averages]
+
+
+def is_random_state(variable: keras.Variable) -> bool:
+    """Whether a variable is the state of a random stream."""
+    return variable.name == "seed_generator_state"
