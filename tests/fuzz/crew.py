@@ -96,7 +96,7 @@ def tally(
     """Run mutants and count what becomes of them.
 
     Args:
-        sort: a module beside this one, `fuzz_SORT`, with a class `Mutants`.
+        sort: a module beside this one, `SORT.py`, with a class `Mutants`.
         numbers: of the mutants.
         seed: of all of them.
         folder: to work in.
@@ -188,7 +188,7 @@ def _work(pipe, sort: str, seed: int, folder: Path) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
-    mutants = importlib.import_module(f"fuzz_{sort}").Mutants(seed, folder)
+    mutants = importlib.import_module(f"tests.fuzz.{sort}").Mutants(seed, folder)
     pipe.send("ready")
     with contextlib.suppress(EOFError, OSError):
         while True:

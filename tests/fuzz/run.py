@@ -1,4 +1,4 @@
-"""The fuzzer as a command: `python tests/fuzz/run.py --films 10000 --tables 2000 --models 200`.
+"""The fuzzer as a command: `python -m tests.fuzz.run --films 10000 --tables 2000 --models 200`.
 
 It prints what became of the mutants and exits with 1 where one crashed, hung, took over 2 GB, gave
 numbers that aren't finite, or failed in a way that nobody foresaw. `--again films:1234 --keep DIR`

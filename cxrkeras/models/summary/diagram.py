@@ -48,12 +48,12 @@ def diagram(model: keras.Model) -> str:
 
 
 def _before(layer: keras.Operation, shown: set[int]) -> list[keras.Layer]:
-    """The shown layers from which a layer gets its input, past operations that are no layers."""
+    """The shown layers that a layer gets its input from, each once, past what is no layer."""
     if isinstance(layer, keras.layers.InputLayer):
         return []
     parents = [node.operation for node in layer._inbound_nodes[-1].parent_nodes]
     found = [[one] if id(one) in shown else _before(one, shown) for one in parents]
-    return [one for part in found for one in part]
+    return list(dict.fromkeys(one for part in found for one in part))
 
 
 def _depth(layer: keras.Layer, rows: list[list[keras.Layer]], shown: set[int]) -> int:
