@@ -47,7 +47,7 @@ class Achieved(Facts):
 
 
 class Point(Achieved):
-    """An operating point of one label; see `evaluation.operating`."""
+    """An operating point of one label; see `evaluation.scores.operating`."""
 
     threshold: Threshold | None
     origin: Words = Field(alias="from")
@@ -78,7 +78,7 @@ class Isotonic(Facts):
 
 
 class Calibration(Facts):
-    """Of one label; see `evaluation.calibration`."""
+    """Of one label; see `evaluation.scores.calibration`."""
 
     temperature: Temperature | None
     isotonic: Isotonic | None
@@ -109,7 +109,7 @@ class Interval(_Bounds):
 
 
 class Scores(Facts):
-    """The two scores of `evaluation.performance`."""
+    """The two scores of `evaluation.evidence.performance`."""
 
     auroc: Interval
     average_precision: Interval
@@ -123,7 +123,7 @@ class LabelScores(Scores):
 
 
 class Group(_Bounds):
-    """See `evaluation.subgroups`."""
+    """See `evaluation.evidence.subgroups`."""
 
     what: Words
     name: Words
@@ -144,7 +144,7 @@ class Constant(Facts):
 
 
 class Performance(Facts):
-    """See `evaluation.performance`."""
+    """See `evaluation.evidence.performance`."""
 
     how: Words
     level: Share

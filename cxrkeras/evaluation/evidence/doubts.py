@@ -64,7 +64,7 @@ def point_doubt(point: Mapping, prevalence: float | None = None) -> PointDoubt:
     or its 95% interval (Newcombe 1998, method 10, images taken for independent) holds 0.
 
     Args:
-        point: see `evaluation.operating`.
+        point: see `evaluation.scores.operating`.
         prevalence: of the finding; used where the point doesn't say on how many images it is known.
     """
     seen = reached_by(point)
@@ -181,7 +181,7 @@ def score_doubts(
 
 
 def doubts_of_performance(found: Mapping) -> ScoreDoubts:
-    """Of an `evaluation.performance`, or a run of `evaluation.compare`."""
+    """Of an `evaluation.evidence.performance`, or a run of `evaluation.compare.compare`."""
     macro = found.get("macro", found)
     per_label = {name: part["auroc"] for name, part in found["per_label"].items()}
     return score_doubts(macro["auroc"], per_label, found.get("constant_predictions", ()))

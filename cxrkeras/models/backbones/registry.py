@@ -13,8 +13,8 @@ class Backbone:
     """A registry entry.
 
     Args:
-        application: name of the constructor in `keras.applications`, or in `trunks.OWN`.
-        scaling: what its ImageNet weights expect, see `trunks.SCALINGS`.
+        application: name of the constructor in `keras.applications`, or in `applications.OWN`.
+        scaling: what its ImageNet weights expect, see `applications.SCALINGS`.
         smallest: the smallest image side in pixels that it accepts.
     """
 

@@ -33,7 +33,7 @@ class Finding:
         prevalence: of the label in the training data; None where not known.
         threshold: the operating point; None where there is none.
         origin: where the operating point comes from, in words.
-        doubt: what must be said of the operating point, see `evaluation.doubts`; "" for nothing.
+        doubt: what must be said of the operating point, see `evidence.doubts`; "" for none.
     """
 
     label: str

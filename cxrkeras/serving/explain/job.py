@@ -37,7 +37,7 @@ class Job:
         labels: K names, the model's.
         thresholds: (K,) operating points, NaN where there is none.
         origin: the rule they come from.
-        wanted: labels to make pictures of, see `explain_choice.choose`.
+        wanted: labels to make pictures of, see `choice.choose`.
         opacity: of the highest value of a map, in [0, 1].
         pictures: whether to make them.
         tolerance: of the pointing game, pixels.

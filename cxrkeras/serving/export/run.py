@@ -70,7 +70,7 @@ def export_model(
     Args:
         card: of the model.
         home: `DIR/NAME`.
-        formats: keys of `export_layout.FORMATS`.
+        formats: keys of `layout.FORMATS`.
         rule: of the thresholds.
         check: radiographs for the round trip; synthetic ones where empty.
         describe: makes the model card's text from the round trip.

@@ -79,7 +79,7 @@ class Card:
         )
 
     def performance(self) -> dict | None:
-        """How it does on images that it hasn't seen: see `evaluation.performance`.
+        """How it does on images that it hasn't seen: see `evaluation.evidence.performance`.
 
         Of a run, or one of its folds, from its predictions; else as `model.json` says; None where
         nobody measured it.

@@ -17,7 +17,7 @@ _PER_IMAGE = 2**28  # 1 GiB; at 2048 pixels a side, the first maps of a DenseNet
 
 
 def load_keras(path: Path) -> keras.Model:
-    """Load a `.keras` file, uncompiled, after a look at what it asks for (`models.bounds`).
+    """Load a `.keras` file, uncompiled, after a look at what it asks for (`models.weights.bounds`).
 
     Raises:
         UserError: it is none that Keras 3 knows, holds a layer of another version of this package,

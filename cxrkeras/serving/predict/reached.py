@@ -23,7 +23,7 @@ def reached(points: Mapping[str, Mapping], labels: Sequence[str], members: int) 
     """On the held-out test set by the model itself, else out of fold by the run's single models.
 
     Args:
-        points: {label: operating point}, see `evaluation.operating`.
+        points: {label: operating point}, see `evaluation.scores.operating`.
         labels: K names.
         members: models whose mean answers.
     """
