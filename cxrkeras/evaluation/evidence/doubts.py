@@ -23,6 +23,10 @@ LEARNT_BY_FOLDS = (
     "all but one of the models learnt from this image, so its answer looks better than on a new "
     "one; out of fold it stands in the run's predictions.csv"
 )
+UNMEASURED = (
+    "What these operating points reach on images that the model hasn't seen isn't known here: they "
+    "may be no better than chance, or call far more often than the finding occurs."
+)
 _Z = 1.959964  # of a 95% interval
 _SHARES = ("sensitivity", "specificity")
 _ALIKE = 1e-6  # of their size: scores that differ by less are one score
@@ -109,10 +113,15 @@ def points_in_words(
 ) -> list[str]:
     """At most two sentences on the operating points {label: point} of one rule; see `point_doubt`.
 
+    Of thresholds of which nobody knows what they reach, `UNMEASURED`.
+
     Args:
         points: by label.
         prevalence: by label, see `point_doubt`.
     """
+    applied = [point for point in points.values() if point.get("threshold") is not None]
+    if applied and not any(map(reached_by, applied)):
+        return [UNMEASURED]
     known = prevalence or {}
     found = {name: point_doubt(point, known.get(name)) for name, point in points.items()}
     chance = [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from cxrkeras.data.preparation import Preparation
+from cxrkeras.evaluation.evidence.doubts import UNMEASURED
 from cxrkeras.evaluation.scores.operating import Rule
 from cxrkeras.serving.app.reading import Seen
 from cxrkeras.serving.model.card import Card
@@ -162,7 +163,8 @@ class RemoteJudge:
         self.labels = predict_remote(server, name, [grey_png(_RAMP)]).labels
         self.preparation, self.unit, self.distorted = Preparation(), "", False
         self.no_maps = "a server gives probabilities, not feature maps."
-        self.about = (f"The model {name} on {server} answers.",)
+        told = f"Before you believe it: {UNMEASURED}"
+        self.about = (f"The model {name} on {server} answers.", told)
 
     def findings(self, seen: Seen) -> tuple[Finding, ...]:
         """As `Judge` says.

@@ -145,12 +145,31 @@ def read_card(path: Path) -> Card:
     file = path if path.suffix == ".keras" and path.is_file() else path / "model.keras"
     if not file.is_file():
         raise UserError(f"There is no model at {path}. {_GIVE}")
-    facts = _facts(file.with_name("model.json"))
+    facts, run = _facts(file.with_name("model.json")), run_above(file.parent)
     facts["operating_points"] = {
-        **_from_prevalence(facts),
+        **_reached_in(run, _from_prevalence(facts)),
         **(facts.get("operating_points") or {}),
     }
-    return Card(path, (file,), facts, _preparation([facts], run_above(file.parent)), None)
+    return Card(path, (file,), facts, _preparation([facts], run), None)
+
+
+def _reached_in(run: Path | None, points: dict[str, dict[str, dict]]) -> dict:
+    """A fold's points with what the run's models reach out of fold, where that is known."""
+    try:
+        known = read_operating_points(run)["operating_points"] if run else {}
+    except UserError:  # the run isn't finished
+        known = {}
+    return {
+        rule: {
+            label: point | _cross_fitted(known.get(rule, {}).get(label, {}))
+            for label, point in by_label.items()
+        }
+        for rule, by_label in points.items()
+    }
+
+
+def _cross_fitted(point: dict) -> dict:
+    return {"cross_fitted": point["cross_fitted"]} if point.get("cross_fitted") else {}
 
 
 def _run(run: Path) -> Card:

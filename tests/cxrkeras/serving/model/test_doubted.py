@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cxrkeras.evaluation.evidence.doubts import point_doubt
+from cxrkeras.evaluation.evidence.doubts import UNMEASURED, point_doubt
 from cxrkeras.evaluation.evidence.evidence import write_metrics
 from cxrkeras.evaluation.scores.operating import Rule
 from cxrkeras.serving.app import words
@@ -52,6 +52,21 @@ def test_predict_tells_it_beside_the_threshold_and_in_its_json(card):
     assert labels[UNKNOWN]["doubt"] == ""
     fitted = answer(card, Rule("youden"), None, told.rows, told.probability)
     assert BAD not in "".join(fitted.doubts)
+
+
+def test_a_single_fold_tells_what_its_run_s_models_reach(card):
+    points = read_card(card.path / "folds" / "1").operating_points(Rule("corrected"))
+    of_run = card.operating_points(Rule("corrected"))
+    assert points[BAD]["cross_fitted"] == of_run[BAD]["cross_fitted"]
+    assert points[BAD]["threshold"] != of_run[BAD]["threshold"]  # its own prevalence decides
+    assert LISTED in told_by(read_card(card.path / "folds" / "1")).doubts
+
+
+def test_of_thresholds_alone_it_is_said_that_nobody_measured_them(tmp_path):
+    told = told_by(read_card(write_model(tmp_path / "model")))
+    assert UNMEASURED in told.doubts
+    assert UNMEASURED in json.loads(answers.as_json(told))["doubts"]
+    assert UNMEASURED in carded(told.card)
 
 
 def test_the_page_tells_it_beside_the_label():
