@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
 
 from cxrkeras.evaluation.boxes.localisation import Case
 from cxrkeras.evaluation.compare.resampling import sampling_units
+from cxrkeras.evaluation.scores.shares import wilson
 
 
 @dataclass(frozen=True)
@@ -126,31 +126,3 @@ def _crosswise(cases: Sequence[Case], tolerance: float) -> np.ndarray:
     for row, place in enumerate(peaks):
         hits[row] = np.logical_or.reduceat(((place >= low) & (place <= high)).all(axis=1), starts)
     return hits
-
-
-def wilson(hits: np.ndarray, unit: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval of a share, on the number of cases that patients' likeness leaves.
-
-    Cases of one patient are alike, so that n of them are worth n over the design effect, the
-    variance between patients over the binomial one (Rao & Scott, Biometrics 1992). One case per
-    patient gives Wilson's own interval (JASA 1927). Unlike a bootstrap's it has a width where all
-    are hits, or none; there each patient counts once.
-
-    Args:
-        hits: (n,) bool.
-        unit: (n,) ints, whose case each is.
-        level: of confidence, in (0, 1).
-
-    Returns:
-        The lower and upper end, in [0, 1].
-    """
-    n, share = len(hits), float(np.mean(hits))
-    if 0 < share < 1:
-        surplus = np.bincount(unit, weights=hits - share)
-        worth = n / max(1.0, float(surplus @ surplus) / (n * share * (1 - share)))
-    else:
-        worth = len(np.unique(unit))
-    z = float(norm.ppf((1 + level) / 2))
-    middle = (share + z**2 / (2 * worth)) / (1 + z**2 / worth)
-    half = z * np.sqrt(share * (1 - share) / worth + z**2 / (4 * worth**2)) / (1 + z**2 / worth)
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))

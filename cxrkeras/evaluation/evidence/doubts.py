@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cxrkeras.evaluation.scores.shares import wilson_of
+
 LEAST = 0.1
 """Sensitivity + specificity - 1 below which a point is no better than chance, however sure."""
 FAR = 5
@@ -27,7 +29,6 @@ UNMEASURED = (
     "What these operating points reach on images that the model hasn't seen isn't known here: they "
     "may be no better than chance, or call far more often than the finding occurs."
 )
-_Z = 1.959964  # of a 95% interval
 _SHARES = ("sensitivity", "specificity")
 _ALIKE = 1e-6  # of their size: scores that differ by less are one score
 
@@ -96,16 +97,9 @@ def _calls(sensitivity: float, specificity: float, share: float | None):
 
 def _lowest_informed(sensitivity: float, specificity: float, n: int, positives: int) -> float:
     """The lower end of the interval of sensitivity - (1 - specificity)."""
-    fall = sensitivity - _wilson(sensitivity, positives)[0]
-    rise = _wilson(1 - specificity, n - positives)[1] - (1 - specificity)
+    fall = sensitivity - wilson_of(sensitivity, positives)[0]
+    rise = wilson_of(1 - specificity, n - positives)[1] - (1 - specificity)
     return sensitivity + specificity - 1 - float(np.hypot(fall, rise))
-
-
-def _wilson(share: float, n: int) -> tuple[float, float]:
-    """Wilson's 95% interval of a share of n."""
-    middle = share + _Z**2 / (2 * n)
-    reach = _Z * np.sqrt(share * (1 - share) / n + (_Z / (2 * n)) ** 2)
-    return (middle - reach) / (1 + _Z**2 / n), (middle + reach) / (1 + _Z**2 / n)
 
 
 def points_in_words(

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cxrkeras.evaluation.boxes.pointing import wilson
 from cxrkeras.evaluation.compare.intervals import LEVEL
 from cxrkeras.evaluation.compare.resampling import sampling_units
 from cxrkeras.evaluation.scores.predictions import Predictions
+from cxrkeras.evaluation.scores.shares import wilson
 
 SHARES = ("sensitivity", "specificity")
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from cxrkeras.evaluation.boxes.localisation import Case
-from cxrkeras.evaluation.boxes.pointing import _inside, covered, play, wilson
+from cxrkeras.evaluation.boxes.pointing import _inside, covered, play
+from cxrkeras.evaluation.scores.shares import wilson
 
 SIDE = 32
 BOX = st.tuples(
