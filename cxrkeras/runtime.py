@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,8 +56,7 @@ def backend() -> str:
 
 def import_tensorflow() -> None:
     """Import TensorFlow quietly; off the GPUs where it only reads files for another backend."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _silent_stderr():
+    with quietly():
         import tensorflow as tf
 
         if backend() != TENSORFLOW:
@@ -94,8 +94,15 @@ def _make_xla_deterministic() -> None:
 
 
 @contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """TensorFlow's C++ banner comes before its log level counts; only the descriptor stops it."""
+def quietly() -> Iterator[None]:
+    """What is imported here may import TensorFlow, whose banner comes before its log level counts.
+
+    Only closing the descriptor stops it.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "tensorflow" in sys.modules:
+        yield
+        return
     kept = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
