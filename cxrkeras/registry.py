@@ -1,266 +1,35 @@
-"""Parts: one file each, found by its name here or in any installed package; options checked.
+"""The kinds of parts. What a part is, and how it is found, says `data_prep/registry.py`."""
 
-A kind of part is a folder; its `__init__` says what such a part must be. A part is a module of that
-folder, or of another package that names it as an entry point of the group that is called like the
-folder (`cxrkeras.models.heads`). The module's name is the part's, its docstring describes it (the
-first line, and a paragraph `Source: …`), and its class `Part` does the work. Folders within the
-folder are no parts: what several parts share lies there.
-"""
-
-import ast
-import importlib
-import importlib.util
-import pkgutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from difflib import get_close_matches
-from functools import cached_property
-from importlib.metadata import entry_points
-from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from types import ModuleType
 
 from cxrkeras.runtime import quietly
-from data_prep.errors import UserError
+from data_prep.registry import About, Family, Part, Registry, option, spelled
+
+__all__ = ["KINDS", "About", "Family", "Part", "Registry", "option", "spelled"]
 
 
-def option(default: Any, text: str, **rules: Any) -> Any:
-    """A field of a part that users may set.
+class _Kind(Registry):
+    """Parts of which any may be the first to import Keras."""
 
-    Args:
-        default: its value where nobody does.
-        text: what it is, for the help.
-        **rules: as `pydantic.Field` takes them, e.g. `ge=0`.
-    """
-    return Field(default, description=text, **rules)
+    def _import(self, module: str) -> ModuleType:
+        with quietly():
+            return super()._import(module)
 
 
-class Part(BaseModel):
-    """What every part is: its options as fields, checked, and compared by value.
-
-    Attributes:
-        main: the option that may stand without its name, as in `hub:PRESET`; "" for none.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-    main: ClassVar[str] = ""
-
-    @classmethod
-    def part_name(cls) -> str:
-        """The name of the part's file."""
-        return cls.__module__.rpartition(".")[2]
-
-    def changed(self) -> dict[str, Any]:
-        """The options that differ from their defaults, as JSON has them."""
-        return self.model_dump(mode="json", exclude_defaults=True)
-
-    def described(self) -> str | dict[str, Any]:
-        """Name and changed options, as JSON: equal for parts that do the same."""
-        changed = self.changed()
-        return {"name": self.part_name(), **changed} if changed else self.part_name()
-
-    def __str__(self) -> str:
-        return spelled(self.part_name(), self.changed())
-
-
-P = TypeVar("P", bound=Part)
-
-
-@dataclass(frozen=True)
-class About:
-    """What a part's docstring says.
-
-    Attributes:
-        name: the part's.
-        line: what it is, in a sentence.
-        source: the paper, or "".
-        package: the installed package that brings it, or "" for our own.
-    """
-
-    name: str
-    line: str
-    source: str
-    package: str
-
-
-class Family(Protocol):
-    """Parts that aren't files, such as those of a library."""
-
-    def names(self) -> list[str]:
-        """Their names, found without importing the library."""
-
-    def load(self, name: str) -> type[Part]:
-        """The class of one of them."""
-
-    def about(self, name: str) -> About:
-        """What one of them is."""
-
-
-class Registry(Generic[P]):
-    """The parts of one kind.
-
-    Args:
-        kind: in words, e.g. `head`.
-        package: the folder, which is also the entry points' group.
-        argument: how users name it, e.g. `--head`; `--KIND` by default.
-        family: the module of a `Family`, a variable `FAMILY` in it; "" for none.
-    """
-
-    def __init__(self, kind: str, package: str, argument: str = "", family: str = ""):
-        self.kind, self.package, self._family = kind, package, family
-        self.argument = argument or f"--{kind}"
-
-    def names(self) -> list[str]:
-        """All that there are, without importing one."""
-        own = {*self._places, *(self.family.names() if self._family else ())}
-        return sorted(own)
-
-    def name_of(self, text: str) -> str:
-        """The name that begins a text such as `fpn:width=256`.
-
-        Raises:
-            UserError: there is no such part.
-        """
-        name = text.partition(":")[0].strip().replace("-", "_")
-        if name not in self._places and not (self._family and name in self.family.names()):
-            near = get_close_matches(name, self.names(), n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise UserError(
-                f"{self.argument} must be one of {', '.join(self.names())}. Received: "
-                f"{text!r}.{hint}"
-            )
-        return name
-
-    def load(self, name: str) -> type[P]:
-        """The class of a part; its file is imported."""
-        name = self.name_of(name)
-        if name not in self._places:
-            return self.family.load(name)
-        with quietly():  # a part's file may be the first to import Keras
-            module = importlib.import_module(self._places[name])
-        found = getattr(module, "Part", None)
-        if not (isinstance(found, type) and issubclass(found, Part)):
-            raise UserError(
-                f"The {self.kind} {name} of the module {self._places[name]} has no class Part. "
-                "Mend that package, or remove it."
-            )
-        return found
-
-    def make(self, text: str) -> P:
-        """A part from `NAME`, `NAME:key=value,…` or, where it has a main option, `NAME:VALUE`.
-
-        Raises:
-            UserError: there is no such part, or an option that it hasn't or that is out of bounds.
-        """
-        part = self.load(self.name_of(text))
-        given = _split(text, part.main)
-        try:
-            return part(**given)
-        except ValidationError as error:
-            raise UserError(self._said(part, error)) from None
-
-    def about(self, name: str) -> About:
-        """What a part is, read from its file without importing it."""
-        name = self.name_of(name)
-        if name not in self._places:
-            return self.family.about(name)
-        module = self._places[name]
-        package = "" if module.startswith(f"{self.package}.") else module.partition(".")[0]
-        return About(name, *_docstring(module), package)
-
-    @cached_property
-    def family(self) -> Family:
-        """Where names come from that aren't files."""
-        return importlib.import_module(self._family).FAMILY
-
-    @cached_property
-    def _places(self) -> dict[str, str]:
-        """{name: module}."""
-        places = dict(_files(self.package))
-        for point in entry_points(group=self.package):
-            module = point.value.partition(":")[0]
-            if point.name != module.rpartition(".")[2]:
-                raise UserError(
-                    f"A part is called like its file. The package {module.partition('.')[0]} names "
-                    f"the {self.kind} {point.name} in {module}. Mend that package, or remove it."
-                )
-            if places.setdefault(point.name, module) != module:
-                raise UserError(
-                    f"Two packages bring a {self.kind} {point.name}: {places[point.name]} and "
-                    f"{module}. Remove one of them."
-                )
-        return places
-
-    def _said(self, part: type[Part], error: ValidationError) -> str:
-        first = error.errors()[0]
-        key = str(first["loc"][0]) if first["loc"] else ""
-        name = part.part_name()
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(part.model_fields) or "none"
-            return f"{self.argument} {name} has no option {key!r}. There: {known}."
-        message = first["msg"].replace("Input should", "must").removeprefix("Value error, ")
-        where = f" {key}" if key else ""
-        return f"{self.argument} {name}:{where} {message}. Received: {first['input']!r}."
-
-
-def spelled(name: str, options: Mapping[str, Any]) -> str:
-    """`NAME:key=value,…`, as `Registry.make` reads it."""
-    pairs = ",".join(f"{key}={_as_text(value)}" for key, value in options.items())
-    return f"{name}:{pairs}" if pairs else name
-
-
-def _as_text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _split(text: str, main: str) -> dict[str, str]:
-    """The options of `NAME:key=value,…`, as text."""
-    _, colon, rest = text.partition(":")
-    given: dict[str, str] = {}
-    for number, word in enumerate(rest.split(",") if colon else ()):
-        key, equals, value = word.partition("=")
-        if number == 0 and main and not (equals and key.strip() == main):
-            key, equals, value = main, "=", word
-        key = key.strip().replace("-", "_")
-        if not equals or not key or key in given:
-            raise UserError(
-                f"Options follow a colon, each once: NAME:key=value,key=value. Received: {text!r}."
-            )
-        given[key] = value.strip()
-    return given
-
-
-def _files(package: str) -> Iterator[tuple[str, str]]:
-    spec = importlib.util.find_spec(package)  # imports the folders above, which are light
-    for module in pkgutil.iter_modules(spec.submodule_search_locations if spec else ()):
-        if not module.ispkg:
-            yield module.name, f"{package}.{module.name}"
-
-
-def _docstring(module: str) -> tuple[str, str]:
-    """First line and source."""
-    spec = importlib.util.find_spec(module)
-    text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
-    paragraphs = [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
-    sources = [p.removeprefix("Source: ") for p in paragraphs if p.startswith("Source: ")]
-    return paragraphs[0], " ".join(sources)
-
-
-BACKBONES: Registry = Registry(
+BACKBONES: Registry = _Kind(
     "backbone", "cxrkeras.models.backbones", family="cxrkeras.models.backbones.families"
 )
-HEADS: Registry = Registry("head", "cxrkeras.models.heads")
-LOSSES: Registry = Registry("loss", "cxrkeras.models.losses")
-RECIPES: Registry = Registry("recipe", "cxrkeras.training.recipes")
-PRESETS: Registry = Registry("augmentation preset", "cxrkeras.data.augmentation", "--augment")
-OPERATIONS: Registry = Registry(
+HEADS: Registry = _Kind("head", "cxrkeras.models.heads")
+LOSSES: Registry = _Kind("loss", "cxrkeras.models.losses")
+RECIPES: Registry = _Kind("recipe", "cxrkeras.training.recipes")
+PRESETS: Registry = _Kind("augmentation preset", "cxrkeras.data.augmentation", "--augment")
+OPERATIONS: Registry = _Kind(
     "augmentation operation", "cxrkeras.data.augmentation.operations", "--augment"
 )
-TRANSFORMS: Registry = Registry("batch transform", "cxrkeras.data.transforms", "--transform")
-POLICIES: Registry = Registry("label policy", "cxrkeras.data.labels.policies", "--uncertain")
-RULES: Registry = Registry("threshold rule", "cxrkeras.evaluation.rules", "--operating-point")
-READERS: Registry = Registry("reader", "data_prep.readers", "prep")
+TRANSFORMS: Registry = _Kind("batch transform", "cxrkeras.data.transforms", "--transform")
+POLICIES: Registry = _Kind("label policy", "cxrkeras.data.labels.policies", "--uncertain")
+RULES: Registry = _Kind("threshold rule", "cxrkeras.evaluation.rules", "--operating-point")
+READERS: Registry = _Kind("reader", "data_prep.readers", "prep")
 
 KINDS: tuple[Registry, ...] = (
     BACKBONES,
