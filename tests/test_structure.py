@@ -23,7 +23,13 @@ FLOORS = (
 )
 LARGEST = 12
 # Folders that are lists: a part or a verb per file.
-LISTS = {"cxrkeras/commands", "cxrkeras/models/backbones", "data_prep/readers", "data_prep/phantom"}
+LISTS = {
+    "cxrkeras/commands",
+    "cxrkeras/data/labels/policies",
+    "cxrkeras/models/backbones",
+    "data_prep/readers",
+    "data_prep/phantom",
+}
 
 
 # The names of backbones are known below the models until a registry tells them.

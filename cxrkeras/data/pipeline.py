@@ -9,7 +9,8 @@ import numpy as np
 
 from cxrkeras import runtime
 from cxrkeras.data.dataset import mending
-from cxrkeras.data.labels.targets import MASKED, Targets
+from cxrkeras.data.labels.entries import MASKED
+from cxrkeras.data.labels.targets import Targets
 from data_prep.errors import UserError
 
 runtime.import_tensorflow()  # before anything else does, since it is loud and takes the GPUs

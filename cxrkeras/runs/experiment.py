@@ -19,9 +19,10 @@ from pydantic import (
 )
 
 from cxrkeras.data.labels.label_sets import LABEL_SETS, TARGET, parse_label_sets
-from cxrkeras.data.labels.policies import DEFAULT, UNCERTAIN, parse_uncertain
+from cxrkeras.data.labels.uncertain import DEFAULT, parse_uncertain
 from cxrkeras.data.preparation import LARGEST_SIDE
 from cxrkeras.models.backbones.registry import BACKBONES, check_backbone
+from cxrkeras.registry import POLICIES
 from cxrkeras.runs.sources import Dataset, Weights, parse_source
 from data_prep.errors import UserError
 from data_prep.filenames import is_utf8, printable
@@ -103,7 +104,7 @@ class Experiment(BaseModel):
     uncertain: str = _choice(
         DEFAULT,
         "Learning",
-        f"What the code -1 means in training: {', '.join(UNCERTAIN)}; or label by label, "
+        f"What the code -1 means in training: {', '.join(POLICIES.names())}; or label by label, "
         "Atelectasis=ones,Edema=zeros, beside one for the rest (ones where none is given).",
     )
     blank: Literal["zeros", "ignore"] = _choice(

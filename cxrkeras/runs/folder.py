@@ -14,7 +14,7 @@ from cxrkeras import runtime
 from cxrkeras.data.dataset import PreparedDataset
 from cxrkeras.data.folds.files import save_folds
 from cxrkeras.data.folds.folds import TEST
-from cxrkeras.data.labels.targets import MASKED
+from cxrkeras.data.labels.entries import MASKED
 from cxrkeras.data.preparation import linked_patients
 from cxrkeras.evaluation.scores.predictions import (
     TEST_FOLD,

@@ -9,8 +9,8 @@ import numpy as np
 from cxrkeras.data.dataset import PreparedDataset, read_labels
 from cxrkeras.data.folds.files import load_folds
 from cxrkeras.data.folds.folds import TEST, hold_out, make_folds
-from cxrkeras.data.labels.policies import check_labels, policies_for
 from cxrkeras.data.labels.targets import Targets, targets_from_codes
+from cxrkeras.data.labels.uncertain import check_labels, policies_for
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.sources import Dataset, parse_source
 from data_prep.errors import UserError

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxrkeras.data.labels.policies import BLANK, DEFAULT, MASKED, UNCERTAIN, UNCERTAIN_CLASS
+from cxrkeras.data.labels.entries import BLANK, MASKED, UNCERTAIN_CLASS
+from cxrkeras.data.labels.uncertain import DEFAULT
+from cxrkeras.registry import POLICIES
 from data_prep.errors import UserError
 
 
@@ -73,7 +75,8 @@ def targets_from_codes(
 
     Args:
         codes: (N, K) float with 1 present, 0 absent, -1 uncertain, NaN not mentioned.
-        uncertain: a name of `UNCERTAIN` for all labels, or K names, one per label.
+        uncertain: a policy for all labels, or K of them, one per label; each as `NAME` or
+            `NAME:key=value`.
         blank: a name of `BLANK`, what "not mentioned" means.
 
     Raises:
@@ -87,11 +90,14 @@ def targets_from_codes(
             f"uncertain labels need one policy, or one per label: got {len(names)} for "
             f"{codes.shape[1]} labels"
         )
-    policies = [_named(UNCERTAIN, name, "uncertain") for name in names]
-    low = np.array([policy.low for policy in policies])
-    high = np.array([policy.low if policy.high is None else policy.high for policy in policies])
+    if blank not in BLANK:
+        raise UserError(
+            f"Blank labels become one of {', '.join(BLANK)}. Received: {blank!r}. Choose one."
+        )
+    policies = [POLICIES.make(name) for name in names]
+    low, high = np.array([policy.ends() for policy in policies]).reshape(-1, 2).T
     asked = codes == -1
-    values = np.where(np.isnan(codes), _named(BLANK, blank, "blank"), codes)
+    values = np.where(np.isnan(codes), BLANK[blank], codes)
     return Targets(
         np.where(asked, (low + high) / 2, values).astype(np.float32),
         _unless_empty(np.where(asked, (high - low) / 2, 0).astype(np.float32)),
@@ -101,12 +107,6 @@ def targets_from_codes(
 
 def _unless_empty(array: np.ndarray | None) -> np.ndarray | None:
     return array if array is not None and array.any() else None
-
-
-def _named(table: dict, name: str, kind: str):
-    if name not in table:
-        raise UserError(f"{kind} labels: no policy {name!r}; choose one of {', '.join(table)}")
-    return table[name]
 
 
 def _refuse_unknown(codes: np.ndarray) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 import keras
 import numpy as np
 
-from cxrkeras.data.labels.policies import MASKED, UNCERTAIN_CLASS
+from cxrkeras.data.labels.entries import MASKED, UNCERTAIN_CLASS
 from cxrkeras.models.losses.batch_weighted import NEVER
 
 

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from cxrkeras.data.labels.policies import UNCERTAIN_CLASS
+from cxrkeras.data.labels.entries import UNCERTAIN_CLASS
 from cxrkeras.models.losses.inflation import inflation_of_weights
 
 NEVER = -1e4

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cxrkeras.data.labels.policies import UNCERTAIN_CLASS
+from cxrkeras.data.labels.entries import UNCERTAIN_CLASS
 
 
 def inflation_of_weights(

@@ -13,7 +13,7 @@ import keras
 
 from cxrkeras import runtime
 from cxrkeras.data.dataset import PreparedDataset, open_dataset
-from cxrkeras.data.labels.policies import policies_for
+from cxrkeras.data.labels.uncertain import policies_for
 from cxrkeras.evaluation.scores.metrics import evaluate
 from cxrkeras.evaluation.scores.predictions import write_predictions
 from cxrkeras.models.weights.trunk import fingerprint, save_trunk

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from cxrkeras.cli import main
-from cxrkeras.data.labels.policies import UNCERTAIN
+from cxrkeras.registry import POLICIES
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -62,7 +62,7 @@ def test_a_training_of_each_policy(prepared, tmp_path, monkeypatch):
     manifest = pd.read_csv(prepared / "manifest.csv", index_col="image")
     labels = json.loads((prepared / "dataset.json").read_text())["labels"]
     mixed = "multi-class,Effusion=self-trained,pleural_thickening=zeros-lsr"
-    runs = {policy: run_of(prepared, tmp_path / policy, policy) for policy in UNCERTAIN}
+    runs = {policy: run_of(prepared, tmp_path / policy, policy) for policy in POLICIES.names()}
     runs["mixed"] = run_of(prepared, tmp_path / "mixed", mixed)
     codes = manifest.loc[runs["ones"].index, labels].to_numpy()
     assert (codes == -1).sum() > 500
@@ -76,15 +76,15 @@ def test_a_training_of_each_policy(prepared, tmp_path, monkeypatch):
         assert np.abs(scores[name] - scores[other]).max() > 1e-3
 
     found = {name: prevalence_of(tmp_path / name) for name in runs}
-    rising = ["zeros", "zeros-lsr", "half", "ones-lsr", "ones"]
+    rising = ["zeros", "zeros_lsr", "half", "ones_lsr", "ones"]
     for less, more in pairwise(rising):
         assert (found[less] < found[more]).all()
-    np.testing.assert_allclose(found["multi-class"], found["ignore"])
+    np.testing.assert_allclose(found["multi_class"], found["ignore"])
     assert (
-        (found["zeros"] < found["self-trained"]) & (found["self-trained"] < found["ones"])
+        (found["zeros"] < found["self_trained"]) & (found["self_trained"] < found["ones"])
     ).all()
-    for label, policy in (("Effusion", "self-trained"), ("Pleural_Thickening", "zeros-lsr")):
+    for label, policy in (("Effusion", "self_trained"), ("Pleural_Thickening", "zeros_lsr")):
         column = labels.index(label)
         assert (found["mixed"][:, column] != found["ignore"][:, column]).all()
-        if policy == "zeros-lsr":
+        if policy == "zeros_lsr":
             np.testing.assert_allclose(found["mixed"][:, column], found[policy][:, column])

@@ -6,7 +6,7 @@ from PIL import Image
 from scipy.stats import kstest, uniform
 
 from cxrkeras.data import pipeline
-from cxrkeras.data.labels.policies import MASKED, UNCERTAIN_CLASS
+from cxrkeras.data.labels.entries import MASKED, UNCERTAIN_CLASS
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.pipeline import (
     Features,

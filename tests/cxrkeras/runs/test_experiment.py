@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from cxrkeras.commands.cv import command
 from cxrkeras.data.augment import PRESETS
-from cxrkeras.data.labels.policies import BLANK, UNCERTAIN
+from cxrkeras.data.labels.entries import BLANK
 from cxrkeras.models.backbones.registry import BACKBONES
 from cxrkeras.models.losses.batch_weighted import LOSSES
+from cxrkeras.registry import POLICIES
 from cxrkeras.runs.builtin_data import with_builtin_data
 from cxrkeras.runs.experiment import (
     Experiment,
@@ -42,7 +43,7 @@ WORDS = {
     "backbone": st.lists(st.sampled_from(list(BACKBONES)), min_size=1).map(tuple),
     "source": st.lists(st.sampled_from(["imagenet", "a=x y", "w.keras,b=../z"])).map(tuple),
     "shuffle_labels": st.booleans(),
-    "uncertain": st.sampled_from([*UNCERTAIN, "Edema=half,zeros-lsr"]),
+    "uncertain": st.sampled_from([*POLICIES.names(), "Edema=half,zeros-lsr:low=0.1"]),
 }
 
 
@@ -59,7 +60,7 @@ def test_what_is_written_reads_back_equal(tmp_path_factory, choices):
     ("choices", "words"),
     [
         ({"epochs": 0}, ("--epochs", "0")),
-        ({"uncertain": "maybe"}, ("--uncertain", "'maybe'", *UNCERTAIN)),
+        ({"uncertain": "maybe"}, ("--uncertain", "'maybe'", *POLICIES.names())),
         ({"learning_rate": -1}, ("--learning-rate", "-1")),
         ({"learning_rate": float("nan")}, ("--learning-rate", "nan")),
         ({"learning_rate": float("inf")}, ("--learning-rate", "inf")),

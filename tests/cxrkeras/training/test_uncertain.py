@@ -9,7 +9,7 @@ import pytest
 from scipy.special import expit
 
 from cxrkeras.data.dataset import load_dataset
-from cxrkeras.data.labels.policies import MASKED
+from cxrkeras.data.labels.entries import MASKED
 from cxrkeras.data.labels.targets import Targets, targets_from_codes
 from cxrkeras.data.pipeline import Features, Part, three_way_labels
 from cxrkeras.evaluation.scores.thresholds import inflate
@@ -211,7 +211,7 @@ def test_a_run_with_a_policy_per_label(experiment, asked, tmp_path, reuse):
         assert (disc == 1).mean() < found["disc"] < (disc != 0).mean()
         assert found["disc"] != pytest.approx((disc == 1).sum() / (disc >= 0).sum(), abs=1e-6)
     if source:
-        assert described(run) == {"s": {"disc": "self-trained", "bar": "multi-class"}}
+        assert described(run) == {"s": {"disc": "self_trained", "bar": "multi_class"}}
 
 
 def test_labels_that_are_held_out_reach_no_guess(experiment, asked):
@@ -240,7 +240,7 @@ def test_several_sources_with_policies_of_their_own_share_merged_labels(
     one = experiment(method="cotrain", source=sources, **policies)
     (plan,) = make_plan(one.method, one.backbone, one.source)
     trained(plan_stages(plan, one, None), one, tmp_path)
-    assert described(tmp_path)["b"] == {"disc": "self-trained"}  # of b's labels disc and frame
+    assert described(tmp_path)["b"] == {"disc": "self_trained"}  # of b's labels disc and frame
     (history,) = tmp_path.glob("stages/*/history.csv")
     assert np.isfinite(pd.read_csv(history)).all().all()
 

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cxrkeras.data.labels.policies import BLANK, MASKED, UNCERTAIN, UNCERTAIN_CLASS
+from cxrkeras.data.labels.entries import BLANK, MASKED, UNCERTAIN_CLASS
 from cxrkeras.data.labels.targets import Targets, targets_from_codes
+from cxrkeras.registry import POLICIES
 from data_prep.errors import UserError
 
 CODES = arrays(
@@ -15,31 +16,29 @@ CODES = arrays(
     st.tuples(st.integers(0, 6), st.integers(1, 4)),
     elements=st.sampled_from([0.0, 1.0, -1.0, np.nan]),
 )
-VALUE = {
-    "ignore": MASKED, "zeros": 0, "ones": 1, "half": 0.5, "self-trained": MASKED,
-    "multi-class": UNCERTAIN_CLASS, "ones-lsr": 0.7, "zeros-lsr": 0.15,
-}  # fmt: skip
-SPREAD = {"ones-lsr": 0.15, "zeros-lsr": 0.15}
 
 
 @given(
-    codes=CODES, uncertain=st.sampled_from(sorted(UNCERTAIN)), blank=st.sampled_from(sorted(BLANK))
+    codes=CODES,
+    uncertain=st.sampled_from([*POLICIES.names(), "ones_lsr:low=0.6,high=0.9"]),
+    blank=st.sampled_from(sorted(BLANK)),
 )
 def test_known_codes_stay_and_the_rest_follows_the_policy(codes, uncertain, blank):
-    before = codes.copy()
+    before, policy = codes.copy(), POLICIES.make(uncertain)
     targets = targets_from_codes(codes, uncertain=uncertain, blank=blank)
     np.testing.assert_array_equal(codes, before)
     assert targets.values.dtype == np.float32
     assert targets.values.shape == codes.shape
     known, asked = (codes == 0) | (codes == 1), codes == -1
+    low, high = policy.ends()
     np.testing.assert_array_equal(targets.values[known], codes[known])
-    assert (targets.values[asked] == np.float32(VALUE[uncertain])).all()
+    assert (targets.values[asked] == np.float32((low + high) / 2)).all()
     assert (targets.values[np.isnan(codes)] == {"ignore": MASKED, "zeros": 0}[blank]).all()
     spread = np.zeros(codes.shape) if targets.spread is None else targets.spread
-    np.testing.assert_array_equal(spread, np.float32(asked * SPREAD.get(uncertain, 0)))
+    np.testing.assert_array_equal(spread, np.float32(asked * (high - low) / 2))
     guessed = np.zeros(codes.shape) if targets.guessed is None else targets.guessed
-    np.testing.assert_array_equal(guessed, asked & (uncertain == "self-trained"))
-    assert (targets.three_way == (asked.any(axis=0) & (uncertain == "multi-class"))).all()
+    np.testing.assert_array_equal(guessed, asked & policy.guessed)
+    assert (targets.three_way == (asked.any(axis=0) & (low == UNCERTAIN_CLASS))).all()
 
 
 @given(codes=CODES, guesses=st.integers(0, 2**32 - 1))
@@ -90,8 +89,8 @@ def test_rows_and_columns_keep_all_that_belongs_to_them():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"uncertain": "maybe"}, "no policy 'maybe'; choose one of ones, zeros, ignore"),
-        ({"blank": "ones"}, "no policy 'ones'; choose one of zeros, ignore"),
+        ({"uncertain": "maybe"}, r"--uncertain must be one of .*\. Received: 'maybe'"),
+        ({"blank": "ones"}, r"one of zeros, ignore\. Received: 'ones'"),
         ({"uncertain": ["ones"]}, "got 1 for 2 labels"),
     ],
 )
@@ -113,6 +112,6 @@ def test_chexpert_uncertain_entries_are_all_that_differs(real):
     codes = table.replace("", "nan").to_numpy().astype(np.float32)
     assert (codes == -1).any()
     zeros = targets_from_codes(codes, uncertain="zeros").values
-    for policy in UNCERTAIN.keys() - {"zeros"}:
+    for policy in set(POLICIES.names()) - {"zeros"}:
         other = targets_from_codes(codes, uncertain=policy).values
         np.testing.assert_array_equal(zeros != other, codes == -1)

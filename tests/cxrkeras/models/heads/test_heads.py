@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cxrkeras.data.labels.policies import MASKED, UNCERTAIN_CLASS
+from cxrkeras.data.labels.entries import MASKED, UNCERTAIN_CLASS
 from cxrkeras.models.heads.pooled import prior_biases
 from cxrkeras.models.losses.batch_weighted import LOSSES
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import hypergeom
 
 from cxrkeras.data.draws import drawn_rows
-from cxrkeras.data.labels.policies import MASKED, UNCERTAIN_CLASS
+from cxrkeras.data.labels.entries import MASKED, UNCERTAIN_CLASS
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.pipeline import Features, Part, labelled_batches
 from cxrkeras.models.losses.batch_weighted import BatchWeightedBCE

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cxrkeras.data.labels.targets import MASKED
+from cxrkeras.data.labels.entries import MASKED
 from cxrkeras.models.losses.batch_weighted import LOSSES, BatchWeightedBCE
 from cxrkeras.models.metrics import MaskedBinaryAccuracy, MaskedMAE
 from tests.cxrkeras.models.losses.losses_by_hand import value_and_gradient

@@ -4,12 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxrkeras.data.labels.policies import UNCERTAIN, check_labels, parse_uncertain, policies_for
+from cxrkeras.data.labels.uncertain import check_labels, parse_uncertain, policies_for
+from cxrkeras.registry import POLICIES
 from data_prep.errors import UserError
 from data_prep.tables.vocabulary import CHEXPERT14, NIH14, canonical
 
-POLICY = st.sampled_from(sorted(UNCERTAIN))
-LABEL = st.sampled_from([*CHEXPERT14, *NIH14, "disc", "a=b"])
+POLICY = st.sampled_from([*POLICIES.names(), "ones_lsr:low=0.6", "zeros_lsr:low=0.1,high=0.2"])
+LABEL = st.sampled_from([*CHEXPERT14, *NIH14, "disc", "a=b", "Lung: low", "ones"])
 
 
 @pytest.mark.parametrize(
@@ -18,10 +19,16 @@ LABEL = st.sampled_from([*CHEXPERT14, *NIH14, "disc", "a=b"])
         ("ignore", ("ignore",) * 3),
         ("Edema=zeros", ("zeros", "ones", "ones")),
         ("half,Edema=zeros", ("zeros", "half", "half")),
-        (" edema = zeros , self-trained", ("zeros", "self-trained", "self-trained")),
-        ("Effusion=multi-class", ("ones", "multi-class", "ones")),
-        ("pleural_effusion=ones-lsr,zeros", ("zeros", "ones-lsr", "zeros")),
-        ('"Nodule, small=zeros-lsr",half', ("half", "half", "zeros-lsr")),
+        (" edema = zeros , self-trained", ("zeros", "self_trained", "self_trained")),
+        ("Effusion=multi_class", ("ones", "multi_class", "ones")),
+        ("pleural_effusion=ones-lsr,zeros", ("zeros", "ones_lsr", "zeros")),
+        ('"Nodule, small=zeros-lsr",half', ("half", "half", "zeros_lsr")),
+        ("ones-lsr: low = .60,Edema=half", ("half", "ones_lsr:low=0.6", "ones_lsr:low=0.6")),
+        ("Edema=ones_lsr:low=0.55", ("ones_lsr", "ones", "ones")),
+        (
+            'zeros,"Edema=ones_lsr:low=0.6,high=0.9"',
+            ("ones_lsr:low=0.6,high=0.9", "zeros", "zeros"),
+        ),
     ],
 )
 def test_each_label_gets_what_is_said_of_it_or_of_the_rest(text, expected):
@@ -34,21 +41,27 @@ def test_what_is_written_is_read(rest, named):
     words = [f"{label}={policy}" for label, policy in named.items()] + ([rest] if rest else [])
     if not words:
         return
-    assert parse_uncertain(",".join(words)) == (rest or "ones", named)
-    assert parse_uncertain(",".join(reversed(words))) == (rest or "ones", named)
+    for order in (words, words[::-1]):
+        text = ",".join(f'"{word}"' if "," in word else word for word in order)
+        assert parse_uncertain(text) == (rest or "ones", named)
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("maybe", ("no policy 'maybe'", *UNCERTAIN)),
-        ("self_trained", ("no policy 'self_trained'", "self-trained")),
-        ("Edema=maybe", ("no policy 'maybe'", "zeros-lsr")),
-        ("Edema", ("no policy 'Edema'",)),
-        ("ones,", ("no policy ''",)),
+        ("maybe", ("--uncertain must be one of", "'maybe'", *POLICIES.names())),
+        ("self-taught", ("Received: 'self-taught'. Did you mean 'self_trained'?",)),
+        ("Edema=maybe", ("Received: 'maybe'", "zeros_lsr")),
+        ("Edema=ones_ls:low=0.6", ("Received: 'ones_ls:low=0.6'. Did you mean 'ones_lsr'?",)),
+        ("Edema", ("Received: 'Edema'",)),
+        ("ones,", ("Received: ''",)),
         ("", ("needs a policy",)),
         ("ones,zeros", ("what the rest means once", "ones,zeros")),
         ("Effusion=ones,Pleural Effusion=ones", ("what Effusion means once",)),
+        ("Edema=half:low=0.6", ("half has no option 'low'",)),
+        ("Edema=ones_lsr:low=2", ("ones_lsr: low must be less than or equal to 1", "'2'")),
+        ("zeros_lsr:low=0.5", ("zeros_lsr: low must not be above high", "0.5")),
+        ("ones_lsr:low=nan", ("ones_lsr: low", "nan")),
     ],
 )
 def test_what_can_t_be_meant_is_refused_in_a_line(text, words):

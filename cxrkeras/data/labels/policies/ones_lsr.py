@@ -1,0 +1,13 @@
+"""Uncertain means rather present: the target is drawn anew from a range in each epoch (U-Ones+LSR).
+
+Source: Pham et al., Neurocomputing 2021
+"""
+
+from cxrkeras.data.labels.policies.shared.smoothed import Smoothed, highest, lowest
+
+
+class Part(Smoothed):
+    """U-Ones with label smoothing."""
+
+    low: float = lowest(0.55)
+    high: float = highest(0.85)
