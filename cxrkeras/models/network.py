@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from cxrkeras.models.backbones.applications import build_trunk, grey_to_backbone
-from cxrkeras.models.backbones.registry import BACKBONES
+from cxrkeras.models.backbones import Backbone, check_backbones
 from cxrkeras.models.heads.pooled import classifier, pooled_features
 
 
@@ -55,16 +54,15 @@ def build_network(
     Raises:
         UserError: for an unknown backbone or an image too small for it.
     """
+    parts = check_backbones(backbones, image_size)
     keras.utils.set_random_seed(seed)
     image = keras.Input((image_size, image_size, 1), name="image")
     trunks = tuple(
-        build_trunk(backbone, image_size, name=name)
-        for backbone, name in zip(backbones, _names(backbones), strict=True)
+        part.trunk(image_size, name=name) for part, name in zip(parts, _names(parts), strict=True)
     )
     maps = []
-    for trunk, backbone in zip(trunks, backbones, strict=True):
-        scaled = grey_to_backbone(image, BACKBONES[backbone].scaling, trunk=trunk.name)
-        maps.append(trunk(scaled))
+    for trunk, part in zip(trunks, parts, strict=True):
+        maps.append(trunk(part.scaled(image, trunk=trunk.name)))
     features = pooled_features(maps)
     classified = {
         name: classifier(
@@ -81,7 +79,7 @@ def build_network(
     if len(classified) == 1:
         ((logits, _),) = classified.values()
         output = keras.layers.Activation("sigmoid", name="probability")(logits)
-        probability = keras.Model(image, output, name="-".join(_names(backbones)))
+        probability = keras.Model(image, output, name="-".join(_names(parts)))
     outputs = {name: output for name, (_, output) in classified.items()}
     return Network(
         trunks=trunks,
@@ -96,10 +94,10 @@ def layer_name(head: str) -> str:
     return head if head == TARGET else f"head_{head}"
 
 
-def _names(backbones: tuple[str, ...]) -> list[str]:
+def _names(parts: tuple[Backbone, ...]) -> list[str]:
     """Unique layer names: `densenet121`, `densenet121_2`, …"""
     names = []
-    for backbone in backbones:
+    for backbone in (part.part_name() for part in parts):
         count = sum(name.split("#")[0] == backbone for name in names) + 1
         names.append(backbone if count == 1 else f"{backbone}#{count}")
     return [name.replace("#", "_") for name in names]

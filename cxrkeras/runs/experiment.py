@@ -3,13 +3,13 @@
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -21,8 +21,7 @@ from pydantic import (
 from cxrkeras.data.labels.label_sets import LABEL_SETS, TARGET, parse_label_sets
 from cxrkeras.data.labels.uncertain import DEFAULT, parse_uncertain
 from cxrkeras.data.preparation import LARGEST_SIDE
-from cxrkeras.models.backbones.registry import BACKBONES, check_backbone
-from cxrkeras.registry import POLICIES
+from cxrkeras.registry import BACKBONES, POLICIES, Registry
 from cxrkeras.runs.sources import Dataset, Weights, parse_source
 from data_prep.errors import UserError
 from data_prep.filenames import is_utf8, printable
@@ -31,6 +30,9 @@ from data_prep.files import atomic_write_text
 _Words = Annotated[
     tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
 ]
+_Backbones = Annotated[
+    _Words, AfterValidator(lambda texts: tuple(str(BACKBONES.make(text)) for text in texts))
+]
 
 VALIDATION = 0.15
 _CONSENT = {"random_trunk"}  # allows a choice and changes nothing that is learned
@@ -38,9 +40,9 @@ _LARGEST_SEED = 4_000_000  # times 1000, plus a fold's number, still fits Keras'
 
 
 def _choice(
-    default: Any, section: str, text: str, *, among: Iterable[str] = (), **rules: Any
+    default: Any, section: str, text: str, *, among: Registry | None = None, **rules: Any
 ) -> Any:
-    """A field; `among` are the words that its option takes, where the type doesn't say."""
+    """A field; `among` are the parts that its option names."""
     extra = {"section": section, "among": among}
     return Field(default, description=text, json_schema_extra=extra, **rules)
 
@@ -62,10 +64,10 @@ class Experiment(BaseModel):
         "regular: one trunk through a chain of sources; mixed: several trunks, features "
         "concatenated; cotrain: one trunk trained on several sources together.",
     )
-    backbone: _Words = _choice(
+    backbone: _Backbones = _choice(
         ("densenet121",),
         "What",
-        "Trunk; for mixed one per trunk.",
+        "Trunk, NAME or NAME:key=value; for mixed one per trunk.",
         among=BACKBONES,
         min_length=1,
     )
@@ -270,8 +272,6 @@ def make_experiment(choices: dict[str, Any]) -> Experiment:
             raise UserError(_unknown(str(first["loc"][0]))) from error
         option = "--" + str(first["loc"][0]).replace("_", "-")
         raise UserError(f"{option}: {first['msg']}. Received: {first['input']!r}.") from error
-    for backbone in experiment.backbone:
-        check_backbone(backbone, experiment.image_size)
     _check_named_sources(experiment)
     return experiment
 

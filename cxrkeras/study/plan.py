@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cxrkeras.data.labels.label_sets import TARGET, parse_label_sets
+from cxrkeras.models.backbones import check_backbones
 from cxrkeras.runs.experiment import Experiment, make_experiment
 from cxrkeras.runs.sources import WEIGHT_FILES, Dataset, Link, Weights
 from cxrkeras.runs.transfer import TrunkPlan, check_frozen, make_plan
@@ -98,6 +99,7 @@ def _cell(study: StudyFile, setting: Setting, backbone: str, reuse: str, folds_f
             "folds_file": str(folds_file),
         }
         experiment = make_experiment(choices).located()
+        check_backbones(experiment.backbone, experiment.image_size)
         plan = make_plan(experiment.method, experiment.backbone, experiment.source)
         if reuse == "layers" and not experiment.random_trunk:
             check_frozen(plan)

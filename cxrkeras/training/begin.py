@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cxrkeras.models.backbones import check_backbones
+from cxrkeras.registry import BACKBONES
 from cxrkeras.runs.builtin_data import with_builtin_data
 from cxrkeras.runs.experiment import Experiment, make_experiment, read_choices
 from cxrkeras.runs.transfer import check_frozen, make_plan
@@ -56,6 +58,7 @@ def run_choices(
         )
     _check(make_experiment(choices))
     experiment = make_experiment(with_builtin_data(choices, _phantoms)).located()
+    check_backbones(experiment.backbone, experiment.image_size)  # the built-in data's size
     folder = out or Path("runs") / _name(experiment)
     from cxrkeras.training.crossval import cross_validate
 
@@ -63,6 +66,7 @@ def run_choices(
 
 
 def _check(experiment: Experiment) -> None:
+    check_backbones(experiment.backbone, experiment.image_size)
     if not (experiment.data or experiment.source or experiment.method != "cotrain"):
         return  # the built-in data bring cotrain's sources
     plan = make_plan(experiment.method, experiment.backbone, experiment.source)
@@ -82,5 +86,5 @@ def _phantoms() -> tuple[Path, Path, Path]:
 
 
 def _name(experiment: Experiment) -> str:
-    trunks = "-".join(experiment.backbone)
+    trunks = "-".join(BACKBONES.name_of(backbone) for backbone in experiment.backbone)
     return f"{trunks}-{experiment.method}-{experiment.digest}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cxrkeras import runtime
 from cxrkeras.data.dataset import open_dataset
+from cxrkeras.models.backbones import check_backbones
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.target import check_uncertain
 from cxrkeras.runs.transfer import make_plan
@@ -36,6 +37,7 @@ def pretrain(experiment: Experiment, out: Path) -> list[Path]:
             f"Received: {', '.join(experiment.source) or 'no --source'}."
         )
     check_uncertain(experiment)
+    check_backbones(experiment.backbone, experiment.image_size)
     target = None
     if experiment.data:
         target = open_dataset(Path(experiment.data), experiment.labels_of())

@@ -19,7 +19,6 @@ from pathlib import Path
 NAIVE = """
 import sys, json
 import numpy as np, keras, pydicom, skimage.io, skimage.transform
-from cxrkeras.models.backbones import applications as trunks
 model = keras.models.load_model(sys.argv[1], compile=False)
 side = model.input_shape[1]
 found = {}

@@ -1,12 +1,14 @@
 """The fields of an experiment as options of a command: said once, in `Experiment`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
 import click
 from pydantic.fields import FieldInfo
 
+from cxrkeras.registry import Registry
 from cxrkeras.runs.experiment import Experiment
+from data_prep.errors import UserError
 
 
 class SectionedCommand(click.Command):
@@ -62,18 +64,21 @@ def _option(name: str, field: FieldInfo) -> Callable:
 
 
 class _Among(click.ParamType):
-    """One of a registry's names, those that it has when the option is used."""
+    """A part of one kind: `NAME` or `NAME:key=value`."""
 
-    name = "choice"
+    name = "part"
 
-    def __init__(self, names: Iterable[str]):
-        self._names = names
+    def __init__(self, registry: Registry):
+        self._registry = registry
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return click.Choice(tuple(self._names)).convert(value, param, ctx)
+        try:
+            return str(self._registry.make(value))
+        except UserError as error:
+            self.fail(str(error), param, ctx)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
-        return click.Choice(tuple(self._names)).get_metavar(param, ctx)
+        return f"[{'|'.join(self._registry.names())}]"
 
 
 def _type(annotation: Any) -> Any:

@@ -12,8 +12,7 @@ import keras
 import numpy as np
 
 from cxrkeras.data.model_json import write_model_json
-from cxrkeras.models.backbones.applications import build_trunk
-from cxrkeras.models.backbones.registry import BACKBONES
+from cxrkeras.models.backbones import check_backbone
 from cxrkeras.models.importing.files import read_state
 from cxrkeras.models.importing.keras_names import keras_names
 from cxrkeras.models.importing.labels import one_channel, output_labels
@@ -87,8 +86,8 @@ def import_weights(path: Path, out: Path, wish: Wish) -> Imported:
         raise UserError("--labels names outputs that --trunk-only leaves out: give one of the two.")
     state = read_state(path)
     check_network(state, wish.backbone, path)
-    ours = BACKBONES[wish.backbone].scaling
-    trunk = build_trunk(wish.backbone, wish.image_size)
+    backbone = check_backbone(wish.backbone, wish.image_size)
+    ours, trunk = backbone.scaling, backbone.trunk(wish.image_size)
     names = _names(wish.backbone, trunk, state, path)
     check_leftovers(names, state, path, trunk_only=wish.trunk_only)
     scaling = wish.scaling or ("xrv" if one_channel(names, state) else ours)

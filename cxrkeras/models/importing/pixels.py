@@ -1,7 +1,7 @@
 """A first convolution that was trained on pixels in another scaling, or on one channel.
 
 A grey value x in 0..255 reaches channel c of the original as a_c x + b_c, and of our trunk as
-s_c x + o_c (`grey_to_backbone`). Kernel weights v_c of ours do what w_c of the original do, for
+s_c x + o_c (`Backbone.scaled`). Kernel weights v_c of ours do what w_c of the original do, for
 every x, when
 
     sum_c v_c s_c = sum_c w_c a_c   and   sum_c v_c o_c = sum_c w_c b_c:
@@ -13,7 +13,7 @@ and a zero contributes nothing to either, so the equality holds at the border to
 
 import numpy as np
 
-from cxrkeras.models.backbones.applications import SCALINGS
+from cxrkeras.models.backbones.shared.scaling import SCALINGS
 from data_prep.errors import UserError
 
 PIXELS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {

@@ -22,7 +22,7 @@ def fill_trunk(
         names: the file's naming.
         state: the file.
         scaling: of the original's pixels, a key of `pixels.PIXELS`.
-        ours: the scaling that `grey_to_backbone` does in front of this trunk.
+        ours: that of our trunk's pixels, a key of `SCALINGS`.
         path: of the file, for errors.
 
     Raises:

@@ -9,9 +9,9 @@ import h5py
 import keras
 import numpy as np
 
-from cxrkeras.models.backbones.applications import build_trunk
 from cxrkeras.models.weights.downloads import by_hand, reason_of
 from cxrkeras.models.weights.files import FACTS, facts_of, shapes_of, weights_of
+from cxrkeras.registry import BACKBONES
 from cxrkeras.runs.sources import Weights
 from data_prep.errors import UserError
 from data_prep.files import replacing
@@ -74,7 +74,7 @@ def _existing(path: Path) -> Path:
 def _load_imagenet(trunk: keras.Model, backbone: str) -> None:
     size = trunk.input_shape[1]
     try:
-        donor = build_trunk(backbone, size, weights="imagenet")
+        donor = BACKBONES.make(backbone).trunk(size, weights="imagenet")
     except UserError:
         raise
     except Exception as error:  # Keras raises a bare Exception when a download fails

@@ -123,6 +123,10 @@ def test_a_run_without_anything_to_score_ends_well(called, capsys, monkeypatch):
         (["--source", "nih"], "NAME=DIR"),
         (["--source", "imagenet", "--source", "imagenet"], "one chain"),
         (["--method", "cotrain", "--source", "imagenet"], "cotrain"),
+        (
+            ["--backbone", "xception", "--image-size", "64"],
+            "at least 71 px",
+        ),
         (["--config", "gone.toml"], "gone.toml"),
     ],
     ids=str,

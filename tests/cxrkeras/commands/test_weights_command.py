@@ -12,11 +12,10 @@ from safetensors.numpy import save_file
 from scipy.special import expit
 
 from cxrkeras.cli import main
-from cxrkeras.models.backbones.applications import build_trunk
-from cxrkeras.models.backbones.registry import BACKBONES
 from cxrkeras.models.importing.torch_names import resnet50_modules
 from cxrkeras.models.network import TARGET, build_network
 from cxrkeras.models.weights.trunk import load_trunk, save_trunk
+from cxrkeras.registry import BACKBONES
 from cxrkeras.runs.sources import Weights
 from data_prep.errors import UserError
 from tests.cxrkeras.plain_keras import foreign_classes
@@ -35,7 +34,7 @@ def run(*words: object) -> int:
 def donor():
     """A ResNet50 of PyTorch's kind in Keras, with weights of its own."""
     keras.utils.set_random_seed(1)
-    trunk = build_trunk(RESNET, 32)
+    trunk = BACKBONES.make(RESNET).trunk(32)
     rng = np.random.default_rng(1)
     for layer in trunk.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -84,7 +83,7 @@ def test_the_trunk_is_one_like_any_other(imported, donor):
     assert sorted(os.listdir(imported)) == ["model.json", "model.keras", "trunk.weights.h5"]
     assert os.listdir(imported.parent) == ["heart"]
     expected = donor.get_weights()
-    trunk = build_trunk(RESNET, 64)
+    trunk = BACKBONES.make(RESNET).trunk(64)
     for file in ("trunk.weights.h5", "model.keras"):
         trunk.set_weights([np.zeros(w.shape) for w in trunk.weights])
         load_trunk(trunk, RESNET, Weights(str(imported / file)))
@@ -193,7 +192,9 @@ def test_a_failure_while_writing_leaves_nothing(foreign, tmp_path, monkeypatch):
 
 def test_the_backbone_that_a_file_names_is_given_for_a_wrong_one(imported):
     with pytest.raises(UserError, match=f"Give the --backbone {RESNET}"):
-        load_trunk(build_trunk("vgg16", 32), "vgg16", Weights(str(imported / "trunk.weights.h5")))
+        load_trunk(
+            BACKBONES.make("vgg16").trunk(32), "vgg16", Weights(str(imported / "trunk.weights.h5"))
+        )
 
 
 def test_imagenet_weights_that_keras_has_not_are_refused_with_the_cure(donor):
@@ -212,7 +213,7 @@ def test_help_lists_every_backbone_that_can_be_imported(capsys):
     from cxrkeras.models.importing.pixels import PIXELS
     from cxrkeras.models.importing.recognise import AS
 
-    assert set(_AS) == set(AS) <= set(BACKBONES)
+    assert set(_AS) == set(AS) <= set(BACKBONES.names())
     assert set(_SCALINGS) == set(PIXELS)
     assert run("import", "--help") == 0
     assert "resnet50_v1_5" in capsys.readouterr().out

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cxrkeras.evaluation.scores.predictions import Predictions, write_predictions
-from cxrkeras.models.backbones.applications import grey_to_backbone
+from cxrkeras.models.backbones.shared.scaling import SCALINGS, grey_to_colour
 
 LABELS = ("Atelectasis", "Mass", "Ödem & Co")
 SIDE = 24
@@ -20,7 +20,7 @@ def build(seed: int) -> keras.Model:
     """What our models begin and end with, and two layers between."""
     keras.utils.set_random_seed(seed)
     image = keras.Input((SIDE, SIDE, 1), name="image")
-    x = grey_to_backbone(image, "torch")
+    x = grey_to_colour(image, SCALINGS["torch"])
     x = keras.layers.Conv2D(6, 5, strides=2, activation="relu")(x)
     x = keras.layers.BatchNormalization()(x)
     x = keras.layers.GlobalAveragePooling2D()(x)

@@ -39,27 +39,23 @@ name = "A + B"
 method = "cotrain"
 source = ["a", "b"]
 """
-# A cell's process, with the tests' tiny backbone in the registry once Keras is there.
+# A cell's process, with the tests' tiny backbone in the registry.
 CELL = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from cxrkeras import runtime
 from cxrkeras.study import cell as study_cell
-runtime.start()
-import keras
-from tests.cxrkeras.training import tiny
-from cxrkeras.models.backbones.registry import BACKBONES, Backbone
-keras.applications.Tiny = tiny.tiny_backbone
-BACKBONES["tiny"] = Backbone("Tiny", "tf")
+from tests.cxrkeras.backbones import known
+known.add("tiny")
 sys.exit(study_cell.main(Path(sys.argv[1]), Path(sys.argv[2])))
 """
 # What `cxrkeras` runs, but for those cells.
 DRIVER = f"""
 import sys
-from cxrkeras.models.backbones.registry import BACKBONES, Backbone
+sys.path.insert(0, {str(ROOT)!r})
 from cxrkeras.study import cell as study_cell
-BACKBONES["tiny"] = Backbone("Tiny", "tf")
+from tests.cxrkeras.backbones import known
+known.add("tiny")
 study_cell.COMMAND = (sys.executable, "-c", {CELL!r})
 from cxrkeras.cli import main
 main()

@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-import keras
 import pytest
 
 from cxrkeras import runtime
-from cxrkeras.models.backbones.registry import BACKBONES, Backbone
 from cxrkeras.runs.experiment import make_experiment
-from tests.cxrkeras.training.tiny import tiny_backbone, write_dataset
+from tests.cxrkeras.backbones import known
+from tests.cxrkeras.training.tiny import write_dataset
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -16,8 +15,7 @@ def tiny():
     """`--backbone tiny`: a backbone that takes a second to trace instead of half a minute."""
     runtime.start()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keras.applications, "Tiny", tiny_backbone, raising=False)
-        patch.setitem(BACKBONES, "tiny", Backbone("Tiny", "tf"))
+        known.add("tiny", patch)
         yield
 
 

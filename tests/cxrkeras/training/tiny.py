@@ -1,10 +1,9 @@
-"""Prepared datasets of 48-pixel pictures with visible findings, and a backbone of two layers."""
+"""Prepared datasets of 48-pixel pictures with visible findings."""
 
 import hashlib
 import json
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 from PIL import Image
@@ -61,16 +60,3 @@ def draw(present: dict[str, int], rng: np.random.Generator) -> np.ndarray:
 def _row(name: str, patient: str, digest: str) -> dict[str, str]:
     row = dict.fromkeys(("study", "view", "sex", "age", "split"), "")
     return {"image": name, "patient": patient, **row, "source_id": name, "sha256": digest}
-
-
-def tiny_backbone(*, include_top, weights, input_shape, name: str | None = None) -> keras.Model:
-    """Two strided convolutions with batch-norm, called as those of `keras.applications` are."""
-    assert not include_top
-    assert weights is None
-    image = keras.Input(input_shape)
-    x = image
-    for number, width in enumerate((8, 16), start=1):
-        x = keras.layers.Conv2D(width, 3, strides=2, use_bias=False, name=f"conv_{number}")(x)
-        x = keras.layers.BatchNormalization(name=f"norm_{number}")(x)
-        x = keras.layers.ReLU(name=f"relu_{number}")(x)
-    return keras.Model(image, x, name=name or "tiny")

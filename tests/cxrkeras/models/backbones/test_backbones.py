@@ -1,34 +1,22 @@
-"""Every registry entry passes one routine; the scaling is that of keras.applications itself."""
+"""Every backbone passes one routine; the references are those of keras.applications itself."""
+
+import importlib
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 
-from cxrkeras.models.backbones.applications import SCALINGS, build_trunk, grey_to_backbone
-from cxrkeras.models.backbones.registry import BACKBONES as REGISTRY
+from cxrkeras.models.backbones import check_backbone
+from cxrkeras.models.backbones.families.applications import spell
+from cxrkeras.models.backbones.shared.scaling import SCALINGS, grey_to_colour
 from cxrkeras.models.network import TARGET, build_network
 from cxrkeras.models.weights.trunk import save_trunk
+from cxrkeras.registry import BACKBONES
 from data_prep.errors import UserError
+from tests.cxrkeras.models.backbones.names import APPLICATIONS, NAMES, marked
 from tests.cxrkeras.plain_keras import foreign_classes, plain_predictions
-
-BACKBONES = dict(REGISTRY)  # other tests put entries of their own in
-# keras.applications' own preprocessing of each entry, and the parameters of its trunk: the study's
-# two backbones have theirs from the study, the others as Keras 3.15 builds them.
-REFERENCE = {
-    "resnet50": ("resnet", 23_587_712),
-    "densenet121": ("densenet", 7_037_504),
-    "xception": ("xception", 20_861_480),
-    "inception_v3": ("inception_v3", 21_802_784),
-    "vgg16": ("vgg16", 14_714_688),
-    "nasnet_mobile": ("nasnet", 4_269_716),
-    "efficientnet_v2_b0": ("efficientnet_v2", 5_919_312),
-    "convnext_tiny": ("convnext", 27_820_128),
-    "resnet101": ("resnet", 42_658_176),
-    "mobilenet_v3_small": ("mobilenet_v3", 939_120),
-    # torchvision's 25,557,032 less the classifier's 2,049,000, and the 53,120 moving statistics
-    "resnet50_v1_5": ("densenet", 23_561_152),
-}
-QUICK = ("mobilenet_v3_small", "densenet121", "resnet50")
 
 
 @pytest.fixture(autouse=True)
@@ -37,16 +25,79 @@ def _forget():
     keras.backend.clear_session()
 
 
+def theirs(name: str):
+    """The constructor in `keras.applications`."""
+    return getattr(keras.applications, BACKBONES.load(name).constructor)
+
+
+def preprocessed(name: str, colour: np.ndarray) -> np.ndarray:
+    module = importlib.import_module(theirs(name).__module__)
+    return module.preprocess_input(colour.copy())
+
+
 @pytest.mark.parametrize(
-    "name",
-    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BACKBONES],
+    ("constructor", "name"),
+    [
+        ("ResNet50", "resnet50"),
+        ("ResNet50V2", "resnet50_v2"),
+        ("DenseNet121", "densenet121"),
+        ("Xception", "xception"),
+        ("InceptionV3", "inception_v3"),
+        ("InceptionResNetV2", "inception_resnet_v2"),
+        ("VGG16", "vgg16"),
+        ("NASNetMobile", "nasnet_mobile"),
+        ("EfficientNetB0", "efficientnet_b0"),
+        ("EfficientNetV2B0", "efficientnet_v2_b0"),
+        ("EfficientNetV2S", "efficientnet_v2_s"),
+        ("ConvNeXtTiny", "convnext_tiny"),
+        ("ConvNeXtXLarge", "convnext_xlarge"),
+        ("MobileNet", "mobilenet"),
+        ("MobileNetV2", "mobilenet_v2"),
+        ("MobileNetV3Small", "mobilenet_v3_small"),
+    ],
 )
-def test_an_entry_builds_at_its_smallest_size(name):
-    smallest = BACKBONES[name].smallest
+def test_a_constructor_is_spelled_by_rule(constructor, name):
+    assert spell(constructor) == name
+
+
+def test_all_of_keras_applications_is_there():
+    """As the imported package has it: functions with a capital are constructors."""
+    found = {name for name in dir(keras.applications) if name[0].isupper()}
+    assert {BACKBONES.load(name).constructor for name in APPLICATIONS} == found
+    assert len(APPLICATIONS) == len(found)
+    for name in APPLICATIONS:
+        about = BACKBONES.about(name)
+        assert BACKBONES.load(name).constructor in about.line
+        assert "arxiv.org" in about.source
+
+
+def test_names_and_sizes_are_known_without_keras():
+    code = (
+        "import sys\nfrom cxrkeras.models.backbones import check_backbone\n"
+        "from cxrkeras.registry import BACKBONES\n"
+        "assert 'densenet169' in BACKBONES.names()\n"
+        "print(check_backbone('mobilenet-v3-small', 224), BACKBONES.make('xception').smallest())\n"
+        "assert not {'keras', 'tensorflow'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("mobilenet_v3_small 71\n", "")
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_the_smallest_side_is_where_keras_draws_the_line(name):
+    smallest = BACKBONES.make(name).smallest()
+    build = theirs(name)
+    with pytest.raises(ValueError, match=str(smallest)):
+        build(include_top=False, weights=None, input_shape=(smallest - 1, smallest - 1, 3))
+
+
+@pytest.mark.parametrize("name", marked(NAMES))
+def test_a_backbone_builds_at_its_smallest_size(name):
+    part = BACKBONES.make(name)
+    smallest = part.smallest()
     network = build_network((name,), smallest, {TARGET: 2})
     (trunk,) = network.trunks
     assert trunk.name == name
-    assert trunk.count_params() == REFERENCE[name][1]
     height, width, channels = trunk.output_shape[1:]
     assert height == width >= 1
     assert channels >= 512
@@ -54,16 +105,32 @@ def test_an_entry_builds_at_its_smallest_size(name):
     assert features.shape == (2, channels)
     assert np.isfinite(features).all()
     assert not foreign_classes(network.probability)
-    assert build_trunk(name, smallest, name="second").name == "second"
+    assert part.trunk(smallest, name="second").name == "second"
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        # The study's two, then torchvision's 25,557,032 less the classifier's 2,049,000 and with
+        # the 53,120 moving statistics.
+        pytest.param("xception", 20_861_480, marks=pytest.mark.slow),
+        ("densenet121", 7_037_504),
+        ("resnet50_v1_5", 23_561_152),
+    ],
+)
+def test_a_trunk_has_the_published_number_of_parameters(name, parameters):
+    part = BACKBONES.make(name)
+    assert part.trunk(part.smallest()).count_params() == parameters
 
 
 @pytest.mark.slow
-def test_every_entry_opens_in_plain_keras(tmp_path):
+def test_every_kind_opens_in_plain_keras(tmp_path):
     """The model as it is saved, on random weights, and a trunk's weights file."""
     models, expected = {}, []
     rng = np.random.default_rng(0)
-    for name in BACKBONES:
-        side = BACKBONES[name].smallest
+    kinds = {theirs(name).__module__: name for name in APPLICATIONS}  # one of each module
+    for name in [*kinds.values(), *(name for name in NAMES if name not in APPLICATIONS)]:
+        side = BACKBONES.make(name).smallest()
         network = build_network((name,), side, {TARGET: 2})
         kernel, bias = network.probability.get_layer(TARGET).get_weights()
         network.probability.get_layer(TARGET).set_weights([rng.normal(size=kernel.shape), bias])
@@ -87,63 +154,85 @@ def test_every_entry_opens_in_plain_keras(tmp_path):
         np.testing.assert_allclose(found, ours, atol=1e-6, rtol=0, err_msg=path.name)
 
 
-def test_every_entry_has_a_reference():
-    assert set(REFERENCE) == set(BACKBONES)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BACKBONES)
-def test_an_entry_has_its_weights_in_one_place_at_any_size(name):
+@pytest.mark.parametrize("name", NAMES)
+def test_a_backbone_has_its_weights_in_one_place_at_any_size(name):
     """The same tensors in the same order, so that weights go from one size to another."""
-    smallest = BACKBONES[name].smallest
-    one, two = build_trunk(name, smallest), build_trunk(name, smallest + 61)
+    part = BACKBONES.make(name)
+    one, two = part.trunk(part.smallest()), part.trunk(part.smallest() + 61)
     assert [w.shape for w in one.weights] == [w.shape for w in two.weights]
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize(
+    "name", [name for name in APPLICATIONS if not BACKBONES.load(name).normalises]
+)
 def test_grey_is_scaled_as_keras_applications_does_it(name):
     grey = np.random.default_rng(0).uniform(0, 255, (2, 5, 7, 1)).astype(np.float32)
-    theirs = getattr(keras.applications, REFERENCE[name][0]).preprocess_input
-    expected = theirs(np.repeat(grey, 3, axis=-1).copy())
-    found = grey_to_backbone(grey, BACKBONES[name].scaling)
+    expected = preprocessed(name, np.repeat(grey, 3, axis=-1))
+    found = BACKBONES.make(name).scaled(grey)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-5)
 
 
-@pytest.mark.parametrize("scaling", ["caffe", "torch", "tf", "none"])
+def test_a_normalisation_among_the_weights_moves_before_the_trunk(monkeypatch):
+    """As Keras builds it for ImageNet's weights, which hold mean and standard deviation."""
+    name, side = "efficientnet_b0", 32
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", lambda *_, **__: "nowhere")
+    monkeypatch.setattr(keras.Model, "load_weights", lambda *_, **__: None)
+    whole = theirs(name)(include_top=False, weights="imagenet", input_shape=(side, side, 3))
+    (normalisation,) = (x for x in whole.layers if isinstance(x, keras.layers.Normalization))
+    count = normalisation.get_weights()[2]
+    statistics = np.float32([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])
+    normalisation.set_weights([*statistics, count])
+    normalisation.finalize_state()
+    trunk = BACKBONES.make(name).trunk(side, weights="imagenet")
+    trunk.set_weights(whole.get_weights()[3:])
+    grey = np.random.default_rng(0).uniform(0, 255, (2, side, side, 1)).astype(np.float32)
+    expected = np.asarray(whole(preprocessed(name, np.repeat(grey, 3, axis=-1))))
+    found = np.asarray(trunk(BACKBONES.make(name).scaled(grey)))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    random = BACKBONES.make(name).trunk(side)
+    assert [type(layer) for layer in random.layers] == [type(layer) for layer in trunk.layers]
+
+
+@pytest.mark.parametrize("scaling", SCALINGS)
 def test_scaling_comes_back_from_its_file_to_the_bit(scaling, tmp_path):
     """What a channel is, by hand: x s + o in single precision."""
     image = keras.Input((4, 6, 1))
-    keras.Model(image, grey_to_backbone(image, scaling)).save(tmp_path / "x.keras")
+    keras.Model(image, grey_to_colour(image, SCALINGS[scaling])).save(tmp_path / "x.keras")
     again = keras.saving.load_model(tmp_path / "x.keras")
     assert again.output_shape == (None, 4, 6, 3)
     grey = np.random.default_rng(0).uniform(0, 255, (2, 4, 6, 1)).astype(np.float32)
     slope, offset = np.float32(SCALINGS[scaling])
     np.testing.assert_array_equal(again(grey), grey * slope + offset)
-    np.testing.assert_array_equal(again(grey), grey_to_backbone(grey, scaling))
+    np.testing.assert_array_equal(again(grey), grey_to_colour(grey, SCALINGS[scaling]))
 
 
 def test_a_model_around_a_trunk_survives_saving(tmp_path):
     image = keras.Input((40, 40, 1))
-    model = keras.Model(
-        image, build_trunk("mobilenet_v3_small", 40)(grey_to_backbone(image, "none"))
-    )
+    part = check_backbone("mobilenet_v3_small", 40)
+    model = keras.Model(image, part.trunk(40)(part.scaled(image)))
     model.save(tmp_path / "x.keras")
     again = keras.saving.load_model(tmp_path / "x.keras")
     grey = np.random.default_rng(0).uniform(0, 255, (2, 40, 40, 1)).astype(np.float32)
     np.testing.assert_array_equal(again(grey), model(grey))
 
 
-@pytest.mark.parametrize("name", ["resnet", "", "ResNet50"])
-def test_an_unknown_backbone_is_refused(name):
-    with pytest.raises(
-        UserError, match="--backbone must be one of resnet50, densenet121"
-    ) as caught:
-        build_trunk(name, 64)
-    assert repr(name) in str(caught.value)
+@pytest.mark.parametrize("text", ["resnet", "", "ResNet50"])
+def test_an_unknown_backbone_is_refused(text):
+    with pytest.raises(UserError, match="--backbone must be one of convnext_base") as caught:
+        check_backbone(text, 64)
+    assert repr(text) in str(caught.value)
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+def test_an_option_that_a_backbone_has_not_is_refused():
+    with pytest.raises(UserError, match="--backbone vgg16 has no option 'width'"):
+        check_backbone("vgg16:width=2", 64)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_an_image_too_small_is_refused(name):
-    smallest = BACKBONES[name].smallest
-    with pytest.raises(UserError, match=f"at least {smallest} px. Received: {smallest - 1}"):
-        build_trunk(name, smallest - 1)
+    part = BACKBONES.make(name)
+    smallest = part.smallest()
+    for refuse in (lambda: check_backbone(name, smallest - 1), lambda: part.trunk(smallest - 1)):
+        with pytest.raises(UserError, match=f"at least {smallest} px. Received: {smallest - 1}"):
+            refuse()

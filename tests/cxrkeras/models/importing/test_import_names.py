@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrkeras.models.backbones.applications import build_trunk
 from cxrkeras.models.importing.labels import LISTS, output_labels, parse_labels
 from cxrkeras.models.importing.recognise import check_network, recognise
 from cxrkeras.models.importing.state import State
@@ -18,6 +17,7 @@ from cxrkeras.models.importing.values import (
     head_values,
     with_epsilon,
 )
+from cxrkeras.registry import BACKBONES
 from data_prep.errors import UserError
 from data_prep.tables.vocabulary import NIH14
 from tests.cxrkeras.models.importing.seeded import recorded, values
@@ -38,7 +38,7 @@ def states():
 
 @pytest.fixture(scope="module")
 def trunk():
-    return build_trunk("densenet121", 32)
+    return BACKBONES.make("densenet121").trunk(32)
 
 
 def placed(backbone: str, state: State) -> dict:

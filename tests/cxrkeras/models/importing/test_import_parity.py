@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from cxrkeras.models.backbones.applications import build_trunk, grey_to_backbone
-from cxrkeras.models.backbones.registry import BACKBONES
+from cxrkeras.models.backbones.shared.scaling import SCALINGS, grey_to_colour
 from cxrkeras.models.importing.files import read_state
 from cxrkeras.models.importing.importer import Wish, import_weights
 from cxrkeras.models.importing.keras_names import keras_names
 from cxrkeras.models.importing.torch_names import torch_names
 from cxrkeras.models.importing.values import check_leftovers, fill_trunk
+from cxrkeras.registry import BACKBONES
 from tests.cxrkeras.models.importing.seeded import Recorded, images, recorded, values, write_keras2
 
 TOLERANCE = 1e-5  # of the largest feature; ten times stricter than is asked
@@ -30,14 +30,14 @@ def built():
 
     def build(backbone: str, side: int = 64) -> keras.Model:
         if (backbone, side) not in trunks:
-            trunks[backbone, side] = build_trunk(backbone, side)
+            trunks[backbone, side] = BACKBONES.make(backbone).trunk(side)
         return trunks[backbone, side]
 
     return build
 
 
 def features(trunk: keras.Model, scaling: str) -> np.ndarray:
-    maps = trunk(grey_to_backbone(images(trunk.input_shape[1]), scaling))
+    maps = trunk(grey_to_colour(images(trunk.input_shape[1]), SCALINGS[scaling]))
     return keras.ops.convert_to_numpy(maps).mean((1, 2))
 
 
@@ -51,7 +51,7 @@ def fill(trunk: keras.Model, backbone: str, path: Path, scaling: str) -> None:
     torch = state.kind == "torch"
     names = torch_names(backbone, state, path) if torch else keras_names(trunk, state, path)
     check_leftovers(names, state, path, trunk_only=False)
-    ours = BACKBONES[backbone].scaling
+    ours = BACKBONES.load(backbone).scaling
     fill_trunk(trunk, names, state, scaling=scaling, ours=ours, path=path)
 
 
@@ -86,7 +86,7 @@ def test_a_keras_2_trunk_has_keras_2_s_features(tmp_path, built, recording, back
     record = recorded(f"keras2_{recording}")
     write_keras2(tmp_path / "x.h5", record.layers, values(record.shapes))
     trunk = built(backbone, side)
-    scaling = BACKBONES[backbone].scaling
+    scaling = BACKBONES.load(backbone).scaling
     fill(trunk, backbone, tmp_path / "x.h5", scaling)
     assert difference(features(trunk, scaling), record.features) < TOLERANCE
 

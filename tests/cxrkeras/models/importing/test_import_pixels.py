@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxrkeras.models.backbones.applications import grey_to_backbone
+from cxrkeras.models.backbones.shared.scaling import SCALINGS, grey_to_colour
 from cxrkeras.models.importing.pixels import PIXELS, fold_scaling
 from data_prep.errors import UserError
 
@@ -42,13 +42,13 @@ def test_the_folded_kernel_does_the_same(theirs, ours, channels, seed):
 
 
 def test_the_scaling_layers_and_float32_keep_it():
-    """As in use: `grey_to_backbone` and the kernel in single precision."""
+    """As in use: `grey_to_colour` and the kernel in single precision."""
     rng = np.random.default_rng(0)
     grey = np.float32(rng.integers(0, 256, (2, 32, 32, 1)))
     kernel = rng.normal(size=(7, 7, 1, 8)) / 600
     expected = convolved(scaled(np.float64(grey), "xrv", 1), kernel)
     folded = fold_scaling(kernel, "xrv", "torch").astype(np.float32)
-    found = convolved(np.asarray(grey_to_backbone(grey, "torch")), folded)
+    found = convolved(np.asarray(grey_to_colour(grey, SCALINGS["torch"])), folded)
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
 
 

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from cxrkeras.models.backbones.applications import build_trunk
 from cxrkeras.models.importing.files import read_state
 from cxrkeras.models.importing.keras_names import keras_names
 from cxrkeras.models.importing.state import State
 from cxrkeras.models.importing.values import check_leftovers
+from cxrkeras.registry import BACKBONES
 from cxrkeras.runs.sources import FOREIGN_FILES
 from data_prep.errors import UserError
 from tests.conftest import ROOT
@@ -144,7 +144,7 @@ def test_a_whole_model_gives_its_weights_and_its_last_activation(tmp_path):
 
 @pytest.fixture(scope="module")
 def vgg():
-    trunk = build_trunk("vgg16", 32)
+    trunk = BACKBONES.make("vgg16").trunk(32)
     tensors = {
         f"{layer.name}/{variable.name}": np.array(variable)
         for layer in trunk.layers
@@ -181,7 +181,7 @@ def test_the_first_resnet_s_missing_padding_is_noted():
         for name, shape in record.shapes.items()
         if name.startswith(("conv1", "bn_conv1"))
     }
-    trunk = build_trunk("vgg16", 32)
+    trunk = BACKBONES.make("vgg16").trunk(32)
     without = tuple(layer for layer in record.layers if layer != "pool1_pad")
     for layers, noted in ((tuple(record.layers), False), (without, True)):
         notes = keras_names(trunk, State("keras", tensors, layers), Path("x.h5")).notes

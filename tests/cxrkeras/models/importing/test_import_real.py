@@ -7,9 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from cxrkeras.models.backbones.applications import build_trunk, grey_to_backbone
+from cxrkeras.models.backbones.shared.scaling import SCALINGS, grey_to_colour
 from cxrkeras.models.importing.importer import Wish, import_weights
 from cxrkeras.models.weights.trunk import load_trunk
+from cxrkeras.registry import BACKBONES
 from cxrkeras.runs.sources import Weights
 from tests.cxrkeras.models.importing.seeded import FIXTURES, halved
 
@@ -36,9 +37,9 @@ def test_features_of_real_images_are_pytorch_s(tmp_path, real, typefaces):
     paths = {path.name: path for path in folder.rglob("*.png")}
     grey = halved([paths[name] for name in names])
     import_weights(typefaces, tmp_path / "out", Wish("densenet121", 256))
-    trunk = build_trunk("densenet121", 256)
+    trunk = BACKBONES.make("densenet121").trunk(256)
     load_trunk(trunk, "densenet121", Weights(str(tmp_path / "out" / "trunk.weights.h5")))
-    maps = trunk(grey_to_backbone(grey, "torch"))
+    maps = trunk(grey_to_colour(grey, SCALINGS["torch"]))
     found = keras.ops.convert_to_numpy(maps).mean((1, 2))
     assert found.shape == (20, 1024)
     relative = np.abs(found - expected).max(axis=1) / expected.max(axis=1)

@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-from cxrkeras.models.backbones.applications import build_trunk
 from cxrkeras.models.network import build_network
 from cxrkeras.models.summary.cost import multiply_adds, sight, training_memory
 from cxrkeras.models.summary.diagram import diagram
+from cxrkeras.registry import BACKBONES
 
 # Receptive fields: Araujo, Norris and Sim, "Computing Receptive Fields of Convolutional Neural
 # Networks", Distill 2019 (their ResNet50 strides elsewhere, with the same field), and for
@@ -22,7 +22,7 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("backbone", PUBLISHED)
 def test_published_figures(backbone):
-    trunk = build_trunk(backbone, 224)
+    trunk = BACKBONES.make(backbone).trunk(224)
     field, billions, parameters = PUBLISHED[backbone]
     seen = sight(trunk)
     assert seen.field == field
@@ -34,7 +34,7 @@ def test_published_figures(backbone):
 
 @pytest.mark.parametrize("backbone", ["mobilenet_v3_small", "efficientnet_v2_b0"])
 def test_squeeze_and_excitation_sees_the_whole_image(backbone):
-    assert sight(build_trunk(backbone, 64)).field == np.inf
+    assert sight(BACKBONES.make(backbone).trunk(64)).field == np.inf
 
 
 def branched() -> keras.Model:

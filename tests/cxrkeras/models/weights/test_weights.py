@@ -9,10 +9,9 @@ import keras
 import numpy as np
 import pytest
 
-from cxrkeras.models.backbones.applications import build_trunk
-from cxrkeras.models.backbones.registry import BACKBONES
 from cxrkeras.models.network import TARGET, build_network
 from cxrkeras.models.weights.trunk import fingerprint, load_trunk, save_trunk
+from cxrkeras.registry import BACKBONES
 from cxrkeras.runs.sources import Weights
 from data_prep.errors import UserError
 
@@ -50,7 +49,7 @@ def twice_nested(trunk: keras.Model, size: int) -> keras.Model:
 @pytest.fixture(scope="module")
 def donor():
     """A trunk for 75 pixels whose every weight is its own."""
-    return randomize(build_trunk(SMALL, 75), 1)
+    return randomize(BACKBONES.make(SMALL).trunk(75), 1)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +66,7 @@ def models(donor):
 @pytest.fixture
 def trunk():
     """A trunk for 64 pixels with another random start."""
-    return randomize(build_trunk(SMALL, 64), 2)
+    return randomize(BACKBONES.make(SMALL).trunk(64), 2)
 
 
 def refusal(trunk, backbone: str, path) -> str:
@@ -129,7 +128,7 @@ def test_of_two_trunks_neither_is_taken(tmp_path, trunk):
 
 
 def test_another_backbone_is_refused_with_the_nearest_part(tmp_path, trunk):
-    nested(build_trunk("vgg16", 32), 32).save(tmp_path / "x.keras")
+    nested(BACKBONES.make("vgg16").trunk(32), 32).save(tmp_path / "x.keras")
     message = refusal(trunk, SMALL, tmp_path / "x.keras")
     assert f"holds no {SMALL} trunk" in message
     assert "(the nearest part, /" in message
@@ -146,18 +145,18 @@ def test_the_same_layers_of_other_widths_are_refused(tmp_path, trunk):
 
 @pytest.mark.slow
 def test_a_backbone_of_the_same_family_is_refused(tmp_path):
-    save_trunk(build_trunk("resnet101", 32), tmp_path / "x.weights.h5")
+    save_trunk(BACKBONES.make("resnet101").trunk(32), tmp_path / "x.weights.h5")
     assert "holds no resnet50 trunk" in refusal(
-        build_trunk("resnet50", 32), "resnet50", tmp_path / "x.weights.h5"
+        BACKBONES.make("resnet50").trunk(32), "resnet50", tmp_path / "x.weights.h5"
     )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backbone", [name for name in BACKBONES if name != SMALL])
+@pytest.mark.parametrize("backbone", [name for name in BACKBONES.names() if name != SMALL])
 def test_every_backbone_goes_from_one_size_to_another(tmp_path, backbone):
-    one = randomize(build_trunk(backbone, BACKBONES[backbone].smallest), 1)
+    one = randomize(BACKBONES.make(backbone).trunk(BACKBONES.make(backbone).smallest()), 1)
     nested(one, one.input_shape[1]).save(tmp_path / "x.keras")
-    two = build_trunk(backbone, 96)
+    two = BACKBONES.make(backbone).trunk(96)
     load_trunk(two, backbone, Weights(str(tmp_path / "x.keras")))
     assert same(one, two)
 

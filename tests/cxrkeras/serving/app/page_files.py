@@ -87,11 +87,11 @@ def write_model(folder: Path, **preparation) -> Path:
     """A model folder as `cxrkeras train` makes it, small, with weights of chance."""
     import keras
 
-    from cxrkeras.models.backbones.applications import grey_to_backbone
+    from cxrkeras.models.backbones.shared.scaling import SCALINGS, grey_to_colour
 
     keras.utils.set_random_seed(1)
     image = keras.Input((SIDE, SIDE, 1), name="image")
-    x = grey_to_backbone(image, "torch")
+    x = grey_to_colour(image, SCALINGS["torch"])
     x = keras.layers.Conv2D(8, 5, strides=4, activation="relu", padding="same")(x)
     x = keras.layers.GlobalAveragePooling2D()(x)
     x = keras.layers.Dense(len(LABELS), kernel_initializer="he_normal", name="target")(x)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from cxrkeras.models.backbones.applications import grey_to_backbone
+from cxrkeras.models.backbones.shared.scaling import SCALINGS, grey_to_colour
 from cxrkeras.models.heads.pooled import classifier, pooled_features
 
 SIDE, LABELS = 30, 3
@@ -24,7 +24,7 @@ def network(*strides: int, seed: int = 0) -> keras.Model:
     image = keras.Input((SIDE, SIDE, 1), name="image")
     found = []
     for number, stride in enumerate(strides):
-        scaled = grey_to_backbone(image, "tf")
+        scaled = grey_to_colour(image, SCALINGS["tf"])
         found.append(trunk(stride, 4 + number, f"trunk_{number}")(scaled))
     logits, _ = classifier(pooled_features(found), LABELS, dropout=0.5, name="target")
     model = keras.Model(image, layers.Activation("sigmoid", name="probability")(logits))

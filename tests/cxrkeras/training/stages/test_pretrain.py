@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from cxrkeras.cli import cli
-from cxrkeras.models.backbones.applications import build_trunk
 from cxrkeras.models.weights.trunk import load_trunk
+from cxrkeras.registry import BACKBONES
 from cxrkeras.runs.sources import Weights
 from cxrkeras.training.crossval import cross_validate
 from cxrkeras.training.pretrain import pretrain
@@ -16,7 +16,7 @@ from data_prep.errors import UserError
 
 
 def trunk_of(path):
-    trunk = build_trunk("tiny", 64)  # another size than it was trained at
+    trunk = BACKBONES.make("tiny").trunk(64)  # another size than it was trained at
     load_trunk(trunk, "tiny", Weights(str(path)))
     return trunk
 

@@ -13,8 +13,8 @@ from cxrkeras.data.dataset import load_dataset, open_dataset
 from cxrkeras.data.labels.label_sets import LABEL_SETS
 from cxrkeras.data.pipeline import labelled_batches
 from cxrkeras.evaluation.scores.predictions import read_predictions
-from cxrkeras.models.backbones.applications import build_trunk
 from cxrkeras.models.weights.trunk import load_trunk
+from cxrkeras.registry import BACKBONES
 from cxrkeras.runs.sources import Weights
 from cxrkeras.runs.transfer import make_plan
 from cxrkeras.training.progress import EpochLines
@@ -47,7 +47,7 @@ def origin_of(experiment):
 
 
 def trunk_of(weights: Weights) -> list[np.ndarray]:
-    trunk = build_trunk("tiny", 32)
+    trunk = BACKBONES.make("tiny").trunk(32)
     load_trunk(trunk, "tiny", weights)
     return trunk.get_weights()
 
@@ -237,7 +237,7 @@ def test_in_a_merged_label_space_what_a_source_lacks_is_masked(cotrained, tmp_pa
 
 
 def test_a_stage_starts_from_the_weights_that_its_chain_names(cotrained, tmp_path, monkeypatch):
-    trunk = build_trunk("tiny", 48)
+    trunk = BACKBONES.make("tiny").trunk(48)
     path = tmp_path / "given.weights.h5"
     trunk.save_weights(path)
     starts = []
@@ -253,7 +253,7 @@ def test_a_stage_starts_from_the_weights_that_its_chain_names(cotrained, tmp_pat
 
 
 def test_two_runs_that_train_the_same_stage_at_once_do_not_clash(tmp_path):
-    trunk = build_trunk("tiny", 32)
+    trunk = BACKBONES.make("tiny").trunk(32)
     history = pd.DataFrame({"epoch": [1]})
     folder = tmp_path / "stages" / "key"
     for run in (1, 2):

@@ -5,43 +5,49 @@ the map does so in its first 1x1 convolution. torchvision's does it in the 3x3, 
 pixel, so the weights of one are nonsense in the other. Further differences: no bias in the
 convolutions, batch-norm epsilon 1e-5, and PyTorch's symmetric padding (Keras's "same" pads an even
 side by 0 and 1). Layer names are those of `keras.applications`.
+
+Source: He et al., Deep Residual Learning for Image Recognition (CVPR 2016); the stride as in Goyal
+et al., Accurate, Large Minibatch SGD (2017).
 """
 
-import keras
-from keras import layers
+from typing import TYPE_CHECKING
 
+from cxrkeras.models.backbones import Backbone
 from data_prep.errors import UserError
+
+if TYPE_CHECKING:
+    import keras
 
 EPSILON = 1e-5
 STACKS = ((64, 3), (128, 4), (256, 6), (512, 3))
 """Filters of the 3x3 convolution and number of blocks; the map has four times the filters."""
 
 
-def resnet50_v1_5(
-    *, include_top: bool, weights: str | None, input_shape: tuple[int, int, int]
-) -> keras.Model:
-    """The trunk, called as a constructor of `keras.applications` is.
+class Part(Backbone):
+    """ResNet50 v1.5, whose stride sits in the 3x3 convolution."""
 
-    Args:
-        include_top: must be False.
-        weights: must be None.
-        input_shape: (S, S, 3).
+    scaling = "torch"
 
-    Returns:
-        (N, S, S, 3) -> (N, S/32, S/32, 2048).
+    def build(self, image_size: int, weights: str | None) -> "keras.Model":
+        """(N, S, S, 3) -> (N, S/32, S/32, 2048).
 
-    Raises:
-        UserError: for `imagenet`, which Keras doesn't have for it.
-    """
-    if weights:
-        raise UserError(
-            "Keras has no ImageNet weights of resnet50_v1_5. Received: --source imagenet. Download "
-            "torchvision's ResNet50, cxrkeras weights import resnet50.pth --as resnet50_v1_5 "
-            "--trunk-only, and give the trunk file as --source."
-        )
-    if include_top:
-        raise ValueError("resnet50_v1_5 is a trunk: include_top must be False.")
-    image = keras.Input(input_shape)
+        Raises:
+            UserError: for `imagenet`, which Keras doesn't have for it.
+        """
+        if weights:
+            raise UserError(
+                "Keras has no ImageNet weights of resnet50_v1_5. Received: --source imagenet. "
+                "Download torchvision's ResNet50, cxrkeras weights import resnet50.pth "
+                "--as resnet50_v1_5 --trunk-only, and give the trunk file as --source."
+            )
+        return _trunk(image_size)
+
+
+def _trunk(image_size: int) -> "keras.Model":
+    import keras
+    from keras import layers
+
+    image = keras.Input((image_size, image_size, 3))
     x = _convolution(image, 64, 7, "conv1", stride=2, pad=3)
     x = layers.ReLU(name="conv1_relu")(x)
     x = layers.ZeroPadding2D(1, name="pool1_pad")(x)  # zeros can't win: nothing is below 0 here
@@ -55,6 +61,8 @@ def resnet50_v1_5(
 
 def _block(x, filters: int, name: str, stride: int, *, project: bool):
     """Bottleneck: 1x1, 3x3 with the stride, 1x1, added to the input or its projection."""
+    from keras import layers
+
     shortcut = _convolution(x, 4 * filters, 1, f"{name}_0", stride=stride) if project else x
     x = _convolution(x, filters, 1, f"{name}_1")
     x = layers.ReLU(name=f"{name}_1_relu")(x)
@@ -67,6 +75,8 @@ def _block(x, filters: int, name: str, stride: int, *, project: bool):
 
 def _convolution(x, filters: int, size: int, name: str, *, stride: int = 1, pad: int = 0):
     """Padding as PyTorch does it, convolution without bias, batch-norm."""
+    from keras import layers
+
     if pad:
         x = layers.ZeroPadding2D(pad, name=f"{name}_pad")(x)
     x = layers.Conv2D(

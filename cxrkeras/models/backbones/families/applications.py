@@ -1,0 +1,140 @@
+"""All of `keras.applications`, by name: what Keras's own files say, read without importing it."""
+
+import ast
+import importlib.util
+import re
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from cxrkeras.models.backbones import Backbone
+from cxrkeras.registry import About
+
+if TYPE_CHECKING:
+    import keras
+
+# `ResNet50V2` is ResNet50 and V2: a net, and what stands before it in its name, is one word.
+_WORD = re.compile(r"[A-Z]+[a-z]*(?:Net|NeXt)\d*|[A-Z]+[a-z]*\d*")
+_REFERENCE = re.compile(r"\bReferences?:\s*-\s*\[([^]]+)]\(\s*(\S+?)\s*\)")
+
+
+class Application(Backbone):
+    """A constructor of `keras.applications`.
+
+    Attributes:
+        constructor: its name there.
+        normalises: whether it begins with a normalisation whose statistics are weights.
+    """
+
+    constructor: ClassVar[str]
+    normalises: ClassVar[bool]
+
+    @classmethod
+    def part_name(cls) -> str:
+        """Its name here, e.g. `resnet50_v2`."""
+        return spell(cls.constructor)
+
+    def build(self, image_size: int, weights: str | None) -> "keras.Model":
+        """The trunk as Keras builds it, less a normalisation by weights."""
+        import keras
+
+        constructor = getattr(keras.applications, self.constructor)
+        shape = (image_size, image_size, 3)
+        trunk = constructor(include_top=False, weights=weights, input_shape=shape)
+        return _without_normalisation(trunk) if self.normalises else trunk
+
+
+class Applications:
+    """The family: names from the public package, the rest from the module of each."""
+
+    def names(self) -> list[str]:
+        """Their names."""
+        return list(self._constructors)
+
+    def load(self, name: str) -> type[Application]:
+        """The class of one; the same each time, so that parts compare by value."""
+        return _application(*self._constructors[name])
+
+    def about(self, name: str) -> About:
+        """What one is, and the paper that Keras names for it."""
+        constructor, module = self._constructors[name]
+        found = _REFERENCE.search(_source(module).read_text(encoding="utf-8"))
+        source = " ".join(f"{found[1]}, {found[2]}".split()) if found else ""
+        return About(name, f"{constructor} of keras.applications.", source, "")
+
+    @cached_property
+    def _constructors(self) -> dict[str, tuple[str, str]]:
+        """{name: (constructor, module)}."""
+        tree = ast.parse(_source("keras.applications").read_text(encoding="utf-8"))
+        imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+        return {
+            spell(alias.name): (alias.name, node.module)
+            for node in imports
+            for alias in node.names
+            if alias.name[0].isupper()
+        }
+
+
+def spell(constructor: str) -> str:
+    """Its name here: `DenseNet121` is densenet121, `InceptionV3` inception_v3."""
+    return "_".join(_WORD.findall(constructor)).lower()
+
+
+@cache
+def _application(constructor: str, module: str) -> type[Application]:
+    """What the module says of pixels, weights and sizes, as a class.
+
+    EfficientNet's first version is special: a normalisation that holds ImageNet's statistics among
+    its weights, and with weights of ImageNet one more layer. Together they are the scaling `torch`,
+    so the layers in front of the trunk do it, whichever weights it has.
+    """
+    tree = ast.parse(_source(module).read_text(encoding="utf-8"))
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    modes = _constants(functions["preprocess_input"], "mode")
+    normalises = any(
+        isinstance(call.func, ast.Attribute)
+        and call.func.attr == "Normalization"
+        and not any(keyword.arg == "mean" for keyword in call.keywords)
+        for call in _calls(tree)
+    )
+    return type(
+        constructor,
+        (Application,),
+        {
+            "__module__": __name__,
+            "__doc__": f"{constructor} of keras.applications.",
+            "constructor": constructor,
+            "normalises": normalises,
+            "scaling": "torch" if normalises else (modes or ["none"])[0],
+            "side": max(_constants(tree, "min_size"), default=Backbone.side),
+        },
+    )
+
+
+def _calls(tree: ast.AST) -> list[ast.Call]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+
+
+def _constants(tree: ast.AST, keyword: str) -> list:
+    """What calls pass by that keyword, where they pass a constant."""
+    return [
+        found.value.value
+        for call in _calls(tree)
+        for found in call.keywords
+        if found.arg == keyword and isinstance(found.value, ast.Constant)
+    ]
+
+
+def _source(module: str) -> Path:
+    """The file of a module of Keras, which isn't imported."""
+    (root,) = importlib.util.find_spec("keras").submodule_search_locations
+    path = Path(root).joinpath(*module.split(".")[1:])
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _without_normalisation(trunk: "keras.Model") -> "keras.Model":
+    import keras
+
+    before = (keras.layers.InputLayer, keras.layers.Rescaling, keras.layers.Normalization)
+    first = next(layer for layer in trunk.layers if not isinstance(layer, before))
+    return keras.Model(first.input, trunk.output)
