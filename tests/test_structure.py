@@ -25,6 +25,8 @@ LARGEST = 12
 # Folders that are lists: a part or a verb per file.
 LISTS = {
     "cxrkeras/commands",
+    "cxrkeras/data/augmentation",
+    "cxrkeras/data/augmentation/operations",
     "cxrkeras/data/labels/policies",
     "cxrkeras/models/backbones",
     "data_prep/readers",

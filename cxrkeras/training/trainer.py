@@ -9,9 +9,10 @@ import keras
 import numpy as np
 import pandas as pd
 
-from cxrkeras.data.augment import Augment
+from cxrkeras.data.augmentation.shared.layer import Augment
 from cxrkeras.models.losses.batch_weighted import LOSSES
 from cxrkeras.models.metrics import MaskedBinaryAccuracy, MaskedMAE
+from cxrkeras.registry import PRESETS
 from cxrkeras.training.averaging import AveragingAdam
 from cxrkeras.training.batch_norm import Settler, is_random_state
 from cxrkeras.training.checkpoint import Checkpoint
@@ -43,8 +44,7 @@ class Trainer:
     Args:
         logits: inputs -> {head: (N, K_head)}.
         loss: a key of `LOSSES`.
-        augment: a preset of `Augment`, active in training only; `none` for inputs that are no
-            images.
+        augment: a preset as text, active in training only; `none` for inputs that are no images.
         average: end a fit that no validation steers with the mean of the weights over its steps
             (Polyak and Juditsky 1992), for a model small enough to copy at every step.
     """
@@ -54,7 +54,8 @@ class Trainer:
     ):
         self._logits, self._average = logits, average
         inputs = keras.Input(logits.input_shape[1:])
-        self._augment = None if augment == "none" else Augment(augment)
+        preset = PRESETS.make(augment)
+        self._augment = Augment(preset) if preset.active() else None
         outputs = logits(self._augment(inputs) if self._augment else inputs)
         self.heads = list(outputs)
         self.model = keras.Model(inputs, outputs)

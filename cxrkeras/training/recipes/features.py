@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 
-from cxrkeras.data.augment import Augment
+from cxrkeras.data.augmentation.shared.layer import Augment
 from cxrkeras.data.dataset import PreparedDataset
 from cxrkeras.data.pipeline import Images, image_batches
 from cxrkeras.models.network import Network
