@@ -28,6 +28,7 @@ LISTS = {
     "cxrkeras/data/augmentation",
     "cxrkeras/data/augmentation/operations",
     "cxrkeras/data/labels/policies",
+    "cxrkeras/data/transforms",
     "cxrkeras/models/backbones",
     "data_prep/readers",
     "data_prep/phantom",

@@ -11,6 +11,7 @@ from cxrkeras import runtime
 from cxrkeras.data.dataset import mending
 from cxrkeras.data.labels.entries import MASKED
 from cxrkeras.data.labels.targets import Targets
+from cxrkeras.data.transforms import Transform
 from data_prep.errors import UserError
 
 runtime.import_tensorflow()  # before anything else does, since it is loud and takes the GPUs
@@ -149,13 +150,14 @@ def labelled_batches(
     shuffle: int | None = None,
     epochs: range = range(1),
     whole: bool = False,
+    transform: Transform | None = None,
 ) -> tf.data.Dataset:
     """The batches of some epochs, one after another; each holds one batch of every part in turn.
 
     Rows of a part are MASKED in the targets of the heads that don't learn from it. Shorter parts
-    start again until the longest has been seen once: that is an epoch. An epoch's order, and the
-    targets that are drawn from a range, depend on the seed and the epoch's number alone, so
-    `range(3, 9)` goes on where `range(3)` ended.
+    start again until the longest has been seen once: that is an epoch. An epoch's order, the
+    targets that are drawn from a range, and what the transform draws depend on the seed and the
+    epoch's number alone, so `range(3, 9)` goes on where `range(3)` ended.
 
     Args:
         parts: one, or those that train together.
@@ -163,14 +165,17 @@ def labelled_batches(
         shuffle: the seed of order and ranges; None keeps the order, and takes the ranges' middles.
         epochs: their numbers, from 0.
         whole: leave out a last batch that is not full, where there is a full one.
+        transform: of each part's rows of a batch, only with `shuffle`.
 
     Returns:
         Elements (inputs (B, ...) float32, {head: (B, K_head) float32}), B up to
         batch_size x parts; `steps_per_epoch` of them per epoch.
     """
+    if transform is not None and shuffle is None:
+        raise ValueError("a transform is for shuffled batches: it draws by their seed")
     steps = steps_per_epoch(parts, batch_size, whole=whole)
     streams = [
-        _Stream(part, number, batch_size, shuffle, alone=len(parts) == 1)
+        _Stream(part, number, batch_size, shuffle, transform, alone=len(parts) == 1)
         for number, part in enumerate(parts)
     ]
     widths = head_widths(parts)
@@ -216,7 +221,16 @@ def three_way_labels(parts: Sequence[Part]) -> dict[str, np.ndarray]:
 class _Stream:
     """The rows of one part, epoch by epoch."""
 
-    def __init__(self, part: Part, number: int, batch_size: int, seed: int | None, *, alone: bool):
+    def __init__(
+        self,
+        part: Part,
+        number: int,
+        batch_size: int,
+        seed: int | None,
+        transform: Transform | None,
+        *,
+        alone: bool,
+    ):
         targets = part.targets
         with tf.device("CPU:0"):  # where tf.data works
             self._index = tf.constant(part.index, tf.int64)
@@ -225,6 +239,7 @@ class _Stream:
             self._spread = tf.constant(targets.spread, tf.float32) if drawn else None
         self._inputs, self._number, self._batch_size = part.inputs, number, batch_size
         self._seed, self._alone, self._rows = seed, alone, len(part.index)
+        self._head, self._transform = part.head, transform
 
     def order(self, epoch: tf.Tensor, steps: int) -> tf.Tensor:
         """Row numbers of an epoch; where they must last longer than the part, it starts again."""
@@ -249,10 +264,17 @@ class _Stream:
             values += tf.gather(self._spread, rows) * tf.random.stateless_uniform(
                 tf.shape(values), seed, -1.0, 1.0
             )
-        return self._inputs.take(tf.gather(self._index, rows)), values
+        inputs = self._inputs.take(tf.gather(self._index, rows))
+        if self._transform is None:
+            return inputs, values
+        seed = tf.random.fold_in(self._seed_of(epoch, "transform"), step)
+        inputs, changed = self._transform.apply(inputs, {self._head: values}, seed)
+        return inputs, changed[self._head]
 
     def _seed_of(self, epoch: tf.Tensor, use: str) -> tf.Tensor:
-        purpose = 2 * self._number + ("order", "ranges").index(use)
+        # Transforms came later: they count downwards, so that all other seeds stay as they were.
+        uses = {"order": 2 * self._number, "ranges": 2 * self._number + 1}
+        purpose = uses.get(use, -1 - self._number)
         return tf.random.fold_in([tf.constant(self._seed, tf.int64), epoch], purpose)
 
 

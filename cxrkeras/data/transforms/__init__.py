@@ -1,0 +1,33 @@
+"""Random changes of whole training batches, inputs and targets together: one per file."""
+
+from typing import TYPE_CHECKING, Any
+
+from cxrkeras.registry import Part
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class Transform(Part):
+    """A change of the rows of one part of a batch, written with TensorFlow for tf.data.
+
+    It has no state: what it draws depends on `seed` alone, so the same batches come on every
+    backend, and after a run was killed.
+    """
+
+    def apply(
+        self, inputs: Any, targets: "dict[str, tf.Tensor]", seed: "tf.Tensor"
+    ) -> "tuple[Any, dict[str, tf.Tensor]]":
+        """The changed rows.
+
+        Args:
+            inputs: (B, ...) float32, images 0-255 or features; or a dictionary of `image` and
+                further inputs, (B, 1) numbers, of which negative ones are unknown.
+            targets: {head: (B, K) float32} in [0, 1], MASKED, or UNCERTAIN_CLASS
+                (`cxrkeras.data.labels.entries`).
+            seed: (2,) int64, another one for each part of each batch of each epoch.
+
+        Returns:
+            Both, shaped as they came. An entry that is masked stays so.
+        """
+        raise NotImplementedError
