@@ -4,11 +4,11 @@ import importlib
 import io
 import sys
 import traceback
-from difflib import get_close_matches
 
 import click
 
 from cxrkeras import __version__
+from cxrkeras.commands.shared.nearest import check_verb
 from data_prep.errors import UserError, WrongUse
 
 VERBS = {
@@ -46,10 +46,7 @@ class _Verbs(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple:
         """As `click.Group` does; a verb that there isn't brings the nearest."""
-        if args[0] not in VERBS and not args[0].startswith("-"):
-            near = get_close_matches(args[0], VERBS, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else "`cxrkeras --help` lists the commands."
-            ctx.fail(f"No such command {args[0]!r}. {hint}")
+        check_verb(ctx, args[0], VERBS, "cxrkeras --help")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -25,15 +25,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from data_prep.errors import UserError
 
 
-def option(default: Any, text: str, **rules: Any) -> Any:
+def option(default: Any, text: str, *, metavar: str = "", **rules: Any) -> Any:
     """A field of a part that users may set.
 
     Args:
-        default: its value where nobody does.
+        default: its value where nobody does; `...` where somebody must.
         text: what it is, for the help.
+        metavar: how the help calls its value, e.g. `PIXELS`.
         **rules: as `pydantic.Field` takes them, e.g. `ge=0`.
     """
-    return Field(default, description=text, **rules)
+    shown = {"metavar": metavar} if metavar else None
+    return Field(default, description=text, json_schema_extra=shown, **rules)
 
 
 class Part(BaseModel):
@@ -153,9 +155,17 @@ class Registry(Generic[P]):
             UserError: there is no such part, or an option that it hasn't or that is out of bounds.
         """
         part = self.load(self.name_of(text))
-        given = _split(text, part.main)
+        return self.of(part, _split(text, part.main))
+
+    def of(self, part: str | type[P], options: Mapping[str, Any]) -> P:
+        """A part from its name or class, and its options, as Python and TOML have them.
+
+        Raises:
+            UserError: there is no such part, or an option that it hasn't or that is out of bounds.
+        """
+        part = self.load(part) if isinstance(part, str) else part
         try:
-            return part(**given)
+            return part(**options)
         except ValidationError as error:
             raise UserError(self._said(part, error)) from None
 
@@ -166,7 +176,7 @@ class Registry(Generic[P]):
             return self.family.about(name)
         module = self._places[name]
         package = "" if module.startswith(f"{self.package}.") else module.partition(".")[0]
-        return About(name, *_docstring(module), package)
+        return About(name, *docstring(module), package)
 
     @cached_property
     def family(self) -> Family:
@@ -240,8 +250,8 @@ def _files(package: str) -> Iterator[tuple[str, str]]:
             yield module.name, f"{package}.{module.name}"
 
 
-def _docstring(module: str) -> tuple[str, str]:
-    """First line and source."""
+def docstring(module: str) -> tuple[str, str]:
+    """The first line of a module's docstring and its source, without importing the module."""
     spec = importlib.util.find_spec(module)
     text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
     paragraphs = [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]

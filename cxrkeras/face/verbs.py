@@ -113,30 +113,32 @@ def prepare(
         >>> data.description["labels"]
         ['Cardiomegaly', 'Effusion', 'Nodule', 'Pneumothorax']
     """
-    from data_prep.dataset.make import make_table
-    from data_prep.readers.table import table_source
+    from cxrkeras.registry import READERS
+    from data_prep.dataset.make import make_dataset
 
     if not 16 <= size <= 4096:
         raise UserError(f"--size is 16 to 4096 pixels. Received: {size}.")
-    columns = {
-        "image": image_column,
-        "patient": patient_column,
-        "study": study_column,
-        "sex": sex_column,
-        "age": age_column,
-        "view": view_column,
-        "split": split_column,
-    }
-    labels_from = None if labels_from is None else list(labels_from)
-    return make_table(
-        table_source,
+    reader = READERS.of(
+        "table",
+        {
+            "labels": Path(labels),
+            "labels_from": tuple(labels_from or ()),
+            "findings_column": findings_column,
+            "image_column": image_column,
+            "patient_column": patient_column,
+            "study_column": study_column,
+            "sex_column": sex_column,
+            "age_column": age_column,
+            "view_column": view_column,
+            "split_column": split_column,
+            "encoding": encoding,
+            "citation": citation,
+        },
+    )
+    return make_dataset(
+        reader,
         Path(images),
-        Path(labels),
         Path(out),
-        columns=columns,
-        reading={"labels_from": labels_from, "findings": findings_column},
-        encoding=encoding,
-        citation=citation,
         name=name,
         exclude=[Path(path) for path in exclude],
         limit=limit,

@@ -1,6 +1,6 @@
 """From what somebody asks for to a prepared dataset: read, selected, pseudonymised, prepared."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,9 @@ from data_prep.dataset.identity import default_key_file, load_key
 from data_prep.dataset.prepare import Summary, prepare
 from data_prep.errors import UserError, WrongUse
 from data_prep.filenames import printable
-from data_prep.readers.records import Source
-from data_prep.readers.rows import Choice
-from data_prep.readers.selection import limited, without
+from data_prep.readers import Reader
+from data_prep.readers.shared.records import Source
+from data_prep.readers.shared.selection import limited, without
 from data_prep.say import say
 
 _RASTER = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -19,11 +19,10 @@ _PUBLIC_KEY = b"cxrkeras: a public archive"
 
 
 def make_dataset(
-    read: Callable[[str], Source],
+    reader: Reader,
     raw: Path,
     out: Path,
     *,
-    what: str = "--images",
     name: str | None = None,
     exclude: Sequence[Path] = (),
     limit: int | None = None,
@@ -32,35 +31,36 @@ def make_dataset(
     tell: Callable[[str], None] = say,
     **settings: Any,
 ) -> Summary:
-    """Read a source, take the wanted part of it, and prepare that.
+    """Read raw files, take the wanted part of them, and prepare that.
 
     Args:
-        read: gives the source of a dataset of this name.
-        raw: the folder of the raw files; `out` can't lie in it.
+        reader: of their layout.
+        raw: their folder; `out` can't lie in it.
         out: the dataset's folder.
-        what: how an error calls `raw`.
         name: of the dataset; the name of `out` where None.
         exclude: lists of images to leave out, see `selection.without`.
         limit: only a sample of about so many images, see `selection.limited`.
         seed: draws that sample.
         key_file: of the secret key of pseudonyms; the user's own where None.
         tell: takes each line on what was understood, before the work begins.
-        **settings: of `prepare.prepare`. With `public` no key is needed.
+        **settings: of `prepare.prepare`. A public archive's identifiers stay, and with `public`
+            those of other data; no key is needed then.
 
     Returns:
         What the dataset holds.
 
     Raises:
-        UserError: as `prepare.prepare`; `out` or the key would lie where they can't.
+        UserError: as `Reader.read` and `prepare.prepare`; `out` or the key would lie wrongly.
         WrongUse: `stretch` isn't two percentiles.
     """
-    _check(raw, out, what, settings.get("stretch"))
-    source = read(name or printable(out.resolve().name))
+    _check(reader, raw, out, settings.get("stretch"))
+    source = reader.read(raw, name or printable(out.resolve().name))
     source = without(source, tuple(exclude)) if exclude else source
     source = limited(source, limit, seed) if limit else source
     for note in source.notes:
         tell(note)
-    public = settings.get("public", False)
+    public = reader.public or settings.get("public", False)
+    settings = {"views": reader.default_views, **settings, "public": public}
     key = _PUBLIC_KEY if public else _key(key_file, out, tell)
     if not public and not settings.get("hash_names"):
         _tell_names(source, tell)
@@ -68,48 +68,9 @@ def make_dataset(
     return replace(done, notes=tuple(done.description["notes"][len(source.notes) :]))
 
 
-def make_table(
-    reader: Callable[..., Source],
-    images: Path,
-    table: Path,
-    out: Path,
-    *,
-    columns: Mapping[str, str | None] | None = None,
-    reading: Mapping[str, Any] | None = None,
-    encoding: str | None = None,
-    citation: str = "",
-    **how: Any,
-) -> Summary:
-    """Prepare a folder and a table of the user's own.
-
-    Args:
-        reader: `table_source` or `eda_source`.
-        images: the folder of films.
-        table: the table of their labels.
-        out: the dataset's folder.
-        columns: role -> column, see `rows.Choice`; found by itself where None.
-        reading: what is the reader's alone.
-        encoding: of the table, where it isn't found out.
-        citation: what to cite for these data.
-        **how: of `make_dataset`.
-
-    Returns:
-        What the dataset holds.
-
-    Raises:
-        UserError: as `make_dataset`; the table can't be used.
-    """
-
-    def read(name: str) -> Source:
-        choice = Choice(**(columns or {}))
-        given = {"name": name, "choice": choice, "encoding": encoding, **(reading or {})}
-        return replace(reader(images, table, **given), citation=citation)
-
-    return make_dataset(read, images, out, **how)
-
-
-def _check(raw: Path, out: Path, what: str, stretch: tuple[float, float] | None) -> None:
+def _check(reader: Reader, raw: Path, out: Path, stretch: tuple[float, float] | None) -> None:
     if out.resolve().is_relative_to(raw.resolve()):
+        what = "the archive's folder" if reader.archive else "--images"
         raise UserError(f"--out {out} lies inside {what}: give a place outside that folder.")
     if stretch and not 0 <= stretch[0] < stretch[1] <= 100:
         raise WrongUse(

@@ -20,7 +20,7 @@ from data_prep.dataset.worker import Job, Result, Settings, prepare_file, same_f
 from data_prep.errors import UserError
 from data_prep.films.admission import DEFAULT, Admission
 from data_prep.progress import Steps
-from data_prep.readers.records import Record, Source
+from data_prep.readers.shared.records import Record, Source
 from data_prep.say import say
 from data_prep.tables.label_names import check_labels
 

@@ -19,7 +19,7 @@ from data_prep.filenames import printable
 from data_prep.files import atomic_write_json, replacing
 from data_prep.films.film import inside_square
 from data_prep.films.looks import UNLIKE
-from data_prep.readers.records import Box, Record, Source
+from data_prep.readers.shared.records import Box, Record, Source
 from data_prep.tables.cells import TEXT, write_rows
 from data_prep.tables.table import CODES
 

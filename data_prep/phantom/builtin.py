@@ -9,8 +9,8 @@ from data_prep.dataset.repair import is_whole
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_json
 from data_prep.phantom import write_phantoms
-from data_prep.readers.records import Box
-from data_prep.readers.table import table_source
+from data_prep.readers import table
+from data_prep.readers.shared.records import Box
 from data_prep.say import say
 from data_prep.tables.table import read_table
 
@@ -74,7 +74,7 @@ def builtin_datasets(
             workers=1 if workers == 0 else workers,
             progress=progress,
         )
-        source = table_source(raw / "dicom", raw / "labels.csv", name=f"phantom {hospital}")
+        source = table.Part(labels=raw / "labels.csv").read(raw / "dicom", f"phantom {hospital}")
         boxes = _boxes(raw / "boxes.csv", size)
         source = replace(source, origin="built-in phantoms", citation=_CITATION, boxes=boxes)
         # Phantoms of one patient are alike by design: none of them is a copy.

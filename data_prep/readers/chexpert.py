@@ -1,30 +1,49 @@
-"""CheXpert as Stanford gives it out: `CheXpert-v1.0`, `CheXpert-v1.0-small`, and the test set.
+"""CheXpert of Stanford: 223,414 films of 64,540 patients to train on, 234 and 668 to test.
 
-Tables of other people's making are understood too: the reports' other labellers (CheXbert,
-VisualCheXbert), underscores in the names, absolute paths of another machine.
+ROOT is CheXpert-v1.0 or CheXpert-v1.0-small, or the folder that holds it; a part of the images
+will do. train.csv, valid.csv and the test set's table (per film, or one row per study) become
+train, valid and test in the column `split`. Patient and study come from the path and stay.
+
+The codes stay as they are: 1, 0, -1 uncertain, blank not mentioned. What uncertain and blank
+mean is chosen in training and evaluation (--uncertain, --blank). Tables that others re-headed
+(underscores, foreign paths) or labelled anew (CheXbert) are taken with --table.
+
+Download: https://stanfordmlgroup.github.io/competitions/chexpert/
+Terms: research without commerce, under Stanford's agreement; the films may not be passed on
+
+Source: Irvin J, Rajpurkar P, Ko M, et al. CheXpert: A Large Chest Radiograph Dataset with
+Uncertainty Labels and Expert Comparison. AAAI 2019.
+https://stanfordmlgroup.github.io/competitions/chexpert/
+
+Examples:
+  cxrkeras prep chexpert CheXpert-v1.0-small --out data/chexpert --size 320
+  cxrkeras prep chexpert CheXpert-v1.0 --out data/chexpert5 --labels chexpert5
+  cxrkeras prep chexpert CheXpert-v1.0 --out data/valid \\
+      --table CheXpert-v1.0/valid.csv --views all
 """
+
+from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
-import pandas as pd
+from typing import TYPE_CHECKING, Literal, Self
 
 from data_prep.errors import UserError
 from data_prep.films.views import admits
-from data_prep.readers.archive import ROLES, ArchiveTable, archive_source, located
-from data_prep.readers.chexpert_paths import Place, place_of
-from data_prep.readers.records import Source
+from data_prep.readers import VIEWS, Reader
+from data_prep.readers.shared.archive import ROLES, ArchiveTable, archive_source, located
+from data_prep.readers.shared.chexpert_paths import Place, place_of
+from data_prep.readers.shared.example import write_film, write_table
+from data_prep.readers.shared.records import Source
+from data_prep.registry import option
 from data_prep.tables.columns import usual_column
 from data_prep.tables.matching import FileIndex
 from data_prep.tables.table import parse_codes, read_table
 from data_prep.tables.vocabulary import CHEXPERT5, CHEXPERT14, canonical, nearest
 
-CITATION = (
-    "Irvin J, Rajpurkar P, Ko M, et al. CheXpert: A Large Chest Radiograph Dataset with "
-    "Uncertainty Labels and Expert Comparison. AAAI 2019. "
-    "https://stanfordmlgroup.github.io/competitions/chexpert/"
-)
+if TYPE_CHECKING:
+    import pandas as pd
+
 LABELS = {"chexpert14": CHEXPERT14, "chexpert5": CHEXPERT5}
 _TABLES = {
     "train": ("train.csv",),
@@ -34,46 +53,58 @@ _TABLES = {
 _SEEN = 50  # rows looked at to find the column of paths
 
 
-def chexpert_source(
-    root: Path,
-    *,
-    name: str = "chexpert",
-    tables: tuple[Path, ...] = (),
-    labels: str = "chexpert14",
-    views: str = "frontal",
-) -> Source:
-    """Read CheXpert.
+class Part(Reader):
+    """The archive's own codes; `view` is AP, PA, LATERAL, or FRONTAL where no more is known.
 
-    Args:
-        root: the folder that holds `train.csv`, or the one above it; of its images as many as are
-            there.
-        name: the dataset's name.
-        tables: the tables, where they aren't `train.csv`, `valid.csv`, `test.csv` in `root`.
-        labels: a name of `LABELS`.
-        views: one of `films.views.CHOICES`; the films of other views are left out and counted.
-
-    Returns:
-        The source: the archive's own codes (1, 0, -1 uncertain, blank); `split` train, valid or
-        test; patient and study from the path; `view` AP, PA, LATERAL, or FRONTAL where no more is
-        known.
-
-    Raises:
-        UserError: a table is absent or can't be used so, or none of its images is here.
+    Tables of other people's making are understood too: the reports' other labellers (CheXbert,
+    VisualCheXbert), underscores in the names, absolute paths of another machine. The films of other
+    views are left out by their row and counted.
     """
-    paths = list(tables) or _tables_in(root)
-    index = FileIndex(root if tables else _folder_of(paths, root))
-    table = chexpert_table(paths, LABELS[labels], index)
-    keep = np.array([admits(views, view) for view in table.frame["view"]], bool)
-    source = archive_source(
-        table,
-        index,
-        name=name,
-        origin="CheXpert, " + ", ".join(path.name for path in paths),
-        citation=CITATION,
-        keep=keep,
+
+    table: tuple[Path, ...] = option(
+        (),
+        "May be given again. [default: train.csv, valid.csv, test.csv in ROOT, those there are]",
     )
-    left_out = f"views: {views}; {int((~keep).sum()):,} films of the table left out"
-    return replace(source, notes=(*source.notes, left_out))
+    labels: Literal["chexpert14", "chexpert5"] = option(
+        "chexpert14", "Labels to keep: all, or the competition's five."
+    )
+    views: Literal["frontal", "lateral", "all"] = option("frontal", VIEWS)
+
+    def read(self, raw: Path, name: str) -> Source:
+        """Read the archive, see `Reader.read`."""
+        import numpy as np
+
+        paths = list(self.table) or _tables_in(raw)
+        index = FileIndex(raw if self.table else _folder_of(paths, raw))
+        table = chexpert_table(paths, LABELS[self.labels], index)
+        keep = np.array([admits(self.views, view) for view in table.frame["view"]], bool)
+        source = archive_source(
+            table,
+            index,
+            name=name,
+            origin="CheXpert, " + ", ".join(path.name for path in paths),
+            citation=self.citation_said(),
+            keep=keep,
+        )
+        left_out = f"views: {self.views}; {int((~keep).sum()):,} films of the table left out"
+        return replace(source, notes=(*source.notes, left_out))
+
+    @classmethod
+    def example(cls, folder: Path) -> tuple[Path, Self]:
+        """A study of two views to train on and a film to validate on, see `Reader.example`."""
+        films = {
+            "train": ("patient00001/study1/view1_frontal", "patient00001/study1/view2_lateral"),
+            "valid": ("patient64541/study1/view1_frontal",),
+        }
+        for split, names in films.items():
+            rows = [("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *CHEXPERT14)]
+            for name in names:
+                write_film(folder / split / f"{name}.jpg", len(rows) + 10 * (split == "valid"))
+                side = name.rpartition("_")[2].capitalize()
+                path = f"CheXpert-v1.0/{split}/{name}.jpg"
+                rows.append((path, "Male", 50, side, "AP", "1.0", "-1.0", "0.0", *[""] * 11))
+            write_table(folder / f"{split}.csv", rows)
+        return folder, cls()
 
 
 def _tables_in(root: Path) -> list[Path]:
@@ -116,6 +147,8 @@ def chexpert_table(
     Raises:
         UserError: a table lacks the paths or a label, or a film stands in two tables.
     """
+    import pandas as pd
+
     parts = [_one_table(path, labels) for path in paths]
     frame = pd.concat(parts, ignore_index=True)
     notes = [f"{p.name}: {len(part):,} rows" for p, part in zip(paths, parts, strict=True)]
@@ -135,6 +168,8 @@ def chexpert_table(
 
 
 def _one_table(path: Path, labels: tuple[str, ...]) -> pd.DataFrame:
+    import pandas as pd
+
     table = read_table(path)
     places = _places(table, path)
     split = _split_named(path)

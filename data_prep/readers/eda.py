@@ -1,17 +1,25 @@
-"""The study's own layout: DICOM files, and a table of one row per (image, sub-finding).
+"""The study's layout: DICOM files, and a table of one row per (image, sub-finding).
 
-19 sub-findings are merged to 8 categories and normal (`vocabulary.EDA_TAXONOMY`); normal is the
-all-zero row; the pacemaker is no finding of the lungs and is dropped, as in the study.
+19 sub-findings are merged to the study's categories: seven labels; normal is the all-zero row
+and the pacemaker is dropped. Several rows of one image are OR-ed into one.
+
+Examples:
+  cxrkeras prep eda --images dicom --table findings.csv --out data/eda
+  cxrkeras prep eda --images dicom --table findings.csv --out data/eda8 --include-normal
 """
 
-from pathlib import Path
+from __future__ import annotations
 
-import pandas as pd
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 from data_prep.errors import UserError
 from data_prep.filenames import printable
-from data_prep.readers.records import Source
-from data_prep.readers.rows import Choice, Rows, join_rows, records_of, refused
+from data_prep.readers import TableReader
+from data_prep.readers.shared.example import write_film, write_table
+from data_prep.readers.shared.records import Source
+from data_prep.readers.shared.rows import Rows, join_rows, records_of, refused
+from data_prep.registry import option
 from data_prep.tables.columns import findings_column, named_column
 from data_prep.tables.table import check_known, read_table
 from data_prep.tables.vocabulary import (
@@ -23,57 +31,62 @@ from data_prep.tables.vocabulary import (
     is_eda_finding,
 )
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 ONLY_PACEMAKER = f"{PACEMAKER} is its only finding"
 BESIDE_PACEMAKER = f"{PACEMAKER} is left out; the image stays with its other findings"
 NO_FINDING = "no sub-finding in the table"
 
 
-def eda_source(
-    images: Path,
-    table: Path,
-    *,
-    name: str | None = None,
-    choice: Choice = Choice(),  # noqa: B008  (frozen: sharing it is safe)
-    finding_column: str | None = None,
-    include_normal: bool = False,
-    keep_pacemaker: bool = False,
-    encoding: str | None = None,
-) -> Source:
-    """Read a folder in the study's layout.
+class Part(TableReader):
+    """The categories are `vocabulary.EDA_TAXONOMY`, the labels `EDA7`, the codes 1 and 0 only.
 
-    Args:
-        images: the folder of DICOM files (or images), searched recursively.
-        table: rows of (image, sub-finding); several rows of one image are OR-ed into one.
-        name: the dataset's name; `e-da` where None.
-        choice: columns named by the user.
-        finding_column: the column of sub-findings (or of `A|B` lists of them).
-        include_normal: an eighth label `normal`, 1 where the table says so and no category is 1.
-        keep_pacemaker: keep images with nothing but a pacemaker as all-zero rows.
-        encoding: the table's encoding, where it isn't found out.
-
-    Returns:
-        The source with the labels `EDA7` (and `normal`), codes 1 and 0 only.
-
-    Raises:
-        UserError: the table or the folder can't be used so, or a sub-finding is unknown.
+    The pacemaker is no finding of the lungs and is dropped, as in the study. The label `normal` is
+    1 where the table says so and no category is 1.
     """
-    frame = read_table(table, encoding)
-    rows = join_rows(frame, images, choice)
-    column = _finding_column(frame, rows.taken, finding_column)
-    found = [_categories(cell) for cell in frame[column]]
-    rows.notes.append(f"sub-finding column: {column}")
-    labels = (*EDA7, NORMAL) if include_normal else EDA7
-    pile = _Pile(rows, found, labels, keep_pacemaker)
-    records = records_of(rows, pile.codes)
-    rejected = pile.dropped + refused(rows)
-    return Source(
-        name=name or "e-da",
-        labels=labels,
-        records=records,
-        rejected=rejected,
-        origin=f"table {printable(table.name)}",
-        notes=(*rows.notes, *pile.notes()),
+
+    table: Path = option(..., "CSV or TSV: rows of (image, sub-finding).")
+    finding_column: str | None = option(None, "The column of sub-findings.")
+    include_normal: bool = option(False, "An eighth label: normal.")
+    keep_pacemaker: bool = option(
+        False, "Keep images with nothing but a pacemaker, as all-zero rows."
     )
+
+    def read(self, raw: Path, name: str) -> Source:
+        """Read a folder and its table, see `Reader.read`.
+
+        Raises:
+            UserError: as there, or a sub-finding is unknown.
+        """
+        frame = read_table(self.table, self.encoding)
+        rows = join_rows(frame, raw, self.columns)
+        column = _finding_column(frame, rows.taken, self.finding_column)
+        found = [_categories(cell) for cell in frame[column]]
+        rows.notes.append(f"sub-finding column: {column}")
+        labels = (*EDA7, NORMAL) if self.include_normal else EDA7
+        pile = _Pile(rows, found, labels, self.keep_pacemaker)
+        records = records_of(rows, pile.codes)
+        rejected = pile.dropped + refused(rows)
+        return Source(
+            name=name,
+            labels=labels,
+            records=records,
+            rejected=rejected,
+            origin=f"table {printable(self.table.name)}",
+            citation=self.citation,
+            notes=(*rows.notes, *pile.notes()),
+        )
+
+    @classmethod
+    def example(cls, folder: Path) -> tuple[Path, Self]:
+        """Four films, one of two sub-findings and one of a pacemaker, see `Reader.example`."""
+        findings = ["scoliosis", "normal", PACEMAKER, "normal"]
+        rows = [["file", "finding"], ["f0.png", "aortic curvature"]]
+        for number, finding in enumerate(findings):
+            write_film(folder / "films" / f"f{number}.png", number)
+            rows.append([f"f{number}.png", finding])
+        return folder / "films", cls(table=write_table(folder / "findings.csv", rows))
 
 
 class _Pile:

@@ -1,30 +1,53 @@
-"""ChestX-ray14 as the NIH Clinical Center gives it out: images in one or twelve folders, and lists.
+"""ChestX-ray14 of the NIH Clinical Center: 112,120 films of 30,805 patients.
 
-Both releases of the table are read: the first (ages like `058Y` and up to 414 years, a trailing
-comma) and v2020. Every picture is 1024x1024, which the boxes refer to.
+ROOT holds Data_Entry_2017.csv (either release) and the images: images_001/images to
+images_012/images, one folder, or loose; a part of them will do. train_val_list.txt and
+test_list.txt beside the table become the column `split`, BBox_List_2017.csv becomes boxes.csv
+in pixels of the prepared images. Tables may be gzipped. Patient numbers are public and stay.
+
+Labels are those 14 of the archive, mined from reports; 'No Finding' is the all-zero row. Ages
+over 100 are errors of the first release: they are left blank and counted.
+
+--adjudicated makes an evaluation set of its own: Google's four findings, read by radiologists.
+`cxrkeras evaluate` scores its 'Nodule or mass' against the higher of Nodule and Mass.
+
+Download: https://nihcc.app.box.com/v/ChestXray-NIHCC
+Terms: any use, with a link to the download, the NIH Clinical Center named, and the paper cited
+Adjudicated labels: Majkowska et al., Radiology 2020
+
+Source: Wang X, Peng Y, Lu L, Lu Z, Bagheri M, Summers RM. ChestX-ray8: Hospital-scale Chest X-ray
+Database and Benchmarks on Weakly-Supervised Classification and Localization of Common Thorax
+Diseases. CVPR 2017. Images: NIH Clinical Center, https://nihcc.app.box.com/v/ChestXray-NIHCC
+
+Examples:
+  cxrkeras prep nih ChestXray-NIHCC --out data/nih
+  cxrkeras prep nih ChestXray-NIHCC --out data/nih-2k --limit 2000 --size 256
+  cxrkeras prep nih ChestXray-NIHCC --out data/nih --exclude rotated.csv --exclude lateral.csv
+  cxrkeras prep nih ChestXray-NIHCC --out data/nih-read --adjudicated four_findings.csv
 """
+
+from __future__ import annotations
 
 import csv
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-
-import pandas as pd
+from typing import TYPE_CHECKING, Self
 
 from data_prep.errors import UserError
-from data_prep.readers.archive import ArchiveTable, archive_source, located
-from data_prep.readers.records import Box, Source
+from data_prep.readers import Reader
+from data_prep.readers.shared.archive import ROLES, ArchiveTable, archive_source, located
+from data_prep.readers.shared.example import write_film, write_table
+from data_prep.readers.shared.records import Box, Source
+from data_prep.registry import option
 from data_prep.tables.columns import label_columns, named_column, usual_column
 from data_prep.tables.matching import FileIndex
 from data_prep.tables.table import YES_NO, code_of, findings_to_codes, read_table
 from data_prep.tables.textfile import read_names, read_text
 from data_prep.tables.vocabulary import NIH14, canonical, nearest
 
-CITATION = (
-    "Wang X, Peng Y, Lu L, Lu Z, Bagheri M, Summers RM. ChestX-ray8: Hospital-scale Chest X-ray "
-    "Database and Benchmarks on Weakly-Supervised Classification and Localization of Common Thorax "
-    "Diseases. CVPR 2017. Images: NIH Clinical Center, "
-    "https://nihcc.app.box.com/v/ChestXray-NIHCC"
-)
+if TYPE_CHECKING:
+    import pandas as pd
+
 ADJUDICATED = (
     "Adjudicated labels: Majkowska A, et al. Chest Radiograph Interpretation with Deep Learning "
     "Models. Radiology 2020"
@@ -43,48 +66,64 @@ _COLUMNS = {
 }
 
 
-def nih_source(
-    root: Path,
-    *,
-    name: str = "nih",
-    table: Path | None = None,
-    adjudicated: Path | None = None,
-) -> Source:
-    """Read ChestX-ray14.
+class Part(Reader):
+    """Both releases of the table are read: the first (ages like `058Y`, a last comma) and v2020.
 
-    Args:
-        root: the folder that holds the table and the images (`images_001/images/` and so on,
-            `images/`, or loose); of these as many as are there.
-        name: the dataset's name.
-        table: the table, where it isn't `Data_Entry_2017*.csv` in `root`.
-        adjudicated: a table of labels that readers agreed upon (`YES` and `NO`), to be taken
-            instead of the archive's own, for the images that it names.
-
-    Returns:
-        The source: `NIH14` with the codes 1 and 0 (or the adjudicated labels); the official lists
-        as `split` (`train_val`, `test`); the boxes; public patient numbers.
-
-    Raises:
-        UserError: a table is absent or can't be used so, or none of its images is here.
+    The source has the labels `NIH14` with the codes 1 and 0 (or the adjudicated labels), the
+    official lists as `split` (`train_val`, `test`), the boxes, and public patient numbers.
     """
-    path = table or _table_in(root)
-    listed = {split: set(read_names(file)) for split, file in _beside(path, root, _LISTS).items()}
-    known = nih_table(path, listed)
-    origin, citation = f"ChestX-ray14, {path.name}", CITATION
-    if adjudicated:
-        known = adjudicated_table(adjudicated, known)
-        origin, citation = f"{origin}, {adjudicated.name}", f"{CITATION}. {ADJUDICATED}"
-    source = archive_source(
-        known,
-        FileIndex(root),
-        name=name,
-        origin=origin,
-        citation=citation,
-        others=adjudicated is None,
+
+    table: Path | None = option(None, "[default: Data_Entry_2017*.csv in ROOT]")
+    adjudicated: Path | None = option(
+        None,
+        "Table of labels that readers agreed upon (YES, NO): prepare the images it names.",
     )
-    if adjudicated:
-        return source
-    return _with_boxes(source, _beside(path, root, {"boxes": _BOXES}).get("boxes"))
+
+    def read(self, raw: Path, name: str) -> Source:
+        """Read the archive, see `Reader.read`."""
+        path = self.table or _table_in(raw)
+        listed = {
+            split: set(read_names(file)) for split, file in _beside(path, raw, _LISTS).items()
+        }
+        known = nih_table(path, listed)
+        origin, citation = f"ChestX-ray14, {path.name}", self.citation_said()
+        if self.adjudicated:
+            known = adjudicated_table(self.adjudicated, known)
+            origin, citation = f"{origin}, {self.adjudicated.name}", f"{citation}. {ADJUDICATED}"
+        source = archive_source(
+            known,
+            FileIndex(raw),
+            name=name,
+            origin=origin,
+            citation=citation,
+            others=self.adjudicated is None,
+        )
+        if self.adjudicated:
+            return source
+        return _with_boxes(source, _beside(path, raw, {"boxes": _BOXES}).get("boxes"))
+
+    def next_step(self, out: Path) -> str:
+        """Training on it, or for adjudicated labels scoring with it."""
+        if self.adjudicated:
+            return f"cxrkeras evaluate --predictions FILE --labels {out} --out evaluation"
+        return super().next_step(out)
+
+    @classmethod
+    def example(cls, folder: Path) -> tuple[Path, Self]:
+        """Four films of two patients, one of whom is in the test list, see `Reader.example`."""
+        rows = [("Image Index", _FINDINGS, "Patient ID", "Patient Age", "View Position")]
+        for number in range(4):
+            image = f"{number // 2:08d}_{number % 2:03d}.png"
+            write_film(folder / f"images_{1 + number // 2:03d}" / "images" / image, number)
+            rows.append((image, ("Nodule|Mass", "No Finding")[number % 2], number // 2, 50, "PA"))
+        write_table(folder / "Data_Entry_2017_v2020.csv", rows)
+        (folder / "train_val_list.txt").write_text("".join(f"{row[0]}\n" for row in rows[1:3]))
+        (folder / "test_list.txt").write_text("".join(f"{row[0]}\n" for row in rows[3:]))
+        box = (rows[1][0], "Mass", 512, 0, 256, 128)
+        write_table(
+            folder / _BOXES, [("Image Index", "Finding Label", "Bbox [x", "y", "w", "h]"), box]
+        )
+        return folder, cls()
 
 
 def _table_in(root: Path) -> Path:
@@ -121,6 +160,8 @@ def nih_table(path: Path, splits: dict[str, set[str]] | None = None) -> ArchiveT
     Raises:
         UserError: it lacks a column, names an unknown finding, or the lists share an image.
     """
+    import pandas as pd
+
     frame = read_table(path)
     for column in ("Image Index", _FINDINGS):
         named_column(frame, column, "of Data_Entry_2017.csv")
@@ -129,9 +170,9 @@ def nih_table(path: Path, splits: dict[str, set[str]] | None = None) -> ArchiveT
     split, note = _splits(frame["Image Index"], splits or {})
     _, codes = findings_to_codes(frame[_FINDINGS], list(NIH14))
     about = pd.DataFrame({"study": "", **ours, "split": split}, index=frame.index)
-    about = about.reindex(columns=["image", "patient", "study", "view", "sex", "age", "split"])
+    about = about.reindex(columns=list(ROLES), fill_value="")
     return ArchiveTable(
-        pd.concat([about.fillna(""), codes], axis=1),
+        pd.concat([about, codes], axis=1),
         NIH14,
         (f"{path.name}: {len(frame):,} images of {_patients(about):,} patients", note),
     )
@@ -168,6 +209,8 @@ def adjudicated_table(path: Path, archive: ArchiveTable) -> ArchiveTable:
     Raises:
         UserError: it has no such column, or names no image of the archive.
     """
+    import pandas as pd
+
     frame = read_table(path)
     image = usual_column(frame, "image index|image id|image|filename", set())
     if image is None:

@@ -1,13 +1,33 @@
-"""Any folder of images or DICOM, and any table with 0/1 columns or a column of `A|B` findings."""
+"""Any folder of images or DICOM, and any table of their labels.
+
+The table has one row per image, with 0/1 columns (1, 0, -1 uncertain, blank not mentioned; or
+yes and no throughout) or one column of findings like 'Mass|Effusion'. Images are found by
+relative path, file name, name without suffix or SOPInstanceUID. Which column was taken for what
+is printed; every choice can be overridden.
+
+Patients become keyed hashes, and DICOM images are named by keyed hashes. Files that aren't
+DICOM keep their names: give --hash-names where those tell who it is. rejected.csv and
+duplicates.csv name files as they are called.
+
+Examples:
+  cxrkeras prep table --images films --labels labels.csv --out data/ours
+  cxrkeras prep table --images films --labels l.csv --out data/ours \\
+      --patient-column MRN --labels-from "Effusion,Nodule"
+  cxrkeras prep table --images films --labels l.csv --out data/try --limit 500
+"""
+
+from __future__ import annotations
 
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING, Self
 
 from data_prep.errors import UserError
 from data_prep.filenames import printable
-from data_prep.readers.records import Source
-from data_prep.readers.rows import Choice, join_rows, merged, records_of, refused
+from data_prep.readers import TableReader
+from data_prep.readers.shared.example import write_film, write_table
+from data_prep.readers.shared.records import Source
+from data_prep.readers.shared.rows import join_rows, merged, records_of, refused
+from data_prep.registry import option
 from data_prep.tables.columns import (
     findings_column,
     label_columns,
@@ -23,59 +43,58 @@ from data_prep.tables.table import (
     separator_of,
 )
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _OPTIONS = "--labels-from COLUMNS or --findings-column COLUMN"
 
 
-def table_source(
-    images: Path,
-    table: Path,
-    *,
-    name: str | None = None,
-    choice: Choice = Choice(),  # noqa: B008  (frozen: sharing it is safe)
-    labels_from: list[str] | None = None,
-    findings: str | None = None,
-    encoding: str | None = None,
-) -> Source:
-    """Read a folder and its table.
+class Part(TableReader):
+    """Rows are matched to files by path, file name, stem or SOPInstanceUID (`FileIndex.find`).
 
-    Rows are matched to files by path, file name, stem or SOPInstanceUID (`FileIndex.find`).
     Several rows of one image are merged: a finding that any row asserts is asserted (1 over -1 over
-    0 over blank).
-
-    Args:
-        images: the folder, searched recursively.
-        table: the table; see `read_table`.
-        name: the dataset's name; the folder's where None.
-        choice: columns named by the user.
-        labels_from: the 0/1 columns; found by their values where None.
-        findings: the column of `A|B` findings; used where there are no 0/1 columns.
-        encoding: the table's encoding, where it isn't found out.
-
-    Returns:
-        The source; its notes say which column was taken for what.
-
-    Raises:
-        UserError: the table or the folder can't be used so.
+    0 over blank). Label columns that aren't named are found by their values; without any, a column
+    of findings is used. The source's notes say which column was taken for what.
     """
-    frame = read_table(table, encoding)
-    rows = join_rows(frame, images, choice)
-    labels, codes, note = _labels(frame, rows.taken, labels_from, findings)
-    rows.notes.append(note)
-    values = codes.to_numpy()
-    records = records_of(rows, lambda numbers: merged(values[numbers]))
-    rejected = refused(rows)
-    return Source(
-        name=name or rows.index.root.name,
-        labels=tuple(labels),
-        records=records,
-        rejected=rejected,
-        origin=f"table {printable(table.name)}",
-        notes=tuple(rows.notes),
+
+    labels: Path = option(..., "CSV or TSV with one header line.")
+    labels_from: tuple[str, ...] = option(
+        (), "The label columns, separated by commas.", metavar="COLUMNS"
     )
+    findings_column: str | None = option(None, "The column of findings like 'Mass|Effusion'.")
+
+    def read(self, raw: Path, name: str) -> Source:
+        """Read a folder and its table, see `Reader.read`."""
+        frame = read_table(self.labels, self.encoding)
+        rows = join_rows(frame, raw, self.columns)
+        named = list(self.labels_from)
+        labels, codes, note = _labels(frame, rows.taken, named, self.findings_column)
+        rows.notes.append(note)
+        values = codes.to_numpy()
+        records = records_of(rows, lambda numbers: merged(values[numbers]))
+        rejected = refused(rows)
+        return Source(
+            name=name,
+            labels=tuple(labels),
+            records=records,
+            rejected=rejected,
+            origin=f"table {printable(self.labels.name)}",
+            citation=self.citation,
+            notes=tuple(rows.notes),
+        )
+
+    @classmethod
+    def example(cls, folder: Path) -> tuple[Path, Self]:
+        """Four films of two patients with two labels, see `Reader.example`."""
+        rows = [["image", "patient", "Mass", "Nodule"]]
+        for number in range(4):
+            write_film(folder / "films" / f"f{number}.png", number)
+            rows.append([f"f{number}.png", f"P{number // 2}", number % 2, ("", -1)[number % 2]])
+        return folder / "films", cls(labels=write_table(folder / "labels.csv", rows))
 
 
 def _labels(
-    frame: pd.DataFrame, taken: set[str], labels_from: list[str] | None, findings: str | None
+    frame: pd.DataFrame, taken: set[str], labels_from: list[str], findings: str | None
 ) -> tuple[list[str], pd.DataFrame, str]:
     if findings:
         named = named_column(frame, findings, "--findings-column")

@@ -5,13 +5,16 @@ apostrophe before it, which spreadsheets hide and our readers take away again; s
 begins with apostrophes before such a character, so that every text reads back as it was.
 """
 
+from __future__ import annotations
+
 import csv
 import io
 import re
 from collections.abc import Iterable, Sequence
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 TEXT = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
 """How to open a file for `write_rows`."""

@@ -1,13 +1,17 @@
 """What the columns of a person's table mean, and what their values say."""
 
+from __future__ import annotations
+
 import re
 from collections import Counter
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from data_prep.errors import UserError
 from data_prep.tables.table import code_of, says_yes_or_no
 from data_prep.tables.vocabulary import ARCHIVE_FINDINGS, canonical, is_normal, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 USUAL = {
     "patient": "patient id|patient|patientid|patient identifier|pid|subject|subject id|mrn|病歷號",

@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 from data_prep.errors import UserError
 from data_prep.filenames import in_its_encoding, is_utf8
 from data_prep.files import not_a_file
-from data_prep.films.dicom import sop_uid
 
 IMAGE_SUFFIXES = frozenset((".dcm", ".dicom", ".ima", ".png", ".jpg", ".jpeg", ".tif", ".tiff"))
 _RASTER_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".tif", ".tiff"))
@@ -186,4 +185,6 @@ def _turned(name: str) -> str:
 def _of_dicom(path: Path) -> str | None:
     if path.suffix.lower() in _RASTER_SUFFIXES or not_a_file(path):
         return None
+    from data_prep.films.dicom import sop_uid
+
     return sop_uid(path)

@@ -1,17 +1,21 @@
 """Reading the tables that people really have: any encoding, separator, compression; all as text."""
 
+from __future__ import annotations
+
 import csv
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from data_prep.errors import UserError
 from data_prep.tables.cells import unmarked
 from data_prep.tables.textfile import read_text
 from data_prep.tables.vocabulary import ARCHIVE_FINDINGS, NIH14, canonical, is_normal, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CODES = ("1", "0", "-1", "")
 YES_NO = dict.fromkeys(("yes", "y", "true", "t", "positive"), "1") | dict.fromkeys(
@@ -47,6 +51,8 @@ def read_table(path: Path | str, encoding: str | None = None) -> pd.DataFrame:
     Raises:
         UserError: not readable as a table, a column name twice, or rows of differing length.
     """
+    import pandas as pd
+
     path = Path(path)
     rows = _split(read_text(path, encoding), path)
     if not rows:
@@ -139,6 +145,8 @@ def parse_codes(
     Raises:
         UserError: a column is missing, or holds anything else.
     """
+    import pandas as pd
+
     columns = list(frame.columns) if columns is None else list(columns)
     for name in columns:
         if name not in frame.columns:
@@ -204,6 +212,8 @@ def findings_to_codes(
     Raises:
         UserError: a finding is none of `labels` (compared through `canonical`), or none occurs.
     """
+    import pandas as pd
+
     separator = separator_of(series)
     cells = {cell: _names(cell, separator) for cell in series.unique()}
     found = {name for names in cells.values() for name in names if not is_normal(name)}

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from data_prep.dataset.prepare import prepare
 from data_prep.filenames import printable
-from data_prep.readers.table import table_source
 from data_prep.tables.matching import FileIndex
 from data_prep.tables.table import read_table
-from tests.data_prep.readers.archives import film, write_csv, write_dicom, write_png
+from tests.data_prep.readers.archives import film, table_source, write_csv, write_dicom, write_png
 
 ODD = {
     b"caf\xe9.png": r"caf\xe9.png",

@@ -7,8 +7,8 @@ import click
 
 from cxrkeras.commands.shared.film_options import admission, decoding_workers
 from cxrkeras.commands.shared.key_file import key_file
+from data_prep.readers import VIEWS
 
-COLUMN_ROLES = ("image", "patient", "study", "sex", "age", "view", "split")
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -28,16 +28,13 @@ to_folder = options(
     click.option("--out", type=FOLDER, required=True, help="New folder for the dataset."),
     click.option("--name", help="Name of the dataset. [default: the name of --out]"),
 )
-table_input = options(
-    click.option("--images", type=FOLDER, required=True, help="Folder of DICOM, PNG, JPEG, TIFF."),
-    to_folder,
-    click.option("--citation", default="", help="What to cite for these data."),
-    click.option("--encoding", help="Encoding of the table, if it isn't found out (e.g. gb18030)."),
-    *(
-        click.option(f"--{role}-column", help=f"Column of the table with the {role}.")
-        for role in COLUMN_ROLES
+raw_folder = {
+    True: click.argument("raw", type=FOLDER, metavar="ROOT"),
+    False: click.option(
+        "--images", "raw", type=FOLDER, required=True, help="Folder of DICOM, PNG, JPEG, TIFF."
     ),
-)
+}
+"""Where the raw files lie, of an archive or not."""
 sample = options(
     click.option(
         "--limit",
@@ -103,8 +100,7 @@ def views(default: str) -> Callable:
         type=click.Choice(["frontal", "lateral", "all"]),
         default=default,
         show_default=True,
-        help="Films to keep, by their view in the table, else in the DICOM header; an unknown view "
-        "counts as frontal.",
+        help=VIEWS,
     )
 
 

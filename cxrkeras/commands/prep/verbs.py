@@ -1,26 +1,39 @@
 """`cxrkeras prep`: raw DICOM, images and tables -> a prepared dataset."""
 
-from pathlib import Path
-
 import click
 
-from cxrkeras.commands.prep.archives import chexpert_command, nih_command
-from cxrkeras.commands.prep.options import (
-    FILE,
-    FOLDER,
-    exclude,
-    picture,
-    privacy,
-    reading,
-    sample,
-    table_input,
-    verify,
-    views,
-)
-from cxrkeras.commands.prep.run import prepare_table, report
+from cxrkeras.commands.prep.phantom import phantom_command
+from cxrkeras.commands.prep.reader import reader_command
+from cxrkeras.commands.shared.nearest import check_verb
+from cxrkeras.registry import READERS
 
 
-@click.group("prep")
+class _Readers(click.Group):
+    """A verb per reader, made when it is called; the list of them imports none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *READERS.names()})
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        ours = super().get_command(ctx, name)
+        return ours or (reader_command(name) if name in READERS.names() else None)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple:
+        check_verb(ctx, args[0], self.list_commands(ctx), "cxrkeras prep --help")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self._line(name)) for name in self.list_commands(ctx)])
+
+    def _line(self, name: str) -> str:
+        if name in self.commands:
+            return self.commands[name].get_short_help_str(limit=100)
+        about = READERS.about(name)
+        return f"{about.line} ({about.package})" if about.package else about.line
+
+
+@click.group("prep", cls=_Readers)
 def command() -> None:
     """Prepare raw DICOM, images and tables into a dataset to train on.
 
@@ -37,122 +50,4 @@ def command() -> None:
     """
 
 
-command.add_command(nih_command)
-command.add_command(chexpert_command)
-
-
-@command.command("table")
-@table_input
-@click.option(
-    "--labels", "table", type=FILE, required=True, help="CSV or TSV with one header line."
-)
-@click.option("--labels-from", metavar="COLUMNS", help="The label columns, separated by commas.")
-@click.option("--findings-column", help="The column of findings like 'Mass|Effusion'.")
-@views("all")
-@exclude
-@sample
-@picture
-@privacy
-@verify
-@reading
-def table_command(labels_from: str | None, findings_column: str | None, **options) -> None:
-    """Any folder of images or DICOM, and any table of their labels.
-
-    The table has one row per image, with 0/1 columns (1, 0, -1 uncertain, blank not mentioned; or
-    yes and no throughout) or one column of findings like 'Mass|Effusion'. Images are found by
-    relative path, file name, name without suffix or SOPInstanceUID. Which column was taken for what
-    is printed; every choice can be overridden.
-
-    Patients become keyed hashes, and DICOM images are named by keyed hashes. Files that aren't
-    DICOM keep their names: give --hash-names where those tell who it is. rejected.csv and
-    duplicates.csv name files as they are called.
-
-    \b
-    Examples:
-      cxrkeras prep table --images films --labels labels.csv --out data/ours
-      cxrkeras prep table --images films --labels l.csv --out data/ours \\
-          --patient-column MRN --labels-from "Effusion,Nodule"
-      cxrkeras prep table --images films --labels l.csv --out data/try --limit 500
-    """
-    from data_prep.readers.table import table_source
-
-    columns = [name.strip() for name in labels_from.split(",")] if labels_from else None
-    prepare_table(table_source, options, labels_from=columns, findings=findings_column)
-
-
-@command.command("eda")
-@table_input
-@click.option("--table", type=FILE, required=True, help="CSV or TSV: rows of (image, sub-finding).")
-@click.option("--finding-column", help="The column of sub-findings.")
-@click.option("--include-normal", is_flag=True, help="An eighth label: normal.")
-@click.option(
-    "--keep-pacemaker",
-    is_flag=True,
-    help="Keep images with nothing but a pacemaker, as all-zero rows.",
-)
-@views("all")
-@exclude
-@sample
-@picture
-@privacy
-@verify
-@reading
-def eda_command(
-    finding_column: str | None, include_normal: bool, keep_pacemaker: bool, **options
-) -> None:
-    """The study's layout: DICOM files, and a table of one row per (image, sub-finding).
-
-    19 sub-findings are merged to the study's categories: seven labels; normal is the all-zero row
-    and the pacemaker is dropped. Several rows of one image are OR-ed into one.
-
-    \b
-    Examples:
-      cxrkeras prep eda --images dicom --table findings.csv --out data/eda
-      cxrkeras prep eda --images dicom --table findings.csv --out data/eda8 --include-normal
-    """
-    from data_prep.readers.eda import eda_source
-
-    prepare_table(
-        eda_source,
-        options,
-        finding_column=finding_column,
-        include_normal=include_normal,
-        keep_pacemaker=keep_pacemaker,
-    )
-
-
-@command.command("phantom")
-@click.option("--out", type=FOLDER, required=True, help="New folder.")
-@click.option("--patients", type=click.IntRange(1), default=120, show_default=True)
-@click.option("--source-patients", type=click.IntRange(1), help="[default: as --patients]")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option(
-    "--size",
-    type=click.IntRange(32, 2048),
-    default=512,
-    show_default=True,
-    help="Side of the images, pixels.",
-)
-@verify
-@click.option("--workers", type=click.IntRange(0), help="Processes. [default: one per core]")
-def phantom_command(out: Path, **options) -> None:
-    """Synthetic chest radiographs of three hospitals: DICOM with boxes, and prepared.
-
-    --verify takes the settings of a folder that is there from the folder.
-
-    \b
-    Examples:
-      cxrkeras prep phantom --out data/phantom
-      cxrkeras prep phantom --out data/small --patients 30 --size 128
-    """
-    from data_prep.dataset.prepare import summary
-    from data_prep.phantom.builtin import builtin_datasets
-
-    folders = builtin_datasets(out, **options)
-    for folder in folders:
-        report(summary(folder))
-    target, first, second = folders
-    click.echo(
-        f"\nNext: cxrkeras cv --data {target} --source a={first} --source b={second} "
-        "--method cotrain"
-    )
+command.add_command(phantom_command)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from cxrkeras.evaluation.scores.predictions import Predictions
 from data_prep.errors import UserError
-from data_prep.readers.chexpert_paths import Place, place_of
+from data_prep.readers.shared.chexpert_paths import Place, place_of
 from data_prep.tables.columns import USUAL, usual_column
 
 

@@ -45,7 +45,7 @@ def test_what_prep_writes_can_be_read(tmp_path):
     from PIL import Image
 
     from data_prep.dataset.prepare import prepare
-    from data_prep.readers.records import Record, Source
+    from data_prep.readers.shared.records import Record, Source
 
     records = []
     for number, codes in enumerate([("1", ""), ("0", "-1")]):

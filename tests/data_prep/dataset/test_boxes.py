@@ -8,10 +8,9 @@ import pytest
 from PIL import Image
 
 from data_prep.dataset.prepare import prepare
-from data_prep.readers.records import Box
-from data_prep.readers.table import table_source
+from data_prep.readers.shared.records import Box
 from data_prep.tables.table import read_table
-from tests.data_prep.readers.archives import dicom_archive, write_csv, write_png
+from tests.data_prep.readers.archives import dicom_archive, table_source, write_csv, write_png
 
 FAST = {"key": b"k", "workers": 0, "progress": False}
 

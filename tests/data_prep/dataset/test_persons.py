@@ -13,8 +13,14 @@ from PIL import Image
 from data_prep.dataset.duplicates import Duplicate
 from data_prep.dataset.persons import persons
 from data_prep.dataset.prepare import prepare
-from data_prep.readers.table import table_source
-from tests.data_prep.readers.archives import contents, film, write_csv, write_dicom, write_png
+from tests.data_prep.readers.archives import (
+    contents,
+    film,
+    table_source,
+    write_csv,
+    write_dicom,
+    write_png,
+)
 
 KEY = bytes(range(32))
 SIDE = 256

@@ -16,13 +16,13 @@ from data_prep.dataset.journal import Journal
 from data_prep.dataset.prepare import prepare
 from data_prep.errors import RejectedFile, UserError
 from data_prep.films.film import pixel_digest, read_film, to_square
-from data_prep.readers.table import table_source
 from tests.data_prep.films.synthetic_dicom import BORN, NAME, PATIENT
 from tests.data_prep.readers.archives import (
     archive,
     contents,
     dicom_archive,
     film,
+    table_source,
     write_csv,
     write_dicom,
     write_png,

@@ -12,8 +12,7 @@ from data_prep.dataset.prepare import prepare
 from data_prep.dataset.prepared import read_prepared, without_padding
 from data_prep.errors import RejectedFile, UserError
 from data_prep.phantom.builtin import builtin_datasets
-from data_prep.readers.table import table_source
-from tests.data_prep.readers.archives import archive, contents, film, write_png
+from tests.data_prep.readers.archives import archive, contents, film, table_source, write_png
 
 KEY = bytes(range(32))
 FAST = {"key": KEY, "size": 32, "workers": 0, "progress": False}

@@ -15,9 +15,15 @@ from data_prep.dataset import worker as decode
 from data_prep.dataset.journal import Journal
 from data_prep.dataset.prepare import prepare
 from data_prep.errors import UserError
-from data_prep.readers.table import table_source
 from tests.data_prep.films.synthetic_dicom import BORN, NAME, PATIENT
-from tests.data_prep.readers.archives import archive, contents, dicom_archive, film, write_png
+from tests.data_prep.readers.archives import (
+    archive,
+    contents,
+    dicom_archive,
+    film,
+    table_source,
+    write_png,
+)
 
 KEY = bytes(range(32))
 FAST = {"key": KEY, "size": 32, "workers": 0, "progress": False}

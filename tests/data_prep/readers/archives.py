@@ -7,9 +7,26 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from data_prep.readers.records import Source
-from data_prep.readers.table import table_source
+from data_prep.readers import chexpert, eda, nih, table
+from data_prep.readers.shared.records import Source
 from tests.data_prep.films.synthetic_dicom import dicom, save
+
+
+def table_source(folder: Path, labels: Path, name: str = "", **options) -> Source:
+    """A folder and its table as `cxrkeras prep table` reads them."""
+    return table.Part(labels=labels, **options).read(folder, name or folder.name)
+
+
+def eda_source(folder: Path, rows: Path, **options) -> Source:
+    return eda.Part(table=rows, **options).read(folder, "e-da")
+
+
+def nih_source(root: Path, **options) -> Source:
+    return nih.Part(**options).read(root, "nih")
+
+
+def chexpert_source(root: Path, **options) -> Source:
+    return chexpert.Part(**options).read(root, "chexpert")
 
 
 def film(seed: int, side: int = 96) -> np.ndarray:
@@ -58,5 +75,5 @@ def dicom_archive(folder: Path) -> Source:
     """Three DICOM films of one patient and study, read with their table."""
     for number in range(3):
         write_dicom(folder / f"{number}.dcm", number, StudyInstanceUID="1.2.826.0.1.77")
-    table = [["image", "Mass"], *([f"{n}.dcm", n % 2] for n in range(3))]
-    return table_source(folder, write_csv(folder.parent / "t.csv", table))
+    rows = [["image", "Mass"], *([f"{n}.dcm", n % 2] for n in range(3))]
+    return table_source(folder, write_csv(folder.parent / "t.csv", rows))

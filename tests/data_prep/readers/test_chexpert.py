@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from data_prep.dataset.prepare import prepare
 from data_prep.errors import UserError
-from data_prep.readers.chexpert import chexpert_source, chexpert_table
-from data_prep.readers.chexpert_paths import place_of
-from data_prep.readers.rows import NOT_FOUND
+from data_prep.readers.chexpert import chexpert_table
+from data_prep.readers.shared.chexpert_paths import place_of
+from data_prep.readers.shared.rows import NOT_FOUND
 from data_prep.tables.vocabulary import CHEXPERT5, CHEXPERT14
 from tests.data_prep.readers.archive_trees import (
     CHEXPERT_HEADER,
@@ -20,6 +20,7 @@ from tests.data_prep.readers.archive_trees import (
     chexpert_tree,
     real_chexpert_tree,
 )
+from tests.data_prep.readers.archives import chexpert_source
 
 FAST = {"key": b"public", "public": True, "size": 32, "workers": 0, "progress": False}
 
@@ -164,7 +165,7 @@ def test_a_table_that_others_made(tmp_path):
     header = [name.replace(" ", "_") for name in CHEXPERT_HEADER]
     rows = [[f"/nas/public/CheXpert/{row[0]}", *row[1:]] for row in chexpert_rows()["valid"]]
     table = write_table(tmp_path / "dev.csv", rows, header)
-    assert facts(chexpert_source(folder, tables=(table,))) == expected
+    assert facts(chexpert_source(folder, table=(table,))) == expected
 
 
 def spoil_header(folder, old, new):

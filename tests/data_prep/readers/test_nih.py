@@ -12,13 +12,14 @@ from PIL import Image
 
 from data_prep.dataset.prepare import prepare
 from data_prep.errors import UserError
-from data_prep.readers import nih, rows
-from data_prep.readers.nih import nih_source, read_boxes
-from data_prep.readers.selection import without
+from data_prep.readers import nih
+from data_prep.readers.nih import read_boxes
+from data_prep.readers.shared import rows
+from data_prep.readers.shared.selection import without
 from data_prep.tables.textfile import read_names
 from data_prep.tables.vocabulary import NIH14
 from tests.data_prep.readers.archive_trees import NIH_ROWS, nih_table, nih_tree, real_nih_tree
-from tests.data_prep.readers.archives import write_png
+from tests.data_prep.readers.archives import nih_source, write_png
 
 FAST = {"key": b"public", "public": True, "size": 32, "workers": 0, "progress": False}
 

@@ -4,12 +4,18 @@ import pandas as pd
 import pytest
 
 from data_prep.errors import UserError
-from data_prep.readers.eda import BESIDE_PACEMAKER, ONLY_PACEMAKER, eda_source
-from data_prep.readers.rows import NO_ROW, NOT_FOUND, Choice
-from data_prep.readers.table import table_source
+from data_prep.readers.eda import BESIDE_PACEMAKER, ONLY_PACEMAKER
+from data_prep.readers.shared.rows import NO_ROW, NOT_FOUND
 from data_prep.tables.columns import age_of, label_columns, sex_of
 from data_prep.tables.vocabulary import EDA7, EDA_TAXONOMY, NIH14, NORMAL, PACEMAKER
-from tests.data_prep.readers.archives import archive, film, write_csv, write_png
+from tests.data_prep.readers.archives import (
+    archive,
+    eda_source,
+    film,
+    table_source,
+    write_csv,
+    write_png,
+)
 
 
 @pytest.fixture
@@ -79,17 +85,17 @@ def test_columns_of_usual_names_are_understood(films):
 
 def test_columns_may_be_named(films):
     rows = [["a", "b", "who", "x y", "Mass"], ["f0.png", "f1.png", "Z", "1", "0"]]
-    choice = Choice(image="b", patient="who")
-    source = table(films, rows, choice=choice, labels_from=["x y"])
+    choice = {"image_column": "b", "patient_column": "who"}
+    source = table(films, rows, **choice, labels_from=["x y"])
     assert [(r.key, r.patient, r.codes) for r in source.records] == [("f1.png", "Z", ("1",))]
     with pytest.raises(
         UserError, match=r"no column 'whom' \(--patient-column\). Nearest known: who"
     ):
-        table(films, rows, choice=Choice(patient="whom"))
+        table(films, rows, patient_column="whom")
     with pytest.raises(UserError, match="no column 'xy'"):
         table(films, rows, labels_from=["xy"])
     with pytest.raises(UserError, match="can't be a label"):
-        table(films, rows, choice=choice, labels_from=["who"])
+        table(films, rows, **choice, labels_from=["who"])
 
 
 def test_a_findings_column_serves_where_there_are_no_codes(films):
@@ -120,7 +126,7 @@ def test_missing_files_are_listed_unless_all_are(films):
     with pytest.raises(UserError, match="No column of the table names a file"):
         table(films, [["image", "A"], ["gone.png", "1"]])
     with pytest.raises(UserError, match="Column 'A' names no file"):
-        table(films, [["image", "A"], ["f0.png", "1"]], choice=Choice(image="A"))
+        table(films, [["image", "A"], ["f0.png", "1"]], image_column="A")
 
 
 def test_a_stray_value_never_makes_a_label_vanish():
@@ -305,5 +311,5 @@ def test_codes_go_before_findings_only_where_they_can_be_nothing_else(films):
 def test_no_label_is_suggested_for_a_patient_column(films):
     rows = [["image", "Hernia", "MRI", "id_no"], ["f0.png", "1", "Y", "x1"]]
     with pytest.raises(UserError) as error:
-        table(films, rows, choice=Choice(patient="MRN"))
+        table(films, rows, patient_column="MRN")
     assert str(error.value).endswith("Known: image, id_no.")

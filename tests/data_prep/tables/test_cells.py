@@ -15,10 +15,9 @@ from cxrkeras.data.folds.files import load_folds, save_folds
 from cxrkeras.evaluation.compare.report import COLUMNS, _table
 from cxrkeras.evaluation.scores.predictions import Predictions, read_predictions, write_predictions
 from data_prep.dataset.prepare import prepare
-from data_prep.readers.table import table_source
 from data_prep.tables.cells import frame_as_csv, marked, rows_as_csv, unmarked
 from data_prep.tables.table import read_table
-from tests.data_prep.readers.archives import film, write_csv, write_png
+from tests.data_prep.readers.archives import film, table_source, write_csv, write_png
 
 FORMULAS = "=+-@\t\r"
 NASTY = ("=cmd|' /C calc'!A0", "+SUM(A1)", "-Mass", "@cite", "'=quoted", "''-twice", "'plain")

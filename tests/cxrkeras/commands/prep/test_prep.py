@@ -100,7 +100,7 @@ def test_one_person_under_two_numbers_is_never_in_two_folds(films, capsys):
 
 @pytest.mark.parametrize("verb", ["table", "eda", "nih", "chexpert", "phantom"])
 def test_every_verb_can_verify(verb):
-    assert "verify" in [parameter.name for parameter in command.commands[verb].params]
+    assert "verify" in [parameter.name for parameter in command.get_command(None, verb).params]
 
 
 def test_what_training_advises_for_a_damaged_image_cures_it(films, capsys):

@@ -13,8 +13,7 @@ from cxrkeras.training.stages import overlap
 from cxrkeras.training.stages.overlap import without_target
 from data_prep.dataset.prepare import prepare
 from data_prep.errors import UserError
-from data_prep.readers.table import table_source
-from tests.data_prep.readers.archives import film, write_csv, write_png
+from tests.data_prep.readers.archives import film, table_source, write_csv, write_png
 
 KEYS = {"ours": bytes(range(32)), "theirs": bytes(range(1, 33))}
 

@@ -19,7 +19,7 @@ from cxrkeras.training.stages.plan import describe, plan_stages, trained
 from data_prep.dataset.prepare import prepare
 from data_prep.errors import UserError
 from data_prep.films.film import to_square
-from data_prep.readers.table import table_source
+from tests.data_prep.readers.archives import table_source
 
 WAYS = {
     "plain": {},

@@ -1,15 +1,19 @@
 """What the readers of public archives share: their tables in our words, joined to their images."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from data_prep.errors import UserError
-from data_prep.readers.records import Source
-from data_prep.readers.rows import link_rows, merged, records_of, refused
+from data_prep.readers.shared.records import Source
+from data_prep.readers.shared.rows import link_rows, merged, records_of, refused
 from data_prep.tables.matching import FileIndex
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
 
 ROLES = ("image", "patient", "study", "view", "sex", "age", "split")
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_prep.errors import UserError
-from data_prep.readers.records import Record, Source
-from data_prep.readers.selection import limited, without
+from data_prep.readers.shared.records import Record, Source
+from data_prep.readers.shared.selection import limited, without
 
 
 def source_of(patients) -> Source:

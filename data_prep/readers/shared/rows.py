@@ -1,36 +1,27 @@
 """Rows of a table joined to the files they name: what every reader of a table shares."""
 
+from __future__ import annotations
+
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from data_prep.errors import UserError
-from data_prep.readers.records import Record
+from data_prep.readers.shared.records import Record
 from data_prep.tables.columns import USUAL, age_of, named_column, role_column, sex_of
 from data_prep.tables.matching import FileIndex
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
 
 NOT_FOUND = "file not found"
 NO_ROW = "no row in the table"
 ESCAPES = "a link that leads out of the image folder"
 LISTED = 1000  # more files without a row, or rows without a file, are counted instead
 _STRENGTH = {"1": 3, "-1": 2, "0": 1, "": 0}
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which column holds what; None is found by itself. `image` and the others are column names."""
-
-    image: str | None = None
-    patient: str | None = None
-    study: str | None = None
-    sex: str | None = None
-    age: str | None = None
-    view: str | None = None
-    split: str | None = None
 
 
 @dataclass
@@ -66,8 +57,13 @@ class Rows:
         return groups
 
 
-def join_rows(frame: pd.DataFrame, images: Path, choice: Choice) -> Rows:
+def join_rows(frame: pd.DataFrame, images: Path, named: Mapping[str, str | None]) -> Rows:
     """Find the files that a table's rows name, and the columns about patients.
+
+    Args:
+        frame: the table.
+        images: the folder of films.
+        named: role (`image`, `patient`, ...) -> column; one that is None is found by itself.
 
     Raises:
         UserError: a named column is missing, no row names a file, or a row names one outside.
@@ -75,9 +71,9 @@ def join_rows(frame: pd.DataFrame, images: Path, choice: Choice) -> Rows:
     if frame.empty:
         raise UserError("The table has a header but no rows: there is nothing to prepare.")
     index = FileIndex(images)
-    columns = {"image": _image_column(frame, index, choice.image)}
+    columns = {"image": _image_column(frame, index, named["image"])}
     for role in USUAL:
-        if found := role_column(frame, role, getattr(choice, role), set(columns.values())):
+        if found := role_column(frame, role, named[role], set(columns.values())):
             columns[role] = found
     rows = link_rows(frame, index, columns)
     _describe(rows)

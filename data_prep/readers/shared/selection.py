@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data_prep.filenames import printable
-from data_prep.readers.records import Record, Source
+from data_prep.readers.shared.records import Record, Source
 from data_prep.tables.textfile import read_names
 
 
