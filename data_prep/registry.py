@@ -211,6 +211,9 @@ class Registry(Generic[P]):
         if first["type"] == "extra_forbidden":
             known = ", ".join(part.model_fields) or "none"
             return f"{self.argument} {name} has no option {key!r}. There: {known}."
+        if first["type"] == "missing":
+            what = part.model_fields[key].description
+            return f"{self.argument} {name} needs the option {key!r}: {what}"
         message = first["msg"].replace("Input should", "must").removeprefix("Value error, ")
         where = f" {key}" if key else ""
         return f"{self.argument} {name}:{where} {message}. Received: {first['input']!r}."

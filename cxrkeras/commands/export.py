@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from cxrkeras.commands.shared.film_options import admission
-from cxrkeras.commands.shared.operating_point import RULES, operating_point, rule_of
+from cxrkeras.commands.shared.operating_point import operating_point, rule_of, rules_named
 from cxrkeras.serving.export.layout import FORMATS
 
 
@@ -26,7 +26,7 @@ from cxrkeras.serving.export.layout import FORMATS
     show_default=True,
     help="Repeatable.",
 )
-@operating_point(f"The thresholds that go along: {RULES}")
+@operating_point(f"The thresholds that go along: {rules_named()}")
 @click.option("--name", help="The model's name on the server. [default: the model folder's]")
 @click.option(
     "--check",

@@ -6,7 +6,7 @@ import click
 from click.core import ParameterSource
 
 from cxrkeras.commands.shared.film_options import admission, decoding_workers
-from cxrkeras.commands.shared.operating_point import RULES, operating_point, rule_of
+from cxrkeras.commands.shared.operating_point import operating_point, rule_of, rules_named
 from cxrkeras.commands.shared.overwriting import overwrite as overwriting
 from data_prep.errors import UserError
 from data_prep.outputs import check_file
@@ -17,7 +17,7 @@ _WRITERS = (".csv", ".json")
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL_OR_RUN")
 @click.argument("files", nargs=-1, required=True, metavar="FILES...")
-@operating_point(f"Where a label is called: {RULES}")
+@operating_point(f"Where a label is called: {rules_named()}")
 @click.option(
     "--calibrate",
     type=click.Choice(["none", "temperature", "isotonic"]),

@@ -100,7 +100,7 @@ class Model:
         Args:
             files: DICOM, PNG, JPEG or TIFF files, folders, or patterns; one or several.
             operating_point: `corrected`, `prevalence`, `youden`, `sensitivity=0.95` or
-                `specificity=0.9` (any share).
+                `specificity=0.9` (any share), or a rule of another package.
             calibrate: None, `temperature` or `isotonic`: give calibrated probabilities too.
             batch_size: images at a time.
             workers: decoding processes, one per core by default; 0 decodes in this process,
@@ -122,7 +122,7 @@ class Model:
             >>> bool(table["prob_Effusion"].between(0, 1).all())
             True
         """
-        from cxrkeras.evaluation.scores.operating import parse_rule
+        from cxrkeras.evaluation.rules import parse_rule
         from cxrkeras.serving.predict.answers import as_table
         from cxrkeras.serving.predict.run import predict_words
 

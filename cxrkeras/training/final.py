@@ -19,7 +19,8 @@ from cxrkeras.evaluation.evidence.performance import (
     out_of_fold_performance,
     performance,
 )
-from cxrkeras.evaluation.scores.operating import Rule, add_held_out, prevalence_points
+from cxrkeras.evaluation.rules import PrevalenceRule, Rule
+from cxrkeras.evaluation.scores.operating import FROM_PREVALENCE, add_held_out, prevalence_points
 from cxrkeras.runs.experiment import Experiment, read_experiment
 from cxrkeras.runs.folder import check_data, is_finished, predictions_of, write_table
 from cxrkeras.runs.target import Target, load_target
@@ -45,7 +46,7 @@ def train_final(
         out: the model folder, which is made in one step at the end. A model of the same run and
             data that is there already is kept, and its operating points are written again.
         with_test: learn from the held-out test set too.
-        rules: fitted operating points beside the standard ones.
+        rules: of operating points to keep beside the standard ones.
 
     Returns:
         What `model.json` holds.
@@ -60,10 +61,10 @@ def train_final(
     if card is None:
         _check_writable(out)
         rows = np.flatnonzero(with_test | (target.folds != TEST))
-        card = _fit(run, out, experiment, target, rows, {"run": made_from, **fitted})
+        card = _fit(run, out, experiment, target, rows, {"run": made_from, **fitted}, rules)
     else:
         say(f"{out}: made before from this run, kept; its operating points are written again")
-        card |= fitted | {"operating_points": _all_points(card, fitted)}
+        card |= fitted | {"operating_points": _all_points(card, fitted, rules)}
         write_model_json(out, card)
     return card
 
@@ -123,21 +124,24 @@ def _check_writable(out: Path) -> None:
 
 def _fitted_points(run: Path, rules: Sequence[Rule]) -> dict:
     known = read_operating_points(run)
-    more = {str(rule): fit_on_run(run, rule) for rule in rules if rule.fitted}
+    points = dict(known["operating_points"])
+    points |= {str(rule): fit_on_run(run, rule) for rule in rules if str(rule) not in points}
     return {
-        "operating_points": {**known["operating_points"], **more},
+        "operating_points": points,
         "calibration": known["calibration"],
     }
 
 
-def _all_points(card: dict, fitted: dict) -> dict:
+def _all_points(card: dict, fitted: dict, rules: Sequence[Rule]) -> dict:
     """The run's, but from the model's own prevalence, and with what it was seen to reach itself."""
     labels = card["labels"]
     vectors = (
         np.array([[card[key][name] for name in labels]], dtype=np.float64)
         for key in ("training_prevalence", "inflation")
     )
-    own, before = prevalence_points(labels, *vectors), card.get("operating_points", {})
+    more = [rule for rule in rules if isinstance(rule, PrevalenceRule)]
+    own = prevalence_points(labels, *vectors, [*FROM_PREVALENCE, *more])
+    before = card.get("operating_points", {})
     points: dict[str, dict] = {}
     for rule, by_label in fitted["operating_points"].items():
         points[rule] = {}
@@ -151,7 +155,13 @@ def _all_points(card: dict, fitted: dict) -> dict:
 
 
 def _fit(
-    run: Path, out: Path, experiment: Experiment, target: Target, rows: np.ndarray, known: dict
+    run: Path,
+    out: Path,
+    experiment: Experiment,
+    target: Target,
+    rows: np.ndarray,
+    known: dict,
+    rules: Sequence[Rule],
 ) -> dict:
     runtime.start()
     from cxrkeras.training.recipes.fold_fit import fit_rows, make_fitter, model_card, save_model
@@ -170,7 +180,7 @@ def _fit(
         checkpoint=kept / "checkpoint.npz",
     )
     card = {**model_card(experiment, target, fitted.facts), "images": fitted.facts["images"]}
-    card |= known | {"operating_points": _all_points(card, known)}
+    card |= known | {"operating_points": _all_points(card, known, rules)}
     card["performance"] = _score(run, fitter, target, rows, card["operating_points"])
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
         done = Path(scratch, "done")

@@ -5,16 +5,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cxrkeras.registry import RULES
 from data_prep.errors import UserError
 
 if TYPE_CHECKING:
-    from cxrkeras.evaluation.scores.operating import Rule
+    from cxrkeras.evaluation.rules import Rule
 
 
-RULES = (
-    "youden, prevalence, corrected (the prevalence with the loss's inflation undone), "
-    "sensitivity=0.95 or specificity=0.9 (any share)."
-)
+def rules_named() -> str:
+    """The rules that there are, for a help text."""
+    return (
+        f"{', '.join(RULES.names())}; sensitivity and specificity with a share, as in "
+        "sensitivity=0.95. `cxrkeras parts rules` says what each is."
+    )
 
 
 def operating_point(text: str) -> Callable:
@@ -33,11 +36,11 @@ def rule_of(text: str) -> "Rule":
     """The rule that the option's text means.
 
     Raises:
-        click.UsageError: for a name that is no rule, or a share outside (0, 1].
+        click.UsageError: for a name that is no rule, or an option that is out of bounds.
     """
-    from cxrkeras.evaluation.scores.operating import parse_rule
+    from cxrkeras.evaluation.rules import parse_rule
 
     try:
         return parse_rule(text)
     except UserError as error:
-        raise click.UsageError(f"--operating-point: {error}") from error
+        raise click.UsageError(str(error)) from error

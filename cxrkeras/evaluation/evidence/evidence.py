@@ -10,10 +10,11 @@ import pandas as pd
 from cxrkeras.evaluation.compare.uncertainty import with_intervals
 from cxrkeras.evaluation.evidence.audit import audit_folds
 from cxrkeras.evaluation.evidence.doubts import constant_predictions
+from cxrkeras.evaluation.rules import PrevalenceRule
 from cxrkeras.evaluation.scores.decisions import decided, score_decisions
 from cxrkeras.evaluation.scores.metrics import evaluate
+from cxrkeras.evaluation.scores.operating import FROM_PREVALENCE, from_prevalence
 from cxrkeras.evaluation.scores.predictions import Predictions, read_predictions, write_predictions
-from cxrkeras.evaluation.scores.thresholds import by_rule
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_json
 from data_prep.tables.table import read_table
@@ -113,9 +114,12 @@ def row_inflation(metrics: Mapping, fold: np.ndarray) -> np.ndarray:
     return _by_row(metrics, fold, "inflation")
 
 
-def row_thresholds(metrics: Mapping, fold: np.ndarray) -> dict[str, np.ndarray]:
+def row_thresholds(
+    metrics: Mapping, fold: np.ndarray, rules: Sequence[PrevalenceRule] = FROM_PREVALENCE
+) -> dict[str, np.ndarray]:
     """(N, K) thresholds by rule, each row's from the training part of its fold."""
-    return by_rule(_by_row(metrics, fold, "prevalence"), row_inflation(metrics, fold))
+    prevalence = _by_row(metrics, fold, "prevalence")
+    return from_prevalence(prevalence, row_inflation(metrics, fold), rules)
 
 
 def _by_row(metrics: Mapping, fold: np.ndarray, name: str) -> np.ndarray:
@@ -134,7 +138,9 @@ def _scores(
 
     `columns` hold 0/1 decisions.
     """
-    rules = {k: by_rule(part["prevalence"], part["inflation"]) for k, part in training.items()}
+    rules = {
+        k: from_prevalence(part["prevalence"], part["inflation"]) for k, part in training.items()
+    }
     names = list(next(iter(rules.values()), ()))
     if fold is None:
         rows = np.zeros(len(predictions.images), dtype=int)

@@ -4,15 +4,18 @@ Scikit-learn and SciPy, seconds to import, are imported only where something is 
 with a model that has everything needs neither.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from cxrkeras.data.checked_json import checked, read_any
 from cxrkeras.data.model_json import RunPoints
+from cxrkeras.evaluation.rules import PrevalenceRule, Rule
 from cxrkeras.evaluation.scores.operating import (
+    FROM_PREVALENCE,
     STANDARD,
-    Rule,
     add_held_out,
     fit_points,
     prevalence_points,
@@ -56,12 +59,9 @@ def fit_operating_points(run: Path) -> dict:
     predictions = read_predictions(run / "predictions.csv")
     truth, prob, labels = predictions.truth, predictions.prob, predictions.labels
     fold = fold_numbers(predictions)
-    try:
-        metrics = read_json(run / "metrics.json")
+    with _metrics_of(run) as metrics:
         undistorted = deflate(prob, row_inflation(metrics, fold))
-        points = _from_prevalence(metrics, predictions, fold)
-    except (OSError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise _damaged(run / "metrics.json", error) from None
+        points = _from_prevalence(metrics, predictions, fold, FROM_PREVALENCE)
     points |= fit_points(labels, truth, prob, STANDARD, fold=fold, where=WHERE)
     _add_test(run, points)
     return {
@@ -88,18 +88,33 @@ def read_operating_points(run: Path) -> dict:
 
 
 def fit_on_run(run: Path, rule: Rule) -> dict[str, dict]:
-    """{label: operating point} of one fitted rule, whatever share it wants, from a run folder."""
+    """{label: operating point} of any one rule, from a run folder."""
     from cxrkeras.evaluation.evidence.evidence import fold_numbers
 
     predictions = read_predictions(run / "predictions.csv")
     truth, prob = predictions.truth, predictions.prob
     fold = fold_numbers(predictions)
-    points = fit_points(predictions.labels, truth, prob, [rule], fold=fold, where=WHERE)
+    if isinstance(rule, PrevalenceRule):
+        with _metrics_of(run) as metrics:
+            points = _from_prevalence(metrics, predictions, fold, [rule])
+    else:
+        points = fit_points(predictions.labels, truth, prob, [rule], fold=fold, where=WHERE)
     _add_test(run, points)
     return points[str(rule)]
 
 
-def _from_prevalence(metrics: dict, predictions: Predictions, fold: np.ndarray) -> dict:
+@contextmanager
+def _metrics_of(run: Path) -> Iterator[dict]:
+    """What `metrics.json` holds; what is wrong with it while it is used is told as a UserError."""
+    try:
+        yield read_json(run / "metrics.json")
+    except (OSError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise _damaged(run / "metrics.json", error) from None
+
+
+def _from_prevalence(
+    metrics: dict, predictions: Predictions, fold: np.ndarray, rules: Sequence[PrevalenceRule]
+) -> dict:
     """The rules that need no fit: the mean over the folds, and what each fold's own reaches."""
     from cxrkeras.evaluation.evidence.evidence import row_thresholds
 
@@ -108,8 +123,8 @@ def _from_prevalence(metrics: dict, predictions: Predictions, fold: np.ndarray) 
         np.array([[part[name][label] for label in labels] for part in parts], np.float64)
         for name in ("prevalence", "inflation")
     )
-    points = prevalence_points(labels, *vectors)
-    for rule, thresholds in row_thresholds(metrics, fold).items():
+    points = prevalence_points(labels, *vectors, rules)
+    for rule, thresholds in row_thresholds(metrics, fold, rules).items():
         for k, label in enumerate(labels):
             known = np.isfinite(predictions.truth[:, k])
             y, cut = predictions.truth[known, k] == 1, thresholds[known, k]

@@ -9,7 +9,7 @@ import numpy as np
 
 from cxrkeras.data.preparation import Preparation
 from cxrkeras.evaluation.evidence.doubts import UNMEASURED
-from cxrkeras.evaluation.scores.operating import Rule
+from cxrkeras.evaluation.rules import Rule
 from cxrkeras.serving.app.reading import Seen
 from cxrkeras.serving.model.card import Card
 from cxrkeras.serving.predict.films import Prepared

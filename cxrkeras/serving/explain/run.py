@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cxrkeras.evaluation.scores.operating import Rule, thresholds_of
+from cxrkeras.evaluation.rules import Rule
+from cxrkeras.evaluation.scores.operating import thresholds_of
 from cxrkeras.serving.explain.choice import check_choice
 from cxrkeras.serving.explain.inputs import Inputs, file_inputs
 from cxrkeras.serving.model.card import Card

@@ -6,7 +6,7 @@ from importlib.metadata import version
 import jinja2
 
 from cxrkeras.evaluation.evidence.doubts import points_in_words
-from cxrkeras.evaluation.scores.operating import parse_rule
+from cxrkeras.evaluation.rules import parse_rule
 from cxrkeras.serving.model.card import Card
 from cxrkeras.serving.predict.reached import reached
 from data_prep.films.admission import DEFAULT, Admission

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cxrkeras.evaluation.scores.operating import Rule
+from cxrkeras.evaluation.rules import Rule
 from cxrkeras.serving.export.layout import check_name, earlier, next_version
 from cxrkeras.serving.model.card import read_card
 from data_prep.films.admission import DEFAULT, Admission

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxrkeras.evaluation.scores.operating import Rule, thresholds_of
+from cxrkeras.evaluation.rules import Rule
+from cxrkeras.evaluation.scores.operating import thresholds_of
 from cxrkeras.serving.export import check as export_check
 from cxrkeras.serving.export import portable as export_portable
 from cxrkeras.serving.export.check import ENCODED, FLOAT, Samples

@@ -3,6 +3,7 @@
 Nothing here imports Keras.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from cxrkeras.evaluation.evidence.doubts import (
 )
 from cxrkeras.evaluation.evidence.out_of_fold import fit_on_run, read_operating_points
 from cxrkeras.evaluation.evidence.settings import data_of, run_settings
-from cxrkeras.evaluation.scores.operating import Rule, prevalence_points
+from cxrkeras.evaluation.rules import PrevalenceRule, Rule
+from cxrkeras.evaluation.scores.operating import FROM_PREVALENCE, prevalence_points
 from cxrkeras.evaluation.scores.predictions import TEST_FOLD
 from cxrkeras.runs.sources import parse_source
 from data_prep.errors import UserError
@@ -73,6 +75,8 @@ class Card:
             return known[str(rule)]
         if self.run is not None:
             return fit_on_run(self.run, rule)
+        if isinstance(rule, PrevalenceRule):
+            return _from_prevalence(self.facts, [rule])[str(rule)]
         raise UserError(
             f"{self.path} has no operating point {rule}, which takes predictions with their truth. "
             f"There: {', '.join(known)}. Choose one of these, or give the run folder."
@@ -244,9 +248,11 @@ def _means(cards: list[dict], key: str, mean) -> dict[str, float | None]:
     }
 
 
-def _from_prevalence(facts: dict) -> dict[str, dict[str, dict]]:
+def _from_prevalence(
+    facts: dict, rules: Sequence[PrevalenceRule] = FROM_PREVALENCE
+) -> dict[str, dict[str, dict]]:
     vectors = (_vectors([facts], key) for key in ("training_prevalence", "inflation"))
-    return prevalence_points(facts["labels"], *vectors)
+    return prevalence_points(facts["labels"], *vectors, rules)
 
 
 def run_above(folder: Path) -> Path | None:

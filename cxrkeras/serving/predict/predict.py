@@ -13,7 +13,8 @@ from cxrkeras.evaluation.evidence.doubts import (
     point_doubt,
     points_in_words,
 )
-from cxrkeras.evaluation.scores.operating import Rule, thresholds_of
+from cxrkeras.evaluation.rules import Rule
+from cxrkeras.evaluation.scores.operating import thresholds_of
 from cxrkeras.evaluation.scores.thresholds import deflate
 from cxrkeras.serving.model.card import Card
 from cxrkeras.serving.predict.films import FilmStream, Prepared

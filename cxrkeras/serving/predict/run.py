@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cxrkeras.evaluation.scores.operating import Rule
+from cxrkeras.evaluation.rules import Rule
 from cxrkeras.serving.model.card import Card
 from cxrkeras.serving.predict.films import FilmStream, find_films
 from cxrkeras.serving.predict.predict import Answer, Row, answer, predict_films

@@ -14,7 +14,8 @@ from cxrkeras.cli import main
 from cxrkeras.data.dataset import load_dataset
 from cxrkeras.data.folds.folds import TEST
 from cxrkeras.evaluation.evidence.out_of_fold import fit_on_run, read_operating_points
-from cxrkeras.evaluation.scores.operating import Rule, thresholds_of
+from cxrkeras.evaluation.rules import PrevalenceRule, parse_rule
+from cxrkeras.evaluation.scores.operating import thresholds_of
 from cxrkeras.evaluation.scores.predictions import TEST_FOLD, read_predictions
 from cxrkeras.runs.experiment import write_experiment
 from cxrkeras.serving.model.card import read_card
@@ -68,9 +69,18 @@ def test_cv_leaves_operating_points_and_says_how_images_were_prepared(finished, 
     assert card["preparation"] == {"image_size": SIDE, "pad": False, "stretch": None}
 
 
+class HalfOfThePrevalence(PrevalenceRule):
+    def threshold(self, prevalence, distort):
+        return prevalence / 2
+
+    def origin(self):
+        return "half of the prevalence"
+
+
 def test_it_learns_from_all_folds_and_carries_the_run_s_points(copied, tmp_path, data):
     run = copied("layers")
-    card = train_final(run, tmp_path / "m", rules=[Rule("sensitivity", 0.7)])
+    half = HalfOfThePrevalence()
+    card = train_final(run, tmp_path / "m", rules=[parse_rule("sensitivity=0.7"), half])
     codes = load_dataset(data / "target").codes
     codes = np.where(codes == -1, 1.0, np.nan_to_num(codes))  # the default policies
     means = dict(zip(LABELS, codes.mean(axis=0), strict=True))
@@ -79,15 +89,18 @@ def test_it_learns_from_all_folds_and_carries_the_run_s_points(copied, tmp_path,
     known = read_operating_points(run)
     assert card["calibration"] == known["calibration"]
     assert card["operating_points"]["youden"] == known["operating_points"]["youden"]
-    wanted = Rule("sensitivity", 0.7)
+    wanted = parse_rule("sensitivity=0.7")
     assert card["operating_points"][str(wanted)] == fit_on_run(run, wanted)
+    point, of_run = card["operating_points"][str(half)][LABELS[0]], fit_on_run(run, half)[LABELS[0]]
+    assert point["threshold"] == pytest.approx(means[LABELS[0]] / 2)
+    assert point["cross_fitted"] == of_run["cross_fitted"]
     read = read_card(tmp_path / "m")
     assert read.facts == json.loads((tmp_path / "m/model.json").read_text()) == card
     # All images were learnt from, so its card says what the run's models reached, and that.
     told, pooled = read.performance(), json.loads((run / "metrics.json").read_text())["macro"]
     assert told["how"].endswith("the model here learnt from all of these images")
     assert told["macro"]["auroc"]["value"] == pytest.approx(pooled["pooled"]["auroc"], abs=1e-12)
-    corrected = thresholds_of(read.operating_points(Rule("corrected")), LABELS)
+    corrected = thresholds_of(read.operating_points(parse_rule("corrected")), LABELS)
     prevalence = np.array([means[label] for label in LABELS])
     odds = read.inflation * prevalence / (1 - prevalence)
     np.testing.assert_allclose(corrected, odds / (1 + odds))
@@ -111,12 +124,12 @@ def test_it_is_scored_on_the_test_set_that_it_has_not_seen(copied, data, tmp_pat
         known = dataset.codes[rows, k] != -1
         expected = roc_auc_score(truth[known, k], prob[known, k])
         assert told["per_label"][label]["auroc"]["value"] == pytest.approx(expected, abs=1e-12)
-    point = read_card(tmp_path / "m").operating_points(Rule("corrected"))[LABELS[0]]
+    point = read_card(tmp_path / "m").operating_points(parse_rule("corrected"))[LABELS[0]]
     known = dataset.codes[rows, 0] != -1
     called = prob[known, 0] > point["threshold"]
     assert point["held_out"]["sensitivity"] == pytest.approx(called[truth[known, 0] == 1].mean())
     assert point["held_out"]["specificity"] == pytest.approx((~called)[truth[known, 0] == 0].mean())
-    again = train_final(run, tmp_path / "m", rules=[Rule("sensitivity", 0.85)])
+    again = train_final(run, tmp_path / "m", rules=[parse_rule("sensitivity=0.85")])
     assert again["operating_points"]["corrected"][LABELS[0]] == point
 
 
@@ -184,7 +197,7 @@ def test_a_model_made_before_is_kept_and_gets_the_points_that_are_asked_for(
     train_final(run, tmp_path / "m")
     before = (tmp_path / "m/model.keras").stat().st_mtime_ns
     monkeypatch.setattr(fold_fit, "make_fitter", lambda *args: pytest.fail("fitted again"))
-    card = train_final(run, tmp_path / "m", rules=[Rule("specificity", 0.6)])
+    card = train_final(run, tmp_path / "m", rules=[parse_rule("specificity=0.6")])
     assert "specificity=0.6" in card["operating_points"]
     assert json.loads((tmp_path / "m/model.json").read_text()) == card
     assert (tmp_path / "m/model.keras").stat().st_mtime_ns == before

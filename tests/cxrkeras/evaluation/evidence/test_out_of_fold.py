@@ -14,8 +14,9 @@ from cxrkeras.evaluation.evidence.out_of_fold import (
     read_operating_points,
     write_operating_points,
 )
+from cxrkeras.evaluation.rules import parse_rule
 from cxrkeras.evaluation.scores.calibration import calibrate
-from cxrkeras.evaluation.scores.operating import Rule, fit_points
+from cxrkeras.evaluation.scores.operating import fit_points
 from cxrkeras.evaluation.scores.predictions import read_predictions
 from cxrkeras.evaluation.scores.thresholds import deflate
 from data_prep.errors import UserError
@@ -54,7 +55,7 @@ def test_points_are_on_the_models_own_scores_and_calibration_on_undistorted_ones
         predictions.labels,
         predictions.truth,
         predictions.prob,
-        [Rule("sensitivity", 0.9)],
+        [parse_rule("sensitivity=0.9")],
         fold=fold_numbers(predictions),
         where="out-of-fold predictions",
     )
@@ -102,11 +103,11 @@ def test_the_test_set_is_called_by_the_mean_of_the_models(run_of):
             called = test.prob[known, k] > point["threshold"]
             assert told["sensitivity"] == pytest.approx(recall_score(y, called)), rule
             assert told["specificity"] == pytest.approx(recall_score(~y, ~called)), rule
-    assert fit_on_run(run, Rule("youden")) == points["operating_points"]["youden"]
+    assert fit_on_run(run, parse_rule("youden")) == points["operating_points"]["youden"]
 
 
 def test_any_share_is_fitted_on_demand(run):
-    points = fit_on_run(run, Rule("specificity", 0.876))
+    points = fit_on_run(run, parse_rule("specificity=0.876"))
     assert all(point["specificity"] >= 0.876 for point in points.values())
     assert {"sensitivity", "specificity", "n", "positives"} == set(
         points["Spinal lesions"]["cross_fitted"]

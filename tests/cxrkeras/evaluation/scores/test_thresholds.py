@@ -5,13 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cxrkeras.evaluation.scores.operating import from_prevalence
 from cxrkeras.evaluation.scores.thresholds import (
-    by_rule,
-    corrected_threshold,
     deflate,
     inflate,
-    prevalence_threshold,
+    known_prevalence,
 )
+
+
+def corrected(prevalence, inflation):
+    return from_prevalence(prevalence, inflation)["corrected"]
+
 
 counts = st.integers(1, 10_000)
 probabilities = st.floats(0.001, 0.999)
@@ -34,8 +38,8 @@ def test_corrected_rule_decides_like_prevalence_on_true_probability(positives, n
 
 @given(pi=probabilities)
 def test_no_inflation_gives_prevalence(pi):
-    assert corrected_threshold(pi, 1.0) == pytest.approx(pi, rel=1e-12)
-    assert prevalence_threshold(pi) == pi
+    assert corrected(pi, 1.0) == pytest.approx(pi, rel=1e-12)
+    assert known_prevalence(pi) == pi
 
 
 @given(p=probabilities, w=factors)
@@ -47,11 +51,11 @@ def test_deflate_undoes_inflate_and_odds_scale_by_w(p, w):
 
 def test_study_scale_example():
     # 5 % prevalence under |N|/|P| = 19 is cut at one half: the loss has balanced the classes
-    assert corrected_threshold(0.05, 19.0) == pytest.approx(0.5)
+    assert corrected(0.05, 19.0) == pytest.approx(0.5)
 
 
 def test_one_class_in_training_has_no_threshold():
-    rules = by_rule(np.array([0.0, 0.3, 1.0]), np.array([4.0, 4.0, 4.0]))
+    rules = from_prevalence(np.array([0.0, 0.3, 1.0]), np.array([4.0, 4.0, 4.0]))
     for values in rules.values():
         assert np.isnan(values[[0, 2]]).all()
         assert np.isfinite(values[1])
@@ -60,4 +64,4 @@ def test_one_class_in_training_has_no_threshold():
 @pytest.mark.parametrize("w", [0.0, -1.0, np.inf, np.nan])
 def test_impossible_inflation_is_refused(w):
     with pytest.raises(ValueError, match="positive and finite"):
-        corrected_threshold(0.1, w)
+        corrected(0.1, w)

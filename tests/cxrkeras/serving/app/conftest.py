@@ -80,7 +80,7 @@ def served_plainly(tmp_path_factory):
 def served_elsewhere(tmp_path_factory):
     """A page with the same model, which a server holds."""
     pytest.importorskip("tensorflow_serving.apis", reason="tensorflow-serving-api (extra serve)")
-    from cxrkeras.evaluation.scores.operating import parse_rule
+    from cxrkeras.evaluation.rules import parse_rule
     from cxrkeras.serving.export.run import export_model
     from cxrkeras.serving.model.card import read_card
     from tests.cxrkeras.serving.stand_in import Loaded, grpc_server

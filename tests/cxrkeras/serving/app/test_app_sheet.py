@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops
 
-from cxrkeras.evaluation.scores.operating import Rule
+from cxrkeras.evaluation.rules import parse_rule
 from cxrkeras.serving.app import words
 from cxrkeras.serving.app.desk import Desk, Pane
 from cxrkeras.serving.app.judge import LocalJudge
@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def judge(folder):
-    return LocalJudge(read_card(folder), load_model(folder), Rule("corrected"))
+    return LocalJudge(read_card(folder), load_model(folder), parse_rule("corrected"))
 
 
 def opened(judge, *slots):

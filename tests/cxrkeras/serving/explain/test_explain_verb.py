@@ -12,7 +12,7 @@ from PIL import Image
 from cxrkeras.cli import main
 from cxrkeras.data.dataset import load_dataset
 from cxrkeras.evaluation.evidence.doubts import LEARNT_BY_FOLDS
-from cxrkeras.evaluation.scores.operating import Rule
+from cxrkeras.evaluation.rules import parse_rule
 from cxrkeras.serving.app.judge import LocalJudge
 from cxrkeras.serving.app.reading import see
 from cxrkeras.serving.explain.choice import check_choice, choose
@@ -192,7 +192,7 @@ def test_a_copy_of_the_runs_data_is_recognised_by_its_content(served, tmp_path):
 
 def test_the_page_notes_a_raw_film_that_the_run_learnt_from(served):
     card = read_card(served / "run")
-    judge = LocalJudge(card, load_members(card), Rule("corrected"))
+    judge = LocalJudge(card, load_members(card), parse_rule("corrected"))
     for film, noted in (("film 4.png", True), ("film 7.png", False)):
         seen = see((served / "raw" / film).read_bytes(), Settings(PREPARED))
         assert judge.notes(seen) == (LEARNT_BY_FOLDS,) * noted
@@ -259,7 +259,10 @@ def test_a_raw_file_of_the_runs_own_data_is_recognised_by_its_pixels(served, tmp
         (("run",), "Give FILES or --data"),
         (("run", "film.png", "--data", "x"), "Give FILES or --data"),
         (("run", "film.png", "--labels", "Mass,Masss"), "Received: Masss"),
-        (("run", "film.png", "--operating-point", "best"), "operating point is one of"),
+        (
+            ("run", "film.png", "--operating-point", "best"),
+            "operating-point must be one of corrected, ",
+        ),
         (("run", "film.png"), "no such file"),
         (("run", "--data", "run-data", "--boxes", "none.csv"), "Not found: none.csv"),
         (("films", "film.png"), "There is no model"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cxrkeras.evaluation.scores.operating import parse_rule
+from cxrkeras.evaluation.rules import parse_rule
 from cxrkeras.serving.export.run import Exported, export_model
 from cxrkeras.serving.model.card import Card, read_card
 from cxrkeras.serving.model.model import Model, load_members

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cxrkeras.evaluation.scores.operating import parse_rule
+from cxrkeras.evaluation.rules import parse_rule
 from cxrkeras.serving.export import portable as export_portable
 from cxrkeras.serving.export.layout import next_version, versions
 from cxrkeras.serving.export.run import export_model

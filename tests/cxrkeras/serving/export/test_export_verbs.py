@@ -57,7 +57,7 @@ def test_export_prints_the_round_trip_and_counts_versions(model, tmp_path, capsy
     [
         (["--name", "a/b"], 1, "letters, digits"),
         ([], 1, "Received: 'final model'. Give another --name"),
-        (["--name", "m", "--operating-point", "sensitivity=2"], 2, "An operating point is one of"),
+        (["--name", "m", "--operating-point", "sensitivity=2"], 2, "sensitivity: at must be less"),
         (["--name", "m", "--operating-point", "specificity=0.9"], 1, "has no operating point"),
         (["--name", "m", "--format", "pickle"], 2, "'pickle' is not one of"),
     ],

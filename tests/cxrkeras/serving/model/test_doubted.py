@@ -8,7 +8,7 @@ import pytest
 
 from cxrkeras.evaluation.evidence.doubts import UNMEASURED, point_doubt
 from cxrkeras.evaluation.evidence.evidence import write_metrics
-from cxrkeras.evaluation.scores.operating import Rule
+from cxrkeras.evaluation.rules import parse_rule
 from cxrkeras.serving.app import words
 from cxrkeras.serving.app.judge import Finding, _about
 from cxrkeras.serving.export.card import model_card
@@ -39,7 +39,7 @@ def card(tmp_path_factory):
 
 def told_by(card):
     scores = np.array([[0.4, 0.5, 0.6]])
-    return answer(card, Rule("corrected"), None, [Row(card.path / "f.png", "", ())], scores)
+    return answer(card, parse_rule("corrected"), None, [Row(card.path / "f.png", "", ())], scores)
 
 
 def test_predict_tells_it_beside_the_threshold_and_in_its_json(card):
@@ -48,15 +48,17 @@ def test_predict_tells_it_beside_the_threshold_and_in_its_json(card):
     assert f"Before you believe it: {LISTED}" in lines
     labels = json.loads(answers.as_json(told))["labels"]
     assert CHANCE in labels[BAD]["doubt"]
-    assert labels[BAD]["doubt"] == str(point_doubt(card.operating_points(Rule("corrected"))[BAD]))
+    assert labels[BAD]["doubt"] == str(
+        point_doubt(card.operating_points(parse_rule("corrected"))[BAD])
+    )
     assert labels[UNKNOWN]["doubt"] == ""
-    fitted = answer(card, Rule("youden"), None, told.rows, told.probability)
+    fitted = answer(card, parse_rule("youden"), None, told.rows, told.probability)
     assert BAD not in "".join(fitted.doubts)
 
 
 def test_a_single_fold_tells_what_its_run_s_models_reach(card):
-    points = read_card(card.path / "folds" / "1").operating_points(Rule("corrected"))
-    of_run = card.operating_points(Rule("corrected"))
+    points = read_card(card.path / "folds" / "1").operating_points(parse_rule("corrected"))
+    of_run = card.operating_points(parse_rule("corrected"))
     assert points[BAD]["cross_fitted"] == of_run[BAD]["cross_fitted"]
     assert points[BAD]["threshold"] != of_run[BAD]["threshold"]  # its own prevalence decides
     assert LISTED in told_by(read_card(card.path / "folds" / "1")).doubts

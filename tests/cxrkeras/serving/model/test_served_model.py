@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from cxrkeras.data.preparation import Preparation
-from cxrkeras.evaluation.scores.operating import Rule, thresholds_of
-from cxrkeras.evaluation.scores.thresholds import by_rule
+from cxrkeras.evaluation.rules import PrevalenceRule, parse_rule
+from cxrkeras.evaluation.scores.operating import from_prevalence, thresholds_of
 from cxrkeras.serving.model.card import read_card
 from cxrkeras.serving.model.model import even_batches, load_model
 from data_prep.errors import UserError
@@ -119,22 +119,33 @@ def test_a_run_s_card_is_its_folds_mean(runs):
         LABELS[1]: None,
         LABELS[2]: pytest.approx(0.05),
     }
-    rules = by_rule([[0.2], [0.21], [0.22]], [[4.0], [5.0], [6.0]])
+    rules = from_prevalence([[0.2], [0.21], [0.22]], [[4.0], [5.0], [6.0]])
     for rule, thresholds in rules.items():
-        found = thresholds_of(card.operating_points(Rule(rule)), LABELS)
+        found = thresholds_of(card.operating_points(parse_rule(rule)), LABELS)
         assert found[0] == pytest.approx(thresholds.mean())
         assert np.isnan(found[1])
-    assert card.operating_points(Rule("youden"))[LABELS[1]]["threshold"] is None
+    assert card.operating_points(parse_rule("youden"))[LABELS[1]]["threshold"] is None
     assert card.preparation == Preparation(PREPARED, False, None)
     json.dumps(card.facts, allow_nan=False)
 
 
+class TwiceThePrevalence(PrevalenceRule):
+    def threshold(self, prevalence, distort):
+        return 2 * prevalence
+
+    def origin(self):
+        return "twice the prevalence"
+
+
 def test_any_share_is_fitted_on_a_run_and_only_kept_ones_on_a_model(runs, folder):
-    rule = Rule("sensitivity", 0.876)
+    rule = parse_rule("sensitivity=0.876")
     point = read_card(runs["free"]).operating_points(rule)[LABELS[0]]
     assert point["sensitivity"] >= 0.876
     with pytest.raises(UserError, match=r"no operating point sensitivity=0.876.*There: .*youden"):
         read_card(folder).operating_points(rule)
+    twice = read_card(folder).operating_points(TwiceThePrevalence())
+    plain = read_card(folder).operating_points(parse_rule("prevalence"))
+    assert twice[LABELS[0]]["threshold"] == 2 * plain[LABELS[0]]["threshold"]
     with pytest.raises(UserError, match=r"no calibration.*Give the run folder"):
         read_card(folder).calibration()
 

@@ -13,8 +13,8 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from cxrkeras.cli import main
 from cxrkeras.data.pipeline import Images
+from cxrkeras.evaluation.rules import parse_rule
 from cxrkeras.evaluation.scores.calibration import calibrate
-from cxrkeras.evaluation.scores.operating import Rule
 from cxrkeras.evaluation.scores.thresholds import deflate
 from cxrkeras.serving.model.card import read_card
 from data_prep.films.film import read_film, to_square
@@ -106,7 +106,7 @@ def test_of_many_what_is_called_and_broken_ones_with_their_reason(served, capsys
 def test_a_fitted_operating_point_is_told_with_what_it_reaches(served, capsys):
     words = ("--operating-point", "sensitivity=0.9")
     _, out, _ = run(capsys, served / "run", *readable(served), *words)
-    point = read_card(served / "run").operating_points(Rule("sensitivity", 0.9))[LABELS[0]]
+    point = read_card(served / "run").operating_points(parse_rule("sensitivity=0.9"))[LABELS[0]]
     reached = point["cross_fitted"]
     line = next(line for line in out.splitlines() if line.startswith(f"  {LABELS[0]}"))
     figures = (point["threshold"], reached["sensitivity"], reached["specificity"])
@@ -294,7 +294,7 @@ def test_evaluate_scores_what_predict_writes(served, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["--operating-point", "best"], 2, "one of youden"),
+        (["--operating-point", "best"], 2, "--operating-point must be one of corrected, "),
         (["--out", "p.xlsx"], 2, "FILE.csv or FILE.json"),
         (["--calibrate", "magic"], 2, "temperature"),
         (["--calibrate", "temperature"], 1, "no calibration"),

@@ -1,0 +1,93 @@
+"""Threshold rules, one file each: at which score a label is positive.
+
+A label is positive where its score *exceeds* the threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from cxrkeras.registry import RULES, Part
+from data_prep.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cxrkeras.evaluation.scores.curve import Curve
+
+
+class Rule(Part):
+    """How a threshold is chosen: a `PrevalenceRule` or a `FittedRule`.
+
+    Its text, `NAME` or for one with a main option `NAME=VALUE`, is its key in
+    `operating_points.json` and `model.json`.
+
+    Attributes:
+        example: options with which the shared tests try it.
+    """
+
+    example: ClassVar[Mapping[str, Any]] = {}
+
+    def __str__(self) -> str:
+        changed = self.model_dump(exclude_defaults=True)
+        if list(changed) == [self.main]:
+            return f"{self.part_name()}={changed[self.main]!r}"
+        return super().__str__()
+
+
+class PrevalenceRule(Rule):
+    """A rule that needs no predictions."""
+
+    def threshold(
+        self, prevalence: np.ndarray, distort: Callable[[np.ndarray], np.ndarray]
+    ) -> np.ndarray:
+        """Thresholds, elementwise.
+
+        Args:
+            prevalence: share of positives in the training part, in [0, 1], NaN where not known.
+            distort: what the loss makes of probabilities, of the same shape.
+
+        Returns:
+            The thresholds, float64, of the same shape; NaN where there is none.
+        """
+        raise NotImplementedError
+
+    def origin(self) -> str:
+        """Where a threshold comes from, in words."""
+        raise NotImplementedError
+
+
+class FittedRule(Rule):
+    """A rule that is fitted on predictions whose truth is known."""
+
+    def threshold(self, curve: Curve) -> float:
+        """The threshold for one label.
+
+        Args:
+            curve: its scores and truth, both classes among them. `curve.after(step)` is the
+                threshold above which its first `step` levels lie, and no other.
+        """
+        raise NotImplementedError
+
+    def origin(self) -> str:
+        """What is fitted, in words, e.g. `sensitivity 0.95`; ` on 200 predictions` follows."""
+        raise NotImplementedError
+
+
+def parse_rule(text: str) -> Rule:
+    """Read a rule as the command line has it, e.g. `youden` or `sensitivity=0.95`.
+
+    Raises:
+        UserError: for a name that is no rule, or an option that it hasn't or that is out of bounds.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or ":" in name:
+        return RULES.make(text)
+    part = RULES.load(name)
+    if not part.main:
+        raise UserError(
+            f"{RULES.argument} {part.part_name()} takes no value. Received: {text!r}. "
+            f"`cxrkeras parts rules {part.part_name()}` lists its options."
+        )
+    return RULES.of(part, {part.main: value})
