@@ -77,6 +77,20 @@ class Backbone(Part):
 
         return grey_to_colour(image, SCALINGS[self.scaling], trunk=trunk)
 
+    def maps(self, trunk: "keras.Model") -> "dict[str, keras.KerasTensor]":
+        """The maps of a trunk of it by their stride in pixels of the image, the last among them.
+
+        Args:
+            trunk: as `trunk` gives it.
+
+        Returns:
+            {`s04`: (N, h, w, C), `s08`: …}, tensors of the trunk's own graph, the strides
+            ascending. Which strides there are depends on the backbone.
+        """
+        from cxrkeras.models.backbones.shared.strides import maps_by_stride
+
+        return maps_by_stride(trunk)
+
 
 def check_backbone(text: str, image_size: int) -> Backbone:
     """The backbone, `NAME` or `NAME:key=value`, if it takes such images.

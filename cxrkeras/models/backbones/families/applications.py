@@ -43,6 +43,18 @@ class Application(Backbone):
         trunk = constructor(include_top=False, weights=weights, input_shape=shape)
         return _without_normalisation(trunk) if self.normalises else trunk
 
+    def maps(self, trunk: "keras.Model") -> "dict[str, keras.KerasTensor]":
+        """As every backbone's; those of NASNet by the names of its cells' outputs.
+
+        A cell has the outputs of the two cells before it as inputs, so ways lead around each.
+        """
+        if not self.constructor.startswith("NASNet"):
+            return super().maps(trunk)
+        from cxrkeras.models.backbones.shared.strides import named, strides_of
+
+        cells = (layer.output for layer in trunk.layers if "_concat_" in layer.name)
+        return named(trunk, strides_of(trunk), cells)
+
 
 class Applications:
     """The family: names from the public package, the rest from the module of each."""
