@@ -3,6 +3,7 @@
 from types import ModuleType
 
 from cxrkeras.runtime import quietly
+from data_prep.errors import UserError
 from data_prep.registry import About, Family, Part, Registry, option, spelled
 
 __all__ = ["KINDS", "About", "Family", "Part", "Registry", "option", "spelled"]
@@ -43,3 +44,12 @@ KINDS: tuple[Registry, ...] = (
     RULES,
     READERS,
 )
+
+
+def in_words(kind: Registry, text: str) -> str:
+    """A part with what it is, `frozen: the trunk stands still; …`; its text if it isn't here."""
+    try:
+        line = kind.about(text).line
+    except UserError:
+        return text
+    return f"{text}: {line[:1].lower()}{line[1:].rstrip('.')}"

@@ -25,7 +25,7 @@ def command(config: Path | None, out: Path | None, **options: Any) -> None:
       cxrkeras cv --data data/ours --source imagenet,nih=data/nih --image-size 256
       cxrkeras cv --data data/ours --method mixed --source imagenet --source nih=data/nih
       cxrkeras cv --data data/ours --method cotrain --source nih=data/nih --source chex=data/chex
-      cxrkeras cv --data data/ours --source trunk.keras --reuse layers --shuffle-labels
+      cxrkeras cv --data data/ours --source trunk.keras --recipe frozen --shuffle-labels
     """
     from cxrkeras.training.begin import run_choices
 

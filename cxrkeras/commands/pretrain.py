@@ -37,7 +37,7 @@ def command(config: Path | None, out: Path, **options: Any) -> None:
       cxrkeras pretrain --method cotrain --source nih=data/nih --source chex=data/chexpert \\
           --backbone resnet50 --out trunks/both
     """
-    from cxrkeras.runs.experiment import make_experiment, read_choices
+    from cxrkeras.runs.description import make_experiment, read_choices
     from cxrkeras.training.pretrain import pretrain
 
     choices = {**(read_choices(config) if config else {}), **chosen(options)}

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 @click.command(cls=SectionedCommand)
 @click.argument("model", required=False, type=click.Path(path_type=Path), metavar="[MODEL_OR_RUN]")
-@experiment_options("method", "backbone", "reuse", "image_size", "dropout", "batch_size")
+@experiment_options(
+    "method", "backbone", "head", "inputs", "recipe", "image_size", "dropout", "batch_size"
+)
 @click.option(
     "--labels", type=click.IntRange(1), default=7, show_default=True, help="Number of outputs."
 )
@@ -33,7 +35,7 @@ def command(
     \b
     Examples:
       cxrkeras summary --backbone densenet121 --method mixed
-      cxrkeras summary --backbone resnet50 --reuse layers --trunk-layers
+      cxrkeras summary --backbone resnet50 --recipe frozen --trunk-layers
       cxrkeras summary --backbone resnet50 --image-size 224 --plot resnet50.svg
       cxrkeras summary runs/first
     """
@@ -55,22 +57,21 @@ def command(
 
 def _built(labels: int, options: dict[str, Any]) -> "tuple[int, keras.Model]":
     from cxrkeras import runtime
-    from cxrkeras.runs.experiment import make_experiment
-    from cxrkeras.runs.transfer import make_plan
+    from cxrkeras.runs.description import make_experiment
+    from cxrkeras.training.plan import resolve
 
-    experiment = make_experiment(chosen(options))
+    choices = {"random_trunk": True, **chosen(options)}
     # On the target, cotrain's model is regular's: its several heads belong to the source stage.
-    method = "mixed" if experiment.method == "mixed" else "regular"
-    trunks = tuple(trunk.backbone for trunk in make_plan(method, experiment.backbone, ()))
+    if choices.get("method") == "cotrain":
+        choices["method"] = "regular"
+    plan = resolve(make_experiment(choices))
     runtime.start()
     from cxrkeras.models.network import TARGET, build_network
 
-    network = build_network(
-        trunks, experiment.image_size, {TARGET: labels}, dropout=experiment.dropout
-    )
+    network = build_network(plan.architecture, {TARGET: labels})
     for trunk in network.trunks:
-        trunk.trainable = experiment.reuse == "finetune"
-    return experiment.batch_size, network.probability
+        trunk.trainable = not plan.recipe.freezes
+    return plan.experiment.batch_size, network.probability
 
 
 def _saved(path: Path, options: dict[str, Any]) -> "tuple[int, keras.Model]":

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cxrkeras.data.checked_json import Facts, Labels, Words, read_checked
+from cxrkeras.data.inputs import IMAGE, KNOWN, as_numbers
 from cxrkeras.data.preparation import Side, preparation_of
 from data_prep.dataset.prepared import identify
 from data_prep.errors import RejectedFile, UserError
@@ -42,6 +43,7 @@ class PreparedDataset:
         image_size: side of the stored square images in pixels.
         key: what tells the key of the pseudonyms from others; blank where that isn't known.
         merged: other names of patients who proved to be one person -> the name in `patients`.
+        told: {age, sex, view: (N,) cells of the manifest}, "" where they don't say.
     """
 
     root: Path
@@ -56,6 +58,7 @@ class PreparedDataset:
     image_size: int
     key: str = ""
     merged: Mapping[str, str] = field(default_factory=dict)
+    told: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -76,6 +79,22 @@ class PreparedDataset:
             columns.append(self.splits.tolist())
         digest = hashlib.sha256(json.dumps([self.labels, self.image_size, *columns]).encode())
         digest.update(np.ascontiguousarray(self.codes).tobytes())
+        return digest.hexdigest()[:16]
+
+    def known(self, inputs: Sequence[str]) -> dict[str, np.ndarray]:
+        """{input: (N, 1) float32} of those beside the image; see `data.inputs`."""
+        blank = np.full(len(self), "")
+        others = [name for name in inputs if name != IMAGE]
+        return {name: as_numbers(name, self.told.get(name, blank)) for name in others}
+
+    def fingerprint_with(self, inputs: Sequence[str]) -> str:
+        """`fingerprint`, of what else a model is told too."""
+        known = self.known(inputs)
+        if not known:
+            return self.fingerprint
+        digest = hashlib.sha256(self.fingerprint.encode())
+        for name, values in known.items():
+            digest.update(name.encode() + values.tobytes())
         return digest.hexdigest()[:16]
 
     @cached_property
@@ -101,7 +120,9 @@ class PreparedDataset:
     def subset(self, keep: np.ndarray) -> "PreparedDataset":
         """The images that `keep`, a boolean (N,) mask or an index, picks."""
         columns = ("images", "patients", "codes", "digests", "pictures", "splits")
-        return replace(self, **{name: getattr(self, name)[keep] for name in columns})
+        picked = {name: getattr(self, name)[keep] for name in columns}
+        told = {name: cells[keep] for name, cells in self.told.items()}
+        return replace(self, **picked, told=told)
 
     def with_labels(self, labels: Sequence[str]) -> "PreparedDataset":
         """These labels in this order, found whatever the archive's spelling (`canonical`).
@@ -150,6 +171,7 @@ def load_dataset(root: Path) -> PreparedDataset:
         image_size=facts["image_size"],
         key=facts.get("key", ""),
         merged=facts.get("merged_patients", {}),
+        told={name: table[name].to_numpy(str) for name in KNOWN if name in table},
     )
 
 

@@ -1,14 +1,15 @@
 """From image files to batches, with tf.data: decoding, resizing, order, interleaving of sources."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from cxrkeras import runtime
-from cxrkeras.data.dataset import mending
+from cxrkeras.data.dataset import PreparedDataset, mending
+from cxrkeras.data.inputs import IMAGE
 from cxrkeras.data.labels.entries import MASKED
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.transforms import Transform
@@ -27,12 +28,13 @@ class Images:
     Args:
         paths: N files, 8-bit grey PNG.
         size: the side S in pixels to which they are resized (bilinear, antialiased).
+        known: {input: (N, 1) float32}, what else is known of them.
 
     Raises:
         UserError: for files that are missing, and for a damaged one where all are decoded at once.
     """
 
-    def __init__(self, paths: list[str], size: int):
+    def __init__(self, paths: list[str], size: int, known: Mapping[str, np.ndarray] | None = None):
         if missing := [path for path in paths if not os.path.isfile(path)]:
             raise UserError(
                 f"{len(missing)} of {len(paths)} prepared images are missing, such as "
@@ -40,13 +42,27 @@ class Images:
             )
         self.paths = tf.constant(paths)
         self.size = size
+        with tf.device("CPU:0"):
+            self.known = {name: tf.constant(values) for name, values in (known or {}).items()}
         self.pixels = self._decode_all() if len(paths) * size * size <= RAM_LIMIT else None
+
+    @classmethod
+    def of(cls, dataset: PreparedDataset, size: int, inputs: Sequence[str]) -> "Images":
+        """Those of a dataset, with what a model of these inputs is told."""
+        return cls(dataset.paths, size, dataset.known(inputs))
 
     def __len__(self) -> int:
         return int(self.paths.shape[0])
 
-    def take(self, index: tf.Tensor) -> tf.Tensor:
-        """(B,) indices -> (B, S, S, 1) float32, 0-255."""
+    def take(self, index: tf.Tensor) -> tf.Tensor | dict[str, tf.Tensor]:
+        """(B,) indices -> (B, S, S, 1) float32, 0-255; with what else is known, a dictionary."""
+        images = self._images(index)
+        if not self.known:
+            return images
+        known = {name: tf.gather(values, index) for name, values in self.known.items()}
+        return {IMAGE: images, **{n: tf.ensure_shape(v, (None, 1)) for n, v in known.items()}}
+
+    def _images(self, index: tf.Tensor) -> tf.Tensor:
         if self.pixels is not None:
             images = tf.gather(self.pixels, index)
         else:
@@ -191,7 +207,10 @@ def labelled_batches(
 
     def load(epoch, step, rows):
         batches = [s.load(epoch, step, r) for s, r in zip(streams, rows, strict=True)]
-        return tf.concat([inputs for inputs, _ in batches], axis=0), _joined(parts, widths, batches)
+        inputs = tf.nest.map_structure(
+            lambda *each: tf.concat(each, axis=0), *(inputs for inputs, _ in batches)
+        )
+        return inputs, _joined(parts, widths, batches)
 
     numbers = tf.data.Dataset.range(epochs.start, epochs.stop)
     batches = numbers.flat_map(of_epoch).map(load, num_parallel_calls=AUTOTUNE)

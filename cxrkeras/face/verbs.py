@@ -188,7 +188,7 @@ def cross_validate(
 
     Example:
         >>> run = cxrkeras.cross_validate(data="data/ours", backbone="mobilenet_v3_small",
-        ...                               reuse="layers", random_trunk=True, image_size=32,
+        ...                               recipe="frozen", random_trunk=True, image_size=32,
         ...                               folds=2, epochs=1, out="runs/first")
         >>> sorted(run.metrics["per_label"])
         ['Cardiomegaly', 'Effusion', 'Nodule', 'Pneumothorax']
@@ -265,6 +265,8 @@ def build(
     backbone: str | Sequence[str] = "densenet121",
     *,
     labels: Sequence[str] | int,
+    head: str = "gap",
+    inputs: Sequence[str] = ("image",),
     image_size: int = 512,
     dropout: float = 0.5,
     seed: int = 0,
@@ -272,15 +274,18 @@ def build(
     """A network as cross-validation builds it, with random weights, as a plain `keras.Model`.
 
     Args:
-        backbone: a name that `cxrkeras summary --help` lists; several see the same image and share
-            one head.
+        backbone: a name that `cxrkeras parts backbone` lists, perhaps with options; several see
+            the same image and share one head.
         labels: names of the outputs, of which only the number matters here, or that number.
+        head: a name that `cxrkeras parts head` lists, perhaps with options: `NAME:key=value`.
+        inputs: what the network is told: `image`, and any of `age`, `sex` and `view`.
         image_size: side of the images, pixels.
         dropout: rate before the head, 0 to below 1.
         seed: of the weights. The random state of Python, NumPy and Keras is set to it.
 
     Returns:
-        A model from `image`, (N, S, S, 1) grey with values 0 to 255, to `probability`, (N, K).
+        A model from `image`, (N, S, S, 1) grey with values 0 to 255, to `probability`, (N, K). With
+        further inputs it takes a dictionary, with each (N, 1): see `cxrkeras.data.inputs`.
 
     Raises:
         UserError: for an unknown backbone, images too small for it, no label, or another rate.
@@ -290,18 +295,25 @@ def build(
         >>> net.input_shape, net.output_shape
         ((None, 64, 64, 1), (None, 14))
     """
-    from cxrkeras.runs.experiment import make_experiment
+    from cxrkeras.runs.description import make_experiment
+    from cxrkeras.training.plan import resolve
 
     if isinstance(labels, str | Mapping):
         raise UserError(f"--labels are the names in a list, or their number. Received: {labels!r}.")
     count = labels if isinstance(labels, int) else len(labels)
     if count < 1:
         raise UserError(f"A network needs a label at least. --labels received: {labels!r}.")
-    checked = make_experiment(
-        {"backbone": backbone, "image_size": image_size, "dropout": dropout, "seed": seed}
-    )
+    backbones = (backbone,) if isinstance(backbone, str) else tuple(backbone)
+    choices = {
+        "method": "mixed" if len(backbones) > 1 else "regular",
+        "backbone": backbones,
+        "head": head,
+        "inputs": list(inputs),
+        "image_size": image_size,
+        "dropout": dropout,
+        "seed": seed,
+    }
+    plan = resolve(make_experiment(choices))
     from cxrkeras.models.network import TARGET, build_network
 
-    heads = {TARGET: count}
-    how = {"dropout": checked.dropout, "seed": checked.seed}
-    return build_network(checked.backbone, checked.image_size, heads, **how).probability
+    return build_network(plan.architecture, {TARGET: count}).probability

@@ -7,7 +7,7 @@ What is reported comes from saved predictions (`cxrkeras.evaluation`), never fro
 import keras
 from keras import ops
 
-from cxrkeras.models.losses.batch_weighted import binary_logits, known_targets
+from cxrkeras.models.losses.shared.entries import binary_logits, known_targets
 
 
 class _MaskedMean(keras.metrics.Mean):

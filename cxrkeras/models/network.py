@@ -1,25 +1,34 @@
 """Trunks and heads as one Keras graph, seen three ways: features, logits, probability."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
-from cxrkeras.models.backbones import Backbone, check_backbones
-from cxrkeras.models.heads.pooled import classifier, pooled_features
+from cxrkeras.models.architecture import Architecture
+from cxrkeras.models.backbones import Backbone
+from cxrkeras.models.heads import Head
+from cxrkeras.models.inputs import inputs_of, known_features
+from cxrkeras.models.losses.shared.entries import NEVER
+from cxrkeras.models.prior import uncertain_name
+
+TARGET = "target"
 
 
 @dataclass(frozen=True)
 class Network:
     """One graph; its models share every weight.
 
+    They take images (N, S, S, 1), grey 0-255, or where the network has further inputs a dictionary
+    with exactly these.
+
     Args:
-        trunks: the nested backbones, in the plan's order.
-        features: image (N, S, S, 1), grey 0-255 -> pooled features (N, C).
-        logits: the same image -> {head: (N, K_head)}, or (N, 2 K_head) with an uncertain class, as
-            the losses take them.
-        probability: the same image -> (N, K) for a network of one head, else None.
+        trunks: the nested backbones, in order.
+        features: inputs -> what the head makes of the maps, pooled features (N, C) for most.
+        logits: inputs -> {head: (N, K_head)}, or (N, 2 K_head) with an uncertain class, as the
+            losses take them.
+        probability: inputs -> (N, K) for a network of one head, else None.
     """
 
     trunks: tuple[keras.Model, ...]
@@ -28,76 +37,108 @@ class Network:
     probability: keras.Model | None
 
 
-TARGET = "target"
-
-
 def build_network(
-    backbones: tuple[str, ...],
-    image_size: int,
+    architecture: Architecture,
     heads: Mapping[str, int],
     *,
-    dropout: float = 0.5,
-    seed: int = 0,
     three_way: Mapping[str, np.ndarray] | None = None,
 ) -> Network:
     """A network with a random start.
 
     Args:
-        backbones: one per trunk; the trunks see the same image.
-        image_size: the side S in pixels.
+        architecture: see there.
         heads: name and number of labels of each head; `{TARGET: K}` for a target model.
-        dropout: the heads' dropout rate.
-        seed: of every initial weight.
         three_way: (K,) bool for the heads where labels have an uncertain class; it is there for
             training only and no part of `probability`.
 
     Raises:
-        UserError: for an unknown backbone or an image too small for it.
+        UserError: for an image too small for a backbone.
     """
-    parts = check_backbones(backbones, image_size)
+    seed = architecture.seed
     keras.utils.set_random_seed(seed)
-    image = keras.Input((image_size, image_size, 1), name="image")
+    inputs = inputs_of(architecture.inputs, architecture.image_size)
+    given = inputs if len(inputs) > 1 else inputs["image"]
+    names = _names(architecture.backbones)
     trunks = tuple(
-        part.trunk(image_size, name=name) for part, name in zip(parts, _names(parts), strict=True)
+        backbone.trunk(architecture.image_size, name=name)
+        for backbone, name in zip(architecture.backbones, names, strict=True)
     )
-    maps = []
-    for trunk, part in zip(trunks, parts, strict=True):
-        maps.append(trunk(part.scaled(image, trunk=trunk.name)))
-    features = pooled_features(maps)
-    classified = {
-        name: classifier(
-            features,
-            labels,
-            dropout=dropout,
-            name=layer_name(name),
-            seed=seed,
-            three_way=(three_way or {}).get(name),
-        )
-        for name, labels in heads.items()
-    }
+    maps = [
+        _maps(trunk, backbone, architecture.head, inputs["image"])
+        for trunk, backbone in zip(trunks, architecture.backbones, strict=True)
+    ]
+    features = architecture.head.features(maps, known_features(inputs), seed=seed)
+    learned, outputs = classifiers(architecture, features, heads, three_way)
     probability = None
-    if len(classified) == 1:
-        ((logits, _),) = classified.values()
+    if len(learned) == 1:
+        (logits,) = learned.values()
         output = keras.layers.Activation("sigmoid", name="probability")(logits)
-        probability = keras.Model(image, output, name="-".join(_names(parts)))
-    outputs = {name: output for name, (_, output) in classified.items()}
+        probability = keras.Model(given, output, name="-".join(names))
     return Network(
         trunks=trunks,
-        features=keras.Model(image, features, name="pooled"),
-        logits=keras.Model(image, outputs, name="logits"),
+        features=keras.Model(given, features, name="pooled"),
+        logits=keras.Model(given, outputs, name="logits"),
         probability=probability,
     )
 
 
+def classifiers(
+    architecture: Architecture,
+    features,
+    heads: Mapping[str, int],
+    three_way: Mapping[str, np.ndarray] | None = None,
+) -> tuple[dict, dict]:
+    """The heads' logits on given features.
+
+    Args:
+        architecture: see there.
+        features: symbolic, as the head takes them.
+        heads: see `build_network`.
+        three_way: see `build_network`.
+
+    Returns:
+        {head: the logits f (N, K) of positive against negative}, and {head: what the loss takes}: f
+        itself, or where a label is three-way f and u side by side (N, 2K), see `losses.shared.bce`.
+    """
+    learned, outputs = {}, {}
+    for head, labels in heads.items():
+        name, asked = layer_name(head), (three_way or {}).get(head)
+        wanted = {name: labels}
+        if asked is not None and asked.any():
+            wanted[uncertain_name(name)] = labels
+        found = architecture.head.classify(
+            features, wanted, dropout=architecture.dropout, seed=architecture.seed
+        )
+        learned[head] = outputs[head] = found[name]
+        if len(found) > 1:
+            uncertain = keras.ops.where(asked, found[uncertain_name(name)], NEVER)
+            joined = keras.layers.Concatenate(name=f"{name}-classes")
+            outputs[head] = joined([found[name], uncertain])
+    return learned, outputs
+
+
 def layer_name(head: str) -> str:
-    """The dense layer of a head; `--source image=DIR` must not clash with the layer `image`."""
+    """The layer that ends a head; `--source image=DIR` must not clash with the layer `image`."""
     return head if head == TARGET else f"head_{head}"
 
 
-def _names(parts: tuple[Backbone, ...]) -> list[str]:
+def _maps(trunk: keras.Model, backbone: Backbone, head: Head, image) -> dict:
+    """The maps of an image that the head wants, the last at the end."""
+    scaled = backbone.scaled(image, trunk=trunk.name)
+    known = backbone.maps(trunk) if head.strides else {}
+    wanted = {stride: known[stride] for stride in head.strides if stride in known}
+    if not wanted:
+        return {"last": trunk(scaled)}
+    last = next(reversed(known))
+    wanted[last] = known[last]
+    return keras.Model(trunk.inputs, wanted, name=trunk.name)(scaled)
+
+
+def _names(backbones: Sequence[Backbone]) -> list[str]:
     """Unique layer names: `densenet121`, `densenet121_2`, …"""
-    names = []
-    for backbone in (part.part_name() for part in parts):
-        count = sum(name.split("#")[0] == backbone for name in names) + 1
-        names.append(backbone if count == 1 else f"{backbone}#{count}")
-    return [name.replace("#", "_") for name in names]
+    names: list[str] = []
+    for backbone in backbones:
+        name = backbone.part_name()
+        count = sum(other.part_name() == name for other in backbones[: len(names)]) + 1
+        names.append(name if count == 1 else f"{name}_{count}")
+    return names

@@ -1,31 +1,38 @@
-"""The description of a run: every choice with its default, checked, written and read as TOML."""
+"""The description of a run: every choice with its default, checked."""
 
 import hashlib
 import json
-import tomllib
-from difflib import get_close_matches
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import tomli_w
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
+    ValidationInfo,
     field_validator,
 )
 
+from cxrkeras.data.inputs import IMAGE, KNOWN, check_inputs
 from cxrkeras.data.labels.label_sets import LABEL_SETS, TARGET, parse_label_sets
 from cxrkeras.data.labels.uncertain import DEFAULT, parse_uncertain
 from cxrkeras.data.preparation import LARGEST_SIDE
-from cxrkeras.registry import BACKBONES, POLICIES, Registry
-from cxrkeras.runs.sources import Dataset, Weights, parse_source
+from cxrkeras.registry import (
+    BACKBONES,
+    HEADS,
+    LOSSES,
+    POLICIES,
+    PRESETS,
+    RECIPES,
+    TRANSFORMS,
+    Registry,
+    spelled,
+)
+from cxrkeras.runs.sources import Chain, Dataset, Weights, parse_source
 from data_prep.errors import UserError
-from data_prep.filenames import is_utf8, printable
-from data_prep.files import atomic_write_text
 
 _Words = Annotated[
     tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
@@ -34,17 +41,36 @@ _Backbones = Annotated[
     _Words, AfterValidator(lambda texts: tuple(str(BACKBONES.make(text)) for text in texts))
 ]
 
-VALIDATION = 0.15
 _CONSENT = {"random_trunk"}  # allows a choice and changes nothing that is learned
 _LARGEST_SEED = 4_000_000  # times 1000, plus a fold's number, still fits Keras's 32 bits
 
 
 def _choice(
-    default: Any, section: str, text: str, *, among: Registry | None = None, **rules: Any
+    default: Any,
+    section: str,
+    text: str,
+    *,
+    parts: Registry | None = None,
+    idle: Iterable[str] = (),
+    **rules: Any,
 ) -> Any:
-    """A field; `among` are the parts that its option names."""
-    extra = {"section": section, "among": among}
+    """A field.
+
+    Args:
+        default: its value where nobody chooses.
+        section: of the help.
+        text: what it is.
+        parts: the registry of which it names a part.
+        idle: what it makes no difference to, or only through what is described there in full: a
+            source `stage`, the `features` of frozen trunks. A field is part of these caches' keys
+            unless it says otherwise here.
+        **rules: as `pydantic.Field` takes them.
+    """
+    extra = {"section": section, "parts": parts, "idle": frozenset(idle)}
     return Field(default, description=text, json_schema_extra=extra, **rules)
+
+
+_BOTH = ("stage", "features")
 
 
 class Experiment(BaseModel):
@@ -56,19 +82,24 @@ class Experiment(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     data: str | None = _choice(
-        None, "What", "Prepared dataset of the target. Without it: the built-in phantoms."
+        None,
+        "What",
+        "Prepared dataset of the target. Without it: the built-in phantoms.",
+        idle=_BOTH,
     )
     method: Literal["regular", "mixed", "cotrain"] = _choice(
         "regular",
         "What",
         "regular: one trunk through a chain of sources; mixed: several trunks, features "
         "concatenated; cotrain: one trunk trained on several sources together.",
+        idle=_BOTH,
     )
     backbone: _Backbones = _choice(
         ("densenet121",),
         "What",
-        "Trunk, NAME or NAME:key=value; for mixed one per trunk.",
-        among=BACKBONES,
+        "Trunk; for mixed one per trunk.",
+        parts=BACKBONES,
+        idle=_BOTH,
         min_length=1,
     )
     source: _Words = _choice(
@@ -76,96 +107,140 @@ class Experiment(BaseModel):
         "What",
         "Where knowledge comes from: imagenet, FILE.keras, FILE.weights.h5 or NAME=DIR (a prepared "
         "dataset), joined by commas into a chain. None: random start.",
+        idle=_BOTH,
     )
-    reuse: Literal["finetune", "layers"] = _choice(
+    head: str = _choice("gap", "What", "What stands on the trunks.", parts=HEADS, idle=_BOTH)
+    inputs: _Words = _choice(
+        (IMAGE,),
+        "What",
+        f"What the model is told: image, and {', '.join(KNOWN)}, which join the pooled features "
+        "and may be unknown.",
+        idle=_BOTH,
+    )
+    recipe: str = _choice(
         "finetune",
         "What",
-        "finetune: all layers learn on the target; layers: the trunk is frozen, the head learns "
-        "on standardised features that are computed once.",
+        "How the target is learnt. finetune: all layers; frozen: the trunk stands still, the head "
+        "learns on standardised features that are computed once.",
+        parts=RECIPES,
+        idle=_BOTH,
     )
     random_trunk: bool = _choice(
-        False, "What", "Freeze a trunk of random weights, which --reuse layers else refuses."
+        False,
+        "What",
+        "Freeze a trunk of random weights, which --recipe frozen else refuses.",
+        idle=_BOTH,
     )
     labels: _Words = _choice(
         (),
         "What",
         f"Labels to learn: one of {', '.join(LABEL_SETS)} for the target, NAME=SET for the source "
         "NAME. All that a dataset has by default.",
+        idle=_BOTH,
     )
     joint: Literal["heads", "merged"] = _choice(
         "heads",
         "What",
         "cotrain's outputs: one head per source, or one merged label space with masked entries.",
+        idle=_BOTH,
     )
 
-    loss: Literal["bw_bce", "bw_bce_per_label", "bce"] = _choice(
+    loss: str = _choice(
         "bw_bce",
         "Learning",
-        "Batch-weighted BCE, weights pooled over the batch or per label; or plain BCE.",
+        "What training makes small: batch-weighted BCE, weights pooled over the batch or per "
+        "label; or plain BCE.",
+        parts=LOSSES,
+        idle=_BOTH,
+    )
+    transform: str | None = _choice(
+        None,
+        "Learning",
+        "What is done to each training batch, such as mixup. None by default.",
+        parts=TRANSFORMS,
+        idle=_BOTH,
     )
     uncertain: str = _choice(
         DEFAULT,
         "Learning",
         f"What the code -1 means in training: {', '.join(POLICIES.names())}; or label by label, "
         "Atelectasis=ones,Edema=zeros, beside one for the rest (ones where none is given).",
+        idle=_BOTH,
     )
     blank: Literal["zeros", "ignore"] = _choice(
-        "zeros", "Learning", "What a finding that is not mentioned means in training."
+        "zeros",
+        "Learning",
+        "What a finding that is not mentioned means in training.",
+        idle=("features",),
     )
-    epochs: int = _choice(30, "Learning", "Epochs on the target.", ge=1)
+    epochs: int = _choice(30, "Learning", "Epochs on the target.", idle=_BOTH, ge=1)
     source_epochs: int | None = _choice(
-        None, "Learning", "Epochs of each source stage; --epochs by default.", ge=1
+        None, "Learning", "Epochs of each source stage; --epochs by default.", idle=_BOTH, ge=1
     )
-    batch_size: int = _choice(16, "Learning", "Images in a batch.", ge=1)
-    learning_rate: float = _choice(1e-4, "Learning", "Adam's on the target.", gt=0)
-    source_learning_rate: float = _choice(1e-4, "Learning", "Adam's in source stages.", gt=0)
-    dropout: float = _choice(0.5, "Learning", "Dropout rate before the head.", ge=0, lt=1)
+    batch_size: int = _choice(16, "Learning", "Images in a batch.", idle=("features",), ge=1)
+    learning_rate: float = _choice(1e-4, "Learning", "Adam's on the target.", idle=_BOTH, gt=0)
+    source_learning_rate: float = _choice(
+        1e-4, "Learning", "Adam's in source stages.", idle=("features",), gt=0
+    )
+    dropout: float = _choice(
+        0.5, "Learning", "Dropout rate before the head.", idle=("features",), ge=0, lt=1
+    )
     plateau_patience: int = _choice(
         3,
         "Learning",
         "Epochs without a better validation loss until the rate falls; 0: never.",
+        idle=("features",),
         ge=0,
     )
     plateau_factor: float = _choice(
-        0.1, "Learning", "What the rate is multiplied with on a plateau.", gt=0, lt=1
+        0.1,
+        "Learning",
+        "What the rate is multiplied with on a plateau.",
+        idle=("features",),
+        gt=0,
+        lt=1,
     )
     early_stopping: int = _choice(
         8,
         "Learning",
         "Epochs without a better validation loss until training ends; 0: never.",
+        idle=("features",),
         ge=0,
     )
     batch_norm: Literal["auto", "always", "never"] = _choice(
         "auto",
         "Learning",
         "Estimate batch-norm statistics anew after fitting; auto: where steps are few.",
+        idle=("features",),
     )
-    augment: Literal["study", "light", "none"] | None = _choice(
-        None, "Learning", "Augmentation preset; study by default, none with --reuse layers."
-    )
-    views: int = _choice(
-        3,
+    augment: str | None = _choice(
+        None,
         "Learning",
-        "With --reuse layers and --augment: augmented copies of each image to compute features of.",
-        ge=0,
+        "Augmentation preset; study by default, none with --recipe frozen.",
+        parts=PRESETS,
+        idle=_BOTH,
     )
 
     image_size: int = _choice(
         512, "Images", "Side in pixels that the network sees.", ge=32, le=LARGEST_SIDE
     )
 
-    folds: int = _choice(5, "Evidence", "Cross-validation folds.", ge=2)
+    folds: int = _choice(5, "Evidence", "Cross-validation folds.", idle=_BOTH, ge=2)
     folds_file: str | None = _choice(
-        None, "Evidence", "Folds of an earlier run (its folds.csv) instead of new ones."
+        None,
+        "Evidence",
+        "Folds of an earlier run (its folds.csv) instead of new ones.",
+        idle=_BOTH,
     )
     test_fraction: float = _choice(
-        0.0, "Evidence", "Share of the patients held out as a test set.", ge=0, lt=1
+        0.0, "Evidence", "Share of the patients held out as a test set.", idle=_BOTH, ge=0, lt=1
     )
     validation_fraction: float | None = _choice(
         None,
         "Evidence",
         "Share of the training part that steers the learning rate and early stopping; 0.15 by "
-        "default, 0 with --reuse layers, where a small head needs every image more.",
+        "default, 0 with --recipe frozen, where a small head needs every image more.",
+        idle=_BOTH,
         ge=0,
         lt=0.9,
     )
@@ -177,8 +252,24 @@ class Experiment(BaseModel):
         le=_LARGEST_SEED,
     )
     shuffle_labels: bool = _choice(
-        False, "Evidence", "The leak test: training labels permuted; scores must fall to chance."
+        False,
+        "Evidence",
+        "The leak test: training labels permuted; scores must fall to chance.",
+        idle=_BOTH,
     )
+
+    @field_validator("backbone", "head", "recipe", "loss", "transform", "augment", mode="before")
+    @classmethod
+    def _known_part(cls, value: Any, info: ValidationInfo) -> Any:
+        registry = cls.model_fields[info.field_name].json_schema_extra["parts"]
+        if isinstance(value, list | tuple):
+            return tuple(_part(item, registry) for item in value)
+        return value if value is None else _part(value, registry)
+
+    @field_validator("inputs")
+    @classmethod
+    def _known_inputs(cls, inputs: tuple[str, ...]) -> tuple[str, ...]:
+        return check_inputs(inputs)
 
     @field_validator("source")
     @classmethod
@@ -210,7 +301,7 @@ class Experiment(BaseModel):
             update={
                 "data": self.data and str(Path(self.data).absolute()),
                 "folds_file": self.folds_file and str(Path(self.folds_file).absolute()),
-                "source": tuple(",".join(map(_located, parse_source(s))) for s in self.source),
+                "source": tuple(",".join(map(_located, chain)) for chain in self.chains),
             }
         )
 
@@ -222,25 +313,26 @@ class Experiment(BaseModel):
             **by_file,
             "data": None,
             "folds_file": self.folds_file is not None,
-            "source": [[link.name for link in parse_source(text)] for text in self.source],
+            "source": [[link.name for link in chain] for chain in self.chains],
         }
 
     @property
-    def target_augment(self) -> str:
-        """The preset on the target."""
-        return self.augment or ("none" if self.reuse == "layers" else "study")
+    def chains(self) -> tuple[Chain, ...]:
+        """The sources, read."""
+        return tuple(map(parse_source, self.source))
 
     @property
-    def target_validation(self) -> float:
-        """The share on the target."""
-        if self.validation_fraction is None:
-            return 0.0 if self.reuse == "layers" else VALIDATION
-        return self.validation_fraction
+    def source_datasets(self) -> list[Dataset]:
+        """All datasets among the sources."""
+        return [link for chain in self.chains for link in chain if isinstance(link, Dataset)]
 
-    @property
-    def source_validation(self) -> float:
-        """The share in source stages."""
-        return VALIDATION if self.validation_fraction is None else self.validation_fraction
+    def deciding(self, what: str) -> dict[str, Any]:
+        """What of the choices decides `what`, a `stage` or `features`, but for what is described
+        there in full; without those that have their default, so that a new one orphans nothing.
+        """
+        fields = type(self).model_fields
+        mine = {name for name, f in fields.items() if what not in f.json_schema_extra["idle"]}
+        return self.model_dump(mode="json", include=mine, exclude_defaults=True)
 
     @property
     def digest(self) -> str:
@@ -249,82 +341,18 @@ class Experiment(BaseModel):
         return hashlib.sha256(choices.encode()).hexdigest()[:8]
 
 
+def _part(value: Any, registry: Registry) -> str:
+    """A part's text in one spelling: `NAME` or `NAME:key=value,…`, from a text or a TOML table."""
+    if isinstance(value, dict):
+        options = dict(value)
+        value = spelled(str(options.pop("name", "")), options)
+    if not isinstance(value, str):
+        raise UserError(f"{registry.argument} is NAME or NAME:key=value. Received: {value!r}.")
+    name, (_, colon, rest) = registry.name_of(value), value.partition(":")
+    return f"{name}{colon}{rest.strip()}"
+
+
 def _located(link: Weights | Dataset) -> str:
     if isinstance(link, Dataset):
         return f"{link.name}={link.folder.absolute()}"
     return link.where if link.where == "imagenet" else str(Path(link.where).absolute())
-
-
-def make_experiment(choices: dict[str, Any]) -> Experiment:
-    """Check a description.
-
-    Args:
-        choices: values by field name; absent fields take their defaults.
-
-    Raises:
-        UserError: naming the option, the rule and the value received.
-    """
-    try:
-        experiment = Experiment(**choices)
-    except ValidationError as error:
-        first = error.errors()[0]
-        if first["type"] == "extra_forbidden":
-            raise UserError(_unknown(str(first["loc"][0]))) from error
-        option = "--" + str(first["loc"][0]).replace("_", "-")
-        raise UserError(f"{option}: {first['msg']}. Received: {first['input']!r}.") from error
-    _check_named_sources(experiment)
-    return experiment
-
-
-def _check_named_sources(experiment: Experiment) -> None:
-    links = [link for text in experiment.source for link in parse_source(text)]
-    names = {link.name for link in links if isinstance(link, Dataset)}
-    for name in parse_label_sets(experiment.labels):
-        if name != TARGET and name not in names:
-            raise UserError(
-                f"--labels {name}=… names no dataset of --source. "
-                f"There: {', '.join(sorted(names)) or 'none'}."
-            )
-
-
-def _unknown(name: str) -> str:
-    near = get_close_matches(name, Experiment.model_fields, n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else "`cxrkeras cv --help` lists the options."
-    return f"A description's keys are the options of `cxrkeras cv`. Received: {name!r}. {hint}"
-
-
-def read_choices(path: Path) -> dict[str, Any]:
-    """Read a TOML file of choices, unchecked; `image-size` stands for `image_size`.
-
-    Raises:
-        UserError: for a file that is absent or no TOML.
-    """
-    try:
-        choices = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path} can't be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, too many digits or tables
-        raise UserError(f"{path} is no TOML: {error}.") from error
-    return {name.replace("-", "_"): value for name, value in choices.items()}
-
-
-def read_experiment(path: Path) -> Experiment:
-    """Read a TOML description; errors as in `read_choices` and `make_experiment`."""
-    return make_experiment(read_choices(path))
-
-
-def write_experiment(path: Path, experiment: Experiment) -> None:
-    """Write everything resolved; `read_experiment` reads it back equal.
-
-    Raises:
-        UserError: a path isn't UTF-8, which TOML can't hold.
-    """
-    choices = {key: value for key, value in experiment.model_dump().items() if value is not None}
-    text = tomli_w.dumps(choices)
-    if not is_utf8(text):
-        odd = next(line for line in text.splitlines() if not is_utf8(line))
-        raise UserError(
-            "A run's description is UTF-8, and so are the paths in it. "
-            f"Received: {printable(odd)}. Rename that folder or file."
-        )
-    atomic_write_text(path, text)

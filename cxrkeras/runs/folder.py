@@ -22,7 +22,8 @@ from cxrkeras.evaluation.scores.predictions import (
     read_predictions,
     write_predictions,
 )
-from cxrkeras.runs.experiment import Experiment, read_experiment, write_experiment
+from cxrkeras.runs.description import read_experiment, write_experiment
+from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.target import Target
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_json, atomic_write_text

@@ -12,7 +12,6 @@ from cxrkeras.data.folds.folds import TEST, hold_out, make_folds
 from cxrkeras.data.labels.targets import Targets, targets_from_codes
 from cxrkeras.data.labels.uncertain import check_labels, policies_for
 from cxrkeras.runs.experiment import Experiment
-from cxrkeras.runs.sources import Dataset, parse_source
 from data_prep.errors import UserError
 
 
@@ -103,11 +102,9 @@ def check_uncertain(experiment: Experiment) -> None:
     Raises:
         UserError: naming the labels that none has, or a dataset that can't be read.
     """
-    links = [link for text in experiment.source for link in parse_source(text)]
     learned = [
         experiment.labels_of(link.name) or read_labels(link.folder)
-        for link in links
-        if isinstance(link, Dataset)
+        for link in experiment.source_datasets
     ]
     if experiment.data:
         learned.append(experiment.labels_of() or read_labels(Path(experiment.data)))

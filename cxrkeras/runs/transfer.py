@@ -1,14 +1,14 @@
 """The three ways of transferring, as plans: which trunks, what they start from, what they train on.
 
 The study's terms: *regular* is initiating, *mixed* is concatenating, *cotrain* is co-training
-(Huang et al., Diagnostics 2022;12:1457). A plan says nothing of Keras; `network.py` builds it.
+(Huang et al., Diagnostics 2022;12:1457). A plan says nothing of Keras.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cxrkeras.runs.sources import Chain, Dataset, Weights, parse_source
-from data_prep.errors import UserError
+from cxrkeras.runs.sources import Chain, Dataset, Weights
+from data_prep.errors import UserError, WrongUse
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class TrunkPlan:
     """One trunk of the target model.
 
     Args:
-        backbone: a name of the backbone registry.
+        backbone: a part's text.
         start: the weights it starts from; None is a random start.
         stages: trainings before the target, in order; each on one dataset, or on several together.
     """
@@ -83,32 +83,32 @@ METHODS: dict[str, Callable[[tuple[str, ...], tuple[Chain, ...]], tuple[TrunkPla
 
 
 def make_plan(
-    method: str, backbones: tuple[str, ...], sources: tuple[str, ...]
+    method: str, backbones: tuple[str, ...], chains: tuple[Chain, ...]
 ) -> tuple[TrunkPlan, ...]:
     """The trunks that a method needs.
 
     Args:
         method: a key of `METHODS`.
         backbones: one, or for `mixed` one per trunk.
-        sources: the `--source` options in their order, see `parse_source`.
+        chains: the sources in their order, read.
 
     Raises:
         UserError: for a combination that makes no sense, by name.
     """
-    return METHODS[method](backbones, tuple(parse_source(text) for text in sources))
+    return METHODS[method](backbones, chains)
 
 
 def check_frozen(plan: tuple[TrunkPlan, ...]) -> None:
     """Refuse to freeze a trunk that has learnt nothing: its features are those of chance.
 
     Raises:
-        UserError: naming the options that give it something to know.
+        WrongUse: naming the options that give it something to know.
     """
     for trunk in plan:
         if trunk.start is None and not trunk.stages:
-            raise UserError(
-                f"--reuse layers freezes the trunk, and without --source {trunk.backbone} is one "
-                "of random weights. Give a --source, or --reuse finetune, or --random-trunk if "
+            raise WrongUse(
+                f"--recipe frozen freezes the trunk, and without --source {trunk.backbone} is one "
+                "of random weights. Give a --source, or --recipe finetune, or --random-trunk if "
                 "that is meant."
             )
 

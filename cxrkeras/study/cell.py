@@ -70,7 +70,7 @@ def _reason(said: str, code: int, description: Path, run: Path) -> str:
 def main(description: Path, run: Path) -> int:
     """Cross-validate and return the exit code; a failure's reason goes to standard output."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    from cxrkeras.runs.experiment import read_experiment
+    from cxrkeras.runs.description import read_experiment
     from cxrkeras.training.crossval import cross_validate
 
     try:

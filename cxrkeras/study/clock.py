@@ -10,8 +10,8 @@ from data_prep.progress import duration
 class Clock:
     """Reckons what is left from what the cells done so far took.
 
-    A cell is reckoned to take the mean of those most like it: of the same backbone and reuse mode,
-    else of the same reuse mode, else of all.
+    A cell is reckoned to take the mean of those most like it: of the same backbone and recipe,
+    else of the same recipe, else of all.
 
     Args:
         study: its states know the seconds of the cells that are done.
@@ -35,8 +35,8 @@ class Clock:
         states = self._study.states
         done = [c for c in self._study.cells if states[c.name].word == "done"]
         for alike in (
-            [c for c in done if (c.backbone, c.reuse) == (cell.backbone, cell.reuse)],
-            [c for c in done if c.reuse == cell.reuse],
+            [c for c in done if (c.backbone, c.recipe) == (cell.backbone, cell.recipe)],
+            [c for c in done if c.recipe == cell.recipe],
             done,
         ):
             if alike:

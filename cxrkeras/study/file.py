@@ -5,13 +5,23 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from cxrkeras.runs.experiment import Experiment, read_choices
+from cxrkeras.registry import RECIPES
+from cxrkeras.runs.description import read_choices
+from cxrkeras.runs.experiment import Experiment
+from cxrkeras.runs.spellings import renewed
 from data_prep.errors import UserError
 
-REUSES = ("finetune", "layers")
-AXES = frozenset({"backbone", "reuse", "method", "source"})
+AXES = frozenset({"backbone", "recipe", "method", "source"})
 """What the grid and the settings say, and so no other table."""
 SHARED = frozenset({"data", "labels", "folds", "folds_file", "test_fraction", "blank"})
 """What decides which images are scored and how: one value for all cells, or none can be compared.
@@ -44,10 +54,24 @@ class Grid(_Table):
     """What each setting is tried with."""
 
     backbone: _Words = Field(min_length=1)
-    reuse: Annotated[
-        tuple[Literal["finetune", "layers"], ...],
-        BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
-    ] = Field(("finetune",), min_length=1)
+    recipe: _Words = Field(("finetune",), min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renewed(cls, table: Any) -> Any:
+        if isinstance(table, dict) and "reuse" in table:
+            asked = table["reuse"]
+            words = (asked,) if isinstance(asked, str) else tuple(asked)
+            recipes = tuple(renewed({"reuse": word})["recipe"] for word in words)
+            return {**{k: v for k, v in table.items() if k != "reuse"}, "recipe": recipes}
+        return table
+
+    @field_validator("recipe")
+    @classmethod
+    def _known(cls, recipe: tuple[str, ...]) -> tuple[str, ...]:
+        for text in recipe:
+            RECIPES.name_of(text)
+        return recipe
 
 
 class StudyFile(_Table):
@@ -57,9 +81,9 @@ class StudyFile(_Table):
         run: options of `cxrkeras cv` that all cells share.
         source: where each source lies, by name; perhaps by backbone: `imagenet`, a weights file, or
             the folder of a prepared dataset.
-        grid: backbones and reuse modes.
+        grid: backbones and recipes.
         setting: the ways to transfer.
-        override: options of `cxrkeras cv` for one backbone, reuse mode or setting, by its name.
+        override: options of `cxrkeras cv` for one backbone, recipe or setting, by its name.
     """
 
     run: dict[str, Any]
@@ -146,15 +170,15 @@ def _check_names(study: StudyFile, path: Path) -> None:
     for what, words in (
         ("setting", [slug(name) for name in names]),
         ("backbone", study.grid.backbone),
-        ("reuse", study.grid.reuse),
+        ("recipe", study.grid.recipe),
     ):
         if twice := sorted({word for word in words if list(words).count(word) > 1}):
             raise UserError(f"{path.name}: each {what} has a name of its own. Twice: {twice[0]!r}.")
-    places = [*study.grid.backbone, *study.grid.reuse, *names]
+    places = [*study.grid.backbone, *study.grid.recipe, *names]
     for name, options in study.override.items():
         if name not in places:
             raise UserError(
-                f"{path.name}: [override.{name}] names a backbone, reuse mode or setting of the "
+                f"{path.name}: [override.{name}] names a backbone, recipe or setting of the "
                 f"grid. {_near(name, places)}"
             )
         _check_options(f"override.{name}", options, AXES | SHARED)

@@ -1,16 +1,18 @@
-"""A study's cells: each a setting, a backbone and a reuse mode, checked and put in order."""
+"""A study's cells: each a setting, a backbone and a recipe, checked and put in order."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cxrkeras.data.labels.label_sets import TARGET, parse_label_sets
-from cxrkeras.models.backbones import check_backbones
-from cxrkeras.runs.experiment import Experiment, make_experiment
+from cxrkeras.runs.description import make_experiment
+from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.sources import WEIGHT_FILES, Dataset, Link, Weights
-from cxrkeras.runs.transfer import TrunkPlan, check_frozen, make_plan
+from cxrkeras.runs.transfer import TrunkPlan
 from cxrkeras.study.file import SHARED, Setting, StudyFile, slug
+from cxrkeras.training.plan import resolve
 from data_prep.errors import UserError
 
 PreStage = tuple
@@ -25,7 +27,7 @@ class Cell:
         name: of its run folder: `finetune-resnet50-imagenet-nih`.
         setting: the row of the study's tables.
         backbone: the trunk, the same for each trunk of a mixed model.
-        reuse: `finetune` or `layers`.
+        recipe: as the grid spells it.
         links: what the setting's names stand for: per `--source`, its links' names.
         experiment: everything resolved.
         plan: its trunks.
@@ -34,7 +36,7 @@ class Cell:
     name: str
     setting: str
     backbone: str
-    reuse: str
+    recipe: str
     links: tuple[tuple[str, ...], ...]
     experiment: Experiment
     plan: tuple[TrunkPlan, ...]
@@ -80,44 +82,43 @@ def plan_cells(study: StudyFile, folds_file: Path) -> list[Cell]:
         UserError: naming the cell that can't be, whichever comes first; nothing is trained by then.
     """
     return [
-        _cell(study, setting, backbone, reuse, folds_file)
-        for reuse in study.grid.reuse
+        _cell(study, setting, backbone, recipe, folds_file)
+        for recipe in study.grid.recipe
         for backbone in study.grid.backbone
         for setting in study.setting
     ]
 
 
-def _cell(study: StudyFile, setting: Setting, backbone: str, reuse: str, folds_file: Path) -> Cell:
-    name = f"{reuse}-{backbone}-{slug(setting.name)}"
+def _cell(study: StudyFile, setting: Setting, backbone: str, recipe: str, folds_file: Path) -> Cell:
+    name = "-".join(
+        [*(re.sub(r"[^\w.]+", "-", part) for part in (recipe, backbone)), slug(setting.name)]
+    )
     links = tuple(tuple(w.strip() for w in text.split(",")) for text in setting.source)
     try:
         source = tuple(
             ",".join(_resolve(word, study.source, backbone) for word in chain) for chain in links
         )
-        choices = _choices(study, setting, backbone, reuse) | {
+        choices = _choices(study, setting, backbone, recipe) | {
             "source": source,
             "folds_file": str(folds_file),
         }
         experiment = make_experiment(choices).located()
-        check_backbones(experiment.backbone, experiment.image_size)
-        plan = make_plan(experiment.method, experiment.backbone, experiment.source)
-        if reuse == "layers" and not experiment.random_trunk:
-            check_frozen(plan)
+        plan = resolve(experiment).trunks
     except UserError as error:
         raise UserError(f"Cell {name}: {error}") from None
-    return Cell(name, setting.name, backbone, reuse, links, experiment, plan)
+    return Cell(name, setting.name, backbone, recipe, links, experiment, plan)
 
 
-def _choices(study: StudyFile, setting: Setting, backbone: str, reuse: str) -> dict[str, Any]:
+def _choices(study: StudyFile, setting: Setting, backbone: str, recipe: str) -> dict[str, Any]:
     choices = dict(study.run)
-    for key in (backbone, setting.name, reuse):
+    for key in (backbone, setting.name, recipe):
         choices |= study.override.get(key, {})
-    # A stage is shared by both reuse modes only if an override of `epochs` leaves it alone.
+    # A stage is shared by both recipes only if an override of `epochs` leaves it alone.
     epochs = study.run.get("epochs", Experiment.model_fields["epochs"].default)
     choices.setdefault("source_epochs", epochs)
     named = {word.strip() for text in setting.source for word in text.split(",")}
     labels = {"labels": _labels(study, named)} if "labels" in choices else {}
-    return choices | labels | {"method": setting.method, "backbone": (backbone,), "reuse": reuse}
+    return choices | labels | {"method": setting.method, "backbone": (backbone,), "recipe": recipe}
 
 
 def _labels(study: StudyFile, named: set[str]) -> tuple[str, ...]:

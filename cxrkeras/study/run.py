@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from cxrkeras.runs.experiment import write_experiment
+from cxrkeras.runs.description import write_experiment
 from cxrkeras.study.cell import Runner, run_cell
 from cxrkeras.study.clock import Clock
 from cxrkeras.study.file import StudyFile

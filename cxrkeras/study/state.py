@@ -90,7 +90,7 @@ class Study:
                 "name": cell.name,
                 "setting": cell.setting,
                 "backbone": cell.backbone,
-                "reuse": cell.reuse,
+                "recipe": cell.recipe,
                 "method": cell.experiment.method,
                 "links": [list(chain) for chain in cell.links],
                 "weights": _weights(cell),

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cxrkeras.models.backbones import check_backbones
 from cxrkeras.registry import BACKBONES
 from cxrkeras.runs.builtin_data import with_builtin_data
-from cxrkeras.runs.experiment import Experiment, make_experiment, read_choices
-from cxrkeras.runs.transfer import check_frozen, make_plan
+from cxrkeras.runs.description import make_experiment, read_choices
+from cxrkeras.runs.experiment import Experiment
+from cxrkeras.training.plan import resolve
 from cxrkeras.training.stages.cache import cache_folder
-from data_prep.errors import UserError, WrongUse
+from data_prep.errors import WrongUse
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,6 @@ def run_choices(
         )
     _check(make_experiment(choices))
     experiment = make_experiment(with_builtin_data(choices, _phantoms)).located()
-    check_backbones(experiment.backbone, experiment.image_size)  # the built-in data's size
     folder = out or Path("runs") / _name(experiment)
     from cxrkeras.training.crossval import cross_validate
 
@@ -66,15 +65,8 @@ def run_choices(
 
 
 def _check(experiment: Experiment) -> None:
-    check_backbones(experiment.backbone, experiment.image_size)
-    if not (experiment.data or experiment.source or experiment.method != "cotrain"):
-        return  # the built-in data bring cotrain's sources
-    plan = make_plan(experiment.method, experiment.backbone, experiment.source)
-    if experiment.reuse == "layers" and not experiment.random_trunk:
-        try:
-            check_frozen(plan)
-        except UserError as error:
-            raise WrongUse(str(error)) from error
+    if experiment.data or experiment.source or experiment.method != "cotrain":
+        resolve(experiment)  # else the built-in data bring cotrain's sources
 
 
 def _phantoms() -> tuple[Path, Path, Path]:

@@ -14,7 +14,7 @@ from cxrkeras.evaluation.report.run import write_report
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.folder import begin, check_data, gather, is_begun, is_finished
 from cxrkeras.runs.target import Target, as_used, check_folds, check_uncertain, load_target
-from cxrkeras.runs.transfer import make_plan
+from cxrkeras.training.plan import resolve
 from data_prep.errors import UserError
 from data_prep.say import say
 
@@ -34,15 +34,15 @@ def cross_validate(experiment: Experiment, run: Path) -> dict:
     """
     runtime.backend()  # one that isn't served is refused before anything is read or written
     experiment = experiment.located()
-    plan = make_plan(experiment.method, experiment.backbone, experiment.source)
+    plan = resolve(experiment)
     target = _open(experiment, run)
     missing = [fold for fold in target.fold_numbers if not is_finished(run, fold)]
     if missing:
         # Keras, seconds to import, is imported only where something is left to fit.
         runtime.start()
-        from cxrkeras.training.recipes.fold_fit import fit_folds
+        from cxrkeras.training.folds import fit_folds
 
-        fit_folds(plan, experiment, target, run, missing)
+        fit_folds(plan, target, run, missing)
     else:
         say(f"all {len(target.fold_numbers)} folds are finished; nothing is fitted again")
     gather(run, target)

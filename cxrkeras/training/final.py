@@ -21,10 +21,11 @@ from cxrkeras.evaluation.evidence.performance import (
 )
 from cxrkeras.evaluation.rules import PrevalenceRule, Rule
 from cxrkeras.evaluation.scores.operating import FROM_PREVALENCE, add_held_out, prevalence_points
-from cxrkeras.runs.experiment import Experiment, read_experiment
+from cxrkeras.runs.description import read_experiment
+from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.folder import check_data, is_finished, predictions_of, write_table
 from cxrkeras.runs.target import Target, load_target
-from cxrkeras.runs.transfer import make_plan
+from cxrkeras.training.plan import resolve
 from data_prep.errors import UserError
 from data_prep.say import say
 
@@ -164,14 +165,14 @@ def _fit(
     rules: Sequence[Rule],
 ) -> dict:
     runtime.start()
-    from cxrkeras.training.recipes.fold_fit import fit_rows, make_fitter, model_card, save_model
+    from cxrkeras.training.folds import fit_rows, make_fitter, model_card, save_model
 
-    plan = make_plan(experiment.method, experiment.backbone, experiment.source)
-    fitter = make_fitter(plan, experiment, target, run)
+    plan = resolve(experiment)
+    fitter = make_fitter(plan, target, run)
     kept = run / ("final-with-test" if known["run"]["with_test"] else "final")
     fitted = fit_rows(
         fitter,
-        experiment,
+        plan,
         target,
         rows,
         number=_NUMBER,
@@ -186,7 +187,7 @@ def _fit(
         done = Path(scratch, "done")
         done.mkdir()
         write_table(done / "history.csv", fitted.history)
-        save_model(fitter.network, done, card)
+        save_model(fitter, done, card)
         done.replace(out)
     shutil.rmtree(kept, ignore_errors=True)
     return card

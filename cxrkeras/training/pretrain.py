@@ -6,10 +6,9 @@ from pathlib import Path
 
 from cxrkeras import runtime
 from cxrkeras.data.dataset import open_dataset
-from cxrkeras.models.backbones import check_backbones
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.target import check_uncertain
-from cxrkeras.runs.transfer import make_plan
+from cxrkeras.training.plan import resolve
 from data_prep.errors import UserError
 from data_prep.files import replacing
 
@@ -30,14 +29,13 @@ def pretrain(experiment: Experiment, out: Path) -> list[Path]:
     Raises:
         UserError: for sources or settings that can't be used, or a folder of something else.
     """
-    plan = make_plan(experiment.method, experiment.backbone, experiment.source)
-    if not any(trunk.stages for trunk in plan):
+    plan = resolve(experiment)
+    if not any(trunk.stages for trunk in plan.trunks):
         raise UserError(
             "Pretraining needs a dataset to train on: --source imagenet,NAME=DIR. "
             f"Received: {', '.join(experiment.source) or 'no --source'}."
         )
     check_uncertain(experiment)
-    check_backbones(experiment.backbone, experiment.image_size)
     target = None
     if experiment.data:
         target = open_dataset(Path(experiment.data), experiment.labels_of())
@@ -45,12 +43,12 @@ def pretrain(experiment: Experiment, out: Path) -> list[Path]:
     from cxrkeras.training.stages.plan import Stage, describe, plan_stages, trained_stage
 
     folders = []
-    for number, trunk in enumerate(plan, start=1):
-        origin = plan_stages(trunk, experiment, target)
+    for number in range(len(plan.trunks)):
+        origin = plan_stages(plan, number, target)
         if isinstance(origin, Stage):
-            folder = out if len(plan) == 1 else out / f"trunk_{number}"
-            _refuse_other(folder, describe(origin, experiment))
-            _copy(trained_stage(origin, experiment, folder), folder)
+            folder = out if len(plan.trunks) == 1 else out / f"trunk_{number + 1}"
+            _refuse_other(folder, describe(origin, plan))
+            _copy(trained_stage(origin, plan, folder), folder)
             folders.append(folder)
     return folders
 

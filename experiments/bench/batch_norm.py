@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from cxrkeras import runtime
-from cxrkeras.runs.experiment import make_experiment
+from cxrkeras.runs.description import make_experiment
 from cxrkeras.training.crossval import cross_validate
 
 

@@ -32,7 +32,7 @@ def measure(no_optimizer: bool, deterministic: bool, side: int, batch: int, back
     import keras
 
     from cxrkeras.models.network import TARGET, build_network
-    from cxrkeras.training.trainer import Trainer
+    from cxrkeras.training.fitting.trainer import Trainer
 
     network = build_network((backbone,), side, {TARGET: 7})
     rng = np.random.default_rng(0)

@@ -23,7 +23,7 @@ SPACES = ("labels", "losses", "folds", "scores")
 COLUMNS = ["image", "patient", "sex", "Cardiomegaly", "Effusion", "Nodule", "Pneumothorax"]
 TINY = {
     "backbone": "mobilenet_v3_small",
-    "reuse": "layers",
+    "recipe": "frozen",
     "random_trunk": True,
     "image_size": 32,
     "folds": 2,

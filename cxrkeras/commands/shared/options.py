@@ -8,7 +8,10 @@ from pydantic.fields import FieldInfo
 
 from cxrkeras.registry import Registry
 from cxrkeras.runs.experiment import Experiment
+from cxrkeras.runs.spellings import OLD
 from data_prep.errors import UserError
+
+_FEW = 12  # names that a help text lists
 
 
 class SectionedCommand(click.Command):
@@ -36,6 +39,10 @@ def experiment_options(*names: str) -> Callable:
     def decorate(function: Callable) -> Callable:
         for name, field in reversed(fields.items()):
             function = _option(name, field)(function)
+        for name in OLD:
+            if not names or "recipe" in names:
+                hidden = click.option(f"--{name.replace('_', '-')}", name, hidden=True)
+                function = hidden(function)
         return function
 
     return decorate
@@ -58,27 +65,31 @@ def _option(name: str, field: FieldInfo) -> Callable:
         default = ", ".join(default) or None
     if default is not None:
         text = f"{text} [default: {default}]"
-    among = field.json_schema_extra["among"]
-    kind = _Among(among) if among else _type(field.annotation)
+    parts = field.json_schema_extra["parts"]
+    kind = PartType(parts) if parts else _type(field.annotation)
     return click.option(flag, name, type=kind, multiple=repeatable, help=text)
 
 
-class _Among(click.ParamType):
-    """A part of one kind: `NAME` or `NAME:key=value`."""
+class PartType(click.ParamType):
+    """A part by its name, perhaps with options: `NAME` or `NAME:key=value,…`."""
 
     name = "part"
 
-    def __init__(self, registry: Registry):
-        self._registry = registry
+    def __init__(self, parts: Registry):
+        self._parts = parts
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The text, if it begins with the name of a part."""
         try:
-            return str(self._registry.make(value))
+            self._parts.name_of(value)
         except UserError as error:
-            self.fail(str(error), param, ctx)
+            raise click.UsageError(str(error), ctx) from None
+        return value
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
-        return f"[{'|'.join(self._registry.names())}]"
+        """The names, where they are few."""
+        names = self._parts.names()
+        return f"[{'|'.join(names)}]" if len(names) <= _FEW else "NAME"
 
 
 def _type(annotation: Any) -> Any:

@@ -63,6 +63,19 @@ class Targets:
         values = np.where(self.guessed, probabilities, self.values).astype(np.float32)
         return Targets(values, self.spread)
 
+    def placed(self, rows: np.ndarray, others: "Targets") -> "Targets":
+        """With other targets at some rows, an index."""
+
+        def put(ours: np.ndarray | None, theirs: np.ndarray | None) -> np.ndarray | None:
+            if ours is None and theirs is None:
+                return None
+            kind = (theirs if ours is None else ours).dtype
+            made = np.zeros(self.values.shape, kind) if ours is None else ours.copy()
+            made[rows] = 0 if theirs is None else theirs
+            return made
+
+        return Targets(*map(put, self._arrays, others._arrays))
+
     @property
     def _arrays(self) -> tuple[np.ndarray | None, ...]:
         return self.values, self.spread, self.guessed

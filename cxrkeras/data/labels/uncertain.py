@@ -51,6 +51,12 @@ def policies_for(text: str, labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(named.get(canonical(label), rest) for label in labels)
 
 
+def guesses(text: str) -> bool:
+    """Whether some label's uncertain entries are to be guessed by a first model."""
+    rest, named = parse_uncertain(text)
+    return any(POLICIES.make(policy).guessed for policy in (rest, *named.values()))
+
+
 def check_labels(text: str, labels: Iterable[str]) -> None:
     """Check that each label that `--uncertain` names is one of `labels`, whatever its spelling.
 

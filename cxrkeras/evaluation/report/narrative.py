@@ -10,11 +10,12 @@ from cxrkeras.evaluation.evidence.doubts import (
     points_in_words,
 )
 from cxrkeras.evaluation.scores.decisions import headline
+from cxrkeras.registry import HEADS, LOSSES, RECIPES, TRANSFORMS, in_words
 
 NAMES = {
     "data": "Target data",
     "method": "Method",
-    "reuse": "Reuse",
+    "recipe": "Recipe",
     "backbone": "Backbone",
     "source": "Knowledge from",
     "loss": "Loss",
@@ -27,12 +28,8 @@ WORDS = {
     "regular": "regular: each stage initialises the next",
     "mixed": "mixed: trunks of several sources side by side",
     "cotrain": "cotrain: one trunk trained on all sources together",
-    "finetune": "finetune: every layer is trained",
-    "layers": "layer transfer: the trunk stays frozen, the head is trained",
-    "bce": "binary cross-entropy",
-    "bw_bce": "batch-weighted binary cross-entropy, pooled over the labels",
-    "bw_bce_per_label": "batch-weighted binary cross-entropy, label by label",
 }
+_PARTS = {"recipe": RECIPES, "loss": LOSSES, "head": HEADS, "transform": TRANSFORMS}
 FEW = 10  # positives below which a ranking score is mostly luck
 
 
@@ -79,7 +76,9 @@ def _interval(metrics: Mapping) -> str:
 def facts(experiment: Mapping) -> list[tuple[str, str]]:
     """(name, value) of every setting, the known ones first and in plain words."""
     keys = [k for k in NAMES if k in experiment] + [k for k in experiment if k not in NAMES]
-    named = [(NAMES.get(k, k.replace("_", " ").capitalize()), _words(experiment[k])) for k in keys]
+    named = [
+        (NAMES.get(k, k.replace("_", " ").capitalize()), _words(experiment[k], k)) for k in keys
+    ]
     return [(name, value) for name, value in named if value]
 
 
@@ -238,7 +237,9 @@ def _weak_accuracy(metrics: Mapping) -> list[str]:
     ]
 
 
-def _words(value: object) -> str:
+def _words(value: object, key: str = "") -> str:
+    if key in _PARTS and isinstance(value, str):
+        return in_words(_PARTS[key], value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):

@@ -1,6 +1,5 @@
 """Backbones: image -> feature map. A part's file has a class `Part(Backbone)`; here is no Keras."""
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar
 
 from cxrkeras.registry import BACKBONES, Part
@@ -101,8 +100,3 @@ def check_backbone(text: str, image_size: int) -> Backbone:
     backbone = BACKBONES.make(text)
     backbone.check(image_size)
     return backbone
-
-
-def check_backbones(texts: Iterable[str], image_size: int) -> tuple[Backbone, ...]:
-    """Several of them, as `check_backbone` checks one."""
-    return tuple(check_backbone(text, image_size) for text in texts)

@@ -1,0 +1,58 @@
+"""Heads: from a network's feature maps, and what else is known of an image, to logits."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from cxrkeras.registry import Part
+
+if TYPE_CHECKING:
+    import keras
+
+Maps = Mapping[str, "keras.KerasTensor"]
+"""A trunk's feature maps (N, h, w, C) by stride, `s04` to `s32`, from fine to coarse."""
+
+
+class Head(Part):
+    """What stands on the trunks.
+
+    The logits of an image depend on that image alone, and in prediction on no random state.
+
+    Attributes:
+        strides: the maps that it needs beside each trunk's last, e.g. `("s08", "s16")`.
+        pooled: whether `features` gives (N, C) and has no weights. Then, over trunks that stand
+            still, they are computed once for each image, and standardised.
+    """
+
+    strides: ClassVar[tuple[str, ...]] = ()
+    pooled: ClassVar[bool] = False
+
+    def features(
+        self, maps: Sequence[Maps], known: "keras.KerasTensor | None", *, seed: int
+    ) -> Any:
+        """What the classifiers share, from the maps of each trunk, with Keras's layers.
+
+        Args:
+            maps: of each trunk, the last and those of `strides`.
+            known: (N, E) what else is known of the images, scaled; None where that is nothing.
+            seed: of initial weights and random states.
+
+        Returns:
+            A tensor, or several in a list.
+        """
+        raise NotImplementedError
+
+    def classify(
+        self, features: Any, outputs: Mapping[str, int], *, dropout: float, seed: int
+    ) -> "dict[str, keras.KerasTensor]":
+        """The logits (N, K) of each output, {name: K}.
+
+        The layer that ends an output has its name. Where that has a `bias` (K,), training starts
+        from the log odds of the labels' shares; its kernel should then start at zero.
+
+        Args:
+            features: what `features` gave.
+            outputs: names and numbers of labels; the second of two is a label's uncertain class.
+            dropout: the rate, in [0, 1).
+            seed: of initial weights and random states.
+        """
+        raise NotImplementedError

@@ -1,0 +1,54 @@
+"""Losses: what a batch's logits cost, and what that does to the probabilities."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from cxrkeras.registry import Part
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Loss(Part):
+    """A loss.
+
+    Attributes:
+        steers: whether its value on validation images may choose the epoch and lower the learning
+            rate. Where not, as for a saddle's, a fit runs all its epochs.
+    """
+
+    steers: ClassVar[bool] = True
+
+    def layer(self) -> "keras.layers.Layer":
+        """A layer that takes (targets (N, K), logits (N, K) or (N, 2K)) and gives a scalar.
+
+        Targets are in [0, 1], MASKED, or UNCERTAIN_CLASS; a masked entry must have the loss 0 and
+        the gradient 0. (N, 2K) logits are f, then those of an uncertain class (`shared.bce`). The
+        layer may own weights, which are trained beside the network's and not saved with it. One
+        called `counts`, (K, 2), is set to the positives and negatives among the training targets
+        before each fit.
+        """
+        raise NotImplementedError
+
+    def inflation(
+        self, targets: Sequence[np.ndarray], rows: Sequence[np.ndarray]
+    ) -> np.ndarray | None:
+        """The factor w that the loss puts on the odds of each label's probability.
+
+        At the loss's optimum q/(1-q) = w p/(1-p), if a label is positive with probability p.
+
+        Args:
+            targets: (N_j, K) training targets of each part whose rows stand in the same batches,
+                outside [0, 1] = masked or uncertain.
+            rows: (D, B_j) of each part, the batches (`data.draws.drawn_rows`).
+
+        Returns:
+            (K,) float64 w > 0; None where nobody knows it: then nothing is corrected by it.
+        """
+        return None
+
+    def optimizer(self) -> "keras.optimizers.Optimizer | None":
+        """The optimiser that it needs; None for the usual one. Its learning rate is set later."""
+        return None

@@ -21,7 +21,7 @@ _CONTENTS = {
     "`model.json` beside.",
 }
 _SETTINGS = (
-    "method", "backbone", "reuse", "loss", "augment", "image_size",
+    "method", "backbone", "recipe", "loss", "augment", "image_size",
     "epochs", "batch_size", "learning_rate", "dropout", "folds", "test_fraction", "seed",
 )  # fmt: skip
 

@@ -34,12 +34,12 @@ class Family:
 
     Args:
         key: imagenet, best, backbone, source or combination.
-        reuse: the mode that it is about; "" for all.
+        recipe: the mode that it is about; "" for all.
         pairs: (first, second); a difference is the first's score less the second's.
     """
 
     key: str
-    reuse: str
+    recipe: str
     pairs: Sequence[Pair]
 
 
@@ -52,7 +52,7 @@ def compare_cells(cells: Sequence[Cell]) -> dict | None:
 
     Returns:
         `resamples`, `level`, `drawn` (what was resampled, in words), `cells` {name: {out_of_fold,
-        test: {auroc, average_precision: {value, low, high}}}} and `families` [{key, reuse, pairs:
+        test: {auroc, average_precision: {value, low, high}}}} and `families` [{key, recipe, pairs:
         [{first, second, auroc, average_precision: {value, low, high, p, p_holm}}]}]; None without a
         finished cell.
 
@@ -95,15 +95,15 @@ def _check_same(name: str, runs: Mapping[str, "_Drawn"]) -> None:
 def families(done: Sequence[Cell]) -> list[Family]:
     """What is compared with what, among finished cells."""
     best = best_of(done)
-    reuses = list(dict.fromkeys(cell.reuse for cell in done))
+    recipes = list(dict.fromkeys(cell.recipe for cell in done))
     asked = [Family("best", "", [(c, best) for c in done if c is not best] if best else [])]
-    for reuse in reuses:
-        here = [cell for cell in done if cell.reuse == reuse]
+    for recipe in recipes:
+        here = [cell for cell in done if cell.recipe == recipe]
         asked += [
-            Family("backbone", reuse, _backbones(here)),
-            Family("source", reuse, _sources(here)),
-            Family("combination", reuse, _combinations(here)),
-            Family("imagenet", reuse, _against_weights(here)),
+            Family("backbone", recipe, _backbones(here)),
+            Family("source", recipe, _sources(here)),
+            Family("combination", recipe, _combinations(here)),
+            Family("imagenet", recipe, _against_weights(here)),
         ]
     return asked
 
@@ -219,7 +219,7 @@ def _family(family: Family, drawn: Mapping[str, _Drawn]) -> dict:
         corrected = holm([part["p"] for part in parts])
         for pair, part, p in zip(pairs, parts, corrected, strict=True):
             pair[metric] = {**part, "p_holm": p}
-    return {"key": family.key, "reuse": family.reuse, "pairs": pairs}
+    return {"key": family.key, "recipe": family.recipe, "pairs": pairs}
 
 
 def _difference(a: _Drawn, b: _Drawn, metric: str) -> dict:

@@ -25,7 +25,7 @@ class Cell:
         name: of its run folder.
         setting: its row in the tables.
         backbone: the trunk.
-        reuse: `finetune` or `layers`.
+        recipe: as the grid spells it.
         method: regular, mixed or cotrain.
         links: names of the sources, per `--source`.
         weights: what those that are weights are.
@@ -39,7 +39,7 @@ class Cell:
     name: str
     setting: str
     backbone: str
-    reuse: str
+    recipe: str
     method: str
     links: tuple[tuple[str, ...], ...]
     weights: tuple[str, ...]
@@ -85,7 +85,7 @@ def _cell(out: Path, facts: Mapping) -> Cell:
     done = facts["word"] == "done"
     run = out / "runs" / facts["name"]
     return Cell(
-        **{key: facts[key] for key in ("name", "setting", "backbone", "reuse", "method")},
+        **{key: facts[key] for key in ("name", "setting", "backbone", "recipe", "method")},
         links=tuple(map(tuple, facts["links"])),
         weights=tuple(facts["weights"]),
         **{key: facts[key] for key in ("word", "reason", "seconds")},

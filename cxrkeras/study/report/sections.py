@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
+from cxrkeras.registry import RECIPES, in_words
 from cxrkeras.study.report import tables, words
 from cxrkeras.study.report.differences import best_of
 from cxrkeras.study.report.plots import Mark, dot_figure
@@ -14,7 +15,7 @@ from cxrkeras.study.report.tables import Table
 
 @dataclass(frozen=True)
 class Part:
-    """What one reuse mode shows of a perspective.
+    """What one recipe shows of a perspective.
 
     Args:
         title: of the mode; "" where there is one part only.
@@ -37,7 +38,7 @@ class Section:
         key: for links.
         title: the heading.
         text: what is asked, and how to read it.
-        parts: by reuse mode.
+        parts: by recipe.
     """
 
     key: str
@@ -86,43 +87,43 @@ class _View:
         self.cells = cells
         self.done = {cell.name: cell for cell in cells if cell.results}
         self.compared = compared
-        self.reuses = list(dict.fromkeys(cell.reuse for cell in cells))
+        self.recipes = list(dict.fromkeys(cell.recipe for cell in cells))
         self.backbones = list(dict.fromkeys(cell.backbone for cell in cells))
         alone = [cell.setting for cell in cells if cell.is_weights_alone]
         self.reference = f"{alone[0]} alone" if alone else "weights alone"
         self.images = next(iter(self.done.values())).results["images"]
 
     def section(self, key: str, title: str, text: str, part: Callable[[str], Part | None]):
-        """A section with a part for each reuse mode that has anything to show."""
-        return Section(key, title, text, [p for reuse in self.reuses if (p := part(reuse))])
+        """A section with a part for each recipe that has anything to show."""
+        return Section(key, title, text, [p for recipe in self.recipes if (p := part(recipe))])
 
-    def backbone(self, reuse: str) -> Part | None:
+    def backbone(self, recipe: str) -> Part | None:
         """Figures of all settings, and each setting's backbones against each other."""
-        cells = self.of(reuse)
+        cells = self.of(recipe)
         if not any(cell.results for cell in cells):
             return None
         part = self.part(
-            reuse, "backbone", lambda a, b: f"{a.setting}: {a.backbone} − {b.backbone}"
+            recipe, "backbone", lambda a, b: f"{a.setting}: {a.backbone} − {b.backbone}"
         )
         figures = [(name, self.dots(cells, metric, name)) for metric, name in _AXES.items()]
         shown = [(name, figure) for name, figure in figures if figure]
         return Part(part.title, part.sentence, shown + part.figures, part.tables)
 
-    def source(self, reuse: str) -> Part | None:
+    def source(self, recipe: str) -> Part | None:
         """The study's tables of single sources, and each source against each other."""
-        cells = [cell for cell in self.of(reuse) if cell.is_single]
-        return self.perspective(reuse, "source", cells)
+        cells = [cell for cell in self.of(recipe) if cell.is_single]
+        return self.perspective(recipe, "source", cells)
 
-    def combined(self, reuse: str) -> Part | None:
+    def combined(self, recipe: str) -> Part | None:
         """The study's tables of joined sources; parts and methods against each other."""
-        cells = [cell for cell in self.of(reuse) if not cell.is_single]
-        return self.perspective(reuse, "combination", cells)
+        cells = [cell for cell in self.of(recipe) if not cell.is_single]
+        return self.perspective(recipe, "combination", cells)
 
-    def perspective(self, reuse: str, key: str, cells: Sequence[Cell]) -> Part | None:
+    def perspective(self, recipe: str, key: str, cells: Sequence[Cell]) -> Part | None:
         """Score tables by backbone, then the paired differences."""
         if not any(cell.results for cell in cells):
             return None
-        part = self.part(reuse, key, lambda a, b: f"{a.backbone}: {a.setting} − {b.setting}")
+        part = self.part(recipe, key, lambda a, b: f"{a.backbone}: {a.setting} − {b.setting}")
         scores = [
             tables.score_table(backbone, alike, self.compared)
             for backbone in self.backbones
@@ -132,9 +133,9 @@ class _View:
         figures = [pair for pair in shown if pair[1]] + part.figures
         return Part(part.title, part.sentence, figures, scores + part.tables)
 
-    def imagenet(self, reuse: str) -> Part | None:
+    def imagenet(self, recipe: str) -> Part | None:
         """Each setting less weights alone."""
-        part = self.part(reuse, "imagenet", lambda a, b: f"{a.backbone}: {a.setting}")
+        part = self.part(recipe, "imagenet", lambda a, b: f"{a.backbone}: {a.setting}")
         return part if part.tables else None
 
     def best(self) -> list[Part]:
@@ -142,15 +143,15 @@ class _View:
         best = best_of(list(self.done.values()))
         if best is None:
             return []
-        part = self.part("", "best", lambda a, b: f"{a.reuse} {a.backbone}: {a.setting}")
+        part = self.part("", "best", lambda a, b: f"{a.recipe} {a.backbone}: {a.setting}")
         score = words.number(best.results["out_of_fold"]["auroc"])
         said = f"Highest: {_full(best)}, {score}. {part.sentence}".strip()
         return [Part("", said, part.figures, part.tables)]
 
-    def part(self, reuse: str, key: str, name: Callable[[Cell, Cell], str]) -> Part:
+    def part(self, recipe: str, key: str, name: Callable[[Cell, Cell], str]) -> Part:
         """The paired differences of one family: sentence, figure and table."""
-        title = f"{words.REUSE[reuse]}: {words.REUSE_TEXT[reuse]}" if reuse else ""
-        family = self.family(key, reuse)
+        title = in_words(RECIPES, recipe) if recipe else ""
+        family = self.family(key, recipe)
         if family is None:
             return Part(title, "")
         called = [name(self.done[p["first"]], self.done[p["second"]]) for p in family["pairs"]]
@@ -173,14 +174,14 @@ class _View:
             "for each score."
         )
 
-    def family(self, key: str, reuse: str) -> Mapping | None:
+    def family(self, key: str, recipe: str) -> Mapping | None:
         """The comparisons of one question."""
-        found = (f for f in self.compared["families"] if (f["key"], f["reuse"]) == (key, reuse))
+        found = (f for f in self.compared["families"] if (f["key"], f["recipe"]) == (key, recipe))
         return next(found, None)
 
-    def of(self, reuse: str) -> list[Cell]:
-        """The cells of one reuse mode."""
-        return [cell for cell in self.cells if cell.reuse == reuse]
+    def of(self, recipe: str) -> list[Cell]:
+        """The cells of one recipe."""
+        return [cell for cell in self.cells if cell.recipe == recipe]
 
     def dots(self, cells: Sequence[Cell], metric: str, name: str) -> Markup | None:
         """One score of some cells, a row for each setting, a colour for each backbone."""
@@ -229,7 +230,7 @@ def _difference(pair: Mapping) -> Mark:
 
 
 def _full(cell: Cell) -> str:
-    return f"{cell.setting} with {cell.backbone} ({cell.reuse})"
+    return f"{cell.setting} with {cell.backbone} ({cell.recipe})"
 
 
 def _short(cell: Cell, key: str) -> str:

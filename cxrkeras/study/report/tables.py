@@ -62,7 +62,7 @@ def score_table(title: str, cells: Sequence[Cell], compared: Mapping) -> Table:
 
     Args:
         title: the backbone's name.
-        cells: those of one backbone and reuse mode; unfinished ones say how far they are.
+        cells: those of one backbone and recipe; unfinished ones say how far they are.
         compared: of `compare_cells`, for the intervals.
     """
     rows = [_scores(cell, compared) for cell in cells]
@@ -148,7 +148,7 @@ def published_table(cells: Sequence[Cell]) -> Table | None:
     )
     note = (
         "The study's data are private, of another hospital, with other findings and another "
-        "prevalence: its figures are for orientation, not targets. It doesn't say which reuse mode "
+        "prevalence: its figures are for orientation, not targets. It doesn't say which recipe "
         "its tables show."
     )
     if any(row.doubtful for _, row in found):
@@ -168,7 +168,7 @@ def _beside(cell: Cell, row: Published) -> tuple[str, ...]:
     training, test = cell.results["training"], cell.results["test"]
     mark = "*" if row.doubtful else ""
     return (
-        f"{cell.backbone}, {cell.setting} ({cell.reuse})",
+        f"{cell.backbone}, {cell.setting} ({cell.recipe})",
         words.mean_sd(training["binary_accuracy"], 2, 100),
         f"{row.accuracy:.2f} ± {row.accuracy_spread:.2f}{mark}",
         words.mean_sd(training["mae"], 2),

@@ -4,11 +4,6 @@ from collections.abc import Mapping, Sequence
 
 from data_prep.progress import duration
 
-REUSE = {"finetune": "Finetuning", "layers": "Layer transfer"}
-REUSE_TEXT = {
-    "finetune": "every layer is trained on the target",
-    "layers": "the trunk stays frozen and the head is trained",
-}
 METHOD = {"regular": "Regular", "mixed": "Mixed", "cotrain": "Co-trained"}
 ALPHA = 0.05
 NONE = "–"

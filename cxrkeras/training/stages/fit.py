@@ -13,18 +13,20 @@ from cxrkeras.data.dataset import PreparedDataset
 from cxrkeras.data.labels.targets import targets_from_codes
 from cxrkeras.data.pipeline import Images, Part, head_widths, image_batches, three_way_labels
 from cxrkeras.evaluation.scores.predictions import Predictions
+from cxrkeras.models.architecture import Architecture
 from cxrkeras.models.network import Network, build_network
 from cxrkeras.models.weights.trunk import load_trunk
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.sources import Weights
 from cxrkeras.runs.target import learned_targets
-from cxrkeras.training.progress import PredictLines
-from cxrkeras.training.recipes.learn import Learner
+from cxrkeras.training.fitting.guessing import learn_parts
+from cxrkeras.training.fitting.learner import Learner
+from cxrkeras.training.fitting.progress import PredictLines
+from cxrkeras.training.plan import Plan
 from cxrkeras.training.stages.split import Shares, share_out
 from data_prep.errors import UserError
 from data_prep.tables.vocabulary import canonical
 
-SOURCE_AUGMENT = "study"
 MERGED = "merged"
 """The head of a merged label space."""
 
@@ -47,44 +49,39 @@ class Fitted:
 
 
 def fit_stage(
-    name: str,
-    backbone: str,
+    plan: Plan,
+    architecture: Architecture,
     datasets: Mapping[str, PreparedDataset],
     before: Weights | None,
-    experiment: Experiment,
+    *,
+    name: str,
     checkpoint: Path,
 ) -> Fitted:
     """Train a trunk on one dataset, or on several together.
 
     Args:
-        name: the stage's, for messages.
-        backbone: the trunk's.
+        plan: loss, augmentation and settings.
+        architecture: of the network, with one trunk.
         datasets: by name.
         before: the weights that it starts from.
-        experiment: the settings.
+        name: the stage's, for messages.
         checkpoint: a file that keeps the state after each epoch, to go on from after a kill.
 
     Raises:
         UserError: for data or weights that can't be used, or a training that diverges.
     """
-    sources = [_Source(key, dataset, experiment) for key, dataset in datasets.items()]
+    experiment = plan.experiment
+    sources = [_Source(key, dataset, plan, architecture) for key, dataset in datasets.items()]
     heads = _heads(sources, experiment)
     train = [s.part(heads, s.shares.train) for s in sources]
     validation = [s.part(heads, s.shares.validation) for s in sources if s.shares.validation.any()]
-    network = build_network(
-        (backbone,),
-        experiment.image_size,
-        head_widths(train),
-        dropout=experiment.dropout,
-        seed=experiment.seed,
-        three_way=three_way_labels(train),
-    )
+    network = build_network(architecture, head_widths(train), three_way=three_way_labels(train))
     if before:
-        load_trunk(network.trunks[0], backbone, before)
-    learner = Learner(
-        network.logits, experiment, train, augment=experiment.augment or SOURCE_AUGMENT
-    )
-    learned = learner.learn(
+        load_trunk(network.trunks[0], str(architecture.backbones[0]), before)
+    learner = Learner(network.logits, plan, train, augment=plan.source_augment)
+
+    history, _ = learn_parts(
+        learner,
         train,
         validation,
         epochs=experiment.source_epochs or experiment.epochs,
@@ -98,21 +95,20 @@ def fit_stage(
         for s in sources
         if s.shares.scored.any()
     }
-    return Fitted(
-        network.trunks[0], learned.history, sum(len(part.index) for part in train), scores
-    )
+    images = sum(len(part.index) for part in train)
+    return Fitted(network.trunks[0], history, images, scores)
 
 
 class _Source:
     """A dataset of the stage: its images, its targets, and how they are shared out."""
 
-    def __init__(self, name: str, dataset: PreparedDataset, experiment: Experiment):
+    def __init__(self, name: str, dataset: PreparedDataset, plan: Plan, architecture: Architecture):
         self.name, self.dataset = name, dataset
-        self.targets = learned_targets(experiment, dataset)
+        self.targets = learned_targets(plan.experiment, dataset)
         self.shares: Shares = share_out(
-            dataset, self.targets.known, experiment.source_validation, experiment.seed, name=name
+            dataset, self.targets.known, plan.source_validation, plan.experiment.seed, name=name
         )
-        self.images = Images(dataset.paths, experiment.image_size)
+        self.images = Images.of(dataset, architecture.image_size, architecture.inputs)
 
     def part(self, heads: "_Heads", rows: np.ndarray) -> Part:
         head, labels = heads[self.name]

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -16,18 +16,19 @@ from cxrkeras.data.dataset import PreparedDataset, open_dataset
 from cxrkeras.data.labels.uncertain import policies_for
 from cxrkeras.evaluation.scores.metrics import evaluate
 from cxrkeras.evaluation.scores.predictions import write_predictions
+from cxrkeras.models.architecture import Architecture
 from cxrkeras.models.weights.trunk import fingerprint, save_trunk
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.folder import write_table
 from cxrkeras.runs.sources import Weights
-from cxrkeras.runs.transfer import TrunkPlan
+from cxrkeras.training.plan import Plan
 from cxrkeras.training.stages.cache import cache_folder
-from cxrkeras.training.stages.fit import SOURCE_AUGMENT, Fitted, fit_stage
+from cxrkeras.training.stages.fit import Fitted, fit_stage
 from cxrkeras.training.stages.overlap import without_target
 from data_prep.files import atomic_write_json
 from data_prep.say import say
 
-FORMAT = 3
+FORMAT = 4
 """Of what training ends with: raise it when a change makes older stages, features, folds wrong."""
 TRUNK = "trunk.weights.h5"
 
@@ -38,58 +39,69 @@ class Stage:
 
     Args:
         name: the datasets' names, joined by `+`.
-        backbone: the trunk's.
+        architecture: of the network that it trains.
         before: the stage or weights that it starts from, None for a random start.
         datasets: by name.
     """
 
     name: str
-    backbone: str
+    architecture: Architecture
     before: "Stage | Weights | None"
     datasets: dict[str, PreparedDataset]
 
 
-def plan_stages(
-    plan: TrunkPlan, experiment: Experiment, target: PreparedDataset | None
-) -> "Stage | Weights | None":
+def plan_stages(plan: Plan, trunk: int, target: PreparedDataset | None) -> "Stage | Weights | None":
     """The last thing a trunk learns from before the target, with all that stands before it.
 
     Images of the target, their copies, and those of its patients are taken out of every source:
     what a fold holds out must not have been seen.
 
+    Args:
+        plan: what is to be done.
+        trunk: which of its trunks.
+        target: the data that no source may hold; None where there is no target.
+
     Raises:
         UserError: for a source that is no prepared dataset, or lacks the labels wanted of it.
     """
-    origin: Stage | Weights | None = plan.start
-    for links in plan.stages:
+    origin: Stage | Weights | None = plan.trunks[trunk].start
+    own = (plan.architecture.backbones[trunk],)
+    architecture = replace(plan.architecture, backbones=own)
+    for links in plan.trunks[trunk].stages:
         datasets = {}
         for link in links:
-            dataset = open_dataset(link.folder, experiment.labels_of(link.name))
+            dataset = open_dataset(link.folder, plan.experiment.labels_of(link.name))
             datasets[link.name] = without_target(dataset, link, target) if target else dataset
-        origin = Stage("+".join(datasets), plan.backbone, origin, datasets)
+        origin = Stage("+".join(datasets), architecture, origin, datasets)
     return origin
 
 
-def describe(origin: "Stage | Weights | None", experiment: Experiment) -> dict | str | None:
+def describe(origin: "Stage | Weights | None", plan: Plan) -> dict | str | None:
     """Everything that the trunk's weights depend on, as JSON."""
     if origin is None or isinstance(origin, Weights):
         return fingerprint(origin) if origin else None
-    settings = experiment.model_dump(include=_SETTINGS)
-    settings["epochs"] = experiment.source_epochs or experiment.epochs
-    settings["validation"] = experiment.source_validation
-    if len(origin.datasets) == 1:
-        del settings["joint"]  # one dataset has one head either way
-    settings["augment"] = experiment.augment or SOURCE_AUGMENT
+    experiment, architecture = plan.experiment, origin.architecture
+    several = len(origin.datasets) > 1  # one dataset has one head either way
     return {
         **on_backend(),
         "format": FORMAT,
-        "backbone": origin.backbone,
-        "before": describe(origin.before, experiment),
-        "datasets": {name: dataset.fingerprint for name, dataset in origin.datasets.items()},
+        "backbone": architecture.backbones[0].described(),
+        "head": architecture.head.described(),
+        "loss": plan.loss.described(),
+        "augment": plan.source_augment.described(),
+        **({"transform": plan.transform.described()} if plan.transform else {}),
+        "epochs": experiment.source_epochs or experiment.epochs,
+        "validation": plan.source_validation,
+        **({"joint": experiment.joint} if several else {}),
+        "before": describe(origin.before, plan),
+        "datasets": {
+            name: dataset.fingerprint_with(architecture.inputs)
+            for name, dataset in origin.datasets.items()
+        },
         "uncertain": {
             name: _policies(dataset, experiment) for name, dataset in origin.datasets.items()
         },
-        "settings": settings,
+        "settings": experiment.deciding("stage"),
     }
 
 
@@ -113,45 +125,29 @@ def _policies(dataset: PreparedDataset, experiment: Experiment) -> dict[str, str
     }
 
 
-_SETTINGS = {
-    "image_size",
-    "joint",
-    "loss",
-    "blank",
-    "batch_size",
-    "source_learning_rate",
-    "dropout",
-    "plateau_patience",
-    "plateau_factor",
-    "early_stopping",
-    "batch_norm",
-    "seed",
-}
-
-
-def trained(origin: "Stage | Weights | None", experiment: Experiment, run: Path) -> Weights | None:
+def trained(origin: "Stage | Weights | None", plan: Plan, run: Path) -> Weights | None:
     """The weights a trunk starts from on the target; trains the stages that no run has trained yet.
 
     Args:
         origin: from `plan_stages`.
-        experiment: the run's description.
+        plan: the run's.
         run: the run folder, whose `stages/` gets each stage's description, history and scores.
     """
     if origin is None or isinstance(origin, Weights):
         return origin
-    return Weights(str(trained_stage(origin, experiment, run) / TRUNK))
+    return Weights(str(trained_stage(origin, plan, run) / TRUNK))
 
 
-def trained_stage(stage: Stage, experiment: Experiment, run: Path) -> Path:
+def trained_stage(stage: Stage, plan: Plan, run: Path) -> Path:
     """The cache's folder of a stage, trained now or before; see `trained`."""
-    description = describe(stage, experiment)
+    description = describe(stage, plan)
     key = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:16]
     folder = cache_folder() / "stages" / key
-    before = trained(stage.before, experiment, run)
+    before = trained(stage.before, plan, run)
     if folder.is_dir():
         say(f"source stage {stage.name}: trained before, reused")
     else:
-        _train(stage, before, experiment, description, folder)
+        _train(stage, before, plan, description, folder)
     _record(folder, run / "stages" / f"{stage.name}-{key[:6]}")
     return folder
 
@@ -163,14 +159,16 @@ def _record(folder: Path, copy: Path) -> None:
 
 
 def _train(
-    stage: Stage, before: Weights | None, experiment: Experiment, description: dict, folder: Path
+    stage: Stage, before: Weights | None, plan: Plan, description: dict, folder: Path
 ) -> None:
     started = time.monotonic()
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     checkpoint = unfinished / "checkpoint.npz"
     if unfinished.is_dir():
         say(f"source stage {stage.name}: begun before, going on")
-    fitted = fit_stage(stage.name, stage.backbone, stage.datasets, before, experiment, checkpoint)
+    fitted = fit_stage(
+        plan, stage.architecture, stage.datasets, before, name=stage.name, checkpoint=checkpoint
+    )
     facts = {"name": stage.name, "description": description}
     _keep(folder, fitted, {**facts, "seconds": round(time.monotonic() - started, 1)})
     shutil.rmtree(unfinished, ignore_errors=True)

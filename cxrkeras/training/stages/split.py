@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cxrkeras.data.dataset import PreparedDataset
-from cxrkeras.training.recipes.learn import validation_rows
+from cxrkeras.training.fitting.learner import validation_rows
 from data_prep.errors import UserError
 from data_prep.say import say
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cxrkeras.cli import main
-from cxrkeras.runs.experiment import make_experiment
+from cxrkeras.runs.description import make_experiment
 from cxrkeras.training import begin, crossval
 
 METRICS = {
@@ -143,29 +143,29 @@ def test_a_mistake_is_said_before_any_phantom_is_made(called, capsys, monkeypatc
 @pytest.mark.parametrize("method", ["regular", "mixed"])
 @pytest.mark.parametrize("data", [["--data", "d"], []])
 def test_a_frozen_random_trunk_is_wrong_usage_unless_it_is_meant(called, capsys, method, data):
-    words = [*data, "--method", method, "--reuse", "layers"]
+    words = [*data, "--method", method, "--recipe", "frozen"]
     assert code_of(*words) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert "densenet121 is one of random weights. Give a --source, or --reuse finetune, or" in said
-    Path("c.toml").write_text('reuse = "layers"\n')
+    assert "densenet121 is one of random weights. Give a --source, or --recipe finetune, or" in said
+    Path("c.toml").write_text('recipe = "frozen"\n')
     assert code_of(*data, "--method", method, "--config", "c.toml") == 2
     assert not called
     assert code_of(*words, "--random-trunk") == 0
-    Path("c.toml").write_text('reuse = "layers"\nrandom-trunk = true\n')
+    Path("c.toml").write_text('recipe = "frozen"\nrandom-trunk = true\n')
     assert code_of(*data, "--method", method, "--config", "c.toml") == 0
     (one, run), (same, again) = called
     assert (one, run) == (same, again)
 
 
 def test_one_of_two_frozen_trunks_may_not_be_random_either(called, capsys):
-    trunks = ["--method", "mixed", "--source", "imagenet", "--source", "a=x", "--reuse", "layers"]
+    trunks = ["--method", "mixed", "--source", "imagenet", "--source", "a=x", "--recipe", "frozen"]
     assert code_of("--data", "d", *trunks) == 0
-    assert code_of("--method", "cotrain", "--reuse", "layers") == 0  # the built-in hospitals
+    assert code_of("--method", "cotrain", "--recipe", "frozen") == 0  # the built-in hospitals
     assert len(called) == 2
 
 
 def test_consent_to_a_random_trunk_makes_no_other_run(called):
-    consent = make_experiment({"data": "d", "reuse": "layers", "random_trunk": True})
-    plain = make_experiment({"data": "d", "reuse": "layers"})
+    consent = make_experiment({"data": "d", "recipe": "frozen", "random_trunk": True})
+    plain = make_experiment({"data": "d", "recipe": "frozen"})
     assert consent.digest == plain.digest
     assert consent.placeless() == plain.placeless()

@@ -25,7 +25,7 @@ def test_each_method_shows_its_trunks_and_head(capsys, method, trunks):
 
 
 def test_a_frozen_trunk_leaves_the_head_to_learn(capsys):
-    assert code_of("--reuse", "layers") == 0
+    assert code_of("--recipe", "frozen") == 0
     said = " ".join(capsys.readouterr().out.split())
     assert f"Trainable params: {7 * 577:,}" in said
     assert f"Non-trainable params: {TRUNK}" in said

@@ -44,7 +44,7 @@ def prepared(real, tmp_path_factory):
 def run_of(prepared, out, policy: str) -> pd.DataFrame:
     call(
         *("cv", "--data", prepared, "--uncertain", policy, "--out", out),
-        *("--backbone", "mobilenet_v3_small", "--reuse", "layers", "--random-trunk"),
+        *("--backbone", "mobilenet_v3_small", "--recipe", "frozen", "--random-trunk"),
         *("--image-size", 64),
         *("--folds", 2, "--epochs", 2, "--learning-rate", 0.01),
     )

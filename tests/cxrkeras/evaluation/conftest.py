@@ -104,7 +104,7 @@ def _settings(folder: Path, data: str) -> None:
     lines = [
         f'data = "{data}"',
         'method = "cotrain"',
-        'reuse = "finetune"',
+        'recipe = "finetune"',
         'backbone = ["densenet121"]',
         'source = ["imagenet,nih_a=data/nih_a"]',
         'loss = "bw-bce"',

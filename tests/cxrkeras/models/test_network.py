@@ -8,9 +8,11 @@ import pytest
 import tensorflow as tf
 from scipy.special import softmax
 
-from cxrkeras.models.losses.batch_weighted import LOSSES, NEVER
-from cxrkeras.models.network import TARGET, build_network, layer_name
+from cxrkeras.models.losses.shared.entries import NEVER
+from cxrkeras.models.network import TARGET, layer_name
+from cxrkeras.registry import LOSSES
 from data_prep.errors import UserError
+from tests.cxrkeras.networks import network_of
 
 REAL = "mobilenet_v3_small"
 POCKET, WIDTH = "pocket", 16  # of conftest.py
@@ -46,8 +48,8 @@ def set_head(network, kernel, bias, head: str = TARGET) -> None:
 
 def test_mixed_with_a_zeroed_second_half_of_the_head_is_the_single_model(images):
     rng = np.random.default_rng(1)
-    single = build_network((POCKET,), SIZE, {TARGET: 3})
-    mixed = build_network((POCKET, POCKET), SIZE, {TARGET: 3}, seed=5)
+    single = network_of((POCKET,), SIZE, {TARGET: 3})
+    mixed = network_of((POCKET, POCKET), SIZE, {TARGET: 3}, seed=5)
     enliven(single.trunks[0], 1)
     enliven(mixed.trunks[1], 2)
     mixed.trunks[0].set_weights(single.trunks[0].get_weights())
@@ -62,10 +64,10 @@ def test_mixed_with_a_zeroed_second_half_of_the_head_is_the_single_model(images)
 
 
 def test_mixed_features_stand_side_by_side(images):
-    mixed = build_network((POCKET, "vgg16"), SIZE, {TARGET: 2})
+    mixed = network_of((POCKET, "vgg16"), SIZE, {TARGET: 2})
     features = mixed.features(images).numpy()
     assert features.shape == (4, WIDTH + 512)
-    own = [build_network((name,), SIZE, {TARGET: 2}) for name in (POCKET, "vgg16")]
+    own = [network_of((name,), SIZE, {TARGET: 2}) for name in (POCKET, "vgg16")]
     for one, trunk in zip(own, mixed.trunks, strict=True):
         one.trunks[0].set_weights(trunk.get_weights())
     expected = np.concatenate([one.features(images) for one in own], axis=1)
@@ -73,7 +75,7 @@ def test_mixed_features_stand_side_by_side(images):
 
 
 def test_layer_names_are_unique_with_the_same_backbone_twice():
-    network = build_network((POCKET, POCKET), SIZE, {TARGET: 2})
+    network = network_of((POCKET, POCKET), SIZE, {TARGET: 2})
     assert [trunk.name for trunk in network.trunks] == [POCKET, f"{POCKET}_2"]
     assert network.probability.name == f"{POCKET}-{POCKET}_2"
     names = [layer.name for layer in network.probability.layers]
@@ -84,13 +86,13 @@ def test_layer_names_are_unique_with_the_same_backbone_twice():
     "heads", [("image", POCKET), ("features", "pool_1"), ("a", "dropout_a"), ("target", "head_a")]
 )
 def test_a_head_may_be_called_as_a_layer_is(heads):
-    network = build_network((POCKET,), SIZE, {head: n for n, head in enumerate(heads, start=1)})
+    network = network_of((POCKET,), SIZE, {head: n for n, head in enumerate(heads, start=1)})
     shapes = {head: tuple(out.shape) for head, out in network.logits.output.items()}
     assert shapes == {heads[0]: (None, 1), heads[1]: (None, 2)}
 
 
 def test_the_views_share_every_weight(images):
-    network = build_network((POCKET,), SIZE, {TARGET: 3})
+    network = network_of((POCKET,), SIZE, {TARGET: 3})
     set_head(network, np.random.default_rng(0).normal(size=(WIDTH, 3)), np.ones(3))
     logits = network.logits(images)[TARGET].numpy()
     np.testing.assert_allclose(network.probability(images), 1 / (1 + np.exp(-logits)), rtol=1e-5)
@@ -100,25 +102,25 @@ def test_the_views_share_every_weight(images):
 
 
 def test_several_heads_have_no_one_probability():
-    assert build_network((POCKET,), SIZE, {"a": 2, "b": 3}).probability is None
+    assert network_of((POCKET,), SIZE, {"a": 2, "b": 3}).probability is None
 
 
 @pytest.mark.parametrize("backbones", [(POCKET,), (POCKET, POCKET)])
 def test_every_first_logit_is_zero(images, backbones):
     """So bW-BCE starts at 2 M K ln 2 (SCIENCE section 1), whatever the labels are."""
-    network = build_network(backbones, SIZE, {"a": 3, "b": 5})
+    network = network_of(backbones, SIZE, {"a": 3, "b": 5})
     logits = network.logits(images, training=True)
     for head, width in (("a", 3), ("b", 5)):
         assert logits[head].shape == (4, width)
         assert not np.any(logits[head])
         targets = np.random.default_rng(2).integers(0, 2, (4, width)).astype(np.float32)
-        loss = float(LOSSES["bw_bce"]()(targets, logits[head]))
+        loss = float(LOSSES.make("bw_bce").layer()(targets, logits[head]))
         assert loss == pytest.approx(2 * 4 * width * math.log(2), rel=1e-6)
 
 
 def test_the_seed_decides_every_first_weight():
     one, same, other = (
-        build_network((POCKET, POCKET), SIZE, {TARGET: 2}, seed=seed) for seed in (1, 1, 2)
+        network_of((POCKET, POCKET), SIZE, {TARGET: 2}, seed=seed) for seed in (1, 1, 2)
     )
     pairs = list(zip(one.logits.get_weights(), same.logits.get_weights(), strict=True))
     assert all(np.array_equal(a, b) for a, b in pairs)
@@ -130,7 +132,7 @@ def test_the_seed_decides_every_first_weight():
 
 def fit_one_step(network, images) -> None:
     heads = list(network.logits.output)
-    network.logits.compile("sgd", loss={head: LOSSES["bw_bce"]() for head in heads})
+    network.logits.compile("sgd", loss={head: LOSSES.make("bw_bce").layer() for head in heads})
     targets = {head: np.float32([[1, 0], [0, 1], [0, 0], [1, 1]]) for head in heads}
     network.logits.fit(images, targets, batch_size=2, epochs=1, verbose=0)
 
@@ -143,7 +145,7 @@ def moved(before: list, after: list) -> list[bool]:
 @pytest.mark.parametrize("backbone", [POCKET, pytest.param(REAL, marks=pytest.mark.slow)])
 def test_a_frozen_trunk_moves_not_at_all(images, backbone, frozen):
     """Neither its weights nor its batch-norm statistics; and a free one does, in both."""
-    network = build_network((backbone,), SIZE, {TARGET: 2}, dropout=0)
+    network = network_of((backbone,), SIZE, {TARGET: 2}, dropout=0)
     trunk = network.trunks[0]
     enliven(trunk, 3)
     # With a head of zeros no gradient would reach the trunk in the first step.
@@ -164,7 +166,7 @@ def test_a_frozen_trunk_moves_not_at_all(images, backbone, frozen):
 
 
 def test_one_frozen_trunk_of_two(images):
-    network = build_network((POCKET, POCKET), SIZE, {TARGET: 2})
+    network = network_of((POCKET, POCKET), SIZE, {TARGET: 2})
     set_head(network, np.random.default_rng(0).normal(size=(2 * WIDTH, 2)), np.zeros(2))
     network.trunks[0].trainable = False
     before = [trunk.get_weights() for trunk in network.trunks]
@@ -178,7 +180,7 @@ def test_one_frozen_trunk_of_two(images):
 
 def test_the_shared_trunks_gradient_is_the_sum_of_the_heads(images):
     """Co-training sums the losses, so the trunk gets the sum of what each head alone would give."""
-    network = build_network((POCKET,), SIZE, {"a": 2, "b": 3})
+    network = network_of((POCKET,), SIZE, {"a": 2, "b": 3})
     rng = np.random.default_rng(0)
     for head, width in (("a", 2), ("b", 3)):
         set_head(network, rng.normal(size=(WIDTH, width)), rng.normal(size=width), head)
@@ -186,7 +188,7 @@ def test_the_shared_trunks_gradient_is_the_sum_of_the_heads(images):
         head: rng.integers(0, 2, (4, w)).astype(np.float32) for head, w in (("a", 2), ("b", 3))
     }
     variables = network.trunks[0].trainable_variables
-    loss = LOSSES["bw_bce"]()
+    loss = LOSSES.make("bw_bce").layer()
 
     def gradients(heads: str) -> list[np.ndarray]:
         with tf.GradientTape() as tape:
@@ -203,17 +205,17 @@ def test_the_shared_trunks_gradient_is_the_sum_of_the_heads(images):
 
 def test_masked_rows_give_a_head_and_the_trunk_nothing(images):
     """Rows of the other source are masked: what they would say can't reach the trunk."""
-    network = build_network((POCKET,), SIZE, {"a": 2}, dropout=0)
+    network = network_of((POCKET,), SIZE, {"a": 2}, dropout=0)
     set_head(network, np.random.default_rng(0).normal(size=(WIDTH, 2)), np.zeros(2), "a")
     variables = network.trunks[0].trainable_variables
     targets = np.full((4, 2), -1, np.float32)
     with tf.GradientTape() as tape:
-        loss = LOSSES["bw_bce"]()(targets, network.logits(images)["a"])
+        loss = LOSSES.make("bw_bce").layer()(targets, network.logits(images)["a"])
     assert all(not np.any(g) for g in tape.gradient(loss, [v.value for v in variables]))
 
 
 def test_a_network_comes_back_from_its_file(images, tmp_path):
-    network = build_network((POCKET, POCKET), SIZE, {TARGET: 2})
+    network = network_of((POCKET, POCKET), SIZE, {TARGET: 2})
     set_head(network, np.random.default_rng(0).normal(size=(2 * WIDTH, 2)), np.zeros(2))
     network.probability.save(tmp_path / "x.keras")
     again = keras.saving.load_model(tmp_path / "x.keras")
@@ -224,7 +226,7 @@ def test_the_uncertain_class_is_there_for_training_alone(images, tmp_path):
     """Its weights change what the loss sees, but no bit of a score, nor the file."""
     rng = np.random.default_rng(0)
     three_way = {TARGET: np.array([True, False, True])}
-    network = build_network((POCKET,), SIZE, {TARGET: 3}, three_way=three_way)
+    network = network_of((POCKET,), SIZE, {TARGET: 3}, three_way=three_way)
     set_head(network, rng.normal(size=(WIDTH, 3)), rng.normal(size=3))
     before = network.probability(images).numpy()
     first = network.logits(images)[TARGET].numpy()
@@ -241,14 +243,14 @@ def test_the_uncertain_class_is_there_for_training_alone(images, tmp_path):
     np.testing.assert_allclose(before, share[1] / (share[0] + share[1]), rtol=1e-5)
     network.probability.save(tmp_path / "x.keras")
     saved = keras.saving.load_model(tmp_path / "x.keras")
-    plain = build_network((POCKET,), SIZE, {TARGET: 3}).probability
+    plain = network_of((POCKET,), SIZE, {TARGET: 3}).probability
     assert [layer.name for layer in saved.layers] == [layer.name for layer in plain.layers]
     assert saved.count_params() == plain.count_params()
 
 
 def test_a_head_may_be_called_as_another_s_uncertain_class(images):
     three_way = {"a": np.array([True])}
-    network = build_network((POCKET,), SIZE, {"a": 1, "a_uncertain": 2}, three_way=three_way)
+    network = network_of((POCKET,), SIZE, {"a": 1, "a_uncertain": 2}, three_way=three_way)
     shapes = {head: out.shape for head, out in network.logits(images).items()}
     assert shapes == {"a": (4, 2), "a_uncertain": (4, 2)}
 
@@ -256,4 +258,4 @@ def test_a_head_may_be_called_as_another_s_uncertain_class(images):
 @pytest.mark.parametrize(("backbone", "size"), [("nothing", 64), (POCKET, 31)])
 def test_what_cannot_be_built_is_refused(backbone, size):
     with pytest.raises(UserError):
-        build_network((backbone,), size, {TARGET: 2})
+        network_of((backbone,), size, {TARGET: 2})

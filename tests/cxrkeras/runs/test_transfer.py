@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxrkeras.registry import BACKBONES
-from cxrkeras.runs.sources import Dataset, Weights
+from cxrkeras.runs.sources import Dataset, Weights, parse_source
 from cxrkeras.runs.transfer import METHODS, TrunkPlan, make_plan
 from data_prep.errors import UserError
 
@@ -15,9 +14,13 @@ A, B = Dataset("a", Path("A")), Dataset("b", Path("B"))
 IMAGENET = Weights("imagenet")
 
 
+def planned(method, backbones, sources):
+    return make_plan(method, backbones, tuple(map(parse_source, sources)))
+
+
 def refusal(*arguments) -> str:
     with pytest.raises(UserError) as caught:
-        make_plan(*arguments)
+        planned(*arguments)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -33,7 +36,7 @@ def refusal(*arguments) -> str:
     ],
 )
 def test_regular_is_one_trunk_through_a_chain(sources, start, stages):
-    assert make_plan("regular", ("vgg16",), sources) == (TrunkPlan("vgg16", start, stages),)
+    assert planned("regular", ("vgg16",), sources) == (TrunkPlan("vgg16", start, stages),)
 
 
 def test_regular_refuses_two_chains_or_trunks():
@@ -53,7 +56,7 @@ def test_regular_refuses_two_chains_or_trunks():
     ],
 )
 def test_mixed_is_one_trunk_per_chain(backbones, sources, expected):
-    assert make_plan("mixed", backbones, sources) == tuple(TrunkPlan(*row) for row in expected)
+    assert planned("mixed", backbones, sources) == tuple(TrunkPlan(*row) for row in expected)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +83,7 @@ def test_mixed_refuses_trunks_without_their_chain(backbones, sources, received):
     ],
 )
 def test_cotrain_trains_its_datasets_in_one_stage(sources, start):
-    assert make_plan("cotrain", ("x",), sources) == (TrunkPlan("x", start, ((A, B),)),)
+    assert planned("cotrain", ("x",), sources) == (TrunkPlan("x", start, ((A, B),)),)
 
 
 @pytest.mark.parametrize(
@@ -108,12 +111,12 @@ chains = st.lists(
 
 @given(
     method=st.sampled_from(sorted(METHODS)),
-    backbones=st.lists(st.sampled_from(BACKBONES.names()), min_size=1, max_size=4),
+    backbones=st.lists(st.sampled_from(["a", "b", "c", "d"]), min_size=1, max_size=4),
     sources=chains,
 )
 def test_nothing_that_was_given_is_dropped_in_silence(method, backbones, sources):
     try:
-        plan = make_plan(method, tuple(backbones), tuple(sources))
+        plan = planned(method, tuple(backbones), tuple(sources))
     except UserError:
         return
     assert set(backbones) == {trunk.backbone for trunk in plan}

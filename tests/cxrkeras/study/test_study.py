@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from cxrkeras.cli import main
-from cxrkeras.runs.experiment import read_experiment
+from cxrkeras.runs.description import read_experiment
 from cxrkeras.study.clock import Clock
 from cxrkeras.study.file import read_study
 from cxrkeras.study.plan import in_order, plan_cells
@@ -35,7 +35,7 @@ a = "{data}/a"
 b = "{data}/b"
 [grid]
 backbone = ["tiny"]
-reuse = ["finetune", "layers"]
+recipe = ["finetune", "frozen"]
 [[setting]]
 name = "A"
 source = "a"
@@ -135,7 +135,7 @@ def test_a_source_may_lie_elsewhere_for_each_backbone(file):
 def test_overrides_touch_their_cells_only_and_stages_stay_shared(file):
     more = "[override.layers]\nepochs = 9\n[override.A]\nbatch_size = 4\n[grid]"
     for cell in plan_cells(read_study(file("[grid]", more)), Path("f.csv")):
-        assert cell.experiment.epochs == (9 if cell.reuse == "layers" else 2)
+        assert cell.experiment.epochs == (9 if cell.recipe == "frozen" else 2)
         assert cell.experiment.batch_size == (4 if cell.setting == "A" else 8)
         assert cell.experiment.source_epochs == 2
 
@@ -156,7 +156,7 @@ def test_overrides_touch_their_cells_only_and_stages_stay_shared(file):
         (("[grid]", "[override.layer]\nepochs = 3\n[grid]"), "Did you mean 'layers'?"),
         (("[grid]", "[override.layers]\nepoch = 3\n[grid]"), "Did you mean 'epochs'?"),
         (('name = "random"', 'name = "a"'), "each setting has a name of its own. Twice: 'a'"),
-        (('"finetune", "layers"]', '"layers", "layers"]'), "Twice: 'layers'"),
+        (('"finetune", "frozen"]', '"frozen", "frozen"]'), "Twice: 'layers'"),
         (('["a", "b"]', '["a", "c"]'), "Cell finetune-tiny-a-b: a setting's source is a name of"),
         (('["a", "b"]', '["a"]'), "Cell finetune-tiny-a-b: cotrain trains two or more"),
         (('backbone = ["tiny"]', 'backbone = ["resnet5"]'), "Cell finetune-resnet5-a: --backbone"),
@@ -164,8 +164,8 @@ def test_overrides_touch_their_cells_only_and_stages_stay_shared(file):
         (("folds = 2", 'labels = ["c=chexpert5"]\nfolds = 2'), "--labels c=… names no source"),
         (('name = "random"', ""), "'setting.1.name' is missing"),
         (('backbone = ["tiny"]', ""), "'grid.backbone' is missing"),
-        (("random-trunk = true", ""), "Cell layers-tiny-random: --reuse layers freezes the trunk"),
-        (("[run]", "[run"), "is no TOML"),
+        (("random-trunk = true", ""), "Cell frozen-tiny-random: --recipe frozen freezes the trunk"),
+        (("[run]", "[run"), "isn't valid TOML"),
     ],
     ids=lambda value: value[-1] if isinstance(value, tuple) else "",
 )
@@ -319,29 +319,29 @@ def test_a_failing_cell_is_noted_and_the_others_go_on(file, tmp_path, capsys, mo
     assert code_of(path, "--out", out, "--only", "layers") == 1
     said = capsys.readouterr()
     assert "1 of 6 cells are done." in said.out
-    assert "2 of the cells failed or lack a source: layers-tiny-a, layers-tiny-a-b" in said.err
+    assert "2 of the cells failed or lack a source: frozen-tiny-a, frozen-tiny-a-b" in said.err
     states = {cell["name"]: cell for cell in json.loads((out / "cells.json").read_text())["cells"]}
-    assert states["layers-tiny-a"]["reason"] == "The loss became NaN."
-    assert states["layers-tiny-a-b"]["word"] == "lacking"
-    assert states["layers-tiny-random"]["word"] == "done"
+    assert states["frozen-tiny-a"]["reason"] == "The loss became NaN."
+    assert states["frozen-tiny-a-b"]["word"] == "lacking"
+    assert states["frozen-tiny-random"]["word"] == "done"
     assert "The loss became NaN." in (out / "study.md").read_text()
     assert "The loss became NaN." in (out / "study.html").read_text()
     tried = []
     run(path, out, runner=lambda description, folder: tried.append(folder.name))
-    assert "layers-tiny-a" in tried  # what failed is tried again
-    assert "layers-tiny-random" not in tried  # what is done is not
+    assert "frozen-tiny-a" in tried  # what failed is tried again
+    assert "frozen-tiny-random" not in tried  # what is done is not
 
 
 def test_the_time_left_is_reckoned_from_cells_alike(file, tmp_path):
     _, study = open_at(file(), tmp_path / "out")
     cells = {cell.name: cell for cell in study.cells}
-    todo = [cells["finetune-tiny-a"], cells["layers-tiny-a"]]
+    todo = [cells["finetune-tiny-a"], cells["frozen-tiny-a"]]
     moments = iter([0.0, 30.0, 60.0, 90.0])
     clock = Clock(study, todo, lambda: next(moments))
     assert clock.where(0) == "30 s elapsed"
     study.states["finetune-tiny-random"].word = "done"
     study.states["finetune-tiny-random"].seconds = 100
     assert clock.where(0) == "60 s elapsed, about 3 min left"
-    study.states["layers-tiny-random"].word = "done"
-    study.states["layers-tiny-random"].seconds = 20
+    study.states["frozen-tiny-random"].word = "done"
+    study.states["frozen-tiny-random"].seconds = 20
     assert clock.where(1) == "2 min elapsed, about 20 s left"

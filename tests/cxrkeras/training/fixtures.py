@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cxrkeras import runtime
-from cxrkeras.runs.experiment import make_experiment
+from cxrkeras.runs.description import make_experiment
 from tests.cxrkeras.backbones import known
 from tests.cxrkeras.training.tiny import write_dataset
 

@@ -40,7 +40,7 @@ np.save(folder / "answer.npy", load_model(run).predict(np.load(folder / "images.
 
 @pytest.fixture(scope="module")
 def runs(experiment, data, tmp_path_factory):
-    """`runs(method, reuse)`: a finished run; made once."""
+    """`runs(method, recipe)`: a finished run; made once."""
     made, caches = {}, tmp_path_factory.mktemp("caches")
 
     def filled(value):
@@ -48,14 +48,14 @@ def runs(experiment, data, tmp_path_factory):
             return [one.format(data=data) for one in value]
         return value.format(data=data)
 
-    def run(method: str, reuse: str) -> Path:
-        name = f"{method}-{reuse}"
+    def run(method: str, recipe: str) -> Path:
+        name = f"{method}-{recipe}"
         if name not in made:
             choices = {key: filled(value) for key, value in WAYS[method].items()}
             made[name] = tmp_path_factory.mktemp("runs") / name
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("CXRKERAS_CACHE", str(caches))
-                cross_validate(experiment(**choices, reuse=reuse, epochs=2), made[name])
+                cross_validate(experiment(**choices, recipe=recipe, epochs=2), made[name])
         return made[name]
 
     return run
@@ -76,10 +76,10 @@ def verb(*words: object) -> None:
 
 
 @pytest.mark.skipif(not ON_JAX, reason="TensorFlow's are test_crossval's")
-@pytest.mark.parametrize("reuse", ["finetune", "layers"])
+@pytest.mark.parametrize("recipe", ["finetune", "frozen"])
 @pytest.mark.parametrize("method", WAYS)
-def test_from_cv_to_report_to_predict_and_heat_maps(runs, film, tmp_path, method, reuse):
-    run = runs(method, reuse)
+def test_from_cv_to_report_to_predict_and_heat_maps(runs, film, tmp_path, method, recipe):
+    run = runs(method, recipe)
     assert (run / "report.html").read_text().lower().startswith("<!doctype html>")
     known = json.loads((run / "environment.json").read_text())
     assert known["backend"] == "jax"
@@ -93,12 +93,12 @@ def test_from_cv_to_report_to_predict_and_heat_maps(runs, film, tmp_path, method
     assert all(np.isfinite(one).all() for one in maps)
 
 
-@pytest.mark.parametrize(("method", "reuse"), [("cotrain", "finetune"), ("regular", "layers")])
-def test_the_other_backend_gives_the_same_probabilities(runs, tmp_path, method, reuse):
+@pytest.mark.parametrize(("method", "recipe"), [("cotrain", "finetune"), ("regular", "frozen")])
+def test_the_other_backend_gives_the_same_probabilities(runs, tmp_path, method, recipe):
     from cxrkeras.serving.model.model import load_model
 
     pytest.importorskip("jax")
-    run = runs(method, reuse)
+    run = runs(method, recipe)
     images = np.random.default_rng(0).uniform(0, 255, (3, SIDE, SIDE, 1)).astype(np.float32)
     np.save(tmp_path / "images.npy", images)
     other = "tensorflow" if ON_JAX else "jax"

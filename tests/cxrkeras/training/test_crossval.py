@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cxrkeras.data.dataset import load_dataset
-from cxrkeras.runs.experiment import make_experiment, read_experiment
+from cxrkeras.runs.description import make_experiment, read_experiment
 from cxrkeras.runs.target import load_target
 from cxrkeras.training import crossval
 from cxrkeras.training.crossval import cross_validate
@@ -28,8 +28,8 @@ METHODS = {
     "mixed": {"method": "mixed", "source": ["{a}", "b={b}"]},
     "cotrain": {"method": "cotrain", "source": ["{a}", "b={b}"], "joint": "merged"},
     "scratch": {"test_fraction": 0.2, "validation_fraction": 0, "uncertain": "ignore"},
-    "layers": {"source": "{a}", "reuse": "layers", "epochs": 5, "test_fraction": 0.2},
-    "views": {"reuse": "layers", "augment": "light", "views": 2, "validation_fraction": 0.2},
+    "layers": {"source": "{a}", "recipe": "frozen", "epochs": 5, "test_fraction": 0.2},
+    "views": {"recipe": "frozen", "augment": "light", "views": 2, "validation_fraction": 0.2},
 }
 
 
@@ -137,7 +137,7 @@ def test_a_run_folder_keeps_the_contract(runs, data, name):
         assert {"epoch", "loss", "binary_accuracy", "mae", "learning_rate"} <= set(history)
         facts = json.loads((folder / "fold.json").read_text())
         own = {"format", "training_prevalence", "inflation", "images", "seconds"}
-        frozen = {"features"} if METHODS[name].get("reuse") == "layers" else set()
+        frozen = {"features"} if METHODS[name].get("recipe") == "layers" else set()
         assert set(facts) == own | frozen
         assert set(facts["training_prevalence"]) == set(facts["inflation"]) == set(LABELS)
         assert facts["images"] <= (folds["fold"] != fold).sum() - tested.sum()
@@ -210,7 +210,7 @@ def test_bright_shapes_are_learned_and_shuffled_labels_are_not(experiment, tmp_p
 
 def test_a_label_without_a_positive_is_reported_not_fatal(experiment, tmp_path):
     data = write_dataset(tmp_path / "data", ("disc", "never"), images=30, seed=4)
-    metrics = cross_validate(experiment(data=str(data), reuse="layers"), tmp_path / "run")
+    metrics = cross_validate(experiment(data=str(data), recipe="frozen"), tmp_path / "run")
     macro = metrics["macro"]["pooled"]
     assert macro["labels"]["auroc"] == 1  # disc alone
     assert 0 <= macro["auroc"] <= 1

@@ -17,12 +17,12 @@ from cxrkeras.evaluation.evidence.out_of_fold import fit_on_run, read_operating_
 from cxrkeras.evaluation.rules import PrevalenceRule, parse_rule
 from cxrkeras.evaluation.scores.operating import thresholds_of
 from cxrkeras.evaluation.scores.predictions import TEST_FOLD, read_predictions
-from cxrkeras.runs.experiment import write_experiment
+from cxrkeras.runs.description import write_experiment
 from cxrkeras.serving.model.card import read_card
 from cxrkeras.serving.model.model import load_model
+from cxrkeras.training import folds
 from cxrkeras.training.crossval import cross_validate
 from cxrkeras.training.final import train_final
-from cxrkeras.training.recipes import fold_fit
 from data_prep.errors import UserError
 from tests.cxrkeras.training.tiny import SIDE
 
@@ -40,7 +40,7 @@ def cache(shared_cache, monkeypatch):
 
 
 KINDS = {
-    "layers": {"reuse": "layers", "epochs": 3},
+    "layers": {"recipe": "frozen", "epochs": 3},
     "finetune": {"epochs": 3, "test_fraction": 0.2},
 }
 
@@ -154,8 +154,8 @@ def test_the_test_set_stays_out_unless_asked_for(finished, tmp_path, monkeypatch
         learned.append((target, learn))
         raise Stopped
 
-    monkeypatch.setattr(fold_fit, "make_fitter", lambda *args: None)
-    monkeypatch.setattr(fold_fit, "fit_rows", fit_rows)
+    monkeypatch.setattr(folds, "make_fitter", lambda *args: None)
+    monkeypatch.setattr(folds, "fit_rows", fit_rows)
     with pytest.raises(Stopped):
         train_final(finished["finetune"], tmp_path / "m", with_test=with_test)
     ((target, rows),) = learned
@@ -196,7 +196,7 @@ def test_a_model_made_before_is_kept_and_gets_the_points_that_are_asked_for(
     run = copied("layers")
     train_final(run, tmp_path / "m")
     before = (tmp_path / "m/model.keras").stat().st_mtime_ns
-    monkeypatch.setattr(fold_fit, "make_fitter", lambda *args: pytest.fail("fitted again"))
+    monkeypatch.setattr(folds, "make_fitter", lambda *args: pytest.fail("fitted again"))
     card = train_final(run, tmp_path / "m", rules=[parse_rule("specificity=0.6")])
     assert "specificity=0.6" in card["operating_points"]
     assert json.loads((tmp_path / "m/model.json").read_text()) == card

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cxrkeras.runs.experiment import read_experiment
+from cxrkeras.runs.description import read_experiment
 from cxrkeras.training.crossval import cross_validate
 from tests.conftest import ROOT
 

@@ -13,17 +13,16 @@ from cxrkeras.data.labels.entries import MASKED
 from cxrkeras.data.labels.targets import Targets, targets_from_codes
 from cxrkeras.data.pipeline import Features, Part, three_way_labels
 from cxrkeras.evaluation.scores.thresholds import inflate
-from cxrkeras.models.heads.pooled import classifier
-from cxrkeras.models.losses.batch_weighted import LOSSES
-from cxrkeras.models.network import TARGET, build_network, layer_name
-from cxrkeras.runs.target import check_uncertain, load_target
-from cxrkeras.runs.transfer import make_plan
-from cxrkeras.training import trainer as fit
+from cxrkeras.models.network import classifiers
+from cxrkeras.runs.target import check_uncertain
 from cxrkeras.training.crossval import cross_validate
-from cxrkeras.training.recipes.fold_fit import _Frozen
-from cxrkeras.training.recipes.learn import Learner, inflations
+from cxrkeras.training.fitting import trainer as fit
+from cxrkeras.training.fitting.guessing import learn_parts
+from cxrkeras.training.fitting.learner import Learner
+from cxrkeras.training.plan import resolve
 from cxrkeras.training.stages.plan import plan_stages, trained
 from data_prep.errors import UserError
+from tests.cxrkeras.networks import session_of
 from tests.cxrkeras.training.tiny import write_dataset
 
 ROWS, LABELS = 40, 3
@@ -44,47 +43,43 @@ def part(uncertain, rows=slice(None), head="h", **how) -> Part:
 
 def learner_of(experiment, parts, heads=("h",), **choices) -> tuple[Learner, keras.Model]:
     """A learner of one dense layer per head, and its logits."""
+    plan = resolve(experiment(**{"dropout": 0.2, **choices}))
     inputs = keras.Input((VALUES.shape[1],))
-    three_way = three_way_labels(parts)
-    outputs = {
-        head: classifier(
-            inputs, LABELS, dropout=0.2, name=layer_name(head), three_way=three_way[head]
-        )[1]
-        for head in heads
-    }
+    widths = dict.fromkeys(heads, LABELS)
+    _, outputs = classifiers(plan.architecture, inputs, widths, three_way_labels(parts))
     logits = keras.Model(inputs, outputs)
-    return Learner(logits, experiment(**choices), parts, augment="none"), logits
+    return Learner(logits, plan, parts), logits
 
 
 def learn(learner, train, validation=(), epochs=4, **how):
     how = {"learning_rate": 0.05, "seed": 3, "title": "t"} | how
-    return learner.learn(train, list(validation), epochs=epochs, **how)
+    return learn_parts(learner, train, list(validation), epochs=epochs, **how)
 
 
 def same(one, other) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("loss", sorted(LOSSES))
+@pytest.mark.parametrize("loss", ["bce", "bw_bce", "bw_bce_per_label"])
 def test_guesses_are_the_masked_model_s_probabilities_on_their_true_scale(experiment, loss):
     train = part("self-trained", blank="ignore")
     learner, logits = learner_of(experiment, [train], loss=loss)
     learned = learn(learner, [train])
-    found, weights = learned.train[0].targets, logits.get_weights()
+    found, weights = learned.parts[0].targets, logits.get_weights()
 
     plain = part("ignore", blank="ignore")
     learn(learner, [plain])  # the same seed: the first of the two fits
     scores = expit(logits.predict(VALUES, verbose=0)["h"])
-    w = inflations(experiment(loss=loss), [plain])["h"]
+    w = learner.inflations([plain])["h"]
     asked = CODES == -1
     np.testing.assert_allclose(inflate(found.values, w)[asked], scores[asked], rtol=1e-5)
     assert ((found.values[asked] > 0) & (found.values[asked] < 1)).all()
     np.testing.assert_array_equal(found.values[~asked], plain.targets.values[~asked])
 
-    again = learn(learner, learned.train)  # the second fit: from the start state, nothing to guess
+    again = learn(learner, learned.parts)  # the second fit: from the start state, nothing to guess
     assert same(logits.get_weights(), weights)
     assert again.history.equals(learned.history)
-    assert again.train[0].targets is found
+    assert again.parts[0].targets is found
 
 
 def test_what_steers_is_never_a_guess(experiment, monkeypatch):
@@ -104,24 +99,13 @@ def test_what_steers_is_never_a_guess(experiment, monkeypatch):
         np.testing.assert_array_equal(values == MASKED, CODES[30:] == -1)
 
 
-def test_all_views_of_an_image_get_its_own_guess(experiment):
-    views = np.concatenate([VALUES, VALUES + 1, VALUES - 1])
-    rows = np.arange(5, 25)
-    seen = np.concatenate([rows + view * ROWS for view in range(3)])
-    targets = targets_from_codes(CODES, uncertain="self-trained")[np.tile(rows, 3)]
-    train = Part("h", Features(views, images=ROWS), seen, targets, epoch=len(rows))
-    learner, _ = learner_of(experiment, [train])
-    values = learn(learner, [train]).train[0].targets.values.reshape(3, len(rows), LABELS)
-    np.testing.assert_array_equal(values[0], values[1])
-    np.testing.assert_array_equal(values[0], values[2])
-
-
 def test_the_inflation_behind_guesses_is_that_of_the_batches(experiment):
     """Two parts of one head: each batch holds as many rows of the short part as of the long."""
     one, two = part("ignore", slice(0, 30)), part("ignore", slice(30, 40))
     rates = [(p.targets.values == v).mean(axis=0) for v in (1, 0) for p in (one, two)]
     positive, negative = (rates[0] + rates[1]).sum(), (rates[2] + rates[3]).sum()
-    w = inflations(experiment(batch_size=10**6), [one, two])["h"]
+    learner, _ = learner_of(experiment, [one, two], batch_size=10**6)
+    w = learner.inflations([one, two])["h"]
     np.testing.assert_allclose(w, negative / positive, rtol=1e-4)
 
 
@@ -147,7 +131,7 @@ def test_killed_in_either_fit_it_goes_on_to_the_same_bits(experiment, tmp_path, 
         learned = learn(learner, train, checkpoint=path)
     assert len(begun) == 8 + 1  # the killed epoch alone was begun twice
     assert learned.history.equals(whole.history)
-    assert same([p.targets.values for p in learned.train], [p.targets.values for p in whole.train])
+    assert same([p.targets.values for p in learned.parts], [p.targets.values for p in whole.parts])
     assert same(logits.get_weights(), weights)
     assert {file.name for file in tmp_path.iterdir()} == {"state.npz", "first-state.npz"}
 
@@ -191,11 +175,11 @@ def described(run) -> dict:
     return json.loads(stage.read_text())["description"]["uncertain"]
 
 
-@pytest.mark.parametrize("reuse", ["layers", "finetune"])
-def test_a_run_with_a_policy_per_label(experiment, asked, tmp_path, reuse):
+@pytest.mark.parametrize("recipe", ["frozen", "finetune"])
+def test_a_run_with_a_policy_per_label(experiment, asked, tmp_path, recipe):
     root, run = asked("t", images=36), tmp_path / "run"
-    source = {"source": f"s={asked('s', images=24, seed=1)}"} if reuse == "layers" else {}
-    one = experiment(data=str(root), uncertain=MIXED, reuse=reuse, **source)
+    source = {"source": f"s={asked('s', images=24, seed=1)}"} if recipe == "frozen" else {}
+    one = experiment(data=str(root), uncertain=MIXED, recipe=recipe, **source)
     cross_validate(one, run)
     codes = pd.read_csv(root / "manifest.csv", index_col="image")[["disc", "bar"]]
     predictions = pd.read_csv(run / "predictions.csv", index_col="image")
@@ -215,10 +199,10 @@ def test_a_run_with_a_policy_per_label(experiment, asked, tmp_path, reuse):
 
 
 def test_labels_that_are_held_out_reach_no_guess(experiment, asked):
-    one = experiment(data=str(asked("t")), uncertain="self-trained", reuse="layers")
-    target = load_target(one, load_dataset(one.data), None)
-    network = build_network(("tiny",), one.image_size, {TARGET: 2})
-    fitter = _Frozen(network, one, target, ["held out"])
+    frozen = {"recipe": "frozen", "random_trunk": True}
+    one = experiment(data=str(asked("t")), uncertain="self-trained", **frozen)
+    session = session_of(one, load_dataset(one.data))
+    fitter, target = session.plan.recipe.fitter(session), session.target
     train, held_out = (np.flatnonzero(target.folds == fold) for fold in (0, 1))
     how = {"epochs": 3, "learning_rate": 0.1, "seed": 0, "title": "t"}
     found = []
@@ -227,9 +211,12 @@ def test_labels_that_are_held_out_reach_no_guess(experiment, asked):
         values[held_out] = invented
         targets = Targets(values, None, target.targets.guessed)
         learned = fitter.fit(train, train[:0], targets, **how)
-        found.append((learned.train[0].targets.values, fitter.predict(held_out)))
+        found.append((learned.targets.values, fitter.predict(held_out)))
     assert same(*found)
     assert (found[0][0] != target.targets.values[train]).any()
+    asked_of = target.targets.guessed[train]
+    assert np.isin(found[0][0][~asked_of], (0, 1)).all()
+    assert ((found[0][0][asked_of] > 0) & (found[0][0][asked_of] < 1)).all()
 
 
 def test_several_sources_with_policies_of_their_own_share_merged_labels(
@@ -238,8 +225,8 @@ def test_several_sources_with_policies_of_their_own_share_merged_labels(
     sources = [f"s={asked('s', images=24, seed=1)}", f"b={data / 'b'}"]
     policies = {"uncertain": f"{MIXED},frame=half", "joint": "merged"}
     one = experiment(method="cotrain", source=sources, **policies)
-    (plan,) = make_plan(one.method, one.backbone, one.source)
-    trained(plan_stages(plan, one, None), one, tmp_path)
+    plan = resolve(one)
+    trained(plan_stages(plan, 0, None), plan, tmp_path)
     assert described(tmp_path)["b"] == {"disc": "self_trained"}  # of b's labels disc and frame
     (history,) = tmp_path.glob("stages/*/history.csv")
     assert np.isfinite(pd.read_csv(history)).all().all()

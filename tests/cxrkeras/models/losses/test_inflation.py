@@ -11,7 +11,8 @@ from cxrkeras.data.draws import drawn_rows
 from cxrkeras.data.labels.entries import MASKED, UNCERTAIN_CLASS
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.pipeline import Features, Part, labelled_batches
-from cxrkeras.models.losses.batch_weighted import BatchWeightedBCE
+from cxrkeras.models.losses import bw_bce
+from cxrkeras.models.losses.shared.bce import BatchWeightedBCE
 
 
 def part_of(values, head="h", epoch=None):
@@ -22,7 +23,7 @@ def part_of(values, head="h", epoch=None):
 
 def found(parts, batch_size, per_label):
     rows = drawn_rows(parts, batch_size)
-    return BatchWeightedBCE(per_label).inflation([p.targets.values for p in parts], rows)
+    return bw_bce.Part(per_label=per_label).inflation([p.targets.values for p in parts], rows)
 
 
 def simulated(batches, per_label):

@@ -24,9 +24,9 @@ def write_study_folder(
     out: Path,
     *,
     backbones=("resnet50", "densenet121"),
-    reuses=("finetune",),
+    recipes=("finetune",),
     settings=SETTINGS,
-    skill=lambda setting, backbone, reuse: 1.0,
+    skill=lambda setting, backbone, recipe: 1.0,
     images: int = 240,
     test: int = 60,
     failed: tuple[str, ...] = (),
@@ -35,21 +35,23 @@ def write_study_folder(
     """Write cells.json and a run for each cell; `skill` is how far positives score above others."""
     truth, people = _truth(images + test)
     cells = []
-    for reuse in reuses:
+    for recipe in recipes:
         for backbone in backbones:
             for setting, (method, links) in settings.items():
-                name = f"{reuse}-{backbone}-{setting.lower().replace(' ', '-').replace('<b>|', '')}"
+                name = (
+                    f"{recipe}-{backbone}-{setting.lower().replace(' ', '-').replace('<b>|', '')}"
+                )
                 word = "failed" if name in failed else "done"
                 if word == "done":
                     noise = np.random.default_rng(len(cells) + 1).normal(size=truth.shape)
-                    scores = skill(setting, backbone, reuse) * truth + noise
+                    scores = skill(setting, backbone, recipe) * truth + noise
                     _run(out / "runs" / name, truth, people, scores, images)
                 cells.append(
                     {
                         "name": name,
                         "setting": setting,
                         "backbone": backbone,
-                        "reuse": reuse,
+                        "recipe": recipe,
                         "method": method,
                         "links": links,
                         "weights": [weights for chain in links if chain[0] == "imagenet"],

@@ -36,7 +36,7 @@ def study(tmp_path_factory):
     """Eight cells; with densenet121 NIH is far better, everything else alike."""
     out = tmp_path_factory.mktemp("study") / "out"
 
-    def skill(setting: str, backbone: str, reuse: str) -> float:
+    def skill(setting: str, backbone: str, recipe: str) -> float:
         return 3.0 if "NIH" in setting and backbone == "densenet121" else 1.0
 
     write_study_folder(out, skill=skill)

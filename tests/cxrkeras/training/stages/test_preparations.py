@@ -1,7 +1,6 @@
 """One archive prepared in several ways: nothing kept for one way ever serves another."""
 
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,14 +10,15 @@ from scipy.ndimage import gaussian_filter
 
 from cxrkeras.data.dataset import load_dataset
 from cxrkeras.runs.folder import check_sources, fold_folder
-from cxrkeras.runs.transfer import make_plan
 from cxrkeras.study.folds import share_folds
 from cxrkeras.training import crossval
-from cxrkeras.training.recipes import features
+from cxrkeras.training.plan import resolve
+from cxrkeras.training.recipes.shared import features
 from cxrkeras.training.stages.plan import describe, plan_stages, trained
 from data_prep.dataset.prepare import prepare
 from data_prep.errors import UserError
 from data_prep.films.film import to_square
+from tests.cxrkeras.networks import session_of
 from tests.data_prep.readers.archives import table_source
 
 WAYS = {
@@ -96,8 +96,8 @@ def test_a_stage_of_one_way_never_serves_another(ways, experiment, tmp_path, mon
     monkeypatch.setattr("cxrkeras.training.stages.plan._record", lambda *_: None)
     for way in (*WAYS, "plain again"):
         run = experiment(data="", source=f"films={ways / way}")
-        plan = make_plan(run.method, run.backbone, run.source)
-        trained(plan_stages(plan[0], run, None), run, tmp_path / "run")
+        plan = resolve(run)
+        trained(plan_stages(plan, 0, None), plan, tmp_path / "run")
     folders = [folder.name for folder in one_trunk]
     assert len(set(folders)) == len(WAYS)
     assert folders[0] == folders[-1]
@@ -106,17 +106,16 @@ def test_a_stage_of_one_way_never_serves_another(ways, experiment, tmp_path, mon
 def test_features_of_one_way_never_serve_another(ways, experiment, monkeypatch):
     computed = []
 
-    def views(*_):
+    def copies(*_):
         computed.append(1)
         yield np.full((12, 2), len(computed), np.float32)
 
-    monkeypatch.setattr(features, "_views", views)
-    network = SimpleNamespace(features=SimpleNamespace(input_shape=(None, 48, 48, 1)))
+    monkeypatch.setattr(features, "_copies", copies)
     found = {}
     for way in (*WAYS, "plain again"):
-        run = experiment(augment="none", reuse="layers", source="imagenet")
+        run = experiment(augment="none", recipe="frozen", source="imagenet")
         dataset = load_dataset(ways / way)
-        found[way] = features.frozen_features(network, dataset, run, ["x"])[0, 0, 0]
+        found[way] = features.frozen_features(None, session_of(run, dataset), 0)[0, 0, 0]
     assert [found[way] for way in WAYS] == [1, 2, 3, 4, 5]
     assert found["plain again"] == 1
 
@@ -135,8 +134,8 @@ def test_a_begun_run_refuses_data_prepared_in_another_way(ways, experiment, tmp_
 def test_a_begun_run_refuses_a_source_prepared_in_another_way(ways, experiment, tmp_path, way):
     def origin(way):
         run = experiment(data="", source=f"films={ways / way}")
-        plan = make_plan(run.method, run.backbone, run.source)
-        return [["tiny", describe(plan_stages(plan[0], run, None), run)]]
+        plan = resolve(run)
+        return [["tiny", describe(plan_stages(plan, 0, None), plan)]]
 
     run = tmp_path / "run"
     check_sources(run, origin("plain"))

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from cxrkeras.training.recipes.learn import Learner
 from sklearn.metrics import roc_auc_score
 
 from cxrkeras.data.dataset import load_dataset, open_dataset
@@ -16,9 +17,8 @@ from cxrkeras.evaluation.scores.predictions import read_predictions
 from cxrkeras.models.weights.trunk import load_trunk
 from cxrkeras.registry import BACKBONES
 from cxrkeras.runs.sources import Weights
-from cxrkeras.runs.transfer import make_plan
-from cxrkeras.training.progress import EpochLines
-from cxrkeras.training.recipes.learn import Learner
+from cxrkeras.training.fitting.progress import EpochLines
+from cxrkeras.training.plan import resolve
 from cxrkeras.training.stages import fit as stage_fit
 from cxrkeras.training.stages import plan as stages
 from cxrkeras.training.stages.fit import Fitted, _heads, _Source
@@ -42,8 +42,7 @@ def fits(monkeypatch) -> list[str]:
 
 
 def origin_of(experiment):
-    plan = make_plan(experiment.method, experiment.backbone, experiment.source)
-    return plan_stages(plan[0], experiment, load_dataset(experiment.data))
+    return plan_stages(resolve(experiment), 0, load_dataset(experiment.data))
 
 
 def trunk_of(weights: Weights) -> list[np.ndarray]:
@@ -59,12 +58,12 @@ def different(one, other) -> bool:
 def test_a_chain_of_two_is_trained_once_and_reused_by_another_run(experiment, data, tmp_path, fits):
     chain = f"a={data / 'a'},b={data / 'b'}"
     one = experiment(source=chain)
-    first = trained(origin_of(one), one, tmp_path / "one")
+    first = trained(origin_of(one), resolve(one), tmp_path / "one")
     assert fits == ["a", "b"]
     other = experiment(source=chain, folds=3, epochs=7, source_epochs=1, learning_rate=0.1)
-    assert trained(origin_of(other), other, tmp_path / "other") == first
+    assert trained(origin_of(other), resolve(other), tmp_path / "other") == first
     shorter = experiment(source=f"a={data / 'a'}")
-    before = trained(origin_of(shorter), shorter, tmp_path / "shorter")
+    before = trained(origin_of(shorter), resolve(shorter), tmp_path / "shorter")
     assert fits == ["a", "b"]  # nothing was trained again
     assert different(trunk_of(first), trunk_of(before))
     for run in ("one", "other"):
@@ -78,9 +77,9 @@ def test_a_chain_of_two_is_trained_once_and_reused_by_another_run(experiment, da
 
 def test_training_again_gives_the_same_bits(experiment, data, tmp_path, cache):
     one = experiment(source=f"a={data / 'a'}")
-    first = trunk_of(trained(origin_of(one), one, tmp_path / "one"))
+    first = trunk_of(trained(origin_of(one), resolve(one), tmp_path / "one"))
     shutil.rmtree(cache)
-    assert not different(first, trunk_of(trained(origin_of(one), one, tmp_path / "one")))
+    assert not different(first, trunk_of(trained(origin_of(one), resolve(one), tmp_path / "one")))
 
 
 MATTER = [
@@ -93,8 +92,8 @@ MATTER = [
 ]  # fmt: skip
 MATTER_NOT = [
     {"uncertain": "bar=ones,half"}, {"uncertain": "frame=multi-class"},  # bar alone has codes -1
-    {"folds": 5}, {"test_fraction": 0.2}, {"learning_rate": 0.5}, {"reuse": "layers"},
-    {"shuffle_labels": True}, {"views": 1}, {"augment": "study"}, {"joint": "merged"},
+    {"folds": 5}, {"test_fraction": 0.2}, {"learning_rate": 0.5}, {"recipe": "frozen"},
+    {"shuffle_labels": True}, {"recipe": "frozen"}, {"augment": "study"}, {"joint": "merged"},
     {"epochs": 9, "source_epochs": 1}, {"validation_fraction": 0.15},
 ]  # fmt: skip
 
@@ -103,7 +102,7 @@ MATTER_NOT = [
 def test_a_stage_is_kept_under_the_settings_that_matter_to_it(experiment, data, choices):
     source = f"a={data / 'a'}"
     one, other = experiment(source=source), experiment(source=source, **choices)
-    equal = describe(origin_of(one), one) == describe(origin_of(other), other)
+    equal = describe(origin_of(one), resolve(one)) == describe(origin_of(other), resolve(other))
     assert equal == (choices in MATTER_NOT)
 
 
@@ -113,15 +112,15 @@ def test_a_stage_that_an_older_cxrkeras_trained_otherwise_is_not_reused(
     one = experiment(source=f"a={data / 'a'}")
     with monkeypatch.context() as patch:
         patch.setattr(stages, "FORMAT", 2)  # heads started at a bias of 0
-        before = trained(origin_of(one), one, tmp_path / "one")
-    assert trained(origin_of(one), one, tmp_path / "two") != before
+        before = trained(origin_of(one), resolve(one), tmp_path / "one")
+    assert trained(origin_of(one), resolve(one), tmp_path / "two") != before
     assert fits == ["a", "a"]
 
 
 def test_how_sources_are_joined_matters_to_several(experiment, data):
     sources = [f"a={data / 'a'}", f"b={data / 'b'}"]
     found = {
-        joint: describe(origin_of(one), one)
+        joint: describe(origin_of(one), resolve(one))
         for joint in ("heads", "merged")
         for one in [experiment(method="cotrain", source=sources, joint=joint)]
     }
@@ -131,7 +130,7 @@ def test_how_sources_are_joined_matters_to_several(experiment, data):
 def test_a_stage_is_kept_under_its_data_not_under_their_place(experiment, data, tmp_path):
     def key(folder):
         one = experiment(source=f"a={folder}")
-        return describe(origin_of(one), one)
+        return describe(origin_of(one), resolve(one))
 
     copy = shutil.copytree(data / "a", tmp_path / "copy")
     assert key(copy) == key(data / "a")
@@ -168,9 +167,9 @@ def test_too_few_patients_for_a_validation_part_name_the_source_and_the_option(
     source = write_dataset(tmp_path / "s", images=4, seed=5, per_patient=4)
     one = experiment(source=f"s={source}")
     with pytest.raises(UserError, match=r"4 training images of source s .* --validation-fraction"):
-        trained(origin_of(one), one, tmp_path / "run")
+        trained(origin_of(one), resolve(one), tmp_path / "run")
     one = experiment(source=f"s={source}", validation_fraction=0)
-    assert trained(origin_of(one), one, tmp_path / "run")
+    assert trained(origin_of(one), resolve(one), tmp_path / "run")
 
 
 @pytest.fixture
@@ -187,7 +186,7 @@ def cotrained(experiment, data):
 
 def test_cotraining_gives_each_source_a_head_of_its_own(cotrained, tmp_path, fits):
     stage, one = cotrained("heads")
-    trained(stage, one, tmp_path / "run")
+    trained(stage, resolve(one), tmp_path / "run")
     assert fits == ["a+b"]
     (folder,) = (tmp_path / "run" / "stages").iterdir()
     history = pd.read_csv(folder / "history.csv")
@@ -203,7 +202,7 @@ def test_the_order_of_cotrained_sources_changes_nothing(experiment, data, tmp_pa
     weights = []
     for order in (sources, sources[::-1]):
         one = experiment(method="cotrain", source=order)
-        weights.append(trunk_of(trained(origin_of(one), one, tmp_path / "run")))
+        weights.append(trunk_of(trained(origin_of(one), resolve(one), tmp_path / "run")))
         shutil.rmtree(cache)
     assert fits == ["a+b", "a+b"]
     assert not different(*weights)
@@ -213,14 +212,14 @@ def test_a_source_may_be_called_like_a_layer_or_a_metric(experiment, data, tmp_p
     names = ("image", "loss")
     sources = [f"{name}={data / folder}" for name, folder in zip(names, "ab", strict=True)]
     one = experiment(method="cotrain", source=sources)
-    assert trained(origin_of(one), one, tmp_path / "run")
+    assert trained(origin_of(one), resolve(one), tmp_path / "run")
     (history,) = (tmp_path / "run" / "stages").glob("*/history.csv")
     assert {"loss", "val_loss", "image_mae", "loss_mae"} <= set(pd.read_csv(history))
 
 
 def test_in_a_merged_label_space_what_a_source_lacks_is_masked(cotrained, tmp_path):
     stage, one = cotrained("merged")
-    assert trained(stage, one, tmp_path / "run")
+    assert trained(stage, resolve(one), tmp_path / "run")
     sources = [_Source(name, dataset, one) for name, dataset in stage.datasets.items()]
     heads = _heads(sources, one)
     assert heads == dict.fromkeys("ab", ("merged", ("bar", "frame", "disc")))
@@ -246,10 +245,10 @@ def test_a_stage_starts_from_the_weights_that_its_chain_names(cotrained, tmp_pat
     )
     stage, one = cotrained("heads", start=f"{path},")
     assert isinstance(stage.before, Weights)
-    trained(stage, one, tmp_path / "run")
+    trained(stage, resolve(one), tmp_path / "run")
     assert starts == [("tiny", str(path))]
     fresh, _ = cotrained("heads")
-    assert describe(fresh, one) != describe(stage, one)
+    assert describe(fresh, resolve(one)) != describe(stage, resolve(one))
 
 
 def test_two_runs_that_train_the_same_stage_at_once_do_not_clash(tmp_path):
@@ -271,7 +270,7 @@ def test_an_interrupted_stage_leaves_nothing_that_could_be_reused(
     monkeypatch.setattr(stages, "save_trunk", stop)
     one = experiment(source=f"a={data / 'a'}")
     with pytest.raises(KeyboardInterrupt):
-        trained(origin_of(one), one, tmp_path / "run")
+        trained(origin_of(one), resolve(one), tmp_path / "run")
     assert all(path.name.endswith(".unfinished") for path in (cache / "stages").iterdir())
 
 
@@ -281,7 +280,7 @@ def test_a_killed_stage_goes_on_after_its_last_epoch_to_the_same_bits(
     """Several sources of unequal length, shuffled, augmented, with early stopping."""
     sources = [f"a={data / 'a'}", f"b={data / 'b'}"]
     one = experiment(method="cotrain", source=sources, epochs=4, early_stopping=1)
-    whole = trunk_of(trained(origin_of(one), one, tmp_path / "one"))
+    whole = trunk_of(trained(origin_of(one), resolve(one), tmp_path / "one"))
     history = next((tmp_path / "one").glob("stages/*/history.csv")).read_bytes()
     shutil.rmtree(cache)
     begin, epochs = EpochLines.on_epoch_begin, []
@@ -294,9 +293,9 @@ def test_a_killed_stage_goes_on_after_its_last_epoch_to_the_same_bits(
 
     monkeypatch.setattr(EpochLines, "on_epoch_begin", killed)
     with pytest.raises(KeyboardInterrupt):
-        trained(origin_of(one), one, tmp_path / "two")
+        trained(origin_of(one), resolve(one), tmp_path / "two")
     capfd.readouterr()
-    again = trunk_of(trained(origin_of(one), one, tmp_path / "two"))
+    again = trunk_of(trained(origin_of(one), resolve(one), tmp_path / "two"))
     assert "begun before, going on" in capfd.readouterr().err
     assert epochs[:3] == [0, 1, 1]
     assert not different(whole, again)
@@ -340,8 +339,8 @@ def test_the_archive_s_own_split_is_kept_and_scored(
 
     monkeypatch.setattr(Learner, "learn", watched)
     one = experiment(source=f"s={root}", data=None)
-    (plan,) = make_plan(one.method, one.backbone, one.source)
-    weights = trained(plan_stages(plan, one, None), one, tmp_path / "run")
+    plan = resolve(one)
+    weights = trained(plan_stages(plan, 0, None), plan, tmp_path / "run")
     dataset = load_dataset(root)
     train, validation = seen
     assert set(dataset.splits[train]) <= set(trained_on)
@@ -383,16 +382,24 @@ def test_the_labels_wanted_of_a_source_and_of_the_target_are_picked_by_meaning(
     kept = np.isin(every.images, stage.datasets["a"].images)
     codes = every.codes[kept][:, ::-1]
     np.testing.assert_array_equal(stage.datasets["a"].codes, codes)
-    assert describe(stage, one) != describe(origin_of(experiment(source=f"a={data / 'a'}")), one)
+    assert describe(stage, resolve(one)) != describe(
+        origin_of(experiment(source=f"a={data / 'a'}")), resolve(one)
+    )
     assert open_dataset(data / "target", one.labels_of()).labels == ("disc",)
     with pytest.raises(UserError, match="has no bar, but disc, frame"):
         open_dataset(data / "b", one.labels_of("a"))
 
 
 def test_a_stage_is_one_backbone_with_what_stands_before_it(experiment, data):
-    plan = make_plan("mixed", ("tiny", "xception"), ("imagenet", f"a={data / 'a'}"))
+    one = experiment(
+        method="mixed",
+        backbone=("tiny", "xception"),
+        source=("imagenet", f"a={data / 'a'}"),
+        image_size=72,
+    )
     target = load_dataset(data / "target")
-    first, second = (plan_stages(trunk, experiment(), target) for trunk in plan)
+    first, second = (plan_stages(resolve(one), trunk, target) for trunk in (0, 1))
     assert first == Weights("imagenet")
     assert isinstance(second, Stage)
-    assert (second.name, second.backbone, second.before) == ("a", "xception", None)
+    assert (second.name, second.before) == ("a", None)
+    assert [str(part) for part in second.architecture.backbones] == ["xception"]

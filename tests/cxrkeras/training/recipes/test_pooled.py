@@ -1,4 +1,4 @@
-"""Parts of a fold's fit: the leak test's permutation, the frozen trunk's features and views."""
+"""A head on features computed once: the features, the standardisation, what is told of it."""
 
 import keras
 import numpy as np
@@ -7,18 +7,23 @@ import pytest
 from cxrkeras.data.dataset import load_dataset
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.pipeline import Features, Images, Part
-from cxrkeras.models.losses.batch_weighted import BatchWeightedBCE
-from cxrkeras.models.network import TARGET, build_network
+from cxrkeras.models.losses import bw_bce
+from cxrkeras.models.network import TARGET
 from cxrkeras.runs.target import Target, load_target
-from cxrkeras.training.recipes import features
-from cxrkeras.training.recipes.features import frozen_features
-from cxrkeras.training.recipes.fold_fit import _Frozen, _learned, _prevalence, fit_rows
-from cxrkeras.training.recipes.learn import inflations
+from cxrkeras.training.fitting.learner import Learner
+from cxrkeras.training.folds import _learned, _prevalence, fit_rows
+from cxrkeras.training.plan import resolve
+from cxrkeras.training.recipes.shared import features
+from cxrkeras.training.recipes.shared.features import frozen_features
+from cxrkeras.training.recipes.shared.pooled import Pooled
+from tests.cxrkeras.networks import network_of, session_of
+
+FROZEN = {"recipe": "frozen", "random_trunk": True}
 
 
 @pytest.fixture(scope="module")
 def network():
-    return build_network(("tiny",), 32, {TARGET: 2})
+    return network_of(("tiny",), 48, {TARGET: 2})
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +33,7 @@ def dataset(data):
 
 @pytest.fixture(scope="module")
 def images(dataset):
-    return Images(dataset.paths, 32)
+    return Images(dataset.paths, 48)
 
 
 def test_the_leak_test_permutes_whole_rows_of_the_training_part_only(experiment, dataset):
@@ -53,41 +58,48 @@ def test_a_label_without_positives_or_without_any_known_entry(experiment, datase
     targets[:, 1] = -1
     assert _prevalence(target, Targets(targets)) == {"disc": 0.0, "bar": None}
     part = Part(TARGET, Features(np.zeros((36, 1))), np.arange(36), Targets(targets))
-    assert inflations(experiment(), [part])[TARGET].tolist() == [1, 1]
+    model = network_of(("tiny",), 32, {TARGET: 2}).logits
+    learner = Learner(model, resolve(experiment()), [part])
+    assert learner.inflations([part])[TARGET].tolist() == [1, 1]
 
 
 def test_the_inflation_told_is_that_of_the_rows_that_were_learnt(experiment, dataset):
-    one = experiment(reuse="layers", validation_fraction=0.4, batch_size=5)
-    target = load_target(one, dataset, None)
-    fitter = _Frozen(build_network(("tiny",), 32, {TARGET: 2}), one, target, ["told"])
+    one = experiment(**FROZEN, validation_fraction=0.4, batch_size=5)
+    fitter, target = fitter_of(one, dataset)
     fitted, fit = [], fitter.fit
     fitter.fit = lambda train, *args, **how: fitted.append(train) or fit(train, *args, **how)
     rows = np.arange(36)
-    facts = fit_rows(fitter, one, target, rows, number=0, what="all", title="t").facts
+    facts = fit_rows(fitter, resolve(one), target, rows, number=0, what="all", title="t").facts
     values = target.targets.values[fitted[0]]
     assert len(values) < 30
     drawn = np.random.default_rng(1).permuted(np.tile(np.arange(len(values)), (9000, 1)), axis=1)
-    told = BatchWeightedBCE().inflation([values], [drawn[:, :5]])
+    told = bw_bce.Part().inflation([values], [drawn[:, :5]])
     np.testing.assert_allclose(list(facts["inflation"].values()), told, rtol=0.04)
-    without = BatchWeightedBCE().inflation([target.targets.values], [np.tile(rows, (2, 1))])
+    without = bw_bce.Part().inflation([target.targets.values], [np.tile(rows, (2, 1))])
     assert (abs(told / without - 1) > 0.08).all()  # what the test can tell apart
 
 
+def fitter_of(one, dataset) -> tuple[Pooled, Target]:
+    session = session_of(one, dataset)
+    return session.plan.recipe.fitter(session), session.target
+
+
 def features_of(network, dataset, one):
-    return frozen_features(network, dataset, one, ["tiny", None])
+    session = session_of(one, dataset)
+    return frozen_features(network, session, session.plan.recipe.copies)
 
 
-def test_features_are_the_network_s_and_views_differ_from_them(
+def test_features_are_the_network_s_and_copies_differ_from_them(
     experiment, network, dataset, images
 ):
-    one = experiment(reuse="layers", augment="light", views=2)
+    one = experiment(**FROZEN | {"recipe": "frozen:copies=2"}, augment="light")
     found = features_of(network, dataset, one)
     pixels = images.take(np.arange(36))
     expected = keras.ops.convert_to_numpy(network.features(pixels, training=False))
     assert found.shape == (3, *expected.shape)
     np.testing.assert_allclose(found[0], expected, rtol=1e-5, atol=1e-6)
     changes = [np.abs(a - b).mean(axis=1) for a, b in ((found[0], found[1]), (found[1], found[2]))]
-    for change in changes:  # every image of every view is changed, but stays the same image
+    for change in changes:  # every image of every copy is changed, but stays the same image
         assert (change > 1e-6).all()
     spread = np.abs(expected - expected.mean(axis=0)).mean()
     assert changes[0].mean() < spread
@@ -107,35 +119,32 @@ def computed(monkeypatch):
 
 
 def test_features_are_computed_once_for_what_they_depend_on(experiment, network, dataset, computed):
-    layers = {"reuse": "layers"}
-    first = features_of(network, dataset, experiment(**layers))
-    for same in ({"epochs": 9}, {"folds": 3}, {"batch_size": 4}, {"loss": "bce"}, {"views": 1}):
-        again = features_of(network, dataset, experiment(**layers, **same))
+    first = features_of(network, dataset, experiment(**FROZEN))
+    copy = {"recipe": "frozen:copies=1"}
+    for same in ({"epochs": 9}, {"folds": 3}, {"batch_size": 4}, {"loss": "bce"}, copy):
+        again = features_of(network, dataset, experiment(**FROZEN | same))
         assert np.array_equal(first, again)
     assert len(computed) == 1
-    drawn = {"augment": "light", "views": 1}
+    drawn = {"augment": "light", **copy}
     for other in (drawn, {**drawn, "batch_size": 4}, {**drawn, "augment": "study"}, {"seed": 1}):
-        features_of(network, dataset, experiment(**layers, **other))
+        features_of(network, dataset, experiment(**FROZEN | other))
     assert len(computed) == 1 + 3 * 2 + 1
-    features_of(network, dataset.subset(np.arange(36)), experiment(**layers))
+    features_of(network, dataset.subset(np.arange(36)), experiment(**FROZEN))
     assert len(computed) == 8
 
 
 def test_the_standardisation_is_folded_into_the_dense_layer(experiment, dataset, images):
-    network = build_network(("tiny",), 32, {TARGET: 2})
-    one = experiment(reuse="layers", epochs=3)
-    target = load_target(one, dataset, None)
-    fitter = _Frozen(network, one, target, ["folding"])
+    fitter, target = fitter_of(experiment(**FROZEN, epochs=3), dataset)
     rows = np.arange(36)
     fitter.fit(
         rows[:24], rows[24:30], target.targets, epochs=3, learning_rate=0.01, seed=0, title="t"
     )
     by_features = fitter.predict(rows)
-    by_image = network.probability.predict(images.take(rows), verbose=0)
+    by_image = fitter._network.probability.predict(images.take(rows), verbose=0)
     np.testing.assert_allclose(by_features, by_image, atol=1e-6)
     assert by_features.std(axis=0).min() > 0.01
 
-    values = fitter._views[0]
+    values = fitter._copies[0]
     mean, scale = values[:24].mean(axis=0), values[:24].std(axis=0)
     standard = (values - mean) / np.where(scale > 1e-6, scale, 1)
     logits = fitter._head(standard.astype(np.float32))[TARGET]
@@ -145,30 +154,26 @@ def test_the_standardisation_is_folded_into_the_dense_layer(experiment, dataset,
 def test_features_as_faint_as_a_random_trunk_s_are_learned_from_and_constant_ones_are_counted(
     experiment, dataset
 ):
-    network = build_network(("tiny",), 32, {TARGET: 2})
-    one = experiment(reuse="layers", random_trunk=True)
-    fitter = _Frozen(network, one, load_target(one, dataset, None), ["faint"])
+    fitter, _ = fitter_of(experiment(**FROZEN), dataset)
     rows, how = np.arange(36), {"epochs": 3, "learning_rate": 0.01, "seed": 0, "title": "t"}
     targets = Targets(np.float32(np.arange(72).reshape(36, 2) % 4 == 0))
     fitter.fit(rows, rows[:0], targets, **how)
     usual = fitter.predict(rows)
-    fitter._views = fitter._views * np.float32(1e-10)
-    fitter._views[..., 0] = 0.3
+    fitter._copies = fitter._copies * np.float32(1e-10)
+    fitter._copies[..., 0] = 0.3
     fitter.fit(rows, rows[:0], targets, **how)
     assert fitter.facts["features"] == {"all": 16, "constant": 1}
     faint = fitter.predict(rows)
     assert faint.std(axis=0).min() > 0.5 * usual.std(axis=0).min() > 1e-3
-    fitter._views[:] = fitter._views[:, :1]
+    fitter._copies[:] = fitter._copies[:, :1]
     fitter.fit(rows, rows[:0], targets, **how)
     assert fitter.facts["features"] == {"all": 16, "constant": 16}
     assert np.ptp(fitter.predict(rows), axis=0).max() < 1e-6
 
 
 def test_predictions_from_features_stay_finite_at_extreme_logits(experiment, dataset):
-    network = build_network(("tiny",), 32, {TARGET: 2})
-    one = experiment(reuse="layers")
-    fitter = _Frozen(network, one, load_target(one, dataset, None), ["extreme"])
-    dense = network.logits.get_layer(TARGET)
+    fitter, _ = fitter_of(experiment(**FROZEN), dataset)
+    dense = fitter._network.logits.get_layer(TARGET)
     kernel, _ = dense.get_weights()
     dense.set_weights([kernel, np.float32([-1e4, 1e4])])
     assert np.array_equal(fitter.predict(np.arange(3)), [[0, 1]] * 3)

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cxrkeras.training.batch_norm import batch_norms, quicken_batch_norm
-from cxrkeras.training.progress import EpochLines
-from cxrkeras.training.trainer import Schedule, Trainer
+from cxrkeras.registry import LOSSES, PRESETS
+from cxrkeras.training.fitting.batch_norm import batch_norms, quicken_batch_norm
+from cxrkeras.training.fitting.progress import EpochLines
+from cxrkeras.training.fitting.trainer import Schedule, Trainer
 from data_prep.errors import UserError
 
 SCHEDULE = Schedule(
@@ -56,7 +57,7 @@ def same(one, other):
 def shared():
     """A trainer that fits again and again, and its logits."""
     logits = graph()
-    return Trainer(logits, loss="bw_bce", augment="study"), logits
+    return Trainer(logits, loss=LOSSES.make("bw_bce"), augment=PRESETS.make("study")), logits
 
 
 def test_fits_start_alike_whatever_was_fitted_before(shared):
@@ -76,7 +77,7 @@ def test_a_trainer_of_its_own_fits_to_the_same_bit(shared):
     trainer.settle(batches())
     table, weights = fitted(trainer, logits)
     fresh_logits = graph()
-    fresh = Trainer(fresh_logits, loss="bw_bce", augment="study")
+    fresh = Trainer(fresh_logits, loss=LOSSES.make("bw_bce"), augment=PRESETS.make("study"))
     fresh_table, fresh_weights = fitted(fresh, fresh_logits)
     assert same(weights, fresh_weights)
     assert table.equals(fresh_table)
@@ -175,7 +176,7 @@ def test_settling_works_at_any_momentum_and_behind_a_nested_norm():
     for steps in (1, 10**6):  # momentum 0.7 and 0.99
         logits = graph()
         quicken_batch_norm(logits, steps)
-        trainer = Trainer(logits, loss="bce")
+        trainer = Trainer(logits, loss=LOSSES.make("bce"))
         trainer.settle(batches(size=10))
         inner = keras.Model(logits.input, logits.get_layer("outer_norm").input)
         parts = []
@@ -199,7 +200,7 @@ def test_batch_norm_forgets_within_an_epoch_and_never_slower_than_it_did(steps, 
 def test_a_loss_that_is_nan_or_infinite_is_refused_with_the_rate(value):
     inputs = keras.Input((4,))
     dense = keras.layers.Dense(2, kernel_initializer="ones", name="target")
-    trainer = Trainer(keras.Model(inputs, {"target": dense(inputs)}), loss="bce")
+    trainer = Trainer(keras.Model(inputs, {"target": dense(inputs)}), loss=LOSSES.make("bce"))
     features = np.full((20, 4), value, np.float32)  # four times 3e38 is infinite
     nothing = epoch_by_epoch(targets=np.zeros((20, 2), np.float32), images=features)
     with pytest.raises(UserError, match=r"epoch 1\. Lower --learning-rate \(it was 0\.01\)"):
@@ -217,7 +218,7 @@ FEATURES = np.random.default_rng(1).normal(size=(20, 4)).astype(np.float32)
 
 def test_averaging_ends_with_the_mean_of_the_weights_after_each_step(monkeypatch):
     head, seen = small_head(), []
-    trainer = Trainer(head, loss="bce", average=True)
+    trainer = Trainer(head, loss=LOSSES.make("bce"), average=True)
     fit = trainer.model.fit
     record = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: seen.append(head.get_weights())
@@ -244,7 +245,7 @@ def test_averaging_ends_with_the_mean_of_the_weights_after_each_step(monkeypatch
 def test_the_mean_loses_nothing_to_rounding_over_many_steps():
     head = small_head()
     (kernel, _), still = head.get_weights(), {"epochs": 1, "learning_rate": 1e-20}
-    trainer = Trainer(head, loss="bce", average=True)
+    trainer = Trainer(head, loss=LOSSES.make("bce"), average=True)
     schedule = Schedule(**{**SCHEDULE.__dict__, **still})
     train = lambda epochs: batches(images=FEATURES).repeat()  # noqa: E731
     trainer.fit(train, None, schedule, steps=300, seed=0, title="t")
@@ -255,7 +256,7 @@ def test_the_mean_loses_nothing_to_rounding_over_many_steps():
 
 def test_a_killed_fit_goes_on_to_the_same_mean(tmp_path, monkeypatch):
     head = small_head()
-    trainer = Trainer(head, loss="bce", average=True)
+    trainer = Trainer(head, loss=LOSSES.make("bce"), average=True)
     path = tmp_path / "state.npz"
 
     def fit(**how):

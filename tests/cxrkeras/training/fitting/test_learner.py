@@ -9,14 +9,19 @@ from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.pipeline import Features, Images, Part
 from cxrkeras.evaluation.scores.operating import achieved
 from cxrkeras.evaluation.scores.thresholds import inflate
-from cxrkeras.models.heads.pooled import classifier
-from cxrkeras.models.losses.batch_weighted import LOSSES
-from cxrkeras.models.network import build_network
-from cxrkeras.training.batch_norm import batch_norms
-from cxrkeras.training.recipes import learn
-from cxrkeras.training.recipes.learn import Learner, inflations, validation_rows
-from cxrkeras.training.trainer import Trainer
+from cxrkeras.registry import HEADS
+from cxrkeras.training.fitting import learner as learning
+from cxrkeras.training.fitting.batch_norm import batch_norms
+from cxrkeras.training.fitting.learner import Learner, validation_rows
+from cxrkeras.training.fitting.trainer import Trainer
+from cxrkeras.training.plan import resolve
 from data_prep.errors import UserError
+from tests.cxrkeras.networks import network_of
+
+
+def classified(features, name, labels, dropout=0.5):
+    """Logits of the usual head."""
+    return HEADS.make("gap").classify(features, {name: labels}, dropout=dropout, seed=0)[name]
 
 
 @pytest.mark.parametrize(
@@ -28,12 +33,12 @@ def test_statistics_are_settled_as_the_option_says(
 ):
     calls = []
     monkeypatch.setattr(Trainer, "settle", lambda self, batches: calls.append(batches))
-    monkeypatch.setattr(learn, "_FEW_STEPS", few_below)
-    network = build_network(("tiny",), 32, {"h": 1})
+    monkeypatch.setattr(learning, "_FEW_STEPS", few_below)
+    network = network_of(("tiny",), 32, {"h": 1})
     images = Images([str(path) for path in sorted((data / "a" / "images").iterdir())], 32)
     part = Part("h", images, np.arange(20), Targets(np.zeros((20, 1), np.float32)))
     one = experiment(batch_norm=batch_norm)
-    learner = Learner(network.logits, one, [part], augment="none")
+    learner = Learner(network.logits, resolve(one), [part])
     learner.learn([part], [], epochs=1, learning_rate=1e-3, seed=0, title="t")  # 3 steps
     assert len(calls) == settled
     if settled:  # in whole batches
@@ -42,7 +47,7 @@ def test_statistics_are_settled_as_the_option_says(
     assert momentum == {0.99 if batch_norm == "never" else 0.7}
 
 
-@pytest.mark.parametrize("loss", sorted(LOSSES))
+@pytest.mark.parametrize("loss", ["bce", "bw_bce", "bw_bce_per_label"])
 def test_a_short_averaged_fit_calls_a_rare_label_as_its_prevalence_says(experiment, loss):
     """From a bias of 0 it ended above the corrected threshold in every image, or below."""
     rng = np.random.default_rng(0)
@@ -53,13 +58,12 @@ def test_a_short_averaged_fit_calls_a_rare_label_as_its_prevalence_says(experime
     targets = Targets(truth.astype(np.float32))
     part = Part("h", Features(features), np.arange(400), targets[np.arange(400)])
     inputs = keras.Input((64,))
-    _, logits = classifier(inputs, 3, dropout=0.5, name="head_h")
-    model = keras.Model(inputs, {"h": logits})
+    model = keras.Model(inputs, {"h": classified(inputs, "head_h", 3)})
     one = experiment(loss=loss, batch_size=16)
-    learner = Learner(model, one, [part], augment="none", average=True)
+    learner = Learner(model, resolve(one), [part], average=True)
     learner.learn([part], [], epochs=10, learning_rate=1e-4, seed=0, title="t")
     values = part.targets.values
-    threshold = inflate(values.mean(axis=0), inflations(one, [part])["h"])
+    threshold = inflate(values.mean(axis=0), learner.inflations([part])["h"])
     called = expit(model.predict(features[400:], verbose=0)["h"]) > threshold
     assert ((called.mean(axis=0) > 0.25) & (called.mean(axis=0) < 0.75)).all()
     reached = achieved(truth[400:, 0], called[:, 0])
@@ -75,9 +79,9 @@ def test_each_head_starts_at_its_own_prior_and_its_parts_count_alike(experiment)
         values = (np.arange(rows) < positives).astype(np.float32)[:, None]
         parts.append(Part(head, features, np.arange(rows), Targets(values)))
     inputs = keras.Input((4,))
-    outputs = {head: classifier(inputs, 1, dropout=0, name=f"head_{head}")[1] for head in "hg"}
+    outputs = {head: classified(inputs, f"head_{head}", 1, dropout=0) for head in "hg"}
     model = keras.Model(inputs, outputs)
-    learner = Learner(model, experiment(loss="bce"), parts, augment="none")
+    learner = Learner(model, resolve(experiment(loss="bce")), parts)
     learner.learn(parts, [], epochs=1, learning_rate=1e-12, seed=0, title="t")
     found = {head: model.get_layer(f"head_{head}").bias.numpy() for head in "hg"}
     np.testing.assert_allclose(found["h"], np.log(24 / 56), atol=1e-6)

@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 from rich.console import Console
 
-from cxrkeras.training import trainer as fit
-from cxrkeras.training.trainer import Schedule, Trainer
+from cxrkeras.registry import LOSSES
+from cxrkeras.training.fitting import trainer as fit
+from cxrkeras.training.fitting.trainer import Schedule, Trainer
 from data_prep import progress, say
 
 HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"
@@ -30,7 +31,9 @@ def said(monkeypatch, request):
 
 def trainer() -> Trainer:
     inputs = keras.Input((4,))
-    return Trainer(keras.Model(inputs, {"h": keras.layers.Dense(1, name="h")(inputs)}), loss="bce")
+    return Trainer(
+        keras.Model(inputs, {"h": keras.layers.Dense(1, name="h")(inputs)}), loss=LOSSES.make("bce")
+    )
 
 
 def batches():

@@ -1,4 +1,4 @@
-"""Losses from logits with masked entries: binary cross-entropy, plain and batch-weighted.
+"""Binary cross-entropy from logits with masked entries, plain and batch-weighted, as layers.
 
 Targets are (N, K) with values in [0, 1]; a negative (or NaN) target masks its entry, which then has
 loss 0 and gradient exactly 0. A batch without a known entry has loss 0. Soft targets are allowed.
@@ -11,36 +11,11 @@ whatever u is. A label without that class has u = NEVER, which leaves exactly th
 UNCERTAIN_CLASS is the target of an uncertain entry; where u is NEVER it is masked.
 """
 
-from collections.abc import Sequence
-from functools import partial
-
 import keras
-import numpy as np
 from keras import ops
 
 from cxrkeras.data.labels.entries import UNCERTAIN_CLASS
-from cxrkeras.models.losses.inflation import inflation_of_weights
-
-NEVER = -1e4
-"""The logit of a class that a label doesn't have: exp(NEVER) is 0 even in float64."""
-
-
-def known_targets(y_true):
-    """Split targets with masked entries.
-
-    Args:
-        y_true: (N, K) float tensor; negative, NaN or UNCERTAIN_CLASS = masked.
-
-    Returns:
-        Tensors (N, K): the targets with 0 at masked entries, and 1 where known, else 0.
-    """
-    known = ops.logical_and(y_true >= 0, y_true <= 1)
-    return ops.where(known, y_true, 0.0), ops.cast(known, y_true.dtype)
-
-
-def binary_logits(y_true, y_pred):
-    """The logits f (N, K) of positive against negative, of logits (N, K) or (N, 2K)."""
-    return y_pred[:, : y_true.shape[-1]]
+from cxrkeras.models.losses.shared.entries import NEVER, binary_logits, known_targets
 
 
 def _classes(y_true, y_pred):
@@ -65,13 +40,12 @@ def _classes(y_true, y_pred):
 
 
 @keras.saving.register_keras_serializable("cxrkeras")
-class MaskedBCE(keras.losses.Loss):
+class MaskedBCE(keras.layers.Layer):
     """Binary cross-entropy from logits, the mean over the unmasked entries of the batch.
 
     The mean is over entries, not over images: an image with few known labels counts for less.
 
-    Args:
-        reduction: as Keras's losses take it.
+    Call arguments: targets (N, K) and logits (N, K) or (N, 2K). Returns a scalar.
 
     Example:
         >>> import numpy as np
@@ -80,32 +54,18 @@ class MaskedBCE(keras.losses.Loss):
         0.693
     """
 
-    def __init__(self, reduction="sum_over_batch_size", name="bce", **kwargs):
-        super().__init__(reduction=reduction, name=name, **kwargs)
-
-    def call(self, y_true, y_pred):
-        """Per-image losses (N,) whose mean over the batch is the mean over its known entries."""
-        classes = _classes(y_true, y_pred)
+    def call(self, targets, logits):
+        """The batch's loss, a scalar."""
+        classes = _classes(targets, logits)
         entries = sum(share * cost for share, cost in classes)
         known = sum(ops.sum(share) for share, _ in classes)
         images = ops.cast(ops.shape(entries)[0], entries.dtype)
-        return ops.sum(entries, axis=-1) * images / ops.maximum(known, 1.0)
-
-    def inflation(self, targets: Sequence[np.ndarray], rows: Sequence[np.ndarray]) -> np.ndarray:
-        """The factor on the odds of each label's probability that this loss causes: none, 1.
-
-        Args:
-            targets: (N_j, K) training targets of each part, outside [0, 1] = masked.
-            rows: batches, which make no difference here.
-
-        Returns:
-            (K,) float64 ones.
-        """
-        return np.ones(targets[0].shape[1])
+        each = ops.sum(entries, axis=-1) * images / ops.maximum(known, 1.0)
+        return ops.sum(each) / images
 
 
 @keras.saving.register_keras_serializable("cxrkeras")
-class BatchWeightedBCE(keras.losses.Loss):
+class BatchWeightedBCE(keras.layers.Layer):
     """bW-BCE: positive and negative entries of a batch get equal total weight.
 
     L = sum over entries of b_P y softplus(-f) + b_N (1 - y) softplus(f), with b_P = (|P|+|N|)/|P|,
@@ -120,7 +80,8 @@ class BatchWeightedBCE(keras.losses.Loss):
 
     Args:
         per_label: take |P| and |N| for each label by itself instead of over all labels.
-        reduction: "sum" as defined above; "sum_over_batch_size" divides by the images.
+
+    Call arguments: targets (N, K) and logits (N, K) or (N, 2K). Returns a scalar.
 
     Example:
         >>> import numpy as np
@@ -130,35 +91,18 @@ class BatchWeightedBCE(keras.losses.Loss):
         5.545
     """
 
-    def __init__(self, per_label=False, reduction="sum", name="bw_bce", **kwargs):
-        super().__init__(reduction=reduction, name=name, **kwargs)
+    def __init__(self, per_label=False, **kwargs):
+        super().__init__(**kwargs)
         self.per_label = per_label
 
-    def call(self, y_true, y_pred):
-        """Per-image losses (N,)."""
-        classes = _classes(y_true, y_pred)
+    def call(self, targets, logits):
+        """The batch's loss, a scalar."""
+        classes = _classes(targets, logits)
         axis = 0 if self.per_label else None
         total = sum(ops.sum(share, axis=axis, keepdims=True) for share, _ in classes)
         # Each weight is an entry's share of its class, at most 1: nothing overflows if |P| is tiny.
-        return ops.sum(total * sum(_share(share, axis) * cost for share, cost in classes), axis=-1)
-
-    def inflation(self, targets: Sequence[np.ndarray], rows: Sequence[np.ndarray]) -> np.ndarray:
-        """The factor on the odds of each label's probability that this loss causes.
-
-        The optimum of the loss is q/(1-q) = w p/(1-p). In large batches w = |N|/|P|. In small ones
-        it is weaker, since a batch without a positive drops their term, and depends on what is
-        masked and which labels occur together. The uncertain class counts in neither: the odds are
-        those of positive against negative.
-
-        Args:
-            targets: (N_j, K) training targets of each part whose rows stand in the same batches,
-                outside [0, 1] = masked or uncertain.
-            rows: (D, B_j) of each part, the batches (`data.draws.drawn_rows`).
-
-        Returns:
-            (K,) float64 w > 0; see `inflation_of_weights` for a label that lacks a class.
-        """
-        return inflation_of_weights(targets, rows, per_label=self.per_label)
+        weighed = sum(_share(share, axis) * cost for share, cost in classes)
+        return ops.sum(ops.sum(total * weighed, axis=-1))
 
     def get_config(self):
         """The arguments, for saving."""
@@ -169,11 +113,3 @@ def _share(weights, axis):
     """Each entry's share of the sum over `axis`; zeros where the sum is 0."""
     total = ops.sum(weights, axis=axis, keepdims=True)
     return weights / ops.where(total > 0, total, 1.0)
-
-
-LOSSES = {
-    "bce": MaskedBCE,
-    "bw_bce": BatchWeightedBCE,
-    "bw_bce_per_label": partial(BatchWeightedBCE, per_label=True),
-}
-"""Name on the command line -> a callable that gives the loss."""

@@ -9,14 +9,15 @@ import keras
 import numpy as np
 import pandas as pd
 
+from cxrkeras.data.augmentation import Preset
 from cxrkeras.data.augmentation.shared.layer import Augment
-from cxrkeras.models.losses.batch_weighted import LOSSES
+from cxrkeras.data.inputs import IMAGE
+from cxrkeras.models.losses import Loss
 from cxrkeras.models.metrics import MaskedBinaryAccuracy, MaskedMAE
-from cxrkeras.registry import PRESETS
-from cxrkeras.training.averaging import AveragingAdam
-from cxrkeras.training.batch_norm import Settler, is_random_state
-from cxrkeras.training.checkpoint import Checkpoint
-from cxrkeras.training.progress import EpochLines
+from cxrkeras.training.fitting.averaging import AveragingAdam
+from cxrkeras.training.fitting.batch_norm import Settler, is_random_state
+from cxrkeras.training.fitting.checkpoint import Checkpoint
+from cxrkeras.training.fitting.progress import EpochLines
 from data_prep.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,30 +39,39 @@ class Trainer:
     """A compiled model around a graph of logits.
 
     Building and tracing a DenseNet121 costs tens of seconds, so K folds share one trainer: `fit`
-    first puts every variable (weights, batch-norm statistics, optimizer, random streams) back to
-    where it stood, with a new seed. What is fitted are the graph's own weights.
+    first puts every variable (weights, batch-norm statistics, those of the loss, optimizer, random
+    streams) back to where it stood, with a new seed. What is fitted are the graph's own weights.
 
     Args:
         logits: inputs -> {head: (N, K_head)}.
-        loss: a key of `LOSSES`.
-        augment: a preset as text, active in training only; `none` for inputs that are no images.
+        loss: what the logits cost.
+        augment: a preset, active in training only; None for inputs that are no images.
         average: end a fit that no validation steers with the mean of the weights over its steps
-            (Polyak and Juditsky 1992), for a model small enough to copy at every step.
+            (Polyak and Juditsky 1992), for a model small enough to copy at every step; not with an
+            optimiser that the loss brings.
+        labels: K of each head, where its logits are (N, 2K).
     """
 
     def __init__(
-        self, logits: keras.Model, *, loss: str, augment: str = "none", average: bool = False
+        self,
+        logits: keras.Model,
+        *,
+        loss: Loss,
+        augment: Preset | None = None,
+        average: bool = False,
+        labels: Mapping[str, int] | None = None,
     ):
-        self._logits, self._average = logits, average
-        inputs = keras.Input(logits.input_shape[1:])
-        preset = PRESETS.make(augment)
-        self._augment = Augment(preset) if preset.active() else None
-        outputs = logits(self._augment(inputs) if self._augment else inputs)
+        self._logits, self._loss = logits, loss
+        inputs = _like(logits.inputs)
+        self._augment = Augment(augment) if augment and augment.active() else None
+        outputs = logits(_augmented(inputs, self._augment) if self._augment else inputs)
         self.heads = list(outputs)
-        self.model = keras.Model(inputs, outputs)
+        widths = {head: logits.shape[1] for head, logits in outputs.items()} | dict(labels or {})
+        self.model = _Learning(inputs, outputs, {head: loss.layer() for head in self.heads}, widths)
+        own = loss.optimizer()
+        self._average = average and own is None
         self.model.compile(
-            optimizer=(AveragingAdam if average else keras.optimizers.Adam)(1e-4),
-            loss={head: LOSSES[loss]() for head in self.heads},
+            optimizer=own or (AveragingAdam if average else keras.optimizers.Adam)(1e-4),
             metrics={head: [MaskedBinaryAccuracy(), MaskedMAE()] for head in self.heads},
         )
         self.model.optimizer.build(self.model.trainable_variables)
@@ -79,6 +89,7 @@ class Trainer:
         seed: int,
         title: str,
         biases: Mapping[str, np.ndarray] | None = None,
+        counts: Mapping[str, np.ndarray] | None = None,
         checkpoint: Path | None = None,
     ) -> pd.DataFrame:
         """Fit from the start state, or go on from a checkpoint to the same end.
@@ -92,6 +103,7 @@ class Trainer:
             seed: of dropout and augmentation.
             title: for the progress lines.
             biases: by layer, those that the start state hasn't, since they depend on the targets.
+            counts: by head (K, 2), positives and negatives to learn from, for a loss that asks.
             checkpoint: a file that keeps the state after each epoch; None keeps none.
 
         Returns:
@@ -104,8 +116,11 @@ class Trainer:
         self._reset(seed)
         for layer, bias in (biases or {}).items():
             self._logits.get_layer(layer).bias.assign(bias)
+        for head, layer in self.model.loss_layers.items():
+            if counts is not None and hasattr(layer, "counts"):
+                layer.counts.assign(counts[head])
         self.model.optimizer.learning_rate.assign(schedule.learning_rate)
-        callbacks = _callbacks(schedule, validated=validation is not None)
+        callbacks = self._callbacks(schedule, validated=validation is not None)
         state = Checkpoint(checkpoint, [variable for variable, _ in self._start], callbacks)
         first = state.resume(schedule.epochs)
         lines = EpochLines(title, schedule.epochs)
@@ -145,6 +160,25 @@ class Trainer:
         for number, variable in enumerate(v for v, _ in self._start if is_random_state(v)):
             variable.assign([seed, number])
 
+    def _callbacks(self, schedule: Schedule, *, validated: bool) -> list:
+        callbacks = [keras.callbacks.TerminateOnNaN()]
+        if not self._loss.steers:
+            return callbacks
+        monitor = "val_loss" if validated else "loss"
+        if schedule.plateau_patience:
+            callbacks.append(
+                keras.callbacks.ReduceLROnPlateau(
+                    monitor, factor=schedule.plateau_factor, patience=schedule.plateau_patience
+                )
+            )
+        if schedule.early_stopping and validated:
+            callbacks.append(
+                keras.callbacks.EarlyStopping(
+                    monitor, patience=schedule.early_stopping, restore_best_weights=True
+                )
+            )
+        return callbacks
+
     def _table(self, logs: list[dict[str, float]]) -> pd.DataFrame:
         table = pd.DataFrame(logs)
         if len(self.heads) == 1:
@@ -155,19 +189,40 @@ class Trainer:
         return table
 
 
-def _callbacks(schedule: Schedule, *, validated: bool) -> list:
-    monitor = "val_loss" if validated else "loss"
-    callbacks = [keras.callbacks.TerminateOnNaN()]
-    if schedule.plateau_patience:
-        callbacks.append(
-            keras.callbacks.ReduceLROnPlateau(
-                monitor, factor=schedule.plateau_factor, patience=schedule.plateau_patience
-            )
-        )
-    if schedule.early_stopping and validated:
-        callbacks.append(
-            keras.callbacks.EarlyStopping(
-                monitor, patience=schedule.early_stopping, restore_best_weights=True
-            )
-        )
-    return callbacks
+class _Learning(keras.Model):
+    """Inputs -> {head: logits}, with a loss layer for each head, whose weights learn too.
+
+    Args:
+        inputs: symbolic.
+        outputs: {head: logits}.
+        loss_layers: {head: layer}, see `Loss.layer`.
+        labels: {head: K}.
+    """
+
+    def __init__(self, inputs, outputs, loss_layers: Mapping, labels: Mapping[str, int]):
+        super().__init__(inputs, outputs, name="learning")  # TensorFlow refuses a leading _
+        for head, layer in loss_layers.items():  # which makes its weights, if it has any
+            layer(*(np.zeros((1, n), np.float32) for n in (labels[head], outputs[head].shape[1])))
+        self.loss_layers = dict(loss_layers)
+        several = len(loss_layers) > 1
+        self.means = [keras.metrics.Mean(name=f"{h}_loss") for h in loss_layers if several]
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The sum of the heads' losses."""
+        found = [layer(y[head], y_pred[head]) for head, layer in self.loss_layers.items()]
+        rows = keras.ops.shape(next(iter(y.values())))[0]
+        for mean, value in zip(self.means, found, strict=False):
+            mean.update_state(value, sample_weight=rows)
+        return sum(found[1:], found[0])
+
+
+def _like(inputs: list):
+    """Inputs of the same names and shapes: one by itself, several as a dictionary."""
+    made = {each.name: keras.Input(each.shape[1:], name=each.name) for each in inputs}
+    return made if len(made) > 1 else next(iter(made.values()))
+
+
+def _augmented(inputs, augment: Augment):
+    if isinstance(inputs, dict):
+        return {**inputs, IMAGE: augment(inputs[IMAGE])}
+    return augment(inputs)

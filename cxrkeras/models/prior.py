@@ -1,0 +1,68 @@
+"""Where the biases of a network's outputs start: at the log odds of the labels' shares."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from cxrkeras.data.labels.entries import MASKED, UNCERTAIN_CLASS
+
+
+def prior_biases(
+    name: str,
+    targets: Sequence[np.ndarray],
+    inflation: Callable[[Sequence[np.ndarray]], np.ndarray],
+    *,
+    three_way: bool = False,
+) -> dict[str, np.ndarray]:
+    """Biases at which a classifier whose kernel is zero has its smallest loss.
+
+    The logit of every image is then the log odds of its label's share, inflated as the loss does:
+    ln(w P / N), with half an entry for a class that is missing, so that it is finite. A bias of 0
+    stands for a share of 1 / (1 + w), far from a rare label's: a short fit would not get there, the
+    mean of its weights still less, and the corrected threshold, which rests on that optimum, would
+    lie below every score.
+
+    Args:
+        name: the output's.
+        targets: (N_j, K) training targets of each part, outside [0, 1] = masked or uncertain. A
+            batch holds as many rows of each part.
+        inflation: targets -> (K,) the factor w that the loss puts on the odds.
+        three_way: whether the classifier has labels with an uncertain class, of which these targets
+            may hold no entry: all that are known may be held out.
+
+    Returns:
+        {layer: (K,) float64}: the dense layer's, and its neighbour's where there is an uncertain
+        class, whose odds stand against the negatives' too.
+    """
+    biases = {name: _log_odds(targets, inflation)}
+    if three_way:
+        biases[uncertain_name(name)] = _log_odds([_against(part) for part in targets], inflation)
+    return biases
+
+
+def uncertain_name(name: str) -> str:
+    """The output of another's uncertain classes, where it has any."""
+    return f"{name}-uncertain"
+
+
+def _against(targets: np.ndarray) -> np.ndarray:
+    """The uncertain entries as positives, and the positives as a third class."""
+    known = (targets >= 0) & (targets <= 1)
+    rest = np.where(known, np.where(targets == 0, 0, UNCERTAIN_CLASS), MASKED)
+    return np.where(targets == UNCERTAIN_CLASS, 1, rest)
+
+
+def _log_odds(
+    targets: Sequence[np.ndarray], inflation: Callable[[Sequence[np.ndarray]], np.ndarray]
+) -> np.ndarray:
+    known = [(part >= 0) & (part <= 1) for part in targets]
+    pairs = list(zip(targets, known, strict=True))
+    half = 0.5 / max(map(len, targets))
+    shares = []
+    for values in (
+        [np.where(k, y, 0) for y, k in pairs],
+        [np.where(k, 1 - y, 0) for y, k in pairs],
+    ):
+        share = sum(value.mean(axis=0, dtype=np.float64) for value in values)
+        shares.append(np.where(share > 0, share, half))
+    return np.log(inflation(targets)) + np.log(shares[0] / shares[1])

@@ -1,0 +1,30 @@
+"""Old spellings of choices, read for one release and turned into today's."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from data_prep.errors import UserError
+from data_prep.say import say
+
+OLD = ("reuse", "views")
+"""Choices that have another name today."""
+
+
+def renewed(choices: Mapping[str, Any]) -> dict[str, Any]:
+    """The choices by their names of today, with a warning for each that had another.
+
+    Raises:
+        UserError: for one that is given under both names.
+    """
+    new = dict(choices)
+    reuse, copies = (new.pop(name, None) for name in OLD)
+    if reuse is not None:
+        if "recipe" in new:
+            raise UserError("--reuse is called --recipe now. Give --recipe alone.")
+        new["recipe"] = "frozen" if reuse == "layers" else reuse
+        say(f"Warning: --reuse {reuse} is now --recipe {new['recipe']}.")
+    if copies is not None:
+        say(f"Warning: --views {copies} is now --recipe frozen:copies={copies}.")
+        if new.get("recipe") == "frozen":
+            new["recipe"] = f"frozen:copies={copies}"
+    return new

@@ -1,0 +1,91 @@
+"""U-SelfTrained (Irvin et al. 2019): entries that a first model fills in for the second."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from cxrkeras.data.labels.targets import Targets
+from cxrkeras.data.pipeline import Part
+from cxrkeras.evaluation.scores.thresholds import deflate
+from cxrkeras.training.fitting.learner import Learner
+
+T = TypeVar("T")
+
+
+class Taught(NamedTuple):
+    """What `learn_parts` did.
+
+    Args:
+        history: of the last fit.
+        parts: as they were learned from at last, guesses filled in.
+    """
+
+    history: pd.DataFrame
+    parts: list[Part]
+
+
+def learn_parts(
+    learner: Learner,
+    train: Sequence[Part],
+    validation: Sequence[Part],
+    *,
+    title: str,
+    checkpoint: Path | None = None,
+    **how,
+) -> Taught:
+    """`Learner.learn`, twice where entries are to be guessed; arguments as there."""
+
+    def learn(targets: Sequence[Targets], title: str, checkpoint: Path | None) -> Taught:
+        parts = [part._replace(targets=t) for part, t in zip(train, targets, strict=True)]
+        history = learner.learn(parts, validation, title=title, checkpoint=checkpoint, **how)
+        return Taught(history, parts)
+
+    def guess(taught: Taught, number: int, rows: np.ndarray) -> tuple:
+        part = train[number]
+        scores = learner.scores(part, rows, f"{title}, guessing uncertain entries")
+        return scores, learner.inflations(taught.parts)[part.head]
+
+    return with_guesses(learn, guess, [part.targets for part in train], title, checkpoint)
+
+
+def with_guesses(
+    learn: Callable[[Sequence[Targets], str, Path | None], T],
+    guess: Callable[[T, int, np.ndarray], tuple[np.ndarray, np.ndarray | None]],
+    targets: Sequence[Targets],
+    title: str,
+    checkpoint: Path | None,
+) -> T:
+    """Learn; where entries are to be guessed, learn twice.
+
+    First these entries are masked; then, from the start again, the first model's probabilities
+    stand in their place. What steers is known entries alone.
+
+    Args:
+        learn: fits from the start state: (targets, title for the progress lines, checkpoint).
+        guess: (what `learn` gave, which of the targets, (n,) rows of them) -> (n, K) scores, and
+            the (K,) factor on their odds, which is undone; None where nobody knows one.
+        targets: of the parts that train together.
+        title: what is learned.
+        checkpoint: a file that keeps a fit's state. A first fit keeps its own beside it, to be
+            removed with it: killed in the second fit, the guesses are made again from that state.
+
+    Returns:
+        What the last `learn` gave.
+    """
+    if all(each.guessed is None for each in targets):
+        return learn(targets, title, checkpoint)
+    first = checkpoint and checkpoint.with_name(f"first-{checkpoint.name}")
+    learned = learn(targets, f"{title}, before guessing", first)
+    filled = []
+    for number, each in enumerate(targets):
+        if each.guessed is not None:
+            rows = np.flatnonzero(each.guessed.any(axis=1))
+            scores, inflation = guess(learned, number, rows)
+            probabilities = np.zeros(each.values.shape)
+            probabilities[rows] = scores if inflation is None else deflate(scores, inflation)
+            each = each.filled(probabilities)
+        filled.append(each)
+    return learn(filled, title, checkpoint)

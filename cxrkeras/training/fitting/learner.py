@@ -1,0 +1,199 @@
+"""A trainer set up and driven as a plan says."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from cxrkeras.data.augmentation import Preset
+from cxrkeras.data.draws import drawn_rows
+from cxrkeras.data.folds.folds import hold_out
+from cxrkeras.data.pipeline import (
+    Part,
+    head_widths,
+    image_batches,
+    labelled_batches,
+    steps_per_epoch,
+)
+from cxrkeras.models.network import layer_name
+from cxrkeras.models.prior import prior_biases, uncertain_name
+from cxrkeras.runs.experiment import Experiment
+from cxrkeras.training.fitting.batch_norm import quicken_batch_norm
+from cxrkeras.training.fitting.progress import PredictLines
+from cxrkeras.training.fitting.trainer import Schedule, Trainer
+from cxrkeras.training.plan import Plan
+from data_prep.errors import UserError
+
+_FEW_STEPS = 2000  # below it Keras's moving averages still hold part of their start
+_SETTLE_STEPS = 200
+
+
+class Learner:
+    """Fits one graph of logits, any number of times.
+
+    Args:
+        logits: inputs -> {head: logits}; its own weights are fitted.
+        plan: loss, transform and settings.
+        train: parts as large as those that will be learned from (they set the batch-norm momentum).
+        augment: a preset; None where the inputs are no images.
+        average: see `Trainer`.
+    """
+
+    def __init__(
+        self,
+        logits: keras.Model,
+        plan: Plan,
+        train: Sequence[Part],
+        *,
+        augment: Preset | None = None,
+        average: bool = False,
+    ):
+        self._plan, self._experiment = plan, plan.experiment
+        self._logits, self._layers = logits, {layer.name for layer in logits.layers}
+        if self._experiment.batch_norm != "never":
+            quicken_batch_norm(logits, steps_per_epoch(train, self._experiment.batch_size))
+        labels = head_widths(train)
+        self._trainer = Trainer(
+            logits, loss=plan.loss, augment=augment, average=average, labels=labels
+        )
+
+    def learn(
+        self,
+        train: Sequence[Part],
+        validation: Sequence[Part],
+        *,
+        epochs: int,
+        learning_rate: float,
+        seed: int,
+        title: str,
+        checkpoint: Path | None = None,
+    ) -> pd.DataFrame:
+        """Fit from the start state, then estimate the batch-norm statistics where steps were few.
+
+        Args:
+            train: what is learned from.
+            validation: what steers the learning rate and early stopping; may be empty.
+            epochs: at most.
+            learning_rate: at the start.
+            seed: of order, ranges of targets, dropout and augmentation.
+            title: for the progress lines.
+            checkpoint: see `Trainer.fit`.
+
+        Returns:
+            The history, see `Trainer.fit`.
+        """
+        settings, transform = self._experiment, self._plan.transform
+        batch, batch_norm = settings.batch_size, settings.batch_norm
+        steps = steps_per_epoch(train, batch)
+        history = self._trainer.fit(
+            lambda epochs: labelled_batches(
+                train, batch, shuffle=seed, epochs=epochs, transform=transform
+            ),
+            labelled_batches(validation, batch) if validation else None,
+            Schedule(
+                epochs,
+                learning_rate,
+                settings.plateau_patience,
+                settings.plateau_factor,
+                settings.early_stopping,
+            ),
+            steps=steps,
+            seed=seed,
+            title=title,
+            biases=self._biases(train),
+            counts=_counts(train),
+            checkpoint=checkpoint,
+        )
+        few = len(history) * steps < _FEW_STEPS
+        if batch_norm == "always" or (batch_norm == "auto" and few):
+            batches = labelled_batches(train, batch, shuffle=seed, whole=True)
+            self._trainer.settle(batches.take(_SETTLE_STEPS))
+        return history
+
+    def inflations(self, train: Sequence[Part]) -> dict[str, np.ndarray | None]:
+        """{head: (K,)}: the factor that the loss puts on the odds of each label's probability.
+
+        None where nobody knows it, as of transformed batches. `train` are the parts that train
+        together.
+        """
+        if self._plan.transform:
+            return dict.fromkeys(head_widths(train))
+        by_head = _by_head(self._experiment, train)
+        return {head: self._plan.loss.inflation(*drawn) for head, drawn in by_head.items()}
+
+    def scores(self, part: Part, rows: np.ndarray, title: str) -> np.ndarray:
+        """(n, K) probabilities of some rows of a part, as the trained model gives them."""
+        batches = image_batches(part.inputs, part.index[rows], self._experiment.batch_size)
+        lines = PredictLines(title)
+        try:
+            logits = self._trainer.model.predict(batches, callbacks=[lines], verbose=0)[part.head]
+        finally:
+            lines.close()
+        return expit(logits[:, : part.targets.values.shape[1]])
+
+    def _biases(self, parts: Sequence[Part]) -> dict[str, np.ndarray]:
+        """Where the heads' biases start, by layer; see `prior_biases`."""
+        biases = {}
+        for head, (targets, rows) in _by_head(self._experiment, parts).items():
+            name = layer_name(head)
+            if getattr(self._logits.get_layer(name), "bias", None) is None:
+                continue  # a head that doesn't end in one
+            inflation = partial(self._inflation, rows=rows)
+            three_way = uncertain_name(name) in self._layers
+            biases |= prior_biases(name, targets, inflation, three_way=three_way)
+        return biases
+
+    def _inflation(self, targets: Sequence[np.ndarray], rows: Sequence[np.ndarray]) -> np.ndarray:
+        known = self._plan.loss.inflation(targets, rows)
+        return np.ones(targets[0].shape[1]) if known is None else known
+
+
+def _counts(parts: Sequence[Part]) -> dict[str, np.ndarray]:
+    """{head: (K, 2)}: the positives and negatives to learn from; soft targets count by halves."""
+    found: dict[str, np.ndarray] = {}
+    for part in parts:
+        known = part.targets.known
+        both = np.stack([np.nansum(known, axis=0), np.nansum(1 - known, axis=0)], axis=1)
+        found[part.head] = found.get(part.head, 0) + both
+    return found
+
+
+def _by_head(experiment: Experiment, train: Sequence[Part]) -> dict[str, tuple[list, list]]:
+    """{head: the targets of its parts, and the batches of each}."""
+    drawn = drawn_rows(train, experiment.batch_size)
+    found: dict[str, tuple[list, list]] = {}
+    for part, rows in zip(train, drawn, strict=True):
+        targets, batches = found.setdefault(part.head, ([], []))
+        targets.append(part.targets.values)
+        batches.append(rows)
+    return found
+
+
+def validation_rows(
+    targets: np.ndarray, patients: np.ndarray, fraction: float, seed: int, *, what: str
+) -> np.ndarray:
+    """(N,) bool: whole patients who steer the learning rate and early stopping; none at 0.
+
+    Args:
+        targets: (N, K) float, as for `hold_out`.
+        patients: (N,) patient of each image.
+        fraction: of the images.
+        seed: of the choice.
+        what: is split, for the message.
+
+    Raises:
+        UserError: where the patients are too few for the fraction.
+    """
+    if not fraction:
+        return np.zeros(len(targets), bool)
+    try:
+        return hold_out(targets, patients, fraction, seed)
+    except UserError as error:
+        raise UserError(
+            f"The {len(targets)} training images of {what} have too few patients to hold a "
+            f"validation part of {fraction:g} out. Give another --validation-fraction, or 0."
+        ) from error

@@ -1,0 +1,177 @@
+"""Fitting the folds that are missing, with one compiled model for all of them."""
+
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from cxrkeras.data.labels.targets import Targets
+from cxrkeras.data.model_json import write_model_json
+from cxrkeras.data.preparation import preparation_of
+from cxrkeras.runs.experiment import Experiment
+from cxrkeras.runs.folder import (
+    check_backend,
+    check_format,
+    check_sources,
+    fold_folder,
+    held_out_rows,
+    save_fold,
+)
+from cxrkeras.runs.target import Target
+from cxrkeras.training.fitting.learner import validation_rows
+from cxrkeras.training.plan import Plan
+from cxrkeras.training.recipes import Fitter
+from cxrkeras.training.session import Session
+from cxrkeras.training.stages.plan import FORMAT, describe, plan_stages, trained
+from data_prep.say import say
+
+
+def fit_folds(plan: Plan, target: Target, run: Path, folds: list[int]) -> None:
+    """Train the source stages and fit `folds`; each is saved as soon as it is finished.
+
+    Raises:
+        UserError: for sources that can't be used, or a training that diverges.
+    """
+    fitter = make_fitter(plan, target, run)
+    for fold in folds:
+        _fit_fold(fitter, plan, target, run, fold)
+
+
+def make_fitter(plan: Plan, target: Target, run: Path) -> Fitter:
+    """Train the source stages, those that no run has trained yet, and build what fits the target.
+
+    Raises:
+        UserError: for sources that can't be used, or changed since the run's first fold; a run that
+            was fitted otherwise.
+    """
+    check_backend(run)
+    check_format(run, FORMAT)
+    origins = [plan_stages(plan, number, target.dataset) for number in range(len(plan.trunks))]
+    start = [
+        [backbone.described(), describe(origin, plan)]
+        for backbone, origin in zip(plan.architecture.backbones, origins, strict=True)
+    ]
+    check_sources(run, start)
+    weights = tuple(trained(origin, plan, run) for origin in origins)
+    return plan.recipe.fitter(Session(plan, target, weights, start))
+
+
+def _fit_fold(fitter: Fitter, plan: Plan, target: Target, run: Path, fold: int) -> None:
+    started = time.monotonic()
+    held_out = held_out_rows(target, fold)
+    learn = np.setdiff1d(np.arange(len(target.folds)), held_out)
+    title = f"fold {target.fold_numbers.index(fold) + 1}/{len(target.fold_numbers)}"
+    fitted = fit_rows(fitter, plan, target, learn, number=fold, what=f"fold {fold}", title=title)
+    probabilities = fitter.predict(held_out)
+    facts = {"format": FORMAT, **fitted.facts, "seconds": round(time.monotonic() - started, 1)}
+    save_model(fitter, fold_folder(run, fold), model_card(plan.experiment, target, facts))
+    save_fold(run, fold, target, probabilities, fitted.history, facts)
+    say(f"{title}: finished in {facts['seconds']:.0f} s")
+
+
+class Fitted(NamedTuple):
+    """What `fit_rows` did; the model is the fitter's.
+
+    Args:
+        history: see `Trainer.fit`.
+        facts: `training_prevalence` and `inflation` by label (None where nobody knows it), `images`
+            learned from, and what the fitter says, such as `features` {`all`, `constant`}.
+    """
+
+    history: pd.DataFrame
+    facts: dict
+
+
+def fit_rows(
+    fitter: Fitter,
+    plan: Plan,
+    target: Target,
+    learn: np.ndarray,
+    *,
+    number: int,
+    what: str,
+    title: str,
+    checkpoint: Path | None = None,
+) -> Fitted:
+    """Fit one model; a part of the rows steers it where the experiment says so.
+
+    Args:
+        fitter: from `make_fitter`.
+        plan: the settings.
+        target: the data.
+        learn: (n,) rows of the target.
+        number: of the fit, for the seed; a fold's own.
+        what: is learned, for messages, e.g. `fold 2`.
+        title: for the progress lines.
+        checkpoint: see `Trainer.fit`.
+    """
+    experiment = plan.experiment
+    seed = experiment.seed * 1000 + number
+    targets = _learned(experiment, target, learn, seed)
+    patients = target.dataset.patients[learn]
+    validation = validation_rows(targets[learn].known, patients, plan.validation, seed, what=what)
+    train = learn[~validation]
+    learned = fitter.fit(
+        train,
+        learn[validation],
+        targets,
+        epochs=experiment.epochs,
+        learning_rate=experiment.learning_rate,
+        seed=seed,
+        title=title,
+        checkpoint=checkpoint,
+    )
+    values = targets.values.copy()
+    values[train] = learned.targets.values  # with what was guessed
+    facts = {
+        "training_prevalence": _prevalence(target, Targets(values[learn])),
+        "inflation": _by_label(target, learned.inflation),
+        "images": int((~validation).sum()),
+        **fitter.facts,
+    }
+    return Fitted(learned.history, facts)
+
+
+def _learned(experiment: Experiment, target: Target, learn: np.ndarray, seed: int) -> Targets:
+    """The targets that a fold learns from; in the leak test, permuted over its training images."""
+    rows = np.arange(len(target.targets))
+    if experiment.shuffle_labels:
+        rows[learn] = np.random.default_rng(seed).permutation(learn)
+    return target.targets[rows]
+
+
+def _by_label(target: Target, values: np.ndarray | None) -> dict[str, float] | None:
+    if values is None:
+        return None
+    return dict(zip(target.dataset.labels, map(float, values), strict=True))
+
+
+def _prevalence(target: Target, targets: Targets) -> dict[str, float | None]:
+    known = targets.known
+    with np.errstate(invalid="ignore"):
+        prevalence = np.nansum(known, axis=0) / (~np.isnan(known)).sum(axis=0)
+    return {
+        name: None if np.isnan(value) else float(value)
+        for name, value in zip(target.dataset.labels, prevalence, strict=True)
+    }
+
+
+def model_card(experiment: Experiment, target: Target, facts: dict) -> dict:
+    """What `model.json` says of a model fitted on the target; `facts` as in `Fitted`."""
+    preparation = preparation_of(target.dataset.root)
+    return {
+        "labels": list(target.dataset.labels),
+        "image_size": experiment.image_size,
+        "trained_on": target.dataset.name,
+        "training_prevalence": facts["training_prevalence"],
+        "inflation": facts["inflation"],
+        "preparation": preparation and preparation.as_json(),
+    }
+
+
+def save_model(fitter: Fitter, folder: Path, card: dict) -> None:
+    """Write the last fit's model and then `model.json`, each in one step."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_model_json(folder, card | fitter.save(folder))

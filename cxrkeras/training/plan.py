@@ -1,0 +1,87 @@
+"""A description resolved, once, into the typed parts that training works with."""
+
+from dataclasses import dataclass
+
+from cxrkeras.data.augmentation import Preset
+from cxrkeras.data.labels.uncertain import guesses
+from cxrkeras.data.transforms import Transform
+from cxrkeras.models.architecture import Architecture
+from cxrkeras.models.heads import Head
+from cxrkeras.models.losses import Loss
+from cxrkeras.registry import BACKBONES, HEADS, LOSSES, PRESETS, RECIPES, TRANSFORMS
+from cxrkeras.runs.experiment import Experiment
+from cxrkeras.runs.transfer import TrunkPlan, check_frozen, make_plan
+from cxrkeras.training.recipes import Recipe
+
+SOURCE_AUGMENT = "study"
+SOURCE_VALIDATION = 0.15
+SELF_TRAINING = "self_training"
+"""The recipe around another that fills in what a label policy leaves to be guessed."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done, as objects.
+
+    Args:
+        experiment: the description, for numbers and switches.
+        trunks: where each trunk starts and what it learns from before the target.
+        architecture: of the network on the target; a source stage has one of its trunks.
+        loss: of all trainings.
+        transform: of all training batches; None for none.
+        recipe: how the target is learnt.
+        augment: of the target's images.
+        source_augment: of the sources'.
+        validation: share of the target's training part that steers.
+        source_validation: share of a source's.
+    """
+
+    experiment: Experiment
+    trunks: tuple[TrunkPlan, ...]
+    architecture: Architecture
+    loss: Loss
+    transform: Transform | None
+    recipe: Recipe
+    augment: Preset
+    source_augment: Preset
+    validation: float
+    source_validation: float
+
+
+def resolve(experiment: Experiment) -> Plan:
+    """Make the parts that a description names, with their options.
+
+    Raises:
+        UserError: an option that a part hasn't, an image too small for a backbone, a combination
+            of method and sources that makes no sense, a frozen trunk that has learnt nothing.
+    """
+    trunks = make_plan(experiment.method, experiment.backbone, experiment.chains)
+    recipe: Recipe = RECIPES.make(experiment.recipe)
+    if recipe.part_name() != SELF_TRAINING and guesses(experiment.uncertain):
+        recipe = RECIPES.load(SELF_TRAINING)(base=str(recipe))
+    if recipe.freezes and not experiment.random_trunk:
+        check_frozen(trunks)
+    backbones = tuple(BACKBONES.make(trunk.backbone) for trunk in trunks)
+    for backbone in backbones:
+        backbone.check(experiment.image_size)
+    head: Head = HEADS.make(experiment.head)
+    fraction = experiment.validation_fraction
+    return Plan(
+        experiment=experiment,
+        trunks=trunks,
+        architecture=Architecture(
+            backbones,
+            head,
+            experiment.image_size,
+            experiment.inputs,
+            experiment.dropout,
+            experiment.seed,
+        ),
+        loss=LOSSES.make(experiment.loss),
+        transform=TRANSFORMS.make(experiment.transform) if experiment.transform else None,
+        recipe=recipe,
+        augment=PRESETS.make(experiment.augment or recipe.augment),
+        source_augment=PRESETS.make(experiment.augment or SOURCE_AUGMENT),
+        validation=recipe.validation if fraction is None else fraction,
+        source_validation=SOURCE_VALIDATION if fraction is None else fraction,
+    )

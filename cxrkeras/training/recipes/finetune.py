@@ -1,0 +1,16 @@
+"""All layers learn on the target.
+
+Source: Huang et al., Diagnostics 2022 (fine-tuning).
+"""
+
+from cxrkeras.training.recipes import Recipe
+
+
+class Part(Recipe):
+    """The target's images pass through the trunks in every epoch."""
+
+    def fitter(self, session):
+        """See `Recipe.fitter`."""
+        from cxrkeras.training.recipes.shared.passing import Passing
+
+        return Passing(session)

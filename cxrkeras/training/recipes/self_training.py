@@ -1,0 +1,64 @@
+"""Learnt twice: first without the uncertain entries, then with what that model says of them.
+
+Source: Irvin et al., CheXpert, AAAI 2019 (U-SelfTrained).
+"""
+
+from cxrkeras.registry import RECIPES, option
+from cxrkeras.training.recipes import Recipe
+
+
+class Part(Recipe):
+    """Around another recipe. The policy `self_trained` brings it in by itself."""
+
+    base: str = option("finetune", "How both models are learnt: another recipe.")
+
+    @property
+    def augment(self) -> str:
+        """That of the recipe within."""
+        return self._within().augment
+
+    @property
+    def validation(self) -> float:
+        """That of the recipe within."""
+        return self._within().validation
+
+    @property
+    def freezes(self) -> bool:
+        """Whether the recipe within does."""
+        return self._within().freezes
+
+    def fitter(self, session):
+        """See `Recipe.fitter`."""
+        return _Twice(self._within().fitter(session))
+
+    def _within(self) -> Recipe:
+        return RECIPES.make(self.base)
+
+
+class _Twice:
+    def __init__(self, fitter):
+        self._fitter = fitter
+
+    @property
+    def facts(self) -> dict:
+        return self._fitter.facts
+
+    def fit(self, train, validation, targets, *, title, checkpoint=None, **how):
+        from cxrkeras.training.fitting.guessing import with_guesses
+
+        def learn(taught, title, checkpoint):
+            every = targets.placed(train, taught[0])
+            fit = self._fitter.fit
+            return fit(train, validation, every, title=title, checkpoint=checkpoint, **how)
+
+        def guess(learned, _, rows):
+            scores = self._fitter.predict(train[rows])
+            return scores, learned.inflation
+
+        return with_guesses(learn, guess, [targets[train]], title, checkpoint)
+
+    def predict(self, rows):
+        return self._fitter.predict(rows)
+
+    def save(self, folder):
+        return self._fitter.save(folder)

@@ -1,0 +1,96 @@
+"""Pooled features of frozen trunks, computed once for all folds and runs."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+
+from cxrkeras.data.augmentation import Preset
+from cxrkeras.data.augmentation.shared.layer import Augment
+from cxrkeras.data.inputs import IMAGE
+from cxrkeras.data.pipeline import image_batches
+from cxrkeras.models.network import Network
+from cxrkeras.training.fitting.progress import PredictLines
+from cxrkeras.training.session import Session
+from cxrkeras.training.stages.cache import cache_folder
+from cxrkeras.training.stages.plan import FORMAT, on_backend
+from data_prep.files import replacing
+from data_prep.say import say
+
+
+def frozen_features(network: Network, session: Session, copies: int) -> np.ndarray:
+    """(1 + V, N, C) float32: the features of every image as it is, then of V augmented copies.
+
+    Args:
+        network: with its weights loaded.
+        session: the images, decoded only where the features aren't known; augmentation, seed.
+        copies: V, where the preset changes anything.
+    """
+    preset = session.plan.augment
+    copies = copies if preset.active() else 0
+    key = hashlib.sha256(json.dumps(identity(session, copies), sort_keys=True).encode())
+    path = cache_folder() / "features" / f"{key.hexdigest()[:16]}.npy"
+    rows = len(session.target.dataset)
+    if path.is_file():
+        say(f"features of {rows} images: computed before, reused")
+        return np.load(path)
+    say(f"features of {rows} images and {copies} augmented copies of each: computing them")
+    experiment = session.plan.experiment
+    batches = image_batches(session.images, np.arange(rows), experiment.batch_size)
+    features = np.stack(list(_copies(network, preset, experiment.seed, copies, batches)))
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.save(file, features)
+    return features
+
+
+def identity(session: Session, copies: int) -> dict:
+    """Everything that the features depend on, as JSON."""
+    plan = session.plan
+    inputs = plan.architecture.inputs
+    # Copies are drawn batch by batch, so their batch size is part of what they are.
+    drawn = [plan.augment.described(), copies, plan.experiment.batch_size] if copies else []
+    return {
+        **on_backend(),
+        "format": FORMAT,
+        "trunks": list(session.start),
+        "head": plan.architecture.head.described(),
+        "inputs": list(inputs),
+        "data": session.target.dataset.fingerprint_with(inputs),
+        "copies": drawn,
+        "settings": plan.experiment.deciding("features"),
+    }
+
+
+def _copies(network: Network, preset: Preset, seed: int, copies: int, batches) -> Iterator:
+    model = _Augmented(network.features, Augment(preset))
+    model.augment.strength.assign(0.0)
+    yield _predict(model, batches, "features")
+    model.augment.strength.assign(1.0)
+    model.augment.random.state.assign([seed, 0])
+    for copy in range(copies):
+        yield _predict(model, batches, f"features, copy {copy + 1}/{copies}")
+
+
+class _Augmented(keras.Model):
+    """Features of augmented images; in a functional model `predict` would switch that off."""
+
+    def __init__(self, features: keras.Model, augment: Augment):
+        super().__init__(name="augmented_features")  # its own, with a leading _, TensorFlow refuses
+        self.features, self.augment = features, augment
+
+    def call(self, inputs):
+        """Images (N, S, S, 1), grey 0-255, or a dictionary with such -> (N, C)."""
+        if isinstance(inputs, dict):
+            images = self.augment(inputs[IMAGE], training=True)
+            return self.features({**inputs, IMAGE: images}, training=False)
+        return self.features(self.augment(inputs, training=True), training=False)
+
+
+def _predict(model: keras.Model, batches, title: str) -> np.ndarray:
+    lines = PredictLines(title)
+    try:
+        return model.predict(batches, callbacks=[lines], verbose=0)
+    finally:
+        lines.close()

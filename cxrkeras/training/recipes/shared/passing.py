@@ -1,0 +1,51 @@
+"""Images pass through the network in every epoch."""
+
+from pathlib import Path
+
+import numpy as np
+
+from cxrkeras.data.labels.targets import Targets
+from cxrkeras.data.pipeline import image_batches
+from cxrkeras.models.network import TARGET
+from cxrkeras.training.fitting.learner import Learner
+from cxrkeras.training.recipes import Learned
+from cxrkeras.training.recipes.shared.saving import save_keras
+from cxrkeras.training.session import Session, part
+
+
+class Passing:
+    """A `Fitter` of the whole network, or of what stands on frozen trunks.
+
+    Args:
+        session: what to learn.
+        frozen: leave the trunks as they are, batch-norm statistics too.
+    """
+
+    def __init__(self, session: Session, *, frozen: bool = False):
+        self.facts: dict = {}  # nothing to add to a fit's own
+        self._network, self._inputs = session.network(), session.images
+        for trunk in self._network.trunks:
+            trunk.trainable = not frozen
+        self._batch = session.plan.experiment.batch_size
+        target = session.target
+        rows = np.flatnonzero(target.folds != target.fold_numbers[0])
+        train = part(self._inputs, rows, target.targets)
+        self._learner = Learner(
+            self._network.logits, session.plan, [train], augment=session.plan.augment
+        )
+
+    def fit(self, train: np.ndarray, validation: np.ndarray, targets: Targets, **how) -> Learned:
+        """See `Fitter.fit`."""
+        learned = [part(self._inputs, train, targets)]
+        held = [part(self._inputs, validation, targets)] if len(validation) else []
+        history = self._learner.learn(learned, held, **how)
+        return Learned(history, targets[train], self._learner.inflations(learned)[TARGET])
+
+    def predict(self, rows: np.ndarray) -> np.ndarray:
+        """See `Fitter.predict`."""
+        batches = image_batches(self._inputs, rows, self._batch)
+        return self._network.probability.predict(batches, verbose=0)
+
+    def save(self, folder: Path) -> dict:
+        """See `Fitter.save`."""
+        return save_keras(self._network.probability, folder)

@@ -1,0 +1,117 @@
+"""A head on features that are computed once, over trunks that stand still."""
+
+import hashlib
+from pathlib import Path
+
+import keras
+import numpy as np
+from scipy.special import expit
+
+from cxrkeras.data.labels.targets import Targets
+from cxrkeras.data.pipeline import Features, Part
+from cxrkeras.models.network import TARGET, classifiers
+from cxrkeras.training.fitting.learner import Learner
+from cxrkeras.training.recipes import Learned
+from cxrkeras.training.recipes.shared.features import frozen_features
+from cxrkeras.training.recipes.shared.saving import save_keras
+from cxrkeras.training.session import Session, part
+
+_LEVEL = 1e-6  # a spread, relative to the mean, that is rounding
+
+
+class Pooled:
+    """A `Fitter` of the head alone.
+
+    It learns on features standardised over the training images, which changes nothing in what the
+    network can express: the scaling goes into the dense layer afterwards, exactly; where the head
+    is more than that layer, it stands before it. In an epoch
+    each image is seen about once, as it is or in one of its augmented copies. `facts` says of the
+    last fit how many features there are, and how many don't vary over the training images.
+    """
+
+    def __init__(self, session: Session, copies: int):
+        plan, target = session.plan, session.target
+        self._network = session.network()
+        self._copies = frozen_features(self._network, session, copies)
+        self.facts: dict = {}
+        inputs = keras.Input(self._copies.shape[2:])
+        learned, outputs = classifiers(
+            plan.architecture,
+            inputs,
+            {TARGET: len(target.dataset.labels)},
+            {TARGET: target.targets.three_way},
+        )
+        self._head, self._logits = (
+            keras.Model(inputs, outputs),
+            keras.Model(inputs, learned[TARGET]),
+        )
+        self._logits.name = "head"
+        self._digest = _digest(self._network.features.get_weights())
+        rows = np.arange(len(target.dataset))
+        everything = part(Features(self._copies[0]), rows, target.targets)
+        self._learner = Learner(self._head, plan, [everything], average=True)
+
+    def fit(self, train: np.ndarray, validation: np.ndarray, targets: Targets, **how) -> Learned:
+        """See `Fitter.fit`; puts the head on the network."""
+        copies, images, width = self._copies.shape
+        mean, scale = self._copies[0, train].mean(axis=0), self._copies[0, train].std(axis=0)
+        # Relative: what a trunk of random weights gives differs in the eleventh decimal only.
+        constant = scale <= _LEVEL * np.abs(mean)
+        self.facts = {"features": {"all": width, "constant": int(constant.sum())}}
+        scale = np.where(constant, 1.0, scale)
+        standard = Features(((self._copies - mean) / scale).reshape(-1, width), images)
+        seen = np.concatenate([train + copy * images for copy in range(copies)])
+        learned = [Part(TARGET, standard, seen, targets[np.tile(train, copies)], epoch=len(train))]
+        held = [part(standard, validation, targets)] if len(validation) else []
+        history = self._learner.learn(learned, held, **how)
+        self._mean, self._scale = mean, scale
+        if self._is_dense():
+            self._fold_scaling()
+        return Learned(history, targets[train], self._learner.inflations(learned)[TARGET])
+
+    def predict(self, rows: np.ndarray) -> np.ndarray:
+        """See `Fitter.predict`; from the features."""
+        features = self._copies[0, rows]
+        if self._is_dense():
+            kernel, bias = self._network.logits.get_layer(TARGET).get_weights()
+            return expit(features @ kernel + bias)
+        return expit(self._logits.predict((features - self._mean) / self._scale, verbose=0))
+
+    def save(self, folder: Path) -> dict:
+        """See `Fitter.save`; the folds of a run share all but the head."""
+        features = self._network.features
+        said = save_keras(self._probability(), folder)
+        shared = {"digest": self._digest, "features": features.layers[-1].name}
+        return said | {"frozen": shared}
+
+    def _is_dense(self) -> bool:
+        """Whether the head is the one layer (and its neighbour, which only the loss sees)."""
+        learning = [layer for layer in self._logits.layers if layer.weights]
+        return [layer.name for layer in learning] == [TARGET] and isinstance(
+            learning[0], keras.layers.Dense
+        )
+
+    def _fold_scaling(self) -> None:
+        kernel, bias = map(np.float64, self._head.get_layer(TARGET).get_weights())
+        kernel = kernel / self._scale[:, None]
+        folded = [kernel, bias - self._mean @ kernel]
+        self._network.logits.get_layer(TARGET).set_weights(folded)
+
+    def _probability(self) -> keras.Model:
+        network = self._network
+        if self._is_dense():
+            return network.probability
+        scale = [float(value) for value in 1 / self._scale]
+        offset = [float(value) for value in -self._mean / self._scale]
+        standard = keras.layers.Rescaling(scale, offset, name="standardised")
+        logits = self._logits(standard(network.features.output))
+        output = keras.layers.Activation("sigmoid", name="probability")(logits)
+        name = network.probability.name
+        return keras.Model(network.features.input, output, name=name)
+
+
+def _digest(weights: list[np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for values in weights:
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,57 @@
+"""What a recipe works with: the plan, the target, and networks whose trunks have learnt."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from cxrkeras.data.labels.targets import Targets
+from cxrkeras.data.pipeline import Images, Part
+from cxrkeras.models.network import TARGET, Network, build_network
+from cxrkeras.models.weights.trunk import load_trunk
+from cxrkeras.runs.sources import Weights
+from cxrkeras.runs.target import Target
+from cxrkeras.training.plan import Plan
+
+
+@dataclass(frozen=True)
+class Session:
+    """One target to learn.
+
+    Args:
+        plan: what is to be done.
+        target: the data.
+        weights: that each trunk starts from; None for a random start.
+        start: what identifies these, as JSON.
+    """
+
+    plan: Plan
+    target: Target
+    weights: tuple[Weights | None, ...]
+    start: Sequence
+
+    def network(self) -> Network:
+        """A new network for the target, its trunks as the stages left them."""
+        architecture, target = self.plan.architecture, self.target
+        network = build_network(
+            architecture,
+            {TARGET: len(target.dataset.labels)},
+            three_way={TARGET: target.targets.three_way},
+        )
+        pairs = zip(network.trunks, architecture.backbones, self.weights, strict=True)
+        for trunk, backbone, weights in pairs:
+            if weights:
+                load_trunk(trunk, str(backbone), weights)
+        return network
+
+    @cached_property
+    def images(self) -> Images:
+        """The target's images, with what else is known of them."""
+        architecture = self.plan.architecture
+        return Images.of(self.target.dataset, architecture.image_size, architecture.inputs)
+
+
+def part(inputs, rows: np.ndarray, targets: Targets) -> Part:
+    """Some rows of the target."""
+    return Part(TARGET, inputs, rows, targets[rows])
