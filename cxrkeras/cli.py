@@ -26,6 +26,7 @@ VERBS = {
     "export": "a model or ensemble for TensorFlow Serving, ONNX and LiteRT, checked, with its card",
     "serve": "the files and the line with which TensorFlow Serving serves exported models",
     "app": "a page where a person drops a film and sees what the model sees",
+    "parts": "what there is to choose from: backbones, heads, losses, rules, each with its options",
     "summary": "the Keras model summary of any combination, without data",
 }
 

@@ -247,7 +247,10 @@ def _split(text: str, main: str) -> dict[str, str]:
 
 
 def _files(package: str) -> Iterator[tuple[str, str]]:
-    spec = importlib.util.find_spec(package)  # imports the folders above, which are light
+    try:
+        spec = importlib.util.find_spec(package)  # imports the folders above, which are light
+    except ModuleNotFoundError:  # other packages alone may bring parts
+        return
     for module in pkgutil.iter_modules(spec.submodule_search_locations if spec else ()):
         if not module.ispkg:
             yield module.name, f"{package}.{module.name}"

@@ -30,6 +30,7 @@ LISTS = {
     "cxrkeras/data/labels/policies",
     "cxrkeras/data/transforms",
     "cxrkeras/models/backbones",
+    "cxrkeras/evaluation/rules",
     "data_prep/readers",
     "data_prep/phantom",
 }

@@ -1,0 +1,105 @@
+"""`cxrkeras parts`: every kind, every part and every option is listed, from the parts alone."""
+
+import subprocess
+import sys
+
+import pytest
+
+from cxrkeras.cli import main
+from cxrkeras.commands.parts import _kind_of
+from cxrkeras.registry import KINDS, POLICIES, READERS, RULES
+from tests.other_package import install
+
+LIGHT = [(kind, name) for kind in (POLICIES, RULES, READERS) for name in kind.names()]
+
+
+def said(capsys, *words, code=0) -> str:
+    """What the verb prints, its lines joined."""
+    with pytest.raises(SystemExit) as end:
+        main(["parts", *words])
+    assert end.value.code == code
+    return " ".join("".join(capsys.readouterr()).split())
+
+
+def test_every_kind_is_listed_with_its_count(capsys):
+    shown = said(capsys)
+    for kind in KINDS:
+        assert f" {len(kind.names())} " in shown
+        assert kind.argument.removeprefix("--") in shown
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_every_part_of_a_kind_is_listed_with_its_line_and_source(kind, capsys):
+    for word in (kind.kind.replace(" ", "-"), kind.kind.split()[-1].upper()):
+        shown = _flat(said(capsys, word))  # a line may break after a hyphen
+        for name in kind.names():
+            about = kind.about(name)
+            assert _flat(name + about.line) in shown
+            assert _flat(about.source) in shown
+
+
+def _flat(text: str) -> str:
+    return "".join(text.split())
+
+
+def test_several_are_meant_by_their_plural():
+    plurals = "backbones heads losses recipes augmentation-presets operations transforms"
+    words = [*plurals.split(), "label_policies", "rules", "readers"]
+    assert [_kind_of(word) for word in words] == list(KINDS)
+
+
+@pytest.mark.parametrize(("kind", "name"), LIGHT, ids=lambda value: getattr(value, "kind", value))
+def test_every_option_of_a_part_is_shown_with_its_help(kind, name, capsys):
+    shown = said(capsys, kind.kind.replace(" ", "-"), name)
+    assert shown.startswith(f"{name}, a {kind.kind}")
+    for field, facts in kind.load(name).model_fields.items():
+        assert f" {field} {' '.join(facts.description.split())} [" in shown
+
+
+def test_types_bounds_and_defaults_are_said(tmp_path, monkeypatch, capsys):
+    source = (
+        '"""Never."""\n'
+        "from typing import Literal\n"
+        "from cxrkeras.evaluation.rules import FittedRule\n"
+        "from cxrkeras.registry import option\n"
+        "class Part(FittedRule):\n"
+        '    main = "share"\n'
+        '    share: float = option(..., "Of it.", gt=0, le=1)\n'
+        '    times: int | None = option(3, "As often.", ge=1, lt=9)\n'
+        '    kinds: tuple[Literal["a", "b"], ...] = option((), "These.")\n'
+        '    sure: bool = option(False, "Truly.")\n'
+    )
+    parts = {"cxrkeras.evaluation.rules/never": source}
+    monkeypatch.syspath_prepend(str(install(tmp_path, parts, "no_rules")))
+    monkeypatch.delitem(RULES.__dict__, "_places", raising=False)
+    assert "never Never. (no_rules)" in said(capsys, "rules")
+    shown = said(capsys, "rule", "never")
+    RULES.__dict__.pop("_places")
+    for words in (
+        "never, a threshold rule of no_rules Never.",
+        "share Of it. [a number above 0, up to 1; may stand without its name; required]",
+        "times As often. [a whole number at least 1, below 9; default 3]",
+        "kinds These. [several, each a, b]",
+        "sure Truly. [true or false; default False]",
+    ):
+        assert words in shown
+
+
+def test_what_there_is_not_is_refused_with_what_there_is(capsys):
+    assert "backbones, heads" in said(capsys, "nets", code=2)
+    assert "Did you mean 'readers'?" in said(capsys, "raeders", code=2)
+    assert "Did you mean 'youden'?" in said(capsys, "rules", "yuden", code=1)
+
+
+def test_listing_imports_nothing_heavy():
+    code = (
+        "import sys\n"
+        "from click.testing import CliRunner\n"
+        "from cxrkeras.commands.parts import command\n"
+        "from cxrkeras.registry import KINDS\n"
+        "for words in ([], *([kind.kind] for kind in KINDS)):\n"
+        "    assert not CliRunner().invoke(command, words).exit_code, words\n"
+        "print({'keras', 'tensorflow', 'jax', 'pandas'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
