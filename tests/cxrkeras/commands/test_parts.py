@@ -74,7 +74,6 @@ def test_types_bounds_and_defaults_are_said(tmp_path, monkeypatch, capsys):
     monkeypatch.delitem(RULES.__dict__, "_places", raising=False)
     assert "never Never. (no_rules)" in said(capsys, "rules")
     shown = said(capsys, "rule", "never")
-    RULES.__dict__.pop("_places")
     for words in (
         "never, a threshold rule of no_rules Never.",
         "share Of it. [a number above 0, up to 1; may stand without its name; required]",

@@ -17,7 +17,7 @@ from cxrkeras.evaluation.scores.predictions import read_predictions
 from cxrkeras.evaluation.scores.thresholds import inflate
 from cxrkeras.registry import RULES
 from data_prep.errors import UserError
-from tests.other_package import install
+from tests.cxrkeras.their_rules import install_rules
 
 every_rule = pytest.mark.parametrize("name", RULES.names())
 SHARES = st.floats(1e-6, 1 - 1e-6)
@@ -98,54 +98,8 @@ def test_a_share_out_of_bounds_is_refused_however_it_is_spelled(name, share):
             parse_rule(text)
 
 
-FALLING = '''"""The score where a missed finding costs as much as its false alarms.
-
-Source: Somebody, 2026.
-"""
-
-from cxrkeras.evaluation.rules import FittedRule
-from cxrkeras.registry import option
-
-
-class Part(FittedRule):
-    main = "miss"
-    miss: float = option(2.0, "Cost of a missed finding, in false alarms.", gt=0)
-
-    def threshold(self, curve):
-        missed = (1 - curve.sensitivity) * curve.y.sum() * self.miss
-        return curve.after(int((missed + curve.false_positive_rate * (~curve.y).sum()).argmin()))
-
-    def origin(self):
-        return f"a miss at {self.miss:g}"
-'''
-TIMES = '''"""Score above some multiple of the prevalence."""
-
-from cxrkeras.evaluation.rules import PrevalenceRule
-from cxrkeras.registry import option
-
-
-class Part(PrevalenceRule):
-    factor: float = option(2.0, "The multiple.", gt=0)
-
-    def threshold(self, prevalence, distort):
-        return distort(prevalence * self.factor)
-
-    def origin(self):
-        return f"{self.factor:g} times the training prevalence"
-'''
-
-
-@pytest.fixture
-def theirs(tmp_path, monkeypatch):
-    """Two rules of another package, installed for this test."""
-    parts = {"cxrkeras.evaluation.rules/cost": FALLING, "cxrkeras.evaluation.rules/times": TIMES}
-    monkeypatch.syspath_prepend(str(install(tmp_path / "site", parts, "their_rules")))
-    monkeypatch.delitem(RULES.__dict__, "_places", raising=False)
-    yield
-    RULES.__dict__.pop("_places", None)
-
-
-def test_rules_of_another_package_work_on_a_run(theirs, run_of):
+def test_rules_of_another_package_work_on_a_run(tmp_path, monkeypatch, run_of):
+    install_rules(tmp_path / "site", monkeypatch)
     assert {"cost", "times"} <= set(RULES.names())
     assert RULES.about("cost").package == "their_rules"
     run = run_of()

@@ -19,6 +19,7 @@ from cxrkeras.evaluation.scores.thresholds import deflate
 from cxrkeras.serving.model.card import read_card
 from data_prep.films.film import read_film, to_square
 from tests.cxrkeras.serving.served_runs import LABELS, PREPARED, SIDE, write_model, write_run
+from tests.cxrkeras.their_rules import install_rules
 
 NOTICE = "not for clinical use"
 NAME = "Mustermann^Erika"
@@ -112,6 +113,20 @@ def test_a_fitted_operating_point_is_told_with_what_it_reaches(served, capsys):
     figures = (point["threshold"], reached["sensitivity"], reached["specificity"])
     assert " ".join(f"{figure:.3f}" for figure in figures) in " ".join(line.split())
     assert "out of fold; the mean of 3, which answers here, calls a little differently" in out
+
+
+@pytest.mark.parametrize("rule", ["cost:miss=3", "times:factor=1.5"])
+def test_a_rule_of_another_package_is_an_operating_point(
+    served, capsys, tmp_path, monkeypatch, rule
+):
+    install_rules(tmp_path / "site", monkeypatch)
+    words = ("--operating-point", rule, "--out", tmp_path / "p.json")
+    code, _, _ = run(capsys, served / "run", *readable(served), *words)
+    assert code == 0
+    content = json.loads((tmp_path / "p.json").read_text())
+    points = read_card(served / "run").operating_points(parse_rule(rule))
+    for label in LABELS:
+        assert content["labels"][label]["threshold"] == points[label]["threshold"]
 
 
 def test_csv_and_json_hold_what_keras_says_of_prepared_images(served, capsys, tmp_path):
