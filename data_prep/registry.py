@@ -66,6 +66,8 @@ class Part(BaseModel):
         return spelled(self.part_name(), self.changed())
 
 
+_FEW = 16  # names that an error lists
+
 P = TypeVar("P", bound=Part)
 
 
@@ -128,10 +130,13 @@ class Registry(Generic[P]):
         if name not in self._places and not (self._family and name in self.family.names()):
             near = get_close_matches(name, self.names(), n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise UserError(
-                f"{self.argument} must be one of {', '.join(self.names())}. Received: "
-                f"{text!r}.{hint}"
+            known = self.names()
+            among = (
+                f"one of {', '.join(known)}"
+                if len(known) <= _FEW
+                else f"a {self.kind} (`cxrkeras parts {self.kind.split()[-1]}` lists them)"
             )
+            raise UserError(f"{self.argument} must be {among}. Received: {text!r}.{hint}")
         return name
 
     def load(self, name: str) -> type[P]:

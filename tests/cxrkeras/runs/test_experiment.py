@@ -185,7 +185,7 @@ def test_the_choices_are_the_registries():
 @pytest.mark.parametrize(
     ("choices", "words"),
     [
-        ({"backbone": "resnet5"}, ("one of resnet50", "'resnet5'")),
+        ({"backbone": "resnet5"}, ("parts backbone", "'resnet5'", "Did you mean")),
         ({"backbone": "xception", "image_size": 64}, ("at least 71 px", "64")),
         ({"zzz": 3}, ("'zzz'", "--help")),
     ],
