@@ -9,11 +9,12 @@ import keras
 import numpy as np
 import pytest
 
-from cxrkeras.models.network import TARGET, build_network
+from cxrkeras.models.network import TARGET
 from cxrkeras.models.weights.trunk import fingerprint, load_trunk, save_trunk
 from cxrkeras.registry import BACKBONES
 from cxrkeras.runs.sources import Weights
 from data_prep.errors import UserError
+from tests.cxrkeras.networks import network_of
 
 SMALL = "mobilenet_v3_small"
 IMAGENET = Weights("imagenet")
@@ -91,7 +92,7 @@ def test_a_trunk_is_found_bit_for_bit(tmp_path, models, donor, trunk, place, end
 
 
 def test_a_model_that_cv_saved_gives_its_trunk(tmp_path, trunk):
-    network = build_network((SMALL,), 48, {TARGET: 2})
+    network = network_of((SMALL,), 48, {TARGET: 2})
     randomize(network.probability, 3).save(tmp_path / "model.keras")
     load_trunk(trunk, SMALL, Weights(str(tmp_path / "model.keras")))
     assert same(trunk, network.trunks[0])
@@ -121,7 +122,7 @@ def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, donor,
 
 
 def test_of_two_trunks_neither_is_taken(tmp_path, trunk):
-    build_network((SMALL, SMALL), 32, {TARGET: 2}).probability.save(tmp_path / "x.keras")
+    network_of((SMALL, SMALL), 32, {TARGET: 2}).probability.save(tmp_path / "x.keras")
     message = refusal(trunk, SMALL, tmp_path / "x.keras")
     assert f"holds 2 {SMALL} trunks (" in message
     assert message.count("/layers/functional") == 2
