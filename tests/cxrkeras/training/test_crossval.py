@@ -137,7 +137,7 @@ def test_a_run_folder_keeps_the_contract(runs, data, name):
         assert {"epoch", "loss", "binary_accuracy", "mae", "learning_rate"} <= set(history)
         facts = json.loads((folder / "fold.json").read_text())
         own = {"format", "training_prevalence", "inflation", "images", "seconds"}
-        frozen = {"features"} if METHODS[name].get("recipe") == "layers" else set()
+        frozen = {"features"} if METHODS[name].get("recipe", "").startswith("frozen") else set()
         assert set(facts) == own | frozen
         assert set(facts["training_prevalence"]) == set(facts["inflation"]) == set(LABELS)
         assert facts["images"] <= (folds["fold"] != fold).sum() - tested.sum()

@@ -14,6 +14,7 @@ from cxrkeras.models.weights.trunk import fingerprint, load_trunk, save_trunk
 from cxrkeras.registry import BACKBONES
 from cxrkeras.runs.sources import Weights
 from data_prep.errors import UserError
+from tests.cxrkeras.models.backbones.names import NAMES
 from tests.cxrkeras.networks import network_of
 
 SMALL = "mobilenet_v3_small"
@@ -153,7 +154,7 @@ def test_a_backbone_of_the_same_family_is_refused(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backbone", [name for name in BACKBONES.names() if name != SMALL])
+@pytest.mark.parametrize("backbone", [name for name in NAMES if name != SMALL])
 def test_every_backbone_goes_from_one_size_to_another(tmp_path, backbone):
     one = randomize(BACKBONES.make(backbone).trunk(BACKBONES.make(backbone).smallest()), 1)
     nested(one, one.input_shape[1]).save(tmp_path / "x.keras")
