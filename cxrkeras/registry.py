@@ -261,6 +261,9 @@ TRANSFORMS: Registry = Registry("batch transform", "cxrkeras.data.transforms", "
 POLICIES: Registry = Registry("label policy", "cxrkeras.data.labels.policies", "--uncertain")
 RULES: Registry = Registry("threshold rule", "cxrkeras.evaluation.rules", "--operating-point")
 READERS: Registry = Registry("reader", "data_prep.readers", "prep")
+PREDICTORS: Registry = Registry(
+    "predictor", "cxrkeras.serving.predictor.kinds", "The kind in model.json"
+)
 
 KINDS: tuple[Registry, ...] = (
     BACKBONES,
@@ -273,4 +276,5 @@ KINDS: tuple[Registry, ...] = (
     POLICIES,
     RULES,
     READERS,
+    PREDICTORS,
 )

@@ -4,11 +4,13 @@ Scikit-learn and SciPy, seconds to import, are imported only where something is 
 with a model that has everything needs neither.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from cxrkeras.data.checked_json import checked, read_any
+from cxrkeras.data.distortion import Distortion
 from cxrkeras.data.model_json import RunPoints
 from cxrkeras.evaluation.scores.operating import (
     STANDARD,
@@ -19,7 +21,6 @@ from cxrkeras.evaluation.scores.operating import (
     reached,
 )
 from cxrkeras.evaluation.scores.predictions import Predictions, read_predictions
-from cxrkeras.evaluation.scores.thresholds import deflate
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_json, read_json
 
@@ -50,20 +51,37 @@ def fit_operating_points(run: Path) -> dict:
     Raises:
         UserError: a part is missing or doesn't fit the others.
     """
-    from cxrkeras.evaluation.evidence.evidence import fold_numbers, row_inflation
-    from cxrkeras.evaluation.scores.calibration import fit_calibration, score_calibration
-
     predictions = read_predictions(run / "predictions.csv")
-    truth, prob, labels = predictions.truth, predictions.prob, predictions.labels
-    fold = fold_numbers(predictions)
+    test = run / "test_predictions.csv"
+    held_out = read_predictions(test) if test.is_file() else None
     try:
         metrics = read_json(run / "metrics.json")
-        undistorted = deflate(prob, row_inflation(metrics, fold))
-        points = _from_prevalence(metrics, predictions, fold)
+        return points_and_calibration(predictions, metrics, held_out)
     except (OSError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise _damaged(run / "metrics.json", error) from None
+
+
+def points_and_calibration(
+    predictions: Predictions, metrics: Mapping, held_out: Predictions | None
+) -> dict:
+    """What `fit_operating_points` gives, of predictions in memory.
+
+    Args:
+        predictions: out of fold.
+        metrics: `labels` and `training`, as in a `metrics.json`.
+        held_out: of the held-out test set, by the mean of all folds' models; None without one.
+    """
+    from cxrkeras.evaluation.evidence.evidence import fold_numbers, row_distortion
+    from cxrkeras.evaluation.scores.calibration import fit_calibration, score_calibration
+
+    truth, prob, labels = predictions.truth, predictions.prob, predictions.labels
+    fold = fold_numbers(predictions)
+    distortion = row_distortion(metrics, fold)
+    undistorted = prob if distortion is None else distortion.undistort(prob)
+    points = _from_prevalence(metrics, predictions, fold)
     points |= fit_points(labels, truth, prob, STANDARD, fold=fold, where=WHERE)
-    _add_test(run, points)
+    if held_out is not None:
+        add_held_out(points, held_out.labels, held_out.truth, held_out.prob)
     return {
         "format": FORMAT,
         "operating_points": points,
@@ -99,16 +117,14 @@ def fit_on_run(run: Path, rule: Rule) -> dict[str, dict]:
     return points[str(rule)]
 
 
-def _from_prevalence(metrics: dict, predictions: Predictions, fold: np.ndarray) -> dict:
+def _from_prevalence(metrics: Mapping, predictions: Predictions, fold: np.ndarray) -> dict:
     """The rules that need no fit: the mean over the folds, and what each fold's own reaches."""
     from cxrkeras.evaluation.evidence.evidence import row_thresholds
 
     parts, labels = metrics["training"].values(), predictions.labels
-    vectors = (
-        np.array([[part[name][label] for label in labels] for part in parts], np.float64)
-        for name in ("prevalence", "inflation")
-    )
-    points = prevalence_points(labels, *vectors)
+    shares = [[part["prevalence"][label] for label in labels] for part in parts]
+    distortions = [Distortion.from_facts(part, labels) for part in parts]
+    points = prevalence_points(labels, np.array(shares, np.float64), distortions)
     for rule, thresholds in row_thresholds(metrics, fold).items():
         for k, label in enumerate(labels):
             known = np.isfinite(predictions.truth[:, k])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cxrkeras.data.distortion import Distortion, by_row
 from cxrkeras.evaluation.scores.thresholds import RULES, by_rule
 from data_prep.errors import UserError
 
@@ -108,24 +109,26 @@ def fit_points(
 
 
 def prevalence_points(
-    labels: Sequence[str], prevalence: np.ndarray, inflation: np.ndarray
+    labels: Sequence[str], prevalence: np.ndarray, distortions: Sequence[Distortion | None]
 ) -> dict[str, dict[str, dict]]:
     """The rules that need no predictions, of one model or the mean over several.
 
     Args:
         labels: K names.
         prevalence: (M, K) of M models' training parts; NaN where not known.
-        inflation: (M, K) factors that their loss put on the odds.
+        distortions: of their losses.
 
     Returns:
-        {`prevalence` and `corrected`: {label: {`threshold` or None, `from`}}}.
+        {`prevalence` and, where all distortions are known, `corrected`: {label: {`threshold` or
+        None, `from`}}}.
     """
+    distortion = by_row(distortions, np.arange(len(distortions)))
     return {
         rule: {
             name: _from_prevalence(rule, _mean_of_known(thresholds[:, k]))
             for k, name in enumerate(labels)
         }
-        for rule, thresholds in by_rule(prevalence, inflation).items()
+        for rule, thresholds in by_rule(prevalence, distortion).items()
     }
 
 

@@ -1,5 +1,6 @@
 """Fitting the folds that are missing, with one compiled model for all of them."""
 
+import hashlib
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -140,6 +141,10 @@ class _Frozen:
         rows = np.arange(len(target.dataset))
         everything = _part(Features(self._views[0]), rows, target.targets)
         self._learner = Learner(self._head, experiment, [everything], augment="none", average=True)
+        self._frozen = {
+            "digest": weights_digest(network.features),
+            "features": network.features.layers[-1].name,
+        }
 
     def fit(self, train: np.ndarray, validation: np.ndarray, targets: Targets, **how) -> Learned:
         """Fit the head on rows of the target and put it on the network."""
@@ -147,7 +152,8 @@ class _Frozen:
         mean, scale = self._views[0, train].mean(axis=0), self._views[0, train].std(axis=0)
         # Relative: what a trunk of random weights gives differs in the eleventh decimal only.
         constant = scale <= _LEVEL * np.abs(mean)
-        self.facts = {"features": {"all": width, "constant": int(constant.sum())}}
+        features = {"all": width, "constant": int(constant.sum())}
+        self.facts = {"features": features, "frozen": self._frozen}
         scale = np.where(constant, 1.0, scale)
         standard = Features(((self._views - mean) / scale).reshape(-1, width), images)
         seen = np.concatenate([train + view * images for view in range(views)])
@@ -168,6 +174,15 @@ class _Frozen:
         return expit(self._views[0, rows] @ kernel + bias)
 
 
+def weights_digest(model: keras.Model) -> str:
+    """SHA-256 of a model's weights, as hexadecimal: of each its type, shape and bytes, in order."""
+    digest = hashlib.sha256()
+    for values in model.get_weights():
+        digest.update(f"{values.dtype.str}{values.shape}".encode())
+        digest.update(np.ascontiguousarray(values))
+    return digest.hexdigest()
+
+
 def _fit_fold(
     fitter: _Finetuned | _Frozen, experiment: Experiment, target: Target, run: Path, fold: int
 ) -> None:
@@ -181,6 +196,7 @@ def _fit_fold(
     probabilities = fitter.predict(held_out)
     facts = {"format": FORMAT, **fitted.facts, "seconds": round(time.monotonic() - started, 1)}
     save_model(fitter.network, fold_folder(run, fold), model_card(experiment, target, facts))
+    facts.pop("frozen", None)  # model.json says it
     save_fold(run, fold, target, probabilities, fitted.history, facts)
     say(f"{title}: finished in {facts['seconds']:.0f} s")
 
@@ -281,6 +297,7 @@ def model_card(experiment: Experiment, target: Target, facts: dict) -> dict:
         "trained_on": target.dataset.name,
         "training_prevalence": facts["training_prevalence"],
         "inflation": facts["inflation"],
+        **({"frozen": facts["frozen"]} if "frozen" in facts else {}),
         "preparation": preparation and preparation.as_json(),
     }
 

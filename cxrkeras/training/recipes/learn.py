@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
+from cxrkeras.data.distortion import Factor
 from cxrkeras.data.draws import drawn_rows
 from cxrkeras.data.folds.folds import hold_out
 from cxrkeras.data.pipeline import (
@@ -18,7 +19,6 @@ from cxrkeras.data.pipeline import (
     labelled_batches,
     steps_per_epoch,
 )
-from cxrkeras.evaluation.scores.thresholds import deflate
 from cxrkeras.models.heads.pooled import prior_biases, uncertain_name
 from cxrkeras.models.losses.batch_weighted import LOSSES
 from cxrkeras.models.network import layer_name
@@ -146,7 +146,8 @@ class Learner:
             if part.targets.guessed is not None:
                 rows = np.flatnonzero(part.targets.guessed.any(axis=1))
                 probabilities = np.zeros(part.targets.values.shape)
-                probabilities[rows] = deflate(self._scores(part, rows, title), of_head[part.head])
+                scores = self._scores(part, rows, title)
+                probabilities[rows] = Factor(of_head[part.head]).undistort(scores)
                 part = part._replace(targets=part.targets.filled(probabilities))
             filled.append(part)
         return filled

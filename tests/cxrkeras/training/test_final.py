@@ -17,8 +17,8 @@ from cxrkeras.evaluation.evidence.out_of_fold import fit_on_run, read_operating_
 from cxrkeras.evaluation.scores.operating import Rule, thresholds_of
 from cxrkeras.evaluation.scores.predictions import TEST_FOLD, read_predictions
 from cxrkeras.runs.experiment import write_experiment
-from cxrkeras.serving.model.card import read_card
-from cxrkeras.serving.model.model import load_model
+from cxrkeras.serving.predictor.loaded import load_model
+from cxrkeras.serving.predictor.read import read_card
 from cxrkeras.training.crossval import cross_validate
 from cxrkeras.training.final import train_final
 from cxrkeras.training.recipes import fold_fit
@@ -89,7 +89,7 @@ def test_it_learns_from_all_folds_and_carries_the_run_s_points(copied, tmp_path,
     assert told["macro"]["auroc"]["value"] == pytest.approx(pooled["pooled"]["auroc"], abs=1e-12)
     corrected = thresholds_of(read.operating_points(Rule("corrected")), LABELS)
     prevalence = np.array([means[label] for label in LABELS])
-    odds = read.inflation * prevalence / (1 - prevalence)
+    odds = read.distortion.w * prevalence / (1 - prevalence)
     np.testing.assert_allclose(corrected, odds / (1 + odds))
     model = load_model(tmp_path / "m")
     assert model.predict(np.zeros((2, SIDE, SIDE))).shape == (2, 2)
@@ -169,7 +169,7 @@ def test_killed_it_goes_on_to_the_same_weights(copied, tmp_path, name, monkeypat
     assert not (tmp_path / "again").exists()
     assert (run / "final" / "checkpoint.npz").is_file()
     train_final(run, tmp_path / "again")
-    one, other = (load_model(tmp_path / place).members[0] for place in ("whole", "again"))
+    one, other = (load_model(tmp_path / place).keras_model() for place in ("whole", "again"))
     for weight, same in zip(one.get_weights(), other.get_weights(), strict=True):
         assert np.array_equal(weight, same)
     histories = [(tmp_path / place / "history.csv").read_text() for place in ("whole", "again")]

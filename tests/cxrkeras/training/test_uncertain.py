@@ -9,10 +9,10 @@ import pytest
 from scipy.special import expit
 
 from cxrkeras.data.dataset import load_dataset
+from cxrkeras.data.distortion import Factor
 from cxrkeras.data.labels.policies import MASKED
 from cxrkeras.data.labels.targets import Targets, targets_from_codes
 from cxrkeras.data.pipeline import Features, Part, three_way_labels
-from cxrkeras.evaluation.scores.thresholds import inflate
 from cxrkeras.models.heads.pooled import classifier
 from cxrkeras.models.losses.batch_weighted import LOSSES
 from cxrkeras.models.network import TARGET, build_network, layer_name
@@ -77,7 +77,7 @@ def test_guesses_are_the_masked_model_s_probabilities_on_their_true_scale(experi
     scores = expit(logits.predict(VALUES, verbose=0)["h"])
     w = inflations(experiment(loss=loss), [plain])["h"]
     asked = CODES == -1
-    np.testing.assert_allclose(inflate(found.values, w)[asked], scores[asked], rtol=1e-5)
+    np.testing.assert_allclose(Factor(w).distort(found.values)[asked], scores[asked], rtol=1e-5)
     assert ((found.values[asked] > 0) & (found.values[asked] < 1)).all()
     np.testing.assert_array_equal(found.values[~asked], plain.targets.values[~asked])
 

@@ -5,13 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxrkeras.evaluation.scores.thresholds import (
-    by_rule,
-    corrected_threshold,
-    deflate,
-    inflate,
-    prevalence_threshold,
-)
+from cxrkeras.data.distortion import Factor
+from cxrkeras.evaluation.scores.thresholds import by_rule, prevalence_threshold
 
 counts = st.integers(1, 10_000)
 probabilities = st.floats(0.001, 0.999)
@@ -34,30 +29,21 @@ def test_corrected_rule_decides_like_prevalence_on_true_probability(positives, n
 
 @given(pi=probabilities)
 def test_no_inflation_gives_prevalence(pi):
-    assert corrected_threshold(pi, 1.0) == pytest.approx(pi, rel=1e-12)
+    assert by_rule(pi, Factor(1.0))["corrected"] == pytest.approx(pi, rel=1e-12)
     assert prevalence_threshold(pi) == pi
-
-
-@given(p=probabilities, w=factors)
-def test_deflate_undoes_inflate_and_odds_scale_by_w(p, w):
-    q = inflate(p, w)
-    assert deflate(q, w) == pytest.approx(p, rel=1e-9)
-    assert q / (1 - q) == pytest.approx(w * p / (1 - p), rel=1e-9)
 
 
 def test_study_scale_example():
     # 5 % prevalence under |N|/|P| = 19 is cut at one half: the loss has balanced the classes
-    assert corrected_threshold(0.05, 19.0) == pytest.approx(0.5)
+    assert by_rule(0.05, Factor(19.0))["corrected"] == pytest.approx(0.5)
 
 
 def test_one_class_in_training_has_no_threshold():
-    rules = by_rule(np.array([0.0, 0.3, 1.0]), np.array([4.0, 4.0, 4.0]))
+    rules = by_rule(np.array([0.0, 0.3, 1.0]), Factor([4.0, 4.0, 4.0]))
     for values in rules.values():
         assert np.isnan(values[[0, 2]]).all()
         assert np.isfinite(values[1])
 
 
-@pytest.mark.parametrize("w", [0.0, -1.0, np.inf, np.nan])
-def test_impossible_inflation_is_refused(w):
-    with pytest.raises(ValueError, match="positive and finite"):
-        corrected_threshold(0.1, w)
+def test_without_a_known_distortion_there_is_no_corrected_rule():
+    assert list(by_rule(np.array([0.1, 0.3]), None)) == ["prevalence"]

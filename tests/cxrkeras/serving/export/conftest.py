@@ -8,9 +8,11 @@ import pytest
 
 from cxrkeras.evaluation.scores.operating import parse_rule
 from cxrkeras.serving.export.run import Exported, export_model
-from cxrkeras.serving.model.card import Card, read_card
-from cxrkeras.serving.model.model import Model, load_members
 from cxrkeras.serving.predict.films import prepare_film
+from cxrkeras.serving.predictor.card import Card
+from cxrkeras.serving.predictor.loaded import load_card
+from cxrkeras.serving.predictor.predictor import Predictor
+from cxrkeras.serving.predictor.read import read_card
 from tests.cxrkeras.serving.export.picture_files import png
 from tests.cxrkeras.serving.served_runs import PREPARED, write_model
 
@@ -28,7 +30,7 @@ class Proof:
     """
 
     card: Card
-    model: Model
+    model: Predictor
     exported: Exported
     contents: list[bytes]
     images: np.ndarray
@@ -58,12 +60,12 @@ def proof(ensemble, tmp_path_factory) -> Proof:
     )
     grey = np.random.default_rng(0).integers(0, 256, (5, 31, 45), np.uint8)
     contents = [png(one) for one in grey]
-    model = load_members(ensemble)
+    model = load_card(ensemble)
     images = np.stack([_prepared(content, model, home.parent) for content in contents])
     return Proof(ensemble, model, exported, contents, images, model.predict(images))
 
 
-def _prepared(content: bytes, model: Model, folder: Path) -> np.ndarray:
+def _prepared(content: bytes, model: Predictor, folder: Path) -> np.ndarray:
     (folder / "film.png").write_bytes(content)
     film = prepare_film(folder / "film.png", model.preparation, model.image_size)
     return film.image[..., None].astype(np.float32)

@@ -18,7 +18,7 @@ from cxrkeras.cli import main
 from cxrkeras.data.pipeline import Images
 from cxrkeras.serving.export.portable import run_litert, run_onnx
 from cxrkeras.serving.export.saved_model import SavedModel
-from cxrkeras.serving.model.card import read_card
+from cxrkeras.serving.predictor.read import read_card
 from cxrkeras.serving.server.client import as_png
 from tests.cxrkeras.serving.served_runs import write_model
 

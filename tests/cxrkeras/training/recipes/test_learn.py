@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from cxrkeras.data.distortion import Factor
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.pipeline import Features, Images, Part
 from cxrkeras.evaluation.scores.operating import achieved
-from cxrkeras.evaluation.scores.thresholds import corrected_threshold
 from cxrkeras.models.heads.pooled import classifier
 from cxrkeras.models.losses.batch_weighted import LOSSES
 from cxrkeras.models.network import build_network
@@ -59,7 +59,7 @@ def test_a_short_averaged_fit_calls_a_rare_label_as_its_prevalence_says(experime
     learner = Learner(model, one, [part], augment="none", average=True)
     learner.learn([part], [], epochs=10, learning_rate=1e-4, seed=0, title="t")
     values = part.targets.values
-    threshold = corrected_threshold(values.mean(axis=0), inflations(one, [part])["h"])
+    threshold = Factor(inflations(one, [part])["h"]).distort(values.mean(axis=0))
     called = expit(model.predict(features[400:], verbose=0)["h"]) > threshold
     assert ((called.mean(axis=0) > 0.25) & (called.mean(axis=0) < 0.75)).all()
     reached = achieved(truth[400:, 0], called[:, 0])

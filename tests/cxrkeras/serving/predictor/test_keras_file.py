@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from cxrkeras.serving.model.keras_file import load_keras
-from cxrkeras.serving.model.model import load_model
+from cxrkeras.serving.predictor.keras_file import load_keras
+from cxrkeras.serving.predictor.loaded import load_model
 from data_prep.errors import UserError
 from tests.cxrkeras.serving.served_runs import SIDE, build, write_model
 
