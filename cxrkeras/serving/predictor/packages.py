@@ -4,7 +4,7 @@ import importlib
 import json
 import zipfile
 from collections.abc import Iterator, Sequence
-from importlib.metadata import entry_points
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,8 @@ def bring_layers(path: Path, packages: Sequence[str]) -> None:
 def _bring(path: Path, name: str) -> None:
     bringing = {
         point.value.partition(":")[0].partition(".")[0]
-        for point in entry_points()
+        for package in distributions()
+        for point in package.entry_points
         if point.group.startswith(_PARTS)
     }
     top = name.partition(".")[0]

@@ -48,7 +48,7 @@ def ensemble(tmp_path_factory) -> Card:
     prepared = {"image_size": PREPARED, "pad": True, "stretch": [2, 98]}
     folders = [write_model(out / str(seed), seed, preparation=prepared) for seed in (0, 1)]
     card = read_card(folders[0])
-    return replace(card, members=tuple(folder / "model.keras" for folder in folders))
+    return replace(card, kind="ensemble", file=None, members=tuple(map(read_card, folders)))
 
 
 @pytest.fixture(scope="session")

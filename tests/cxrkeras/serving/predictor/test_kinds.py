@@ -65,7 +65,7 @@ def test_another_package_s_kind_predicts_alone_and_in_an_ensemble(constant, tmp_
 
 def test_an_unknown_kind_is_refused(tmp_path):
     folder = write_model(tmp_path / "m", kind="strange")
-    with pytest.raises(UserError, match="kind in model.json must be one of .*'strange'"):
+    with pytest.raises(UserError, match=r"kind in model.json must be one of .*'strange'"):
         load_model(folder)
 
 
@@ -95,9 +95,9 @@ def test_a_layer_that_nobody_brings_is_named_before_keras_fails(tmp_path, monkey
     keras.Model(image, keras.layers.Dense(len(LABELS), "sigmoid")(x)).save(folder / "model.keras")
     load_model(folder)
     monkeypatch.delitem(keras.saving.get_custom_objects(), "elsewhere>Doubled")
-    with pytest.raises(UserError, match="layer 'elsewhere>Doubled'.*names none"):
+    with pytest.raises(UserError, match=r"layer 'elsewhere>Doubled'.*names none"):
         load_model(folder)
     facts = json.loads((folder / "model.json").read_text())
     (folder / "model.json").write_text(json.dumps(facts | {"package": ["antigravity"]}))
-    with pytest.raises(UserError, match="'antigravity'.*isn't installed, or brings no parts"):
+    with pytest.raises(UserError, match=r"'antigravity'.*isn't installed, or brings no parts"):
         load_model(folder)
