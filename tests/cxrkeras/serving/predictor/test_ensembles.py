@@ -136,12 +136,17 @@ def test_an_ensemble_stands_alone_and_in_others(root, tmp_path):
     np.testing.assert_allclose(scores(tmp_path / "more", root), both, atol=1e-6)
 
 
-def test_its_keras_model_and_saved_model_answer_alike(root, tmp_path):
+def test_its_keras_model_answers_alike(root, tmp_path):
     make_ensemble([root / "small", root / "large"], tmp_path / "both", "logits", [3, 1])
     images = np.random.default_rng(1).integers(0, 256, (3, PREPARED, PREPARED, 1))
     model = load_model(tmp_path / "both")
     found = model.keras_model()(images.astype(np.float32)).numpy()
     np.testing.assert_allclose(found, model.predict(images), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_its_saved_model_answers_alike(root, tmp_path):
+    make_ensemble([root / "small", root / "large"], tmp_path / "both", "logits", [3, 1])
     done = export(tmp_path / "both", tmp_path / "served", ("saved-model",), None)
     assert all(difference.passed for difference in done.differences)
 
