@@ -37,16 +37,23 @@ class Rule(Part):
 
 
 class PrevalenceRule(Rule):
-    """A rule that needs no predictions."""
+    """A rule that needs no predictions.
+
+    Attributes:
+        needs_distortion: whether it must know what the loss makes of probabilities.
+    """
+
+    needs_distortion: ClassVar[bool] = False
 
     def threshold(
-        self, prevalence: np.ndarray, distort: Callable[[np.ndarray], np.ndarray]
+        self, prevalence: np.ndarray, distort: Callable[[np.ndarray], np.ndarray] | None
     ) -> np.ndarray:
         """Thresholds, elementwise.
 
         Args:
             prevalence: share of positives in the training part, in [0, 1], NaN where not known.
-            distort: what the loss makes of probabilities, of the same shape.
+            distort: what the loss makes of probabilities, of the same shape; None where that isn't
+                known, which a rule that needs it is never asked with.
 
         Returns:
             The thresholds, float64, of the same shape; NaN where there is none.
