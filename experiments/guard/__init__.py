@@ -1,0 +1,1 @@
+"""What a change of the structure must not change: the same commands, the same bytes."""
