@@ -119,19 +119,21 @@ def _summary(before: Side, after: Side, cases: list[str]) -> tuple[str, bool]:
 
 
 def _lines(found: list[Verdict]) -> Iterator[str]:
-    kinds = Counter(_kind(verdict) for verdict in found)
-    for kind, number in kinds.items():
-        if kind[0] == "equal" and number >= MANY:
-            yield f"  equal: {kind[1] / f'*{kind[2]}'} ({number} files)"
+    kinds = Counter(_kind(verdict) for verdict in found if verdict.word == "equal")
+    for (folder, suffix), number in kinds.items():
+        if number >= MANY:
+            yield f"  equal: {folder / f'*{suffix}'} ({number} files)"
     for verdict in found:
-        if verdict.word == "equal" and kinds[_kind(verdict)] >= MANY:
-            continue
-        said = f": {verdict.said}" if verdict.said else ""
-        yield f"  {WORDS.get(verdict.word, verdict.word)}: {verdict.path}{said}"
+        many = verdict.word == "equal" and kinds[_kind(verdict)] >= MANY
+        if not many and verdict.word != "excluded":
+            said = f": {verdict.said}" if verdict.said else ""
+            yield f"  {WORDS.get(verdict.word, verdict.word)}: {verdict.path}{said}"
+    for why, number in Counter(v.said for v in found if v.word == "excluded").items():
+        yield f"  excluded: {number} files: {why}"
 
 
-def _kind(verdict: Verdict) -> tuple[str, PurePath, str]:
-    return verdict.word, verdict.path.parent, verdict.path.suffix
+def _kind(verdict: Verdict) -> tuple[PurePath, str]:
+    return verdict.path.parent, verdict.path.suffix
 
 
 if __name__ == "__main__":

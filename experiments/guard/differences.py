@@ -16,6 +16,7 @@ from experiments.guard.exclusions import FIELDS, RENAMED, reason, renamed
 
 Leaf = str | int | float | bool | None
 SHOWN = 3
+LONGEST = 60  # characters of a value that are shown
 EXCUSED = (*FIELDS, *RENAMED)
 
 
@@ -109,8 +110,18 @@ def _leaves(value: object, place: str = "") -> Iterator[tuple[str, Leaf]]:
     elif isinstance(value, list) and value:
         for number, part in enumerate(value):
             yield from _leaves(part, f"{place}/{number}")
+    elif isinstance(value, str) and value[:1] in ("{", "["):
+        yield from _leaves(_unpacked(value), place)
     else:
         yield place, str(value) if isinstance(value, dict | list) else value
+
+
+def _unpacked(text: str) -> object:
+    """A string that is JSON itself, as in ONNX's metadata; any other as it is, but marked."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return f"text {text}"
 
 
 def _csv(before: Path, after: Path) -> tuple[str, str]:
@@ -140,19 +151,19 @@ def _fields(one: Mapping[str, Leaf], other: Mapping[str, Leaf]) -> tuple[str, st
     for word, places in (("before", one.keys() - other.keys()), ("after", other.keys() - one)):
         if places:
             said.append(f"{len(places)} fields only {word}: {_some(places)}")
-    numbers, words = {}, {}
+    numbers, words = {}, []
     for place in one.keys() & other.keys():
         left, right = _plain(one[place]), _plain(other[place])
         if repr(left) != repr(right):
             pair = _number(left), _number(right)
             if None in pair or pair[0] == pair[1]:
-                words[place] = (left, right)
+                words.append((place, (left, right)))
             else:
                 numbers[place] = pair
     if numbers:
         said.append(_far(numbers, sum(_number(leaf) is not None for leaf in one.values())))
     if words:
-        shown = [f"{place}: {words[place][0]!r} -> {words[place][1]!r}" for place in sorted(words)]
+        shown = [f"{place}: {_short(left)} -> {_short(right)}" for place, (left, right) in words]
         said.append(f"{len(words)} of {len(one)} are written otherwise: {_some(shown)}")
     if not said and list(one) != list(other):
         said.append("the same fields in another order")
@@ -170,6 +181,11 @@ def _number(value: Leaf) -> float | None:
         return float(value)
     except ValueError:
         return None
+
+
+def _short(value: Leaf) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _some(words: object) -> str:
