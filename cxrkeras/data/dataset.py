@@ -136,7 +136,7 @@ class PreparedDataset:
             label for label, key in zip(labels, wanted, strict=True) if key not in places
         ]:
             raise UserError(
-                f"--labels: the dataset {self.name} has no {', '.join(missing)}, but "
+                f"--label-set: the dataset {self.name} has no {', '.join(missing)}, but "
                 f"{', '.join(self.labels)}. Choose another set of labels, or none."
             )
         keep = [places[key] for key in wanted]

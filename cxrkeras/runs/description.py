@@ -39,10 +39,10 @@ def make_experiment(choices: dict[str, Any]) -> Experiment:
 
 def _check_named_sources(experiment: Experiment) -> None:
     names = {link.name for link in experiment.source_datasets}
-    for name in parse_label_sets(experiment.labels):
+    for name in parse_label_sets(experiment.label_set):
         if name != TARGET and name not in names:
             raise UserError(
-                f"--labels {name}=… names no dataset of --source. "
+                f"--label-set {name}=… names no dataset of --source. "
                 f"There: {', '.join(sorted(names)) or 'none'}."
             )
 

@@ -131,7 +131,7 @@ class Experiment(BaseModel):
         "Freeze a trunk of random weights, which --recipe frozen else refuses.",
         idle=_BOTH,
     )
-    labels: _Words = _choice(
+    label_set: _Words = _choice(
         (),
         "What",
         f"Labels to learn: one of {', '.join(LABEL_SETS)} for the target, NAME=SET for the source "
@@ -278,11 +278,11 @@ class Experiment(BaseModel):
             parse_source(text)  # a UserError says what is wrong
         return source
 
-    @field_validator("labels")
+    @field_validator("label_set")
     @classmethod
-    def _known_sets(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
-        parse_label_sets(labels)
-        return labels
+    def _known_sets(cls, sets: tuple[str, ...]) -> tuple[str, ...]:
+        parse_label_sets(sets)
+        return sets
 
     @field_validator("uncertain")
     @classmethod
@@ -292,7 +292,7 @@ class Experiment(BaseModel):
 
     def labels_of(self, source: str = TARGET) -> tuple[str, ...] | None:
         """The labels to learn of a source, or of the target; None = all that it has."""
-        chosen = parse_label_sets(self.labels).get(source)
+        chosen = parse_label_sets(self.label_set).get(source)
         return None if chosen is None else LABEL_SETS[chosen]
 
     def located(self) -> "Experiment":

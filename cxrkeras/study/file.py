@@ -23,7 +23,7 @@ from data_prep.errors import UserError
 
 AXES = frozenset({"backbone", "recipe", "method", "source"})
 """What the grid and the settings say, and so no other table."""
-SHARED = frozenset({"data", "labels", "folds", "folds_file", "test_fraction", "blank"})
+SHARED = frozenset({"data", "label_set", "folds", "folds_file", "test_fraction", "blank"})
 """What decides which images are scored and how: one value for all cells, or none can be compared.
 """
 
@@ -107,6 +107,9 @@ def read_study(path: Path) -> StudyFile:
     for name in ("run", "override"):
         if isinstance(tables.get(name), dict):
             tables[name] = _spelled(tables[name], deep=name == "override")
+    run = tables.get("run")
+    if isinstance(run, dict) and "labels" in run:
+        run |= renewed({name: run.pop(name) for name in ("labels", "label_set") if name in run})
     try:
         study = StudyFile(**tables)
     except ValidationError as error:

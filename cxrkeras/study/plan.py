@@ -117,16 +117,16 @@ def _choices(study: StudyFile, setting: Setting, backbone: str, recipe: str) -> 
     epochs = study.run.get("epochs", Experiment.model_fields["epochs"].default)
     choices.setdefault("source_epochs", epochs)
     named = {word.strip() for text in setting.source for word in text.split(",")}
-    labels = {"labels": _labels(study, named)} if "labels" in choices else {}
-    return choices | labels | {"method": setting.method, "backbone": (backbone,), "recipe": recipe}
+    sets = {"label_set": _label_sets(study, named)} if "label_set" in choices else {}
+    return choices | sets | {"method": setting.method, "backbone": (backbone,), "recipe": recipe}
 
 
-def _labels(study: StudyFile, named: set[str]) -> tuple[str, ...]:
+def _label_sets(study: StudyFile, named: set[str]) -> tuple[str, ...]:
     """The sets of labels of the target and of the sources that a cell has."""
-    sets = parse_label_sets(_words(study.run.get("labels", ())))
+    sets = parse_label_sets(_words(study.run.get("label_set", ())))
     if unknown := set(sets) - {TARGET} - set(study.source):
         raise UserError(
-            f"--labels {min(unknown)}=… names no source of the study. "
+            f"--label-set {min(unknown)}=… names no source of the study. "
             f"There: {', '.join(study.source) or 'none'}."
         )
     kept = {name: chosen for name, chosen in sets.items() if name == TARGET or name in named}
@@ -144,8 +144,8 @@ def shared_experiment(study: StudyFile) -> Experiment:
         UserError: for values that can't be.
     """
     choices = {key: study.run[key] for key in SHARED | {"seed"} if key in study.run}
-    if "labels" in choices:
-        choices["labels"] = _labels(study, set())
+    if "label_set" in choices:
+        choices["label_set"] = _label_sets(study, set())
     return make_experiment(choices).located()
 
 

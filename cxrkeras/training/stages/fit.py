@@ -134,7 +134,7 @@ def _heads(sources: list[_Source], experiment: Experiment) -> _Heads:
         if len(set(meanings)) < len(meanings):
             raise UserError(
                 f"Merged labels need each finding once. {source.name} has one under two names: "
-                f"{', '.join(source.dataset.labels)}. Choose --labels or --joint heads."
+                f"{', '.join(source.dataset.labels)}. Choose --label-set or --joint heads."
             )
         for meaning, label in zip(meanings, source.dataset.labels, strict=True):
             union.setdefault(meaning, label)

@@ -130,6 +130,15 @@ def test_old_spellings_are_read_with_a_warning(capsys):
         make_experiment({"reuse": "layers", "recipe": "frozen"})
 
 
+def test_the_old_name_of_the_label_set_is_read_with_a_warning(capsys):
+    assert make_experiment({"labels": []}).label_set == ()
+    assert not capsys.readouterr().err
+    assert make_experiment({"labels": ["nih14"]}) == make_experiment({"label_set": ["nih14"]})
+    assert "--labels is now --label-set" in capsys.readouterr().err
+    with pytest.raises(UserError, match="Give --label-set alone"):
+        make_experiment({"labels": ["nih14"], "label_set": ["nih14"]})
+
+
 def test_a_part_s_options_come_as_text_or_as_a_table(tmp_path):
     (tmp_path / "c.toml").write_text('[loss]\nname = "bw-bce"\nper_label = true\n')
     experiment = make_experiment(read_choices(tmp_path / "c.toml"))

@@ -375,7 +375,7 @@ def test_the_labels_wanted_of_a_source_and_of_the_target_are_picked_by_meaning(
 ):
     monkeypatch.setitem(LABEL_SETS, "chexpert5", ("Frame", "bar"))
     monkeypatch.setitem(LABEL_SETS, "nih14", ("disc",))
-    one = experiment(source=f"a={data / 'a'}", labels=("a=chexpert5", "nih14"))
+    one = experiment(source=f"a={data / 'a'}", label_set=("a=chexpert5", "nih14"))
     stage = origin_of(one)
     assert stage.datasets["a"].labels == ("Frame", "bar")
     every = load_dataset(data / "a")
