@@ -1,4 +1,4 @@
-"""`--label-set`: the vectors of labels that the archives made usual, for a target or a source."""
+"""`--label-set`: the usual label vectors of public archives, for a target or a source."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ TARGET = ""
 
 
 def parse_label_sets(words: Sequence[str]) -> dict[str, str]:
-    """`chexpert5` is the target's set, `NAME=chexpert5` that of the source NAME.
+    """Parse label sets: `chexpert5` is the target's, `NAME=chexpert5` that of the source NAME.
 
     Args:
         words: the `--label-set` options; each may hold several, joined by commas.
@@ -24,7 +24,7 @@ def parse_label_sets(words: Sequence[str]) -> dict[str, str]:
         {source name, or `TARGET`: key of `LABEL_SETS`}.
 
     Raises:
-        UserError: for a set that does not exist, or two for one dataset.
+        UserError: a set doesn't exist, or a dataset is given two.
     """
     sets: dict[str, str] = {}
     for word in (part.strip() for text in words for part in text.split(",")):

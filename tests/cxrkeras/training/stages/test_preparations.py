@@ -126,7 +126,7 @@ def test_a_begun_run_refuses_data_prepared_in_another_way(ways, experiment, tmp_
     begin = partial(experiment, folds=2)
     crossval._open(begin(data=str(ways / "plain")), run)
     crossval._open(begin(data=str(ways / "plain again")), run)
-    with pytest.raises(UserError, match="prepared data changed"):
+    with pytest.raises(UserError, match="prepared data have changed"):
         crossval._open(begin(data=str(ways / way)), run)
 
 
@@ -142,7 +142,7 @@ def test_a_begun_run_refuses_a_source_prepared_in_another_way(ways, experiment, 
     fold_folder(run, 0).mkdir(parents=True)
     (fold_folder(run, 0) / "fold.json").write_text("{}")
     check_sources(run, origin("plain again"))
-    with pytest.raises(UserError, match="source's data or weights changed"):
+    with pytest.raises(UserError, match="source's data or weights have changed"):
         check_sources(run, origin(way))
 
 

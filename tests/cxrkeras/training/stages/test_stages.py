@@ -296,7 +296,7 @@ def test_a_killed_stage_goes_on_after_its_last_epoch_to_the_same_bits(
         trained(origin_of(one), resolve(one), tmp_path / "two")
     capfd.readouterr()
     again = trunk_of(trained(origin_of(one), resolve(one), tmp_path / "two"))
-    assert "begun before, going on" in capfd.readouterr().err
+    assert "resumed" in capfd.readouterr().err
     assert epochs[:3] == [0, 1, 1]
     assert not different(whole, again)
     assert next((tmp_path / "two").glob("stages/*/history.csv")).read_bytes() == history
