@@ -1,7 +1,7 @@
-"""What a run's out-of-fold predictions give its models: operating points and calibration.
+"""Operating points and calibration from a run's out-of-fold predictions.
 
-Scikit-learn and SciPy, seconds to import, are imported only where something is fitted: a prediction
-with a model that has everything needs neither.
+Scikit-learn and SciPy take seconds to import, so they are imported only if something is fitted:
+predicting with a complete model needs neither.
 """
 
 from collections.abc import Iterator, Sequence
@@ -51,7 +51,7 @@ def fit_operating_points(run: Path) -> dict:
         folds (see `score_calibration`).
 
     Raises:
-        UserError: a part is missing or doesn't fit the others.
+        UserError: a file is missing or doesn't fit the others.
     """
     from cxrkeras.evaluation.evidence.evidence import fold_numbers, row_inflation
     from cxrkeras.evaluation.scores.calibration import fit_calibration, score_calibration
@@ -73,10 +73,10 @@ def fit_operating_points(run: Path) -> dict:
 
 
 def read_operating_points(run: Path) -> dict:
-    """What `write_operating_points` wrote; fitted now for a run that is older than it.
+    """Read what `write_operating_points` wrote; for older runs, fit it now.
 
     Raises:
-        UserError: the file is damaged, by its first wrong field; or it can't be fitted.
+        UserError: the file is damaged (the first wrong field is named), or fitting is impossible.
     """
     try:
         facts = read_any(run / FILE, _again(run))
@@ -142,7 +142,7 @@ def _add_test(run: Path, points: dict) -> None:
 
 def _damaged(path: Path, error: Exception) -> UserError:
     return UserError(
-        f"A finished run holds {path.name}. {path} can't be used ({type(error).__name__}). "
+        f"A finished run has {path.name}. {path} can't be used ({type(error).__name__}). "
         f"{_again(path.parent)}"
     )
 
