@@ -8,6 +8,7 @@ import numpy as np
 
 from cxrkeras.evaluation.evidence.evidence import write_evaluation
 from cxrkeras.evaluation.report.run import write_report
+from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.evaluation.scores.predictions import Predictions
 from cxrkeras.evaluation.scores.prevalence import read_prevalence
 from cxrkeras.evaluation.tables.join import join
@@ -51,7 +52,7 @@ def evaluate_tables(
         "notes": list(joined.notes),
         "learnt": joined.learnt,
     }
-    remove(out / name for name in ("report.html", "predictions.csv"))
+    remove((RunFolder(out).report, RunFolder(out).predictions))
     metrics = write_evaluation(out, joined.predictions, training, about)
     write_report(out)
     return metrics
@@ -59,7 +60,7 @@ def evaluate_tables(
 
 def _is_evaluation(out: Path) -> bool:
     try:
-        return json.loads((out / "metrics.json").read_text("utf-8"))["kind"] == "evaluate"
+        return json.loads(RunFolder(out).metrics.read_text("utf-8"))["kind"] == "evaluate"
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

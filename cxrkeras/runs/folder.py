@@ -16,6 +16,7 @@ from cxrkeras.data.folds.files import save_folds
 from cxrkeras.data.folds.folds import TEST
 from cxrkeras.data.labels.entries import MASKED
 from cxrkeras.data.preparation import linked_patients
+from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.evaluation.scores.predictions import (
     TEST_FOLD,
     Predictions,
@@ -38,13 +39,13 @@ def is_begun(run: Path, experiment: Experiment) -> bool:
     Raises:
         UserError: it holds another run, or something else that isn't a run.
     """
-    description = run / "experiment.toml"
+    description = RunFolder(run).experiment
     if not description.is_file():
         _refuse_other_files(run)
         return False
     new, old = experiment.placeless(), read_experiment(description).placeless()
     differ = [name.replace("_", "-") for name in new if new[name] != old[name]]
-    if differ and any(run.glob("folds/*/fold.json")):
+    if differ and any(RunFolder(run).finished_folds()):
         raise UserError(
             f"{run} holds a run with different settings: --{', --'.join(differ)}. Give another "
             "--out, or remove that folder first."
@@ -54,7 +55,7 @@ def is_begun(run: Path, experiment: Experiment) -> bool:
 
 def _refuse_other_files(run: Path) -> None:
     # Hidden files are what a killed start left.
-    own = {"environment.json", "folds.csv"}
+    own = {RunFolder(run).environment.name, RunFolder(run).fold_table.name}
     if run.is_dir() and all(p.name in own or p.name.startswith(".") for p in run.iterdir()):
         return
     if run.exists():
@@ -74,19 +75,19 @@ def begin(run: Path, experiment: Experiment, target: Target, *, begun: bool) -> 
     Raises:
         UserError: the folder can't be created.
     """
-    description = run / "experiment.toml"
+    description = RunFolder(run).experiment
     try:
         run.mkdir(parents=True, exist_ok=True)
         if not begun:
             # What an experiment without a finished fold left; its description goes last.
-            for name in ("folds", "stages"):
-                shutil.rmtree(run / name, ignore_errors=True)
-            (run / "sources.json").unlink(missing_ok=True)
+            for left in (RunFolder(run).folds, RunFolder(run).stages):
+                shutil.rmtree(left, ignore_errors=True)
+            RunFolder(run).sources.unlink(missing_ok=True)
             description.unlink(missing_ok=True)
-            atomic_write_json(run / "environment.json", _environment(target.dataset))
+            atomic_write_json(RunFolder(run).environment, _environment(target.dataset))
             dataset = target.dataset
             known = dataset.images, dataset.patients, dataset.digests
-            save_folds(run / "folds.csv", *known, target.folds)
+            save_folds(RunFolder(run).fold_table, *known, target.folds)
         write_experiment(description, experiment)
     except OSError as error:
         raise UserError(f"--out {run} can't be written: {error.strerror}.") from error
@@ -113,7 +114,7 @@ def check_data(run: Path, dataset: PreparedDataset) -> None:
     Raises:
         UserError: the prepared data have changed.
     """
-    found = json.loads((run / "environment.json").read_text(encoding="utf-8"))["data"]
+    found = json.loads(RunFolder(run).environment.read_text(encoding="utf-8"))["data"]
     if found != dataset.fingerprint:
         raise UserError(
             f"The prepared data have changed since {run} was begun (labels, patients or pixels), "
@@ -127,7 +128,7 @@ def check_backend(run: Path) -> None:
     Raises:
         UserError: it runs on another backend, whose models start from other weights.
     """
-    known = json.loads((run / "environment.json").read_text(encoding="utf-8"))
+    known = json.loads(RunFolder(run).environment.read_text(encoding="utf-8"))
     begun, now = known.get("backend", runtime.TENSORFLOW), runtime.backend()
     if begun != now:
         raise UserError(
@@ -146,8 +147,8 @@ def check_sources(run: Path, origin: list) -> None:
     Raises:
         UserError: a source has changed since a fold was finished.
     """
-    path = run / "sources.json"
-    finished = any(run.glob("folds/*/fold.json"))
+    path = RunFolder(run).sources
+    finished = any(RunFolder(run).finished_folds())
     if finished and path.is_file() and json.loads(path.read_text(encoding="utf-8")) != origin:
         raise UserError(
             f"A source's data or weights have changed since {run} was begun. Give another --out, "
@@ -166,22 +167,17 @@ def check_format(run: Path, wanted: int) -> None:
     Raises:
         UserError: they were trained differently.
     """
-    for path in run.glob("folds/*/fold.json"):
-        if json.loads(path.read_text(encoding="utf-8")).get("format") != wanted:
+    for fold in RunFolder(run).finished_folds():
+        if json.loads(fold.facts.read_text(encoding="utf-8")).get("format") != wanted:
             raise UserError(
                 f"{run} was fitted by an older cxrkeras, which trained differently, so no further "
                 "model can be added. Give `cxrkeras cv` another --out."
             )
 
 
-def fold_folder(run: Path, fold: int) -> Path:
-    """The folder of a fold's results."""
-    return run / "folds" / str(fold)
-
-
 def is_finished(run: Path, fold: int) -> bool:
     """Whether a fold is complete: its `fold.json` is written last."""
-    return (fold_folder(run, fold) / "fold.json").is_file()
+    return RunFolder(run).fold(fold).facts.is_file()
 
 
 def save_fold(
@@ -203,15 +199,14 @@ def save_fold(
         history: of the training.
         facts: what `fold.json` holds.
     """
-    folder = fold_folder(run, fold)
+    folder = RunFolder(run).fold(fold)
     rows = held_out_rows(target, fold)
     tested = target.folds[rows] == TEST
-    for name, part in (("predictions", ~tested), ("test_predictions", tested)):
+    for path, part in ((folder.predictions, ~tested), (folder.test_predictions, tested)):
         if part.any():
-            table = predictions_of(target, rows[part], probabilities[part])
-            write_predictions(folder / f"{name}.csv", table)
-    write_table(folder / "history.csv", history)
-    atomic_write_json(folder / "fold.json", facts)
+            write_predictions(path, predictions_of(target, rows[part], probabilities[part]))
+    write_table(folder.history, history)
+    atomic_write_json(folder.facts, facts)
 
 
 def held_out_rows(target: Target, fold: int) -> np.ndarray:
@@ -221,18 +216,18 @@ def held_out_rows(target: Target, fold: int) -> np.ndarray:
 
 def gather(run: Path, target: Target) -> None:
     """Combine the folds' predictions in the dataset's order, averaging those of the test set."""
-    folders = [fold_folder(run, fold) for fold in target.fold_numbers]
-    parts = [read_predictions(folder / "predictions.csv") for folder in folders]
+    folders = [RunFolder(run).fold(fold) for fold in target.fold_numbers]
+    parts = [read_predictions(folder.predictions) for folder in folders]
     row_of = {image: row for row, image in enumerate(target.dataset.images)}
     rows = np.array([row_of[image] for part in parts for image in part.images])
     order = np.argsort(rows)
     probabilities = np.concatenate([part.prob for part in parts])
     table = predictions_of(target, rows[order], probabilities[order])
-    write_predictions(run / "predictions.csv", table)
+    write_predictions(RunFolder(run).predictions, table)
     if (target.folds == TEST).any():
-        tests = [read_predictions(folder / "test_predictions.csv") for folder in folders]
+        tests = [read_predictions(folder.test_predictions) for folder in folders]
         mean = np.mean([test.prob for test in tests], axis=0)
-        write_predictions(run / "test_predictions.csv", replace(tests[0], prob=mean))
+        write_predictions(RunFolder(run).test_predictions, replace(tests[0], prob=mean))
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

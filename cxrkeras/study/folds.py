@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cxrkeras.data.dataset import open_dataset
 from cxrkeras.data.folds.files import save_folds
+from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.evaluation.scores.predictions import TEST_FOLD
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.target import check_folds, load_target
@@ -14,7 +15,6 @@ from data_prep.errors import UserError
 from data_prep.files import atomic_write_json
 from data_prep.tables.table import read_table
 
-FOLDS = "folds.csv"
 _MADE_FROM = "folds.json"
 
 
@@ -39,7 +39,7 @@ def share_folds(out: Path, experiment: Experiment) -> None:
         "blank": experiment.blank,
         **(_made(experiment) if given is None else {"file": _digest(given)}),
     }
-    path = out / FOLDS
+    path = RunFolder(out).fold_table
     if path.is_file():
         _check(out, made_from)
         return
@@ -52,7 +52,7 @@ def share_folds(out: Path, experiment: Experiment) -> None:
 
 def fold_numbers(out: Path) -> list[int]:
     """The numbers of a study's folds, without the test set; none before they are made."""
-    path = out / FOLDS
+    path = RunFolder(out).fold_table
     return list(_numbers(path, path.stat().st_mtime_ns)) if path.is_file() else []
 
 

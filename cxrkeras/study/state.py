@@ -4,8 +4,9 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.runs.folder import is_begun, is_finished
-from cxrkeras.study.folds import FOLDS, fold_numbers
+from cxrkeras.study.folds import fold_numbers
 from cxrkeras.study.plan import Cell
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_json
@@ -70,7 +71,7 @@ class Study:
         except UserError as error:  # its folder holds another run
             return "failed", 0, str(error)
         finished = sum(is_finished(run, fold) for fold in folds)
-        whole = folds and finished == len(folds) and (run / "metrics.json").is_file()
+        whole = folds and finished == len(folds) and RunFolder(run).metrics.is_file()
         return ("done" if whole else "begun"), finished, ""
 
     def missing(self, cell: Cell) -> str:
@@ -123,7 +124,7 @@ def _strangers(out: Path) -> list[Path]:
     # Hidden files, and folds without cells, are left by a killed start.
     if not out.is_dir():
         return [out]
-    own = {FOLDS, "folds.json"}
+    own = {RunFolder(out).fold_table.name, "folds.json"}
     return [path for path in out.iterdir() if path.name not in own and path.name[0] != "."]
 
 

@@ -11,6 +11,7 @@ from cxrkeras.data.folds.folds import fold_warnings
 from cxrkeras.evaluation.evidence.evidence import write_metrics
 from cxrkeras.evaluation.evidence.out_of_fold import write_operating_points
 from cxrkeras.evaluation.report.run import write_report
+from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.folder import begin, check_data, gather, is_begun, is_finished
 from cxrkeras.runs.target import Target, as_used, check_folds, check_uncertain, load_target
@@ -74,7 +75,7 @@ def _open(experiment: Experiment, run: Path) -> Target:
 def _folds_file(
     experiment: Experiment, dataset: PreparedDataset, run: Path, begun: bool
 ) -> Path | None:
-    own = run / "folds.csv"
+    own = RunFolder(run).fold_table
     given = Path(experiment.folds_file) if experiment.folds_file else None
     if not begun:
         return given

@@ -20,6 +20,7 @@ from cxrkeras.evaluation.evidence.performance import (
     performance,
 )
 from cxrkeras.evaluation.rules import PrevalenceRule, Rule
+from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.evaluation.scores.operating import FROM_PREVALENCE, add_held_out, prevalence_points
 from cxrkeras.runs.description import read_experiment
 from cxrkeras.runs.experiment import Experiment
@@ -72,21 +73,21 @@ def train_final(
 
 
 def _open(run: Path) -> tuple[Experiment, Target]:
-    description = run / "experiment.toml"
+    description = RunFolder(run).experiment
     if not description.is_file():
         raise UserError(f"--run must be a run folder of `cxrkeras cv`. Received: {run}.")
     experiment = read_experiment(description)
     again = f"cxrkeras cv --config {description} --out {run}"
     if experiment.shuffle_labels:
         raise UserError(f"{run} is a leak test with shuffled labels, from which no model is made.")
-    if not (run / "environment.json").is_file() or not (run / "folds.csv").is_file():
+    if not RunFolder(run).environment.is_file() or not RunFolder(run).fold_table.is_file():
         raise UserError(f"{run} isn't finished. Finish it first: {again}")
     dataset = open_dataset(Path(experiment.data), experiment.labels_of())
     check_data(run, dataset)
-    target = load_target(experiment, dataset, run / "folds.csv")
+    target = load_target(experiment, dataset, RunFolder(run).fold_table)
     numbers = target.fold_numbers
     done = sum(is_finished(run, fold) for fold in numbers)
-    if done < len(numbers) or not (run / "metrics.json").is_file():
+    if done < len(numbers) or not RunFolder(run).metrics.is_file():
         raise UserError(
             f"{run} isn't finished ({done} of {len(numbers)} folds). Finish it first: {again}"
         )

@@ -10,12 +10,12 @@ import pandas as pd
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.model_json import write_model_json
 from cxrkeras.data.preparation import preparation_of
+from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.folder import (
     check_backend,
     check_format,
     check_sources,
-    fold_folder,
     held_out_rows,
     save_fold,
 )
@@ -66,7 +66,7 @@ def _fit_fold(fitter: Fitter, plan: Plan, target: Target, run: Path, fold: int) 
     fitted = fit_rows(fitter, plan, target, learn, number=fold, what=f"fold {fold}", title=title)
     probabilities = fitter.predict(held_out)
     facts = {"format": FORMAT, **fitted.facts, "seconds": round(time.monotonic() - started, 1)}
-    save_model(fitter, fold_folder(run, fold), model_card(plan.experiment, target, facts))
+    save_model(fitter, RunFolder(run).fold(fold).path, model_card(plan.experiment, target, facts))
     save_fold(run, fold, target, probabilities, fitted.history, facts)
     say(f"{title}: finished in {facts['seconds']:.0f} s")
 

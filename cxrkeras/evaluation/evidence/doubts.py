@@ -38,7 +38,7 @@ class PointDoubt(NamedTuple):
 
     Args:
         chance: (sensitivity, specificity) of one that is no better than chance.
-        calls: (share of positive decisions, share with the finding) where these are far from each other.
+        calls: (share of positive decisions, prevalence), if these are far from each other.
     """
 
     chance: tuple[float, float] | None = None

@@ -11,6 +11,7 @@ from cxrkeras.evaluation.compare.uncertainty import with_intervals
 from cxrkeras.evaluation.evidence.audit import audit_folds
 from cxrkeras.evaluation.evidence.doubts import constant_predictions
 from cxrkeras.evaluation.rules import PrevalenceRule
+from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.evaluation.scores.decisions import decided, score_decisions
 from cxrkeras.evaluation.scores.metrics import evaluate
 from cxrkeras.evaluation.scores.operating import FROM_PREVALENCE, from_prevalence
@@ -41,7 +42,7 @@ def write_metrics(run_dir: Path) -> dict:
         UserError: a file is missing or doesn't fit the others.
     """
     run_dir = Path(run_dir)
-    predictions = read_predictions(run_dir / "predictions.csv")
+    predictions = read_predictions(RunFolder(run_dir).predictions)
     fold = fold_numbers(predictions)
     training = _training(run_dir, sorted(set(fold.tolist())), predictions.labels)
     result = {
@@ -53,8 +54,8 @@ def write_metrics(run_dir: Path) -> dict:
         "features": _features(run_dir, training),
     }
     test = None
-    if (run_dir / "test_predictions.csv").is_file():
-        test = read_predictions(run_dir / "test_predictions.csv")
+    if (RunFolder(run_dir).test_predictions).is_file():
+        test = read_predictions(RunFolder(run_dir).test_predictions)
         if test.labels != predictions.labels:
             raise UserError(
                 "The labels of test_predictions.csv must be those of predictions.csv. "
@@ -63,7 +64,7 @@ def write_metrics(run_dir: Path) -> dict:
     result["audit"] = audit_folds(_folds_table(run_dir), predictions, test)
     result["audit"]["linked_patients"] = _linked_patients(run_dir)
     result["test"] = None if test is None else _scores(test, training, None)
-    atomic_write_json(run_dir / "metrics.json", result)
+    atomic_write_json(RunFolder(run_dir).metrics, result)
     return result
 
 
@@ -97,8 +98,8 @@ def write_evaluation(
         "about": dict(about),
     }
     # metrics.json first: it marks the folder as ours, should the rest not come to pass
-    atomic_write_json(out / "metrics.json", result)
-    write_predictions(out / "predictions.csv", predictions)
+    atomic_write_json(RunFolder(out).metrics, result)
+    write_predictions(RunFolder(out).predictions, predictions)
     return result
 
 
@@ -171,12 +172,12 @@ def _mean_of_known(rows: list[np.ndarray]) -> np.ndarray:
 
 
 def _training(run_dir: Path, folds: list[int], labels: tuple[str, ...]) -> dict[int, dict]:
-    return {k: _fold_json(run_dir / "folds" / str(k) / "fold.json", labels) for k in folds}
+    return {k: _fold_json(RunFolder(run_dir).fold(k).facts, labels) for k in folds}
 
 
 def _features(run_dir: Path, folds: Iterable[int]) -> dict[str, dict]:
     """How many features of frozen trunks there are, and are constant; of folds that say so."""
-    paths = {str(k): run_dir / "folds" / str(k) / "fold.json" for k in folds}
+    paths = {str(k): RunFolder(run_dir).fold(k).facts for k in folds}
     facts = {k: json.loads(path.read_text("utf-8")) for k, path in paths.items()}
     return {k: fact["features"] for k, fact in facts.items() if "features" in fact}
 
@@ -213,13 +214,13 @@ def _or_none(value: float) -> float | None:
 
 def _linked_patients(run_dir: Path) -> dict[str, int]:
     """`merged` and `apart`, as the run's data say (`data.preparation.linked_patients`)."""
-    path = run_dir / "environment.json"
+    path = RunFolder(run_dir).environment
     noted = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return {"merged": 0, "apart": 0} | noted.get("linked_patients", {})
 
 
 def _folds_table(run_dir: Path) -> pd.DataFrame:
-    path = run_dir / "folds.csv"
+    path = RunFolder(run_dir).fold_table
     if not path.is_file():
         raise UserError(f"A run folder holds folds.csv. Not found: {path}. Run cv again.")
     table = read_table(path)

@@ -13,6 +13,7 @@ import numpy as np
 from cxrkeras.data.checked_json import checked, read_any
 from cxrkeras.data.model_json import RunPoints
 from cxrkeras.evaluation.rules import PrevalenceRule, Rule
+from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.evaluation.scores.operating import (
     FROM_PREVALENCE,
     STANDARD,
@@ -27,13 +28,12 @@ from data_prep.errors import UserError
 from data_prep.files import atomic_write_json, read_json
 
 FORMAT = 3
-FILE = "operating_points.json"
 WHERE = "out-of-fold predictions"
 
 
 def write_operating_points(run: Path) -> None:
     """Write `operating_points.json` of a run; see `fit_operating_points`."""
-    atomic_write_json(run / FILE, fit_operating_points(run))
+    atomic_write_json(RunFolder(run).operating_points, fit_operating_points(run))
 
 
 def fit_operating_points(run: Path) -> dict:
@@ -56,7 +56,7 @@ def fit_operating_points(run: Path) -> dict:
     from cxrkeras.evaluation.evidence.evidence import fold_numbers, row_inflation
     from cxrkeras.evaluation.scores.calibration import fit_calibration, score_calibration
 
-    predictions = read_predictions(run / "predictions.csv")
+    predictions = read_predictions(RunFolder(run).predictions)
     truth, prob, labels = predictions.truth, predictions.prob, predictions.labels
     fold = fold_numbers(predictions)
     with _metrics_of(run) as metrics:
@@ -79,19 +79,19 @@ def read_operating_points(run: Path) -> dict:
         UserError: the file is damaged (the first wrong field is named), or fitting is impossible.
     """
     try:
-        facts = read_any(run / FILE, _again(run))
+        facts = read_any(RunFolder(run).operating_points, _again(run))
     except FileNotFoundError:
         return fit_operating_points(run)
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         return fit_operating_points(run)
-    return checked(facts, RunPoints, run / FILE, _again(run))
+    return checked(facts, RunPoints, RunFolder(run).operating_points, _again(run))
 
 
 def fit_on_run(run: Path, rule: Rule) -> dict[str, dict]:
     """{label: operating point} of any one rule, from a run folder."""
     from cxrkeras.evaluation.evidence.evidence import fold_numbers
 
-    predictions = read_predictions(run / "predictions.csv")
+    predictions = read_predictions(RunFolder(run).predictions)
     truth, prob = predictions.truth, predictions.prob
     fold = fold_numbers(predictions)
     if isinstance(rule, PrevalenceRule):
@@ -107,9 +107,9 @@ def fit_on_run(run: Path, rule: Rule) -> dict[str, dict]:
 def _metrics_of(run: Path) -> Iterator[dict]:
     """What `metrics.json` holds; what is wrong with it while it is used is told as a UserError."""
     try:
-        yield read_json(run / "metrics.json")
+        yield read_json(RunFolder(run).metrics)
     except (OSError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise _damaged(run / "metrics.json", error) from None
+        raise _damaged(RunFolder(run).metrics, error) from None
 
 
 def _from_prevalence(
@@ -134,7 +134,7 @@ def _from_prevalence(
 
 
 def _add_test(run: Path, points: dict) -> None:
-    test = run / "test_predictions.csv"
+    test = RunFolder(run).test_predictions
     if test.is_file():
         held_out = read_predictions(test)
         add_held_out(points, held_out.labels, held_out.truth, held_out.prob)

@@ -12,6 +12,7 @@ from cxrkeras.evaluation.compare.uncertainty import SCORES
 from cxrkeras.evaluation.evidence.doubts import constant_predictions
 from cxrkeras.evaluation.evidence.settings import data_of
 from cxrkeras.evaluation.evidence.subgroups import subgroups
+from cxrkeras.evaluation.run_folder import FoldFolder, RunFolder
 from cxrkeras.evaluation.scores.predictions import Predictions, read_predictions
 
 HELD_OUT = "On the held-out test set"
@@ -64,7 +65,7 @@ def run_performance(run: Path) -> dict:
     Raises:
         UserError: its predictions can't be read.
     """
-    test = run / "test_predictions.csv"
+    test = RunFolder(run).test_predictions
     if test.is_file():
         how = f"{HELD_OUT}, scored by all folds' models together, as they are here"
         return performance(read_predictions(test), data_of(run), how)
@@ -73,12 +74,12 @@ def run_performance(run: Path) -> dict:
 
 def out_of_fold_performance(run: Path, how: str) -> dict:
     """Performance from a finished run's `predictions.csv`; errors as in `run_performance`."""
-    return performance(read_predictions(run / "predictions.csv"), data_of(run), how)
+    return performance(read_predictions(RunFolder(run).predictions), data_of(run), how)
 
 
 def fold_performance(folder: Path) -> dict | None:
     """Performance of a run's model `RUN/folds/K` on its own fold; None for other folders."""
-    own = folder / "predictions.csv"
+    own = FoldFolder(folder).predictions
     if not own.is_file():
         return None
     how = "On the fold of the cross-validation that this model hasn't seen"

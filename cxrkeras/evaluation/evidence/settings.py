@@ -3,11 +3,13 @@
 import tomllib
 from pathlib import Path
 
+from cxrkeras.evaluation.run_folder import RunFolder
+
 
 def run_settings(run: Path) -> dict:
     """The keys of a run's `experiment.toml`; empty if it can't be read."""
     try:
-        return tomllib.loads((run / "experiment.toml").read_text(encoding="utf-8"))
+        return tomllib.loads(RunFolder(run).experiment.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
 

@@ -13,6 +13,7 @@ from cxrkeras.evaluation.compare.resampling import drawn_words
 from cxrkeras.evaluation.evidence.evidence import fold_numbers, row_inflation, row_thresholds
 from cxrkeras.evaluation.report import curves, history, narrative, plots, samples
 from cxrkeras.evaluation.report.page import page
+from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.evaluation.scores.decisions import means
 from cxrkeras.evaluation.scores.predictions import Predictions, read_predictions
 from cxrkeras.evaluation.scores.thresholds import deflate
@@ -44,14 +45,14 @@ def write_report(run_dir: Path) -> Path:
         UserError: `metrics.json` or `predictions.csv` is missing or isn't a run's.
     """
     run = _read(Path(run_dir))
-    path = run.folder / "report.html"
+    path = RunFolder(run.folder).report
     atomic_write_text(path, page(__package__, "report.html", _context(run)))
     return path
 
 
 def _read(folder: Path) -> _Run:
     try:
-        metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+        metrics = json.loads(RunFolder(folder).metrics.read_text("utf-8"))
         if metrics["kind"] not in ("cv", "evaluate"):
             raise ValueError
     except (OSError, ValueError, KeyError, TypeError):
@@ -59,14 +60,14 @@ def _read(folder: Path) -> _Run:
             f"A report is made from a finished run's metrics.json. {folder} has none. Give a "
             "folder that `cxrkeras cv` or `cxrkeras evaluate` wrote."
         ) from None
-    predictions = read_predictions(folder / "predictions.csv")
+    predictions = read_predictions(RunFolder(folder).predictions)
     return _Run(
         folder=folder,
         metrics=metrics,
         predictions=predictions,
         fold=fold_numbers(predictions),
-        experiment=_optional(folder / "experiment.toml", tomllib.loads),
-        environment=_optional(folder / "environment.json", json.loads),
+        experiment=_optional(RunFolder(folder).experiment, tomllib.loads),
+        environment=_optional(RunFolder(folder).environment, json.loads),
     )
 
 
@@ -188,7 +189,7 @@ def _reliability(name: str, truth, prob, inflation) -> Markup | None:
 def _training(run: _Run) -> list[tuple[str, list]]:
     all_negative = run.metrics["micro"]["pooled"]["all_negative_accuracy"]
     sections = []
-    folds = history.read_histories(run.folder / "folds")
+    folds = history.read_histories(RunFolder(run.folder).folds)
     if folds:
         sections.append(("Target, all folds", history.panels(folds, "fold", all_negative)))
     for name, table in history.read_histories(run.folder / "stages").items():

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import keras
@@ -21,8 +22,8 @@ def load_keras(path: Path) -> keras.Model:
 
     Raises:
         UserError: it is none that Keras 3 knows, holds a layer of another version of this package,
-            asks for more memory than its own weights justify, or holds weights that are no finite
-            numbers.
+            or of KerasHub where that isn't installed, asks for more memory than its own weights
+            justify, or holds weights that are no finite numbers.
     """
     with weights_of(path) as store:
         values = sum(map(math.prod, shapes_of(store).values()))
@@ -39,6 +40,11 @@ def load_keras(path: Path) -> keras.Model:
             raise UserError(
                 f"{path} was saved by another version of cxrkeras: this one has no layer "
                 f"{found[1]}. Train the model again, or use the version that saved it."
+            ) from None
+        if "'module': 'keras_hub" in str(error) and find_spec("keras_hub") is None:
+            raise UserError(
+                f"{path} has layers of KerasHub, which isn't installed. Install it: "
+                "pip install 'cxrkeras[hub]'."
             ) from None
         raise UserError(
             f"{path} can't be loaded as a Keras 3 model ({type(error).__name__}). "

@@ -21,6 +21,7 @@ from cxrkeras.evaluation.compare.intervals import (
     score_interval,
 )
 from cxrkeras.evaluation.compare.resampling import drawn_words, sampling_units
+from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.evaluation.scores.predictions import read_predictions
 from cxrkeras.study.report.results import RANKING, Cell
 from data_prep.errors import UserError
@@ -62,8 +63,8 @@ def compare_cells(cells: Sequence[Cell]) -> dict | None:
     done = [cell for cell in cells if cell.word == "done"]
     if not done:
         return None
-    drawn = {cell.name: _draw(cell.run / "predictions.csv") for cell in done}
-    tests = {c.name: _draw(c.run / "test_predictions.csv") for c in done if c.results["test"]}
+    drawn = {cell.name: _draw(RunFolder(cell.run).predictions) for cell in done}
+    tests = {c.name: _draw(RunFolder(c.run).test_predictions) for c in done if c.results["test"]}
     for name, runs in (("predictions.csv", drawn), ("test_predictions.csv", tests)):
         _check_same(name, runs)
     return {

@@ -11,6 +11,7 @@ import pandas as pd
 
 from cxrkeras.evaluation.evidence.doubts import constant_features, doubts_of_scores
 from cxrkeras.evaluation.report.history import read_histories
+from cxrkeras.evaluation.run_folder import RunFolder
 from data_prep.errors import UserError
 
 RANKING = ("auroc", "average_precision")
@@ -95,7 +96,7 @@ def _cell(out: Path, facts: Mapping) -> Cell:
 
 
 def _results(run: Path) -> dict:
-    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    metrics = json.loads(RunFolder(run).metrics.read_text(encoding="utf-8"))
     test = metrics["test"]
     return {
         "images": metrics["images"],
@@ -133,9 +134,9 @@ def _part(scores: Mapping) -> dict:
 
 def _training(run: Path) -> dict:
     """Accuracy and error of each fold at the epoch whose weights were kept."""
-    description = tomllib.loads((run / "experiment.toml").read_text(encoding="utf-8"))
+    description = tomllib.loads(RunFolder(run).experiment.read_text(encoding="utf-8"))
     restored = bool(description.get("early_stopping"))
-    histories = read_histories(run / "folds").values()
+    histories = read_histories(RunFolder(run).folds).values()
     kept = [kept_epoch(table, restored=restored) for table in histories]
     return {
         **{
@@ -160,7 +161,7 @@ def kept_epoch(history: pd.DataFrame, *, restored: bool) -> pd.Series:
 
 
 def _fold_seconds(run: Path) -> list[float]:
-    paths = sorted(run.glob("folds/*/fold.json"))
+    paths = sorted(fold.facts for fold in RunFolder(run).finished_folds())
     return [json.loads(path.read_text(encoding="utf-8"))["seconds"] for path in paths]
 
 

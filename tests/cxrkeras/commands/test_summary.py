@@ -3,7 +3,7 @@
 import pytest
 
 from cxrkeras.cli import main
-from cxrkeras.models.network import build_network
+from tests.cxrkeras.networks import network_of
 
 TRUNK = "939,120"  # MobileNetV3Small without its top, as keras.applications states it
 
@@ -67,7 +67,7 @@ def test_the_costs_are_said_and_the_parts_drawn(capsys, tmp_path):
 
 
 def test_a_saved_model_is_summarised_wherever_it_lies(capsys, tmp_path):
-    network = build_network(("mobilenet_v3_small",), 32, {"target": 4}).probability
+    network = network_of(("mobilenet_v3_small",), 32, {"target": 4}).probability
     folder = tmp_path / "folds" / "0"
     folder.mkdir(parents=True)
     network.save(folder / "model.keras")

@@ -41,6 +41,7 @@ def test_it_says_what_it_reads_from_where_and_how(name):
     assert f"  cxrkeras prep {name} " in verb.help
     reader = READERS.load(name)
     assert reader.default_views in CHOICES
+    assert reader.archive or not reader.public  # somebody's own patients aren't
     if reader.archive:
         assert about.source
         assert "Download: " in verb.help

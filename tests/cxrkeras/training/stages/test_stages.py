@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from cxrkeras.training.recipes.learn import Learner
 from sklearn.metrics import roc_auc_score
 
 from cxrkeras.data.dataset import load_dataset, open_dataset
@@ -17,6 +16,7 @@ from cxrkeras.evaluation.scores.predictions import read_predictions
 from cxrkeras.models.weights.trunk import load_trunk
 from cxrkeras.registry import BACKBONES
 from cxrkeras.runs.sources import Weights
+from cxrkeras.training.fitting.learner import Learner
 from cxrkeras.training.fitting.progress import EpochLines
 from cxrkeras.training.plan import resolve
 from cxrkeras.training.stages import fit as stage_fit
