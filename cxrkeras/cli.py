@@ -9,6 +9,7 @@ import click
 
 from cxrkeras import __version__
 from cxrkeras.commands.shared.nearest import check_verb
+from cxrkeras.commands.shared.old_words import in_todays_words
 from data_prep.errors import UserError, WrongUse
 
 VERBS = {
@@ -81,7 +82,7 @@ def main(argv: list[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in argv
-    argv = [word for word in argv if word != "--debug"]
+    argv = in_todays_words([word for word in argv if word != "--debug"])
     try:
         code = cli.main(argv, prog_name="cxrkeras", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):

@@ -1,8 +1,8 @@
-"""What stands in `model.json` and `operating_points.json`, checked when written and when read.
+"""The contents of `model.json` and `operating_points.json`, checked on writing and on reading.
 
-A new fact is one line in its table. Numbers have bounds, since whoever sends a model sends this
-file too. Keys that aren't listed are kept and do nothing, except under `preparation`: each of its
-keys decides pixels, so that one which this version doesn't know would make wrong scores.
+A new fact is one line in its table. Numbers have bounds, since the file may come with somebody
+else's model. Keys that aren't listed are kept and ignored, except under `preparation`: each of its
+keys decides pixels, so ignoring an unknown one would give wrong scores.
 """
 
 from itertools import pairwise
@@ -35,7 +35,7 @@ Module = Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z_][A-Za-z0-9_.]*
 
 
 class Achieved(Facts):
-    """What a threshold reaches; None where a class or the threshold is missing."""
+    """What a threshold achieves; None if a class or the threshold is missing."""
 
     sensitivity: Share | None = None
     specificity: Share | None = None
@@ -45,7 +45,7 @@ class Achieved(Facts):
     @model_validator(mode="after")
     def _part_of_all(self) -> Self:
         if (self.n is None) != (self.positives is None) or (self.positives or 0) > (self.n or 0):
-            raise ValueError("must count the positives among n, and both or neither")
+            raise ValueError("must count the positives among n; give both or neither")
         return self
 
 
@@ -68,7 +68,7 @@ class Temperature(Facts):
 
 
 class Isotonic(Facts):
-    """A rising step line through (x, y)."""
+    """A rising step function through (x, y)."""
 
     x: list[Share] = Field(min_length=1)
     y: list[Share] = Field(min_length=1)
@@ -81,7 +81,7 @@ class Isotonic(Facts):
 
 
 class Calibration(Facts):
-    """Of one label; see `evaluation.scores.calibration`."""
+    """The calibration of one label; see `evaluation.scores.calibration`."""
 
     temperature: Temperature | None
     isotonic: Isotonic | None
@@ -95,9 +95,9 @@ class _Bounds(Facts):
     high: Share | None
 
     def need_both(self, value: float | None) -> Self:
-        """Raise a ValueError, for a schema's validator, for bounds of nothing or half of them."""
+        """Raise a ValueError, for a schema's validator, unless a value has both bounds or none."""
         if (self.low is None) != (self.high is None) or (value is None and self.low is not None):
-            raise ValueError("must have both ends of its interval and a value, or no interval")
+            raise ValueError("must have a value and both ends of its interval, or no interval")
         return self
 
 
@@ -112,14 +112,14 @@ class Interval(_Bounds):
 
 
 class Scores(Facts):
-    """The two scores of `evaluation.evidence.performance`."""
+    """The two scores in `evaluation.evidence.performance`."""
 
     auroc: Interval
     average_precision: Interval
 
 
 class LabelScores(Scores):
-    """The same of one label."""
+    """The same for one label."""
 
     n: Count
     positives: Count
@@ -140,7 +140,7 @@ class Group(_Bounds):
 
 
 class Constant(Facts):
-    """A label whose score is the same for all images of a fold."""
+    """A label whose score is equal for all images of a fold."""
 
     label: Label
     fold: Words
@@ -160,7 +160,7 @@ class Performance(Facts):
 
 
 class Settings(Facts):
-    """Those of the run: the keys of `experiment.toml`, without the places of files."""
+    """The run's settings: the keys of `experiment.toml`, without file locations."""
 
     source: list[list[Words]] = Field(default_factory=list)
 
@@ -223,7 +223,7 @@ class Member(Facts):
 
 
 class ModelFacts(Facts):
-    """`model.json`; of a run, merged over its folds."""
+    """`model.json`; for a run, merged over its folds."""
 
     labels: Labels
     image_size: Side
@@ -281,21 +281,21 @@ def _rising(values: list[float]) -> bool:
 
 
 def read_model_json(path: Path) -> dict[str, Any]:
-    """What a `model.json` says.
+    """Read a `model.json`.
 
     Raises:
-        FileNotFoundError: it isn't there.
-        UserError: it says something else than `ModelFacts`, by its first wrong field.
+        FileNotFoundError: there is no such file.
+        UserError: it doesn't fit `ModelFacts`; the first wrong field is named.
     """
     return read_checked(path, ModelFacts, _GIVE)
 
 
 def write_model_json(folder: Path, facts: dict[str, Any]) -> None:
-    """Write a `model.json` that `read_model_json` reads; a UserError where it wouldn't."""
+    """Write a `model.json`; raises a UserError if `read_model_json` wouldn't read it."""
     path = folder / FILE
     atomic_write_json(path, checked(facts, ModelFacts, path, "Nothing was written."))
 
 
 def check_run_facts(facts: dict[str, Any], run: Path) -> dict[str, Any]:
-    """A run's facts, merged over its folds; a UserError where they don't fit each other."""
+    """Check a run's facts, merged over its folds; raises a UserError if they don't fit together."""
     return checked(facts, ModelFacts, run, "Run `cxrkeras cv` with the run's own settings again.")

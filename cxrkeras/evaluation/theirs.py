@@ -1,4 +1,4 @@
-"""Somebody else's predictions, scored against labels: joined, judged, reported."""
+"""Somebody else's predictions: joined with labels, scored and reported."""
 
 import json
 from pathlib import Path
@@ -33,7 +33,7 @@ def evaluate_tables(
         labels: a table of labels, or a prepared dataset.
         out: the folder.
         overwrite: replace an earlier evaluation in it.
-        prevalence: a file of prevalences for the thresholds; those of the labels where None.
+        prevalence: a file of prevalences for the thresholds; those of the labels if None.
         ranks_only: the predictions are any real scores, of which only the order is judged.
         **joining: of `join.join`.
 
@@ -73,5 +73,5 @@ def _training(predictions: Predictions, path: Path | None) -> tuple[dict, str]:
     known = np.isfinite(predictions.truth).sum(axis=0)
     positive = (predictions.truth == 1).sum(axis=0)
     share = np.divide(positive, known, out=np.full(len(known), np.nan), where=known > 0)
-    origin = "the prevalence of the labels being scored (a little flattering: give --prevalence)"
+    origin = "the prevalence of the labels being scored (slightly optimistic: give --prevalence)"
     return {"prevalence": share, "distortion": Factor(np.ones(len(share)))}, origin

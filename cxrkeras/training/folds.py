@@ -1,4 +1,4 @@
-"""Fitting the folds that are missing, with one compiled model for all of them."""
+"""Fits the missing folds, with one compiled model for all."""
 
 import time
 from pathlib import Path
@@ -30,10 +30,10 @@ from data_prep.say import say
 
 
 def fit_folds(plan: Plan, target: Target, run: Path, folds: list[int]) -> None:
-    """Train the source stages and fit `folds`; each is saved as soon as it is finished.
+    """Train the source stages and fit `folds`, saving each as soon as it is finished.
 
     Raises:
-        UserError: for sources that can't be used, or a training that diverges.
+        UserError: sources can't be used, or training diverges.
     """
     fitter = make_fitter(plan, target, run)
     for fold in folds:
@@ -41,11 +41,11 @@ def fit_folds(plan: Plan, target: Target, run: Path, folds: list[int]) -> None:
 
 
 def make_fitter(plan: Plan, target: Target, run: Path) -> Fitter:
-    """Train the source stages, those that no run has trained yet, and build what fits the target.
+    """Train the source stages that no run has trained yet, and build the fitter for the target.
 
     Raises:
-        UserError: for sources that can't be used, or changed since the run's first fold; a run that
-            was fitted otherwise.
+        UserError: sources can't be used or have changed since the run's first fold, or the run was
+            fitted differently.
     """
     check_backend(run)
     check_format(run, FORMAT)
@@ -73,13 +73,13 @@ def _fit_fold(fitter: Fitter, plan: Plan, target: Target, run: Path, fold: int) 
 
 
 class Fitted(NamedTuple):
-    """What `fit_rows` did; the model is the fitter's.
+    """The result of `fit_rows`; the fitter holds the model.
 
     Args:
         history: see `Trainer.fit`.
-        facts: `training_prevalence` by label, `inflation` or `distortion` where what the loss did
-            to probabilities is known, `images` learned from, and what the fitter says, such as
-            `features` {`all`, `constant`}.
+        facts: `training_prevalence` by label, `inflation` or `distortion` if what the loss did to
+            probabilities is known, the number of `images` learnt from, and the fitter's own, such
+            as `features` {`all`, `constant`}.
     """
 
     history: pd.DataFrame
@@ -97,15 +97,15 @@ def fit_rows(
     title: str,
     checkpoint: Path | None = None,
 ) -> Fitted:
-    """Fit one model; a part of the rows steers it where the experiment says so.
+    """Fit one model; a part of the rows steers it if the experiment says so.
 
     Args:
         fitter: from `make_fitter`.
         plan: the settings.
         target: the data.
         learn: (n,) rows of the target.
-        number: of the fit, for the seed; a fold's own.
-        what: is learned, for messages, e.g. `fold 2`.
+        number: number of the fit, for the seed; that of the fold.
+        what: what is learnt, for messages, e.g. `fold 2`.
         title: for the progress lines.
         checkpoint: see `Trainer.fit`.
     """
@@ -137,7 +137,7 @@ def fit_rows(
 
 
 def _learned(experiment: Experiment, target: Target, learn: np.ndarray, seed: int) -> Targets:
-    """The targets that a fold learns from; in the leak test, permuted over its training images."""
+    """The targets that a fold learns from; permuted over its training images in the leak test."""
     rows = np.arange(len(target.targets))
     if experiment.shuffle_labels:
         rows[learn] = np.random.default_rng(seed).permutation(learn)
@@ -159,7 +159,7 @@ def _prevalence(target: Target, targets: Targets) -> dict[str, float | None]:
 
 
 def model_card(experiment: Experiment, target: Target, facts: dict) -> dict:
-    """What `model.json` says of a model fitted on the target; `facts` as in `Fitted`."""
+    """The contents of `model.json` for a model fitted on the target; `facts` as in `Fitted`."""
     preparation = preparation_of(target.dataset.root)
     return {
         "labels": list(target.dataset.labels),
@@ -172,6 +172,6 @@ def model_card(experiment: Experiment, target: Target, facts: dict) -> dict:
 
 
 def save_model(fitter: Fitter, folder: Path, card: dict) -> None:
-    """Write the last fit's model and then `model.json`, each in one step."""
+    """Write the last fit's model, then `model.json`, each in one step."""
     folder.mkdir(parents=True, exist_ok=True)
     write_model_json(folder, card | fitter.save(folder))

@@ -29,6 +29,7 @@ SETTLED = {
 SPELLINGS = {
     ("cv", "--reuse"): ("--recipe", {"layers": "frozen"}),
     ("explain", "--method"): ("--map", {}),
+    ("prep phantom", "--size"): ("--image-size", {}),
 }
 
 

@@ -1,4 +1,4 @@
-"""What a finished run proves: predictions scored at their own fold's thresholds."""
+"""The evidence of a finished run: predictions scored at their own fold's thresholds."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -41,7 +41,7 @@ def write_metrics(run_dir: Path) -> dict:
         `audit`, and `test` (None without one).
 
     Raises:
-        UserError: a part is missing or doesn't fit the others.
+        UserError: a file is missing or doesn't fit the others.
     """
     run_dir = Path(run_dir)
     predictions = read_predictions(RunFolder(run_dir).predictions)
@@ -76,7 +76,7 @@ def write_evaluation(
     """Score one undivided set and write `predictions.csv` and `metrics.json` into `out`.
 
     Args:
-        out: the folder, made if need be.
+        out: the folder, created if necessary.
         predictions: all in fold 0.
         training: `prevalence` (K,) and `distortion` (None where not known), for the thresholds of
             probabilities.

@@ -1,7 +1,7 @@
-"""What a run's out-of-fold predictions give its models: operating points and calibration.
+"""Operating points and calibration from a run's out-of-fold predictions.
 
-Scikit-learn and SciPy, seconds to import, are imported only where something is fitted: a prediction
-with a model that has everything needs neither.
+Scikit-learn and SciPy take seconds to import, so they are imported only if something is fitted:
+predicting with a complete model needs neither.
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ def fit_operating_points(run: Path) -> dict:
         folds (see `score_calibration`).
 
     Raises:
-        UserError: a part is missing or doesn't fit the others.
+        UserError: a file is missing or doesn't fit the others.
     """
     run_folder = RunFolder(run)
     predictions = read_predictions(run_folder.predictions)
@@ -94,10 +94,10 @@ def points_and_calibration(
 
 
 def read_operating_points(run: Path) -> dict:
-    """What `write_operating_points` wrote; fitted now for a run that is older than it.
+    """Read what `write_operating_points` wrote; for older runs, fit it now.
 
     Raises:
-        UserError: the file is damaged, by its first wrong field; or it can't be fitted.
+        UserError: the file is damaged (the first wrong field is named), or fitting is impossible.
     """
     try:
         facts = read_any(RunFolder(run).operating_points, _again(run))
@@ -158,7 +158,7 @@ def _add_test(run: Path, points: dict) -> None:
 
 def _damaged(path: Path, error: Exception) -> UserError:
     return UserError(
-        f"A finished run holds {path.name}. {path} can't be used ({type(error).__name__}). "
+        f"A finished run has {path.name}. {path} can't be used ({type(error).__name__}). "
         f"{_again(path.parent)}"
     )
 

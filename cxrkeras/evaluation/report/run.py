@@ -33,7 +33,7 @@ class _Run:
 
 
 def write_report(run_dir: Path) -> Path:
-    """Write `report.html` from what a run folder holds; parts that it lacks are left out.
+    """Write `report.html` from the contents of a run folder; missing parts are left out.
 
     Args:
         run_dir: a folder with `metrics.json` and `predictions.csv`, as `cv` or `evaluate` leave it.
@@ -43,7 +43,7 @@ def write_report(run_dir: Path) -> Path:
         The report's path.
 
     Raises:
-        UserError: `metrics.json` or `predictions.csv` is missing or isn't one of a run.
+        UserError: `metrics.json` or `predictions.csv` is missing or isn't a run's.
     """
     run = _read(Path(run_dir))
     path = RunFolder(run.folder).report
@@ -58,8 +58,8 @@ def _read(folder: Path) -> _Run:
             raise ValueError
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(
-            f"A report is made from a finished run's metrics.json. None such in {folder}. "
-            "Give a folder that `cxrkeras cv` or `cxrkeras evaluate` wrote."
+            f"A report is made from a finished run's metrics.json. {folder} has none. Give a "
+            "folder that `cxrkeras cv` or `cxrkeras evaluate` wrote."
         ) from None
     predictions = read_predictions(RunFolder(folder).predictions)
     return _Run(
@@ -79,7 +79,7 @@ def _optional(path: Path, parse) -> Mapping:
         return {}
     except (OSError, ValueError):
         raise UserError(
-            f"{path} can't be read. Mend or remove it, then write the report."
+            f"{path} can't be read. Repair or remove it, then write the report again."
         ) from None
 
 

@@ -1,6 +1,6 @@
 """Operating points: from prevalence, or fitted on predictions whose truth is known.
 
-One thing holds for every rule: a label is called when its score *exceeds* the threshold.
+For every rule a label is positive if its score *exceeds* the threshold.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ def fit_points(
         score: (N, K) float in [0, 1].
         rules: how each point is fitted.
         fold: (N,) the fold that held each row out; then `cross_fitted` says what sensitivity and
-            specificity come out where each fold is called at the threshold fitted on the others.
+            specificity result if each fold is judged at the threshold fitted on the others.
         where: what the rows are, in the plural.
 
     Returns:
@@ -118,7 +118,7 @@ def add_held_out(
     truth: np.ndarray,
     score: np.ndarray,
 ) -> None:
-    """Put into each point what it reaches on images that nothing was fitted on.
+    """Add to each point what it achieves on images that nothing was fitted on.
 
     Args:
         points: {rule: {label: point}}; each point gets `held_out`, see `reached`.

@@ -40,9 +40,9 @@ def read_prevalence(path: Path, labels: Sequence[str]) -> dict:
     except (TypeError, ValueError, OverflowError):
         raise UserError(f"{path.name} holds something other than numbers. {_SHAPE}") from None
     if not np.all((values >= 0) & (values <= 1)):
-        raise UserError(f"Prevalences lie in [0, 1]; {path.name} holds others. {_SHAPE}")
+        raise UserError(f"Prevalences must lie in [0, 1]; {path.name} holds others. {_SHAPE}")
     if not np.all((factors > 0) & np.isfinite(factors)):
-        raise UserError(f"Inflations are positive; {path.name} holds others. {_SHAPE}")
+        raise UserError(f"Inflations must be positive; {path.name} holds others. {_SHAPE}")
     return {"prevalence": values, "distortion": Factor(factors) if known else None}
 
 

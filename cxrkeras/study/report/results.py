@@ -1,4 +1,4 @@
-"""What a study's finished cells proved, read from their run folders and nothing else."""
+"""The results of a study's finished cells, read from their run folders alone."""
 
 import json
 import tomllib
@@ -20,7 +20,7 @@ CALLS = ("hamming_prevalence", "hamming_corrected")
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of the grid, with its results where it is done.
+    """A cell of the grid, with its results if it is done.
 
     Args:
         name: of its run folder.
@@ -29,11 +29,11 @@ class Cell:
         recipe: as the grid spells it.
         method: regular, mixed or cotrain.
         links: names of the sources, per `--source`.
-        weights: what those that are weights are.
+        weights: what the weights links are.
         word: `done`, `begun`, `waiting`, `lacking` or `failed`.
         reason: why it failed.
-        seconds: what its runs took.
-        results: None, or as `_results` builds it.
+        seconds: how long its runs took.
+        results: as built by `_results`, or None.
         run: the run folder.
     """
 
@@ -52,22 +52,22 @@ class Cell:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The names of all sources, in order, each once."""
+        """The names of all sources, in order, each listed once."""
         return tuple(dict.fromkeys(name for chain in self.links for name in chain))
 
     @property
     def is_single(self) -> bool:
-        """Whether it rests on one source: a row of the source perspective."""
+        """Whether it uses a single source: a row of the source perspective."""
         return self.method == "regular" and len(self.sources) == 1
 
     @property
     def is_weights_alone(self) -> bool:
-        """Whether it starts from somebody's weights and nothing else: ImageNet alone."""
+        """Whether it starts from trained weights and nothing else: ImageNet alone."""
         return self.is_single and len(self.weights) == 1
 
 
 def read_cells(out: Path) -> tuple[str, list[Cell]]:
-    """A study's title and its cells.
+    """Read a study's title and its cells.
 
     Raises:
         UserError: `out` holds no study, or a finished run in it can't be read.
@@ -77,8 +77,8 @@ def read_cells(out: Path) -> tuple[str, list[Cell]]:
         return content["title"], [_cell(out, facts) for facts in content["cells"]]
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(
-            f"A study's tables are made from its cells.json and runs. None such in {out}. "
-            "Give a folder that `cxrkeras study` wrote."
+            f"A study's tables are made from its cells.json and runs. {out} has none. Give a "
+            "folder that `cxrkeras study` wrote."
         ) from None
 
 
@@ -114,7 +114,7 @@ def _results(run: Path) -> dict:
 
 
 def _part(scores: Mapping) -> dict:
-    """Ranking scores are macro means; everything that counts entries is over all of them."""
+    """Ranking scores are macro means; scores that count entries are over all entries."""
     macro, micro = scores["macro"], scores["micro"]
     part = {name: macro["pooled"][name] for name in RANKING}
     part |= {name: micro["pooled"].get(name) for name in (*CALLS, "binary_accuracy", "mae")}
@@ -148,12 +148,12 @@ def _training(run: Path) -> dict:
 
 
 def kept_epoch(history: pd.DataFrame, *, restored: bool) -> pd.Series:
-    """The row of the epoch whose weights a fit ended with.
+    """The row of the epoch with whose weights a fit ended.
 
     Args:
         history: of one fit.
-        restored: whether early stopping was on. With a validation part it then restores the epoch
-            of the smallest validation loss, the first of equals. Otherwise the last epoch stays.
+        restored: whether early stopping was on. With a validation part, it restores the epoch of
+            the smallest validation loss; of equals, the first. Otherwise the last epoch is kept.
     """
     if not restored or "val_loss" not in history or not history["val_loss"].notna().any():
         return history.iloc[-1]
@@ -166,14 +166,14 @@ def _fold_seconds(run: Path) -> list[float]:
 
 
 def _stages(run: Path) -> dict[str, float | None]:
-    """Seconds of each source stage under its folder's name, which is the same in all cells."""
+    """Seconds of each source stage, by its folder's name, which is the same in all cells."""
     stages = sorted(run.glob("stages/*/stage.json"))
     facts = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in stages}
     return {name: fact.get("seconds") for name, fact in facts.items()}
 
 
 def _mean_sd(values: list[float]) -> dict:
-    """Mean, sample standard deviation (None of one value), and over how many."""
+    """Mean, sample standard deviation (None for one value), and number of values."""
     known = [value for value in values if np.isfinite(value)]
     return {
         "mean": float(np.mean(known)) if known else None,

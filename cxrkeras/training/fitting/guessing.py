@@ -1,4 +1,4 @@
-"""U-SelfTrained (Irvin et al. 2019): entries that a first model fills in for the second."""
+"""U-SelfTrained (Irvin et al. 2019): a first model fills in entries for a second."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,11 +16,11 @@ T = TypeVar("T")
 
 
 class Taught(NamedTuple):
-    """What `learn_parts` did.
+    """The result of `learn_parts`.
 
     Args:
         history: of the last fit.
-        parts: as they were learned from at last, guesses filled in.
+        parts: as they were learnt from in the end, with guesses filled in.
     """
 
     history: pd.DataFrame
@@ -36,7 +36,7 @@ def learn_parts(
     checkpoint: Path | None = None,
     **how,
 ) -> Taught:
-    """`Learner.learn`, twice where entries are to be guessed; arguments as there."""
+    """`Learner.learn`, twice if entries are to be guessed; arguments as there."""
 
     def learn(targets: Sequence[Targets], title: str, checkpoint: Path | None) -> Taught:
         parts = [part._replace(targets=t) for part, t in zip(train, targets, strict=True)]
@@ -58,22 +58,23 @@ def with_guesses(
     title: str,
     checkpoint: Path | None,
 ) -> T:
-    """Learn; where entries are to be guessed, learn twice.
+    """Learn, twice if entries are to be guessed.
 
-    First these entries are masked; then, from the start again, the first model's probabilities
-    stand in their place. What steers is known entries alone.
+    At first these entries are masked; then a second fit from the start takes the first model's
+    probabilities in their place. Only known entries steer.
 
     Args:
         learn: fits from the start state: (targets, title for the progress lines, checkpoint).
-        guess: (what `learn` gave, which of the targets, (n,) rows of them) -> (n, K) scores, and
-            what the loss did to them, which is undone where it is known.
-        targets: of the parts that train together.
-        title: what is learned.
+        guess: (the result of `learn`, which of the targets, (n,) rows of them) -> (n, K) scores,
+            and what the loss did to them, which is undone, or None if it is unknown.
+        targets: the targets of the parts that train together.
+        title: what is learnt, for the progress lines.
         checkpoint: a file that keeps a fit's state. A first fit keeps its own beside it, to be
-            removed with it: killed in the second fit, the guesses are made again from that state.
+            removed with it: after a kill in the second fit, the guesses are made again from that
+            state.
 
     Returns:
-        What the last `learn` gave.
+        The result of the last `learn`.
     """
     if all(each.guessed is None for each in targets):
         return learn(targets, title, checkpoint)

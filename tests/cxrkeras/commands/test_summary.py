@@ -16,7 +16,7 @@ def code_of(*words: str) -> int:
 
 @pytest.mark.parametrize(("method", "trunks"), [("regular", 1), ("cotrain", 1), ("mixed", 2)])
 def test_each_method_shows_its_trunks_and_head(capsys, method, trunks):
-    assert code_of("--method", method, "--labels", "4") == 0
+    assert code_of("--method", method, "--outputs", "4") == 0
     said = capsys.readouterr().out
     assert said.count(TRUNK) == 2 * trunks  # in Keras's table and in that of the parts
     width = 576 * trunks

@@ -71,7 +71,7 @@ def test_what_is_written_reads_back_equal(tmp_path_factory, choices):
         ({"augment": "lots"}, ("--augment", "'lots'")),
         ({"backbone": ()}, ("--backbone", "()")),
         ({"epoch_s": 3}, ("'epoch_s'", "'epochs'")),
-        ({"source": ("val=x",)}, ("--source", "not `val`")),
+        ({"source": ("val=x",)}, ("--source", "isn.t `val`")),
         ({"source": ("nih",)}, ("--source", "'nih'", "NAME=DIR")),
         ({"source": ("nih=x,imagenet",)}, ("begin a chain", "nih=x,imagenet")),
     ],
@@ -129,6 +129,15 @@ def test_old_spellings_are_read_with_a_warning(capsys):
     assert make_experiment({"reuse": "finetune"}).recipe == "finetune"
     with pytest.raises(UserError, match="Give --recipe alone"):
         make_experiment({"reuse": "layers", "recipe": "frozen"})
+
+
+def test_the_old_name_of_the_label_set_is_read_with_a_warning(capsys):
+    assert make_experiment({"labels": []}).label_set == ()
+    assert not capsys.readouterr().err
+    assert make_experiment({"labels": ["nih14"]}) == make_experiment({"label_set": ["nih14"]})
+    assert "--labels is now --label-set" in capsys.readouterr().err
+    with pytest.raises(UserError, match="Give --label-set alone"):
+        make_experiment({"labels": ["nih14"], "label_set": ["nih14"]})
 
 
 def test_a_part_s_options_come_as_text_or_as_a_table(tmp_path):

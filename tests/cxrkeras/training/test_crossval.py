@@ -268,7 +268,7 @@ def test_changed_data_are_refused(finished, experiment, choices, data, tmp_path)
     run = finished("scratch")
     changed = shutil.copytree(data / "target", tmp_path / "changed")
     drop_last_row(changed / "manifest.csv")
-    with pytest.raises(UserError, match="prepared data changed"):
+    with pytest.raises(UserError, match="prepared data have changed"):
         cross_validate(experiment(**{**choices("scratch"), "data": str(changed)}), run)
 
 
@@ -279,7 +279,7 @@ def test_changed_sources_are_refused_while_a_fold_is_missing(
     (run / "folds" / "1" / "fold.json").unlink()
     changed = shutil.copytree(data / "a", tmp_path / "a")
     drop_last_row(changed / "manifest.csv")
-    with pytest.raises(UserError, match="source's data or weights changed"):
+    with pytest.raises(UserError, match="source's data or weights have changed"):
         cross_validate(experiment(**{**choices("layers"), "source": f"a={changed}"}), run)
 
 

@@ -213,7 +213,7 @@ def test_an_unfinished_run_is_refused_with_the_command_that_finishes_it(copied, 
 
 
 def test_what_no_model_can_be_made_of_is_refused(copied, experiment, tmp_path):
-    with pytest.raises(UserError, match="--run is a run folder"):
+    with pytest.raises(UserError, match="--run must be a run folder"):
         train_final(tmp_path, tmp_path / "m")
     run = copied("layers")
     shuffled = experiment(**KINDS["layers"], shuffle_labels=True)

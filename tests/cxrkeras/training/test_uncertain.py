@@ -235,7 +235,7 @@ def test_several_sources_with_policies_of_their_own_share_merged_labels(
 def test_a_label_that_no_dataset_has_is_named_before_anything_is_made(experiment, data, tmp_path):
     source = f"b={data / 'b'}"
     check_uncertain(experiment(source=source, uncertain="frame=zeros"))  # frame is b's alone
-    check_uncertain(experiment(source=source, labels=["b=nih14"], uncertain="Hernia=zeros"))
+    check_uncertain(experiment(source=source, label_set=["b=nih14"], uncertain="Hernia=zeros"))
     unknown = experiment(source=source, uncertain="Edema=zeros")
     with pytest.raises(UserError, match=r"names Edema, .* They have: disc, frame, bar\."):
         cross_validate(unknown, tmp_path / "unknown")

@@ -363,7 +363,7 @@ def test_numbers_are_no_names_of_files_where_names_are(tables):
     files = predicted(["f/2.png", "f/1.png"])
     p, _ = joined(tables, files, ",name,Mass\n1,2.png,0\n2,1.png,1\n")
     assert p.truth.ravel().tolist() == [0, 1]
-    with pytest.raises(UserError, match="both name the predicted files, but not alike"):
+    with pytest.raises(UserError, match="both name the predicted files, but differently"):
         joined(tables, files, "row,name,Mass\n1,2,0\n2,1,1\n")
 
 

@@ -59,7 +59,7 @@ def prepared(files, model, tmp_path_factory):
     pd.DataFrame({"image": names, "Mass": 0}).to_csv(home / "labels.csv", index=False)
     card = read_card(model)
     prep = card.preparation
-    words = ["--size", prep.image_size, *(["--pad"] if prep.pad else [])]
+    words = ["--image-size", prep.image_size, *(["--pad"] if prep.pad else [])]
     words += ["--stretch", *prep.stretch] if prep.stretch else []
     linkage = home / "linkage.csv"
     call(

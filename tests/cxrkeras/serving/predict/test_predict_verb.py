@@ -223,8 +223,9 @@ def test_its_table_joins_labels_without_a_key(served, capsys, tmp_path):
     for n in range(3):
         (films / f"{n}.png").write_bytes((served / "films" / f"{n}.png").read_bytes())
     prep = ["prep", "table", "--images", films, "--labels", tmp_path / "labels.csv"]
+    words = ["--out", str(tmp_path / "data"), "--image-size", "32", "--workers", "0"]
     with pytest.raises(SystemExit) as end:
-        main([*map(str, prep), "--out", str(tmp_path / "data"), "--size", "32", "--workers", "0"])
+        main([*map(str, prep), *words])
     assert end.value.code == 0
     capsys.readouterr()
     evaluated(capsys, *given, "--labels", tmp_path / "data", "--out", tmp_path / "prepared")

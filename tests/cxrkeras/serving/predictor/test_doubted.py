@@ -26,9 +26,9 @@ AT_CHANCE = {
     "constant_predictions": [{"label": LABELS[0], "fold": "test"}],
 }
 TOLD = (
-    f"The same score for every image, so nothing is told: {LABELS[0]}.",
+    f"The same score for every image, which says nothing: {LABELS[0]}.",
     "The macro AUROC can't be told from chance: 0.520 (0.410 to 0.630).",
-    f"AUROCs that can't be told from chance, 0.5: {BAD} (0.520).",
+    f"AUROCs that can't be told from chance (0.5): {BAD} (0.520).",
 )
 
 

@@ -127,7 +127,7 @@ def test_a_begun_run_refuses_data_prepared_in_another_way(ways, experiment, tmp_
     begin = partial(experiment, folds=2)
     crossval._open(begin(data=str(ways / "plain")), run)
     crossval._open(begin(data=str(ways / "plain again")), run)
-    with pytest.raises(UserError, match="prepared data changed"):
+    with pytest.raises(UserError, match="prepared data have changed"):
         crossval._open(begin(data=str(ways / way)), run)
 
 
@@ -143,7 +143,7 @@ def test_a_begun_run_refuses_a_source_prepared_in_another_way(ways, experiment, 
     RunFolder(run).fold(0).path.mkdir(parents=True)
     RunFolder(run).fold(0).facts.write_text("{}")
     check_sources(run, origin("plain again"))
-    with pytest.raises(UserError, match="source's data or weights changed"):
+    with pytest.raises(UserError, match="source's data or weights have changed"):
         check_sources(run, origin(way))
 
 
