@@ -22,6 +22,7 @@ VERBS = {
     "report": "write a run's report again",
     "weights": "trunks that others trained: import them, see where a trunk comes from",
     "train": "the final model of a finished run, from all of its target data",
+    "ensemble": "several runs and models as one model, which answers as their mean",
     "predict": "what a model says of image files: probabilities, decisions, where they come from",
     "explain": "where in an image a score comes from: heat maps, scored where boxes are known",
     "export": "a model or ensemble for TensorFlow Serving, ONNX and LiteRT, checked, with its card",

@@ -90,7 +90,7 @@ def _saved(path: Path, options: dict[str, Any]) -> "tuple[int, keras.Model]":
     from cxrkeras import runtime
 
     runtime.start()
-    from cxrkeras.serving.model.keras_file import load_keras
+    from cxrkeras.serving.predictor.keras_file import load_keras
 
     return options["batch_size"] or 16, load_keras(file)
 

@@ -5,8 +5,9 @@ else's model. Keys that aren't listed are kept and ignored, except under `prepar
 keys decides pixels, so ignoring an unknown one would give wrong scores.
 """
 
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -29,6 +30,8 @@ _GIVE = "Give a run folder of `cxrkeras cv`, or a model folder with model.keras 
 
 Threshold = Annotated[float, Field(ge=-1, le=1)]
 Inflation = Annotated[float, Field(gt=0, le=1e12)]
+Name = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,60}$")]
+Module = Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")]
 
 
 class Achieved(Facts):
@@ -178,13 +181,62 @@ class RunPoints(Facts):
     calibration: dict[Label, Calibration]
 
 
+class Curve(Facts):
+    """Of true probabilities `p` and the scores `q` as which they come out."""
+
+    p: list[Share] = Field(min_length=2)
+    q: list[Share] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if len(self.p) != len(self.q) or not (_rising(self.p) and _rising(self.q)):
+            raise ValueError("must have as many numbers in p as in q, each larger than the last")
+        return self
+
+
+class Frozen(Facts):
+    """A trunk that the fit left as it was: a digest of its weights, and the layer it ends in."""
+
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    features: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Grid(Facts):
+    """Ranks of scores: the share of a member's out-of-fold scores below each; see `ranks`."""
+
+    score: list[Share] = Field(min_length=1)
+    rank: list[Share] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if len(self.score) != len(self.rank) or not (_rising(self.score) and _rising(self.rank)):
+            raise ValueError("must have as many scores as ranks, each larger than the last")
+        return self
+
+
+class Member(Facts):
+    """Of an ensemble: where it lies, its share, and for `ranks` the grid of its scores."""
+
+    folder: Annotated[str, Field(pattern="^members/[0-9]{1,3}$")]
+    weight: Annotated[float, Field(gt=0, le=1)]
+    ranks: dict[Label, Grid] | None = None
+
+
 class ModelFacts(Facts):
     """`model.json`; for a run, merged over its folds."""
 
     labels: Labels
     image_size: Side
     training_prevalence: dict[Label, Share | None]
-    inflation: dict[Label, Inflation]
+    kind: Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,60}$")] | None = None
+    inputs: list[Name] | None = None
+    package: list[Module] | None = None
+    frozen: Frozen | None = None
+    combine: Literal["mean", "logits", "ranks"] | None = None
+    members: Annotated[list[Member], Field(min_length=1, max_length=100)] | None = None
+    learnt_from: list[Words] | None = None
+    inflation: dict[Label, Inflation] | None = None
+    distortion: dict[Label, Curve] | None = None
     trained_on: Words | None = None
     preparation: Preparation | None = None
     operating_points: dict[Words, dict[Label, Point]] | None = None
@@ -195,13 +247,37 @@ class ModelFacts(Facts):
     imported: dict[Words, Any] | None = None
 
     @model_validator(mode="after")
+    def _ensemble(self) -> Self:
+        if self.kind != "ensemble":
+            return self
+        if not self.members or not self.combine:
+            raise ValueError("must name members and how to combine them, being an ensemble")
+        if abs(sum(member.weight for member in self.members) - 1) > 1e-6:
+            raise ValueError("must have members whose weights sum to 1")
+        for member in self.members:
+            if self.combine == "ranks" and member.ranks is None:
+                raise ValueError("must have a grid of ranks for every member")
+            need_labels(self.labels, {"members.ranks": member.ranks})
+        return self
+
+    @model_validator(mode="after")
+    def _image_among_inputs(self) -> Self:
+        if self.inputs is not None and "image" not in self.inputs:
+            raise ValueError("must have image among its inputs")
+        return self
+
+    @model_validator(mode="after")
     def _every_label(self) -> Self:
         points = self.operating_points or {}
         tables = {f"operating_points.{rule}": table for rule, table in points.items()}
-        for name in ("training_prevalence", "inflation", "calibration"):
+        for name in ("training_prevalence", "inflation", "distortion", "calibration"):
             tables[name] = getattr(self, name)
         need_labels(self.labels, tables)
         return self
+
+
+def _rising(values: list[float]) -> bool:
+    return all(low < high for low, high in pairwise(values))
 
 
 def read_model_json(path: Path) -> dict[str, Any]:

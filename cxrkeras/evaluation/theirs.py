@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from cxrkeras.data.distortion import Factor
 from cxrkeras.evaluation.evidence.evidence import write_evaluation
 from cxrkeras.evaluation.report.run import write_report
 from cxrkeras.evaluation.run_folder import RunFolder
@@ -66,11 +67,11 @@ def _is_evaluation(out: Path) -> bool:
 
 
 def _training(predictions: Predictions, path: Path | None) -> tuple[dict, str]:
-    """Prevalence and inflation by label for the thresholds, and where they come from."""
+    """Prevalence and distortion by label for the thresholds, and where they come from."""
     if path is not None:
         return read_prevalence(path, predictions.labels), f"the prevalence given in {path.name}"
     known = np.isfinite(predictions.truth).sum(axis=0)
     positive = (predictions.truth == 1).sum(axis=0)
     share = np.divide(positive, known, out=np.full(len(known), np.nan), where=known > 0)
     origin = "the prevalence of the labels being scored (slightly optimistic: give --prevalence)"
-    return {"prevalence": share, "inflation": np.ones(len(share))}, origin
+    return {"prevalence": share, "distortion": Factor(np.ones(len(share)))}, origin

@@ -257,9 +257,44 @@ def load(path: PathLike) -> Model:
         >>> model.labels
         ('Cardiomegaly', 'Effusion', 'Nodule', 'Pneumothorax')
     """
-    from cxrkeras.serving.model.card import read_card
+    from cxrkeras.serving.predictor.read import read_card
 
     return Model(read_card(Path(path)))
+
+
+@names_arguments
+def ensemble(
+    models: Sequence[PathLike],
+    *,
+    out: PathLike,
+    combine: str = "mean",
+    weights: Sequence[float] | None = None,
+) -> Model:
+    """Make one model of several, as `cxrkeras ensemble`.
+
+    Args:
+        models: two or more runs, model folders or ensembles, of any backbone and image size, with
+            the same labels in any order.
+        out: the model folder to be made, which holds all of them.
+        combine: `mean` of the probabilities, `logits` (of their log odds), or `ranks`: of the ranks
+            among each member's own out-of-fold scores, which are no probabilities.
+        weights: positive, one for each of the models; equal ones by default.
+
+    Returns:
+        The model, as `load` gives it. Its operating points and calibration come from the members'
+        out-of-fold predictions, where all are runs on the same images and folds.
+
+    Raises:
+        UserError: the models don't go together, or `out` isn't empty.
+
+    Example:
+        >>> both = cxrkeras.ensemble(["runs/first", "runs/first"], out="models/both")
+        >>> both.labels
+        ('Cardiomegaly', 'Effusion', 'Nodule', 'Pneumothorax')
+    """
+    from cxrkeras.serving.predictor.make import make_ensemble
+
+    return Model(make_ensemble([Path(model) for model in models], Path(out), combine, weights))
 
 
 @names_arguments

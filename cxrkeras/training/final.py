@@ -10,6 +10,7 @@ import numpy as np
 
 from cxrkeras import runtime
 from cxrkeras.data.dataset import open_dataset
+from cxrkeras.data.distortion import Distortion
 from cxrkeras.data.folds.folds import TEST
 from cxrkeras.data.model_json import FILE, read_model_json, write_model_json
 from cxrkeras.evaluation.evidence.out_of_fold import fit_on_run, read_operating_points
@@ -138,12 +139,10 @@ def _fitted_points(run: Path, rules: Sequence[Rule]) -> dict:
 def _all_points(card: dict, fitted: dict, rules: Sequence[Rule]) -> dict:
     """The run's points, with the model's own prevalence and what it was itself seen to achieve."""
     labels = card["labels"]
-    vectors = (
-        np.array([[card[key][name] for name in labels]], dtype=np.float64)
-        for key in ("training_prevalence", "inflation")
-    )
+    shares = np.array([[card["training_prevalence"][name] for name in labels]], dtype=np.float64)
     more = [rule for rule in rules if isinstance(rule, PrevalenceRule)]
-    own = prevalence_points(labels, *vectors, [*FROM_PREVALENCE, *more])
+    distortions = [Distortion.from_facts(card, labels)]
+    own = prevalence_points(labels, shares, distortions, [*FROM_PREVALENCE, *more])
     before = card.get("operating_points", {})
     points: dict[str, dict] = {}
     for rule, by_label in fitted["operating_points"].items():

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from cxrkeras.data.distortion import Distortion
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.model_json import write_model_json
 from cxrkeras.data.preparation import preparation_of
@@ -76,8 +77,9 @@ class Fitted(NamedTuple):
 
     Args:
         history: see `Trainer.fit`.
-        facts: `training_prevalence` and `inflation` by label (None if unknown), the number of
-            `images` learnt from, and the fitter's own, such as `features` {`all`, `constant`}.
+        facts: `training_prevalence` by label, `inflation` or `distortion` if what the loss did to
+            probabilities is known, the number of `images` learnt from, and the fitter's own, such
+            as `features` {`all`, `constant`}.
     """
 
     history: pd.DataFrame
@@ -127,7 +129,7 @@ def fit_rows(
     values[train] = learned.targets.values  # with what was guessed
     facts = {
         "training_prevalence": _prevalence(target, Targets(values[learn])),
-        "inflation": _by_label(target, learned.inflation),
+        **_distortion(target, learned.distortion),
         "images": int((~validation).sum()),
         **fitter.facts,
     }
@@ -142,10 +144,8 @@ def _learned(experiment: Experiment, target: Target, learn: np.ndarray, seed: in
     return target.targets[rows]
 
 
-def _by_label(target: Target, values: np.ndarray | None) -> dict[str, float] | None:
-    if values is None:
-        return None
-    return dict(zip(target.dataset.labels, map(float, values), strict=True))
+def _distortion(target: Target, distortion: Distortion | None) -> dict:
+    return {} if distortion is None else distortion.as_facts(target.dataset.labels)
 
 
 def _prevalence(target: Target, targets: Targets) -> dict[str, float | None]:
@@ -166,7 +166,7 @@ def model_card(experiment: Experiment, target: Target, facts: dict) -> dict:
         "image_size": experiment.image_size,
         "trained_on": target.dataset.name,
         "training_prevalence": facts["training_prevalence"],
-        "inflation": facts["inflation"],
+        **{name: facts[name] for name in ("inflation", "distortion") if name in facts},
         "preparation": preparation and preparation.as_json(),
     }
 

@@ -4,13 +4,13 @@ Scikit-learn and SciPy take seconds to import, so they are imported only if some
 predicting with a complete model needs neither.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from cxrkeras.data.checked_json import checked, read_any
+from cxrkeras.data.distortion import Distortion
 from cxrkeras.data.model_json import RunPoints
 from cxrkeras.evaluation.rules import PrevalenceRule, Rule
 from cxrkeras.evaluation.run_folder import RunFolder
@@ -23,12 +23,13 @@ from cxrkeras.evaluation.scores.operating import (
     reached,
 )
 from cxrkeras.evaluation.scores.predictions import Predictions, read_predictions
-from cxrkeras.evaluation.scores.thresholds import deflate
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_json, read_json
 
 FORMAT = 3
 WHERE = "out-of-fold predictions"
+
+_WRONG = (OSError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 def write_operating_points(run: Path) -> None:
@@ -53,17 +54,37 @@ def fit_operating_points(run: Path) -> dict:
     Raises:
         UserError: a file is missing or doesn't fit the others.
     """
-    from cxrkeras.evaluation.evidence.evidence import fold_numbers, row_inflation
+    run_folder = RunFolder(run)
+    predictions = read_predictions(run_folder.predictions)
+    test = run_folder.test_predictions
+    held_out = read_predictions(test) if test.is_file() else None
+    try:
+        return points_and_calibration(predictions, read_json(run_folder.metrics), held_out)
+    except _WRONG as error:
+        raise _damaged(run_folder.metrics, error) from None
+
+
+def points_and_calibration(
+    predictions: Predictions, metrics: Mapping, held_out: Predictions | None
+) -> dict:
+    """What `fit_operating_points` gives, of predictions in memory.
+
+    Args:
+        predictions: out of fold.
+        metrics: `labels` and `training`, as in a `metrics.json`.
+        held_out: of the held-out test set, by the mean of all folds' models; None without one.
+    """
+    from cxrkeras.evaluation.evidence.evidence import fold_numbers, row_distortion
     from cxrkeras.evaluation.scores.calibration import fit_calibration, score_calibration
 
-    predictions = read_predictions(RunFolder(run).predictions)
     truth, prob, labels = predictions.truth, predictions.prob, predictions.labels
     fold = fold_numbers(predictions)
-    with _metrics_of(run) as metrics:
-        undistorted = deflate(prob, row_inflation(metrics, fold))
-        points = _from_prevalence(metrics, predictions, fold, FROM_PREVALENCE)
+    distortion = row_distortion(metrics, fold)
+    undistorted = prob if distortion is None else distortion.undistort(prob)
+    points = _from_prevalence(metrics, predictions, fold, FROM_PREVALENCE)
     points |= fit_points(labels, truth, prob, STANDARD, fold=fold, where=WHERE)
-    _add_test(run, points)
+    if held_out is not None:
+        add_held_out(points, held_out.labels, held_out.truth, held_out.prob)
     return {
         "format": FORMAT,
         "operating_points": points,
@@ -95,35 +116,30 @@ def fit_on_run(run: Path, rule: Rule) -> dict[str, dict]:
     truth, prob = predictions.truth, predictions.prob
     fold = fold_numbers(predictions)
     if isinstance(rule, PrevalenceRule):
-        with _metrics_of(run) as metrics:
-            points = _from_prevalence(metrics, predictions, fold, [rule])
+        metrics = RunFolder(run).metrics
+        try:
+            points = _from_prevalence(read_json(metrics), predictions, fold, [rule])
+        except _WRONG as error:
+            raise _damaged(metrics, error) from None
     else:
         points = fit_points(predictions.labels, truth, prob, [rule], fold=fold, where=WHERE)
     _add_test(run, points)
     return points[str(rule)]
 
 
-@contextmanager
-def _metrics_of(run: Path) -> Iterator[dict]:
-    """What `metrics.json` holds; what is wrong with it while it is used is told as a UserError."""
-    try:
-        yield read_json(RunFolder(run).metrics)
-    except (OSError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise _damaged(RunFolder(run).metrics, error) from None
-
-
 def _from_prevalence(
-    metrics: dict, predictions: Predictions, fold: np.ndarray, rules: Sequence[PrevalenceRule]
+    metrics: Mapping,
+    predictions: Predictions,
+    fold: np.ndarray,
+    rules: Sequence[PrevalenceRule],
 ) -> dict:
     """The rules that need no fit: the mean over the folds, and what each fold's own reaches."""
     from cxrkeras.evaluation.evidence.evidence import row_thresholds
 
     parts, labels = metrics["training"].values(), predictions.labels
-    vectors = (
-        np.array([[part[name][label] for label in labels] for part in parts], np.float64)
-        for name in ("prevalence", "inflation")
-    )
-    points = prevalence_points(labels, *vectors, rules)
+    shares = [[part["prevalence"][label] for label in labels] for part in parts]
+    distortions = [Distortion.from_facts(part, labels) for part in parts]
+    points = prevalence_points(labels, np.array(shares, np.float64), distortions, rules)
     for rule, thresholds in row_thresholds(metrics, fold, rules).items():
         for k, label in enumerate(labels):
             known = np.isfinite(predictions.truth[:, k])

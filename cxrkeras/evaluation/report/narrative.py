@@ -121,10 +121,12 @@ def _at_chance(metrics: Mapping) -> list[str]:
 
 def _points(metrics: Mapping) -> list[str]:
     """Of the default rule by label; of the study's, where it calls otherwise, in how many."""
-    default, studys = (_reached(metrics, rule) for rule in ("corrected", "prevalence"))
+    known = "hamming_corrected" in metrics["micro"]["pooled"] or metrics.get("ranks_only")
+    first = "corrected" if known else "prevalence"
+    default, studys = (_reached(metrics, rule) for rule in (first, "prevalence"))
     decided = {name: default.pop(name) for name in metrics.get("decisions") or ()}
     studys = {name: studys[name] for name in default}
-    told = [f"Corrected rule. {said}" for said in points_in_words(default)]
+    told = [f"{first.capitalize()} rule. {said}" for said in points_in_words(default)]
     told += [f"0/1 decisions. {said}" for said in points_in_words(decided)]
     doubted = sum(any(point_doubt(point)) for point in studys.values())
     if doubted and studys != default:

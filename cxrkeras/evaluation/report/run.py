@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
+from cxrkeras.data.distortion import Distortion, Factor
 from cxrkeras.evaluation.compare.resampling import drawn_words
-from cxrkeras.evaluation.evidence.evidence import fold_numbers, row_inflation, row_thresholds
+from cxrkeras.evaluation.evidence.evidence import fold_numbers, row_distortion, row_thresholds
 from cxrkeras.evaluation.report import curves, history, narrative, plots, samples
 from cxrkeras.evaluation.report.page import page
 from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.evaluation.scores.decisions import means
 from cxrkeras.evaluation.scores.predictions import Predictions, read_predictions
-from cxrkeras.evaluation.scores.thresholds import deflate
+from cxrkeras.evaluation.scores.thresholds import RULES
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_text
 
@@ -102,9 +103,8 @@ def _context(run: _Run) -> dict:
         "shuffled": bool(run.experiment.get("shuffle_labels")),
         "facts": narrative.facts(run.experiment),
         "environment": narrative.environment_facts(run.environment),
-        "inflated": any(
-            w != 1 for part in metrics["training"].values() for w in part["inflation"].values()
-        ),
+        "distortion": _distortion(run),
+        "rules": [name for name in RULES if f"hamming_{name}" in metrics["micro"]["pooled"]],
         "strips": {name: _strips(part, name) for name, part in _rows(metrics)},
         "figures": _figures(run),
         "training": _training(run),
@@ -140,14 +140,24 @@ def _strips(part: Mapping, name: str) -> dict[str, Markup]:
 
 
 def _figures(run: _Run) -> list[dict]:
-    if run.predictions.ranks_only:
-        inflation = np.ones(run.predictions.prob.shape)
-    else:
-        inflation = row_inflation(run.metrics, run.fold)
-    return [_label_figures(run, k, inflation[:, k]) for k in range(len(run.predictions.labels))]
+    distortion = None if run.predictions.ranks_only else row_distortion(run.metrics, run.fold)
+    prob = run.predictions.prob
+    mended = prob if distortion is None else distortion.undistort(prob)
+    return [_label_figures(run, k, mended[:, k]) for k in range(len(run.predictions.labels))]
 
 
-def _label_figures(run: _Run, k: int, inflation: np.ndarray) -> dict:
+def _distortion(run: _Run) -> str:
+    """What is known of the loss's: `unknown`, `none`, `factor` or `curve`."""
+    training = run.metrics["training"].values()
+    known = [Distortion.from_facts(part, run.metrics["labels"]) for part in training]
+    if any(part is None for part in known):
+        return "unknown"
+    if all(part.none for part in known):
+        return "none"
+    return "factor" if all(isinstance(part, Factor) for part in known) else "curve"
+
+
+def _label_figures(run: _Run, k: int, mended: np.ndarray) -> dict:
     name = run.predictions.labels[k]
     truth, prob = run.predictions.truth[:, k], run.predictions.prob[:, k]
     pooled = run.metrics["per_label"][name]["pooled"]
@@ -163,7 +173,7 @@ def _label_figures(run: _Run, k: int, inflation: np.ndarray) -> dict:
         text = f"{name}: {names[1]} against {names[0]}"
         figures[kind] = plots.unit_panel(lines, chance, names, text) if lines else None
     probabilities = not run.predictions.ranks_only
-    figures["reliability"] = _reliability(name, truth, prob, inflation) if probabilities else None
+    figures["reliability"] = _reliability(name, truth, prob, mended) if probabilities else None
     return figures
 
 
@@ -174,12 +184,12 @@ def _curve_lines(run: _Run, points_of, truth: np.ndarray, prob: np.ndarray) -> l
     return [line for line in lines if line[0] is not None]
 
 
-def _reliability(name: str, truth, prob, inflation) -> Markup | None:
+def _reliability(name: str, truth, prob, undistorted) -> Markup | None:
     raw = curves.reliability_points(truth, prob)
     if raw is None:
         return None
-    distorted = bool(np.any(inflation != 1))
-    mended = curves.reliability_points(truth, deflate(prob, inflation)) if distorted else None
+    distorted = not np.array_equal(prob, undistorted, equal_nan=True)
+    mended = curves.reliability_points(truth, undistorted) if distorted else None
     highest = max(float(points.max()) for points in (raw, mended) if points is not None)
     limit = min(1.0, max(0.05, np.ceil(highest * 20) / 20))
     text = f"{name}: observed share of positives against the mean score, in bins of equal count"
@@ -205,5 +215,6 @@ def _samples(run: _Run) -> list:
     dataset = next((place for place in places if (place / "images").is_dir()), None)
     if dataset is None:
         return []
-    thresholds = row_thresholds(run.metrics, run.fold)["corrected"]
+    rules = row_thresholds(run.metrics, run.fold)
+    thresholds = rules.get("corrected", rules["prevalence"])
     return samples.load(run.predictions, thresholds, dataset)

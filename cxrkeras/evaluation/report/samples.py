@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from cxrkeras.data.distortion import log_odds
 from cxrkeras.evaluation.scores.predictions import Predictions
-from cxrkeras.evaluation.scores.thresholds import log_odds
 
 SIDE = 256  # pixels: enough to recognise, small enough to inline
 PER_GROUP = 4

@@ -37,17 +37,23 @@ class Rule(Part):
 
 
 class PrevalenceRule(Rule):
-    """A rule that needs no predictions."""
+    """A rule that needs no predictions.
+
+    Attributes:
+        needs_distortion: whether it must know what the loss makes of probabilities.
+    """
+
+    needs_distortion: ClassVar[bool] = False
 
     def threshold(
-        self, prevalence: np.ndarray, distort: Callable[[np.ndarray], np.ndarray]
+        self, prevalence: np.ndarray, distort: Callable[[np.ndarray], np.ndarray] | None
     ) -> np.ndarray:
         """Thresholds, elementwise.
 
         Args:
             prevalence: share of positives in the training part, in [0, 1]; NaN if unknown.
             distort: function from probabilities to the scores that the loss makes of them, of the
-                same shape.
+                same shape; None if unknown, which never reaches a rule that needs it.
 
         Returns:
             The thresholds, float64, of the same shape; NaN if there is none.

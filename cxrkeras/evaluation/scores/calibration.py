@@ -1,6 +1,6 @@
 """Calibration: turns scores into probabilities that mean what they say, by out-of-fold predictions.
 
-Two steps. First the loss's known distortion is undone in closed form (`thresholds.deflate`). Then,
+Two steps. First the loss's known distortion is undone in closed form (`data.distortion`). Then,
 if wanted, what is left is fitted per label, by one of `METHODS`. A temperature changes no ranking;
 isotonic makes ties, which does.
 """
@@ -12,8 +12,8 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
+from cxrkeras.data.distortion import log_odds
 from cxrkeras.evaluation.report.curves import equal_count_bins
-from cxrkeras.evaluation.scores.thresholds import log_odds
 
 METHODS = {
     "temperature": "one temperature and one bias per label",

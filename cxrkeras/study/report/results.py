@@ -117,15 +117,15 @@ def _part(scores: Mapping) -> dict:
     """Ranking scores are macro means; scores that count entries are over all entries."""
     macro, micro = scores["macro"], scores["micro"]
     part = {name: macro["pooled"][name] for name in RANKING}
-    part |= {name: micro["pooled"][name] for name in (*CALLS, "binary_accuracy", "mae")}
+    part |= {name: micro["pooled"].get(name) for name in (*CALLS, "binary_accuracy", "mae")}
     part["random_average_precision"] = macro["pooled"]["prevalence"]
     part["prevalence"] = micro["pooled"]["prevalence"]
     part["all_negative_accuracy"] = micro["pooled"]["all_negative_accuracy"]
     if "over_folds" in macro:
         part["over_folds"] = {name: macro["over_folds"][name] for name in RANKING}
-        part["over_folds"] |= {name: micro["over_folds"][name] for name in CALLS}
+        part["over_folds"] |= {name: micro["over_folds"].get(name) for name in CALLS}
         part["per_fold"] = {
-            name: [fold[name] for fold in kind["per_fold"]]
+            name: [fold.get(name) for fold in kind["per_fold"]]
             for kind, names in ((macro, RANKING), (micro, CALLS))
             for name in names
         }

@@ -7,9 +7,9 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import pandas as pd
 
+from cxrkeras.data.distortion import Distortion
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.pipeline import Part
-from cxrkeras.evaluation.scores.thresholds import deflate
 from cxrkeras.training.fitting.learner import Learner
 
 T = TypeVar("T")
@@ -46,14 +46,14 @@ def learn_parts(
     def guess(taught: Taught, number: int, rows: np.ndarray) -> tuple:
         part = train[number]
         scores = learner.scores(part, rows, f"{title}, guessing uncertain entries")
-        return scores, learner.inflations(taught.parts)[part.head]
+        return scores, learner.distortions(taught.parts)[part.head]
 
     return with_guesses(learn, guess, [part.targets for part in train], title, checkpoint)
 
 
 def with_guesses(
     learn: Callable[[Sequence[Targets], str, Path | None], T],
-    guess: Callable[[T, int, np.ndarray], tuple[np.ndarray, np.ndarray | None]],
+    guess: Callable[[T, int, np.ndarray], tuple[np.ndarray, Distortion | None]],
     targets: Sequence[Targets],
     title: str,
     checkpoint: Path | None,
@@ -66,7 +66,7 @@ def with_guesses(
     Args:
         learn: fits from the start state: (targets, title for the progress lines, checkpoint).
         guess: (the result of `learn`, which of the targets, (n,) rows of them) -> (n, K) scores,
-            and the (K,) factor on their odds, which is undone, or None if it is unknown.
+            and what the loss did to them, which is undone, or None if it is unknown.
         targets: the targets of the parts that train together.
         title: what is learnt, for the progress lines.
         checkpoint: a file that keeps a fit's state. A first fit keeps its own beside it, to be
@@ -84,9 +84,9 @@ def with_guesses(
     for number, each in enumerate(targets):
         if each.guessed is not None:
             rows = np.flatnonzero(each.guessed.any(axis=1))
-            scores, inflation = guess(learned, number, rows)
+            scores, distortion = guess(learned, number, rows)
             probabilities = np.zeros(each.values.shape)
-            probabilities[rows] = scores if inflation is None else deflate(scores, inflation)
+            probabilities[rows] = scores if distortion is None else distortion.undistort(scores)
             each = each.filled(probabilities)
         filled.append(each)
     return learn(filled, title, checkpoint)

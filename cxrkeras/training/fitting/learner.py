@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.special import expit
 
 from cxrkeras.data.augmentation import Preset
+from cxrkeras.data.distortion import Distortion
 from cxrkeras.data.draws import drawn_rows
 from cxrkeras.data.folds.folds import hold_out
 from cxrkeras.data.pipeline import (
@@ -114,16 +115,14 @@ class Learner:
             self._trainer.settle(batches.take(_SETTLE_STEPS))
         return history
 
-    def inflations(self, train: Sequence[Part]) -> dict[str, np.ndarray | None]:
-        """{head: (K,)}: the factor that the loss puts on the odds of each label's probability.
-
-        None if it is unknown, as for transformed batches. `train` are the parts that train
-        together.
+    def distortions(self, train: Sequence[Part]) -> dict[str, Distortion | None]:
+        """{head: what the loss makes of its probabilities}; None if it is unknown, as for
+        transformed batches. `train` are the parts that train together.
         """
         if self._plan.transform:
             return dict.fromkeys(head_widths(train))
         by_head = _by_head(self._experiment, train)
-        return {head: self._plan.loss.inflation(*drawn) for head, drawn in by_head.items()}
+        return {head: self._plan.loss.distortion(*drawn) for head, drawn in by_head.items()}
 
     def scores(self, part: Part, rows: np.ndarray, title: str) -> np.ndarray:
         """(n, K) probabilities of some rows of a part from the trained model."""
@@ -142,14 +141,10 @@ class Learner:
             name = layer_name(head)
             if getattr(self._logits.get_layer(name), "bias", None) is None:
                 continue  # a head that doesn't end in such a layer
-            inflation = partial(self._inflation, rows=rows)
+            distortion = partial(self._plan.loss.distortion, rows=rows)
             three_way = uncertain_name(name) in self._layers
-            biases |= prior_biases(name, targets, inflation, three_way=three_way)
+            biases |= prior_biases(name, targets, distortion, three_way=three_way)
         return biases
-
-    def _inflation(self, targets: Sequence[np.ndarray], rows: Sequence[np.ndarray]) -> np.ndarray:
-        known = self._plan.loss.inflation(targets, rows)
-        return np.ones(targets[0].shape[1]) if known is None else known
 
 
 def _counts(parts: Sequence[Part]) -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
+from cxrkeras.data.distortion import Distortion
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.registry import Part
 
@@ -18,12 +19,12 @@ class Learned(NamedTuple):
     Args:
         history: one row per epoch, see `Trainer.fit`.
         targets: (n, K) of the training rows as they were learnt from in the end.
-        inflation: (K,) the factor that the loss put on the odds; None if unknown.
+        distortion: what the loss did to probabilities; None if unknown.
     """
 
     history: "pd.DataFrame"
     targets: Targets
-    inflation: np.ndarray | None
+    distortion: Distortion | None
 
 
 class Fitter(Protocol):

@@ -53,7 +53,7 @@ class _Twice:
 
         def guess(learned, _, rows):
             scores = self._fitter.predict(train[rows])
-            return scores, learned.inflation
+            return scores, learned.distortion
 
         return with_guesses(learn, guess, [targets[train]], title, checkpoint)
 

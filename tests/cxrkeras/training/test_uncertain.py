@@ -9,10 +9,10 @@ import pytest
 from scipy.special import expit
 
 from cxrkeras.data.dataset import load_dataset
+from cxrkeras.data.distortion import Factor
 from cxrkeras.data.labels.entries import MASKED
 from cxrkeras.data.labels.targets import Targets, targets_from_codes
 from cxrkeras.data.pipeline import Features, Part, three_way_labels
-from cxrkeras.evaluation.scores.thresholds import inflate
 from cxrkeras.models.network import classifiers
 from cxrkeras.runs.target import check_uncertain
 from cxrkeras.training.crossval import cross_validate
@@ -70,9 +70,9 @@ def test_guesses_are_the_masked_model_s_probabilities_on_their_true_scale(experi
     plain = part("ignore", blank="ignore")
     learn(learner, [plain])  # the same seed: the first of the two fits
     scores = expit(logits.predict(VALUES, verbose=0)["h"])
-    w = learner.inflations([plain])["h"]
+    w = learner.distortions([plain])["h"].w
     asked = CODES == -1
-    np.testing.assert_allclose(inflate(found.values, w)[asked], scores[asked], rtol=1e-5)
+    np.testing.assert_allclose(Factor(w).distort(found.values)[asked], scores[asked], rtol=1e-5)
     assert ((found.values[asked] > 0) & (found.values[asked] < 1)).all()
     np.testing.assert_array_equal(found.values[~asked], plain.targets.values[~asked])
 
@@ -104,8 +104,9 @@ def test_the_inflation_behind_guesses_is_that_of_the_batches(experiment):
     one, two = part("ignore", slice(0, 30)), part("ignore", slice(30, 40))
     rates = [(p.targets.values == v).mean(axis=0) for v in (1, 0) for p in (one, two)]
     positive, negative = (rates[0] + rates[1]).sum(), (rates[2] + rates[3]).sum()
-    learner, _ = learner_of(experiment, [one, two], batch_size=10**6)
-    w = learner.inflations([one, two])["h"]
+    # A batch holds all of the long part, and all of the short one three times.
+    learner, _ = learner_of(experiment, [one, two], batch_size=30)
+    w = learner.distortions([one, two])["h"].w
     np.testing.assert_allclose(w, negative / positive, rtol=1e-4)
 
 

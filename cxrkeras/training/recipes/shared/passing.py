@@ -39,7 +39,7 @@ class Passing:
         learned = [part(self._inputs, train, targets)]
         held = [part(self._inputs, validation, targets)] if len(validation) else []
         history = self._learner.learn(learned, held, **how)
-        return Learned(history, targets[train], self._learner.inflations(learned)[TARGET])
+        return Learned(history, targets[train], self._learner.distortions(learned)[TARGET])
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """See `Fitter.predict`."""

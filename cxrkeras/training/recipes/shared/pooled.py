@@ -67,7 +67,7 @@ class Pooled:
         self._mean, self._scale = mean, scale
         if self._is_dense():
             self._fold_scaling()
-        return Learned(history, targets[train], self._learner.inflations(learned)[TARGET])
+        return Learned(history, targets[train], self._learner.distortions(learned)[TARGET])
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """See `Fitter.predict`; computed from the features."""

@@ -16,6 +16,7 @@ from cxrkeras.models.metrics import MaskedBinaryAccuracy, MaskedMAE
 from cxrkeras.registry import LOSSES, POLICIES
 from tests.cxrkeras.models.losses.losses_by_hand import value_and_gradient
 
+pytestmark = pytest.mark.jax
 NAMES = ["bce", "bw_bce", "bw_bce_per_label"]
 ON_JAX = keras.backend.backend() == "jax"
 EXAMPLES = 5 if ON_JAX else 40
@@ -148,7 +149,7 @@ def test_inflation_is_that_of_positive_against_negative():
     optimum = {"bce": asked[:2] / negative[:2], "bw_bce": pooled, "bw_bce_per_label": np.ones(2)}
     for name in NAMES:
         loss = LOSSES.make(name).layer()
-        w = LOSSES.make(name).inflation([targets], [np.arange(6000)[None]])  # one batch of all
+        w = LOSSES.make(name).distortion([targets], [np.arange(6000)[None]]).w  # one batch of all
         f = np.log(w * positive / negative)
         u = np.append(np.log(optimum[name]), NEVER)
         _, gradient = value_and_gradient(loss, targets, np.tile(np.concatenate([f, u]), (6000, 1)))
@@ -170,8 +171,3 @@ def test_watched_metrics_look_at_f_and_at_what_is_positive_or_negative(batch):
     )
     error = np.abs(y - expit(f)).mean() if y.size else 0
     assert float(mae.result()) == pytest.approx(error, rel=1e-5, abs=1e-7)
-
-
-@pytest.mark.skipif(ON_JAX, reason="this is that subprocess")
-def test_the_same_on_jax(on_jax):
-    on_jax(__file__)

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from cxrkeras.serving.model.keras_file import load_keras
-from cxrkeras.serving.model.model import load_model
+from cxrkeras.serving.predictor.keras_file import load_keras
+from cxrkeras.serving.predictor.loaded import load_model
 from data_prep.errors import UserError
 from tests.cxrkeras.serving.served_runs import SIDE, build, write_model
 
@@ -107,7 +107,7 @@ def test_a_layer_of_another_version_is_named(saved):
 
 
 def test_a_layer_of_keras_hub_names_the_extra(saved, monkeypatch):
-    monkeypatch.setattr("cxrkeras.serving.model.keras_file.find_spec", lambda _: None)
+    monkeypatch.setattr("cxrkeras.serving.predictor.keras_file.find_spec", lambda _: None)
     place = {"module": "keras_hub.src.models.absent", "class_name": "Absent"}
     _with_scaling(saved, registered_name="keras_hub>Absent", **place)
     assert "pip install 'cxrkeras[hub]'" in refusal(saved)

@@ -12,9 +12,9 @@ from cxrkeras.evaluation.rules import parse_rule
 from cxrkeras.serving.app import words
 from cxrkeras.serving.app.judge import Finding, _about
 from cxrkeras.serving.export.card import model_card
-from cxrkeras.serving.model.card import read_card
 from cxrkeras.serving.predict import answers
 from cxrkeras.serving.predict.predict import Row, answer
+from cxrkeras.serving.predictor.read import read_card
 from tests.cxrkeras.serving.served_runs import LABELS, write_model, write_run
 
 BAD, UNKNOWN = LABELS[2], LABELS[1]  # its corrected threshold lies below every score
