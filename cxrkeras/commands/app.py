@@ -35,7 +35,7 @@ _HERE = ("127.0.0.1", "localhost", "::1")
     show_default=True,
     help="Largest upload.",
 )
-@operating_point("Where a label is called, as `cxrkeras predict` has it.")
+@operating_point("Threshold above which a label is positive, as for `cxrkeras predict`.")
 @admission
 @click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
 def command(

@@ -28,7 +28,8 @@ _SHOWN = 12  # refused files listed on the terminal; all of them are in rejected
     help="Explain a prepared dataset's images instead of FILES.",
 )
 @click.option(
-    "--method",
+    "--map",
+    "method",
     type=click.Choice(["cam", "gradcam", "gradcam++"]),
     help="How maps are made. [default: cam where it is exact, else gradcam]",
 )
@@ -41,7 +42,7 @@ _SHOWN = 12  # refused files listed on the terminal; all of them are in rejected
     help="Labels to make pictures of: positive (above the operating point), all, top3 (the three "
     "whose odds are the highest multiple of their operating point's), or names joined by commas.",
 )
-@operating_point("Where a label is called, as for `cxrkeras predict`.")
+@operating_point("Threshold above which a label is positive, as for `cxrkeras predict`.")
 @click.option(
     "--opacity",
     type=Finite(0, 1),
@@ -85,7 +86,7 @@ def command(model: Path, files: tuple[str, ...], out: Path, rule: str | None, **
     \b
     Examples:
       cxrkeras explain runs/first film.dcm --out why
-      cxrkeras explain runs/first films/ --labels top3 --method gradcam++ --out why
+      cxrkeras explain runs/first films/ --labels top3 --map gradcam++ --out why
       cxrkeras explain runs/first --data data/ours --no-pictures --out why --randomisation-check
       cxrkeras explain runs/first --data data/nih --boxes BBox_List_2017.csv --only-boxed --out why
     """

@@ -17,7 +17,7 @@ _WRITERS = (".csv", ".json")
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL_OR_RUN")
 @click.argument("files", nargs=-1, required=True, metavar="FILES...")
-@operating_point(f"Where a label is called: {rules_named()}")
+@operating_point(f"Threshold above which a label is positive: {rules_named()}")
 @click.option(
     "--calibrate",
     type=click.Choice(["none", "temperature", "isotonic"]),
