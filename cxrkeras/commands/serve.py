@@ -17,28 +17,28 @@ from cxrkeras.commands.shared.numbers import Finite
     "config",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
-    help="The folder for the server's files.",
+    help="Folder for the server's files.",
 )
 @click.option(
     "--batch-size",
     type=click.IntRange(1),
     default=16,
     show_default=True,
-    help="Images that one call of the model takes at most.",
+    help="Largest number of images in one call of the model.",
 )
 @click.option(
     "--wait",
     type=Finite(0),
     default=5.0,
     show_default=True,
-    help="Milliseconds for which an image waits for others to fill the batch.",
+    help="Milliseconds that an image waits for others to fill the batch.",
 )
 @click.option(
     "--threads",
     type=click.IntRange(1),
     default=2,
     show_default=True,
-    help="Batches at a time.",
+    help="Number of batches processed at a time.",
 )
 def command(
     models: tuple[Path, ...], config: Path, batch_size: int, wait: float, threads: int
@@ -46,8 +46,9 @@ def command(
     """Write what TensorFlow Serving needs to serve EXPORTED models (DIR/NAME of `export`).
 
     --out gets models.config, batching.config and run.sh, whose `docker run` line is printed too.
-    The server answers this machine only, REST on port 8501 and gRPC on 8500: it asks nobody who
-    they are, so put a proxy that does before it. It takes up a new version of a model by itself.
+    The server answers only this machine, by REST on port 8501 and gRPC on 8500. It has no
+    authentication, so put a proxy that has in front of it. It picks up new versions of a model by
+    itself.
 
     \b
     Examples:
