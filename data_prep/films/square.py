@@ -1,4 +1,4 @@
-"""One file of any kind to the grey square that a dataset holds and a model is asked about."""
+"""Turns one file of any kind into the grey square that a dataset holds and a model takes."""
 
 from dataclasses import dataclass
 from pathlib import Path

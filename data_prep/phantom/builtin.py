@@ -33,7 +33,7 @@ def builtin_datasets(
     verify: bool = False,
     progress: bool = True,
 ) -> tuple[Path, Path, Path]:
-    """Write and prepare the built-in data; at once where that is done already.
+    """Write and prepare the built-in data; returns at once if that is already done.
 
     Args:
         folder: gets `raw/HOSPITAL/` (DICOM, labels, boxes) and the prepared `target`,

@@ -1,4 +1,4 @@
-"""What the readers of public archives share: their tables in our words, joined to their images."""
+"""What readers of public archives share: tables in our words, joined to their images."""
 
 from __future__ import annotations
 
