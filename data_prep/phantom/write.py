@@ -84,7 +84,7 @@ def write_phantoms(
 
 def _check(name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
-        raise UserError(f"--{name} must be {low} to {high}. Received: {value}.")
+        raise UserError(f"{name} must be {low} to {high}. Received: {value}.")
 
 
 def _missing(folder: Path, people: list[Patient], size: int) -> list[int]:
@@ -94,8 +94,8 @@ def _missing(folder: Path, people: list[Patient], size: int) -> list[int]:
     for name in sorted(there):
         if wanted.get(name) != _instance(folder / name):
             raise UserError(
-                f"A folder of phantoms holds only one set. {folder} has images of another seed, size "
-                "or number of patients. Give an empty folder, or empty this one."
+                f"A folder of phantoms holds only one set. {folder} has images of another seed, "
+                "size or number of patients. Give an empty folder, or empty this one."
             )
     return [k for k, p in enumerate(people) if any(e.name not in there for e in p.exposures)]
 
@@ -115,8 +115,8 @@ def _run(jobs: list[_Job], workers: int, progress: bool) -> None:
         for _, outcome in spread(_draw, jobs, spare):
             if isinstance(outcome, Died):
                 raise UserError(
-                    f"Drawing needs memory: one of {spare} processes died. Give fewer --workers or a "
-                    "smaller --image-size; the same command then resumes."
+                    f"Drawing needs memory: one of {spare} processes died. Give fewer --workers "
+                    "or a smaller --image-size; the same command then resumes."
                 )
             steps.step()
 
