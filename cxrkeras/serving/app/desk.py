@@ -1,4 +1,4 @@
-"""What one visitor has open: two films at most, in memory, until the page is closed."""
+"""What one visitor has open: at most two films, in memory, until the page is closed."""
 
 import secrets
 import threading

@@ -1,4 +1,4 @@
-"""Who says what a film shows: a model in this process, or a server elsewhere."""
+"""What answers for a film: a model in this process, or a server elsewhere."""
 
 import threading
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class Finding:
 
 
 class Judge(Protocol):
-    """What the page asks.
+    """What the page needs of a model.
 
     Attributes:
         labels: K names.
@@ -163,7 +163,7 @@ class RemoteJudge:
         self._server, self.name, self.rule = server, name, "as the server says"
         self.labels = predict_remote(server, name, [grey_png(_RAMP)]).labels
         self.preparation, self.unit, self.distorted = Preparation(), "", False
-        self.no_maps = "a server gives probabilities, not feature maps."
+        self.no_maps = "a server gives probabilities but no feature maps."
         told = f"Before you believe it: {UNMEASURED}"
         self.about = (f"The model {name} on {server} answers.", told)
 

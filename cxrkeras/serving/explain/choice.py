@@ -18,8 +18,8 @@ def check_choice(wanted: str, labels: Sequence[str]) -> None:
         return
     if unknown := [name for name in _names(wanted) if name not in labels]:
         raise UserError(
-            f"--labels: positive, all, top3 or names of {', '.join(labels)}. "
-            f"Received: {', '.join(unknown)}."
+            f"--labels must be positive, all, top3 or names of {', '.join(labels)}. Received: "
+            f"{', '.join(unknown)}."
         )
 
 

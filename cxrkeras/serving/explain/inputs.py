@@ -91,7 +91,9 @@ def data_inputs(card: Card, root: Path, boxes: Path | None) -> Inputs:
     if prepared is not None and replace(prepared, image_size=1) != replace(
         card.preparation, image_size=1
     ):
-        say(f"Warning: {root} was prepared with other --pad or --stretch than the model's images.")
+        say(
+            f"Warning: {root} was prepared with another --pad or --stretch than the model's images."
+        )
     files = [Path(path) for path in dataset.paths]
     own = root / "boxes.csv"
     table = boxes or (own if own.is_file() else None)

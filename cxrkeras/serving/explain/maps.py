@@ -19,7 +19,7 @@ from data_prep.errors import UserError
 METHODS = {
     "cam": "class activation map: its mean plus the bias is the label's logit",
     "gradcam": "Grad-CAM: the map's channels, weighted by the score's mean gradient",
-    "gradcam++": "Grad-CAM++: Grad-CAM with the places weighted that raise the score",
+    "gradcam++": "Grad-CAM++: Grad-CAM with more weight on the places that raise the score",
 }
 BATCH = 16
 EAGER_SIDE = 128  # pixels of the images of which a whole batch goes through an uncompiled trunk
@@ -67,7 +67,7 @@ class Explainer:
         self.method = method or ("cam" if self.parts.dense is not None else "gradcam")
         if self.method == "cam" and self.parts.why_not:
             raise UserError(
-                "CAM is exact where a dense layer stands on global average pooling. In this model "
+                "CAM is exact only for a dense layer on global average pooling. In this model "
                 f"{self.parts.why_not}. Take --map gradcam."
             )
         shapes = self.parts.map_shapes

@@ -1,4 +1,4 @@
-"""Heat maps over films, as pictures that say what they show."""
+"""Heat maps over films, as pictures with captions."""
 
 import unicodedata
 from collections.abc import Sequence

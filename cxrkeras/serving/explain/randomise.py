@@ -1,4 +1,4 @@
-"""Does a heat map depend on what was learnt? Weights are randomised from the top down.
+"""Tests whether heat maps depend on what was learnt, by randomising weights from the top down.
 
 Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018: a map that stays the same when the
 top layers are randomised shows the image's edges, not the model's reasons.

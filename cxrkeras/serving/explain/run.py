@@ -60,7 +60,7 @@ def explain_inputs(
         What came of it.
 
     Raises:
-        UserError: nothing is there to explain; the model, the labels or the method can't be used.
+        UserError: there is nothing to explain, or the model, labels or kind of map can't be used.
     """
     one_picture(card)
     points = card.operating_points(rule)
@@ -105,12 +105,14 @@ def explain_film(
         load: gives the loaded model; the card's is loaded where None.
 
     Raises:
-        UserError: the film can't be read, or the model or the method can't be used.
+        UserError: the film can't be read, or the model or kind of map can't be used.
     """
     one_picture(card)
     inputs = file_inputs(card, [str(file)], None)
     if len(inputs.files) != 1:
-        raise UserError(f"One film is explained at a time. Received: {file}{inputs.reason}.")
+        raise UserError(
+            f"Only one film can be explained at a time. Received: {file}{inputs.reason}."
+        )
     with _ready(card, inputs, method, admission, workers, load) as (stream, explainers):
         from cxrkeras.serving.explain.folds import Explanation, explain_films
 

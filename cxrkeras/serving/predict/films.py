@@ -1,4 +1,4 @@
-"""Any number of image files to what a model sees: found, decoded in parallel, kept in order."""
+"""Finds image files, decodes them in parallel and in order, and prepares what a model sees."""
 
 import glob
 import os

@@ -26,7 +26,7 @@ Score = Callable[[dict[str, np.ndarray], int], np.ndarray]
 
 @dataclass(frozen=True)
 class Row:
-    """One file of an answer: `reason` says why it could not be used, and is "" where it could."""
+    """One file of an answer: `reason` says why it couldn't be used, and is "" if it could."""
 
     path: Path
     reason: str
