@@ -88,7 +88,7 @@ def prepare(
         size: side of the prepared images, pixels.
         pad: keep the aspect ratio and pad to a square, instead of stretching to it.
         stretch: percentiles (low, high) that become black and white.
-        workers: processes; the machine's cores where None; 0 works in this process.
+        workers: processes; the machine's cores if None; 0 works in this process.
         public: keep patient, study and image identifiers as they are.
         hash_names: also name images that aren't DICOM by keyed hashes.
         views: the films to keep, by their view (`views.CHOICES`).

@@ -20,7 +20,7 @@ class Settings:
         stretch: percentiles (low, high), or None.
         public: keep identifiers as they are.
         views: the films to keep (`views.CHOICES`).
-        admission: what is taken for a film.
+        admission: what is accepted as a film.
     """
 
     size: int = 512

@@ -26,8 +26,8 @@ def fill_trunk(
         path: of the file, for errors.
 
     Raises:
-        UserError: naming the first absent key, or the first of another shape or without finite
-            values, with their number.
+        UserError: naming the first missing key, or the first of another shape or with values that
+            aren't finite, and their number.
     """
     layers = [layer for layer in trunk.layers if layer.weights]
     wanted = {_of(layer, v): names.keys[_of(layer, v)] for layer in layers for v in layer.weights}

@@ -30,9 +30,9 @@ class Finding:
     Attributes:
         label: its name.
         probability: the model's output, in [0, 1]; the operating point is on its scale.
-        adjusted: the same with the loss's inflation undone; None where there is none.
+        adjusted: the same with the loss's inflation undone; None if there is none.
         prevalence: of the label in the training data; None where not known.
-        threshold: the operating point; None where there is none.
+        threshold: the operating point; None if there is none.
         origin: where the operating point comes from, in words.
         doubt: what must be said of the operating point, see `evidence.doubts`; "" for none.
     """
@@ -47,7 +47,7 @@ class Finding:
 
     @property
     def positive(self) -> bool | None:
-        """Whether the probability exceeds the operating point; None where there is none."""
+        """Whether the probability exceeds the operating point; None if there is none."""
         return None if self.threshold is None else self.probability > self.threshold
 
 

@@ -84,7 +84,7 @@ def data_inputs(card: Card, root: Path, boxes: Path | None) -> Inputs:
     Args:
         card: of the model.
         root: the dataset.
-        boxes: a table of known boxes; the dataset's own `boxes.csv` where None, if it has one.
+        boxes: a table of known boxes; the dataset's own `boxes.csv` if None, if it has one.
     """
     dataset = load_dataset(root)
     prepared = preparation_of(root)

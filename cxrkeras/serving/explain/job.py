@@ -35,7 +35,7 @@ class Job:
     Attributes:
         out: folder of the results.
         labels: K names, the model's.
-        thresholds: (K,) operating points, NaN where there is none.
+        thresholds: (K,) operating points, NaN if there is none.
         origin: the rule they come from.
         wanted: labels to make pictures of, see `choice.choose`.
         opacity: of the highest value of a map, in [0, 1].

@@ -51,7 +51,7 @@ def randomisation_check(
     Args:
         explainer: one model or an ensemble.
         images: (N, S, S, C) or (N, S, S), as `Explainer.explain` takes them.
-        labels: columns of the output; all where None.
+        labels: columns of the output; all if None.
         seed: of the new weights.
 
     Returns:

@@ -53,8 +53,8 @@ def explain_inputs(
         tolerance: of the pointing game, pixels.
         check_seed: of the randomisation check; None for none.
         key_file: of the secret key by which results of DICOM films are named.
-        admission: what is taken for a film.
-        workers: decoding processes; the machine's cores where None; 0 decodes in this process.
+        admission: what is accepted as a film.
+        workers: decoding processes; the machine's cores if None; 0 decodes in this process.
 
     Returns:
         What came of it.
@@ -100,9 +100,9 @@ def explain_film(
         card: of the model.
         file: the film.
         method: how the map is made, see `maps.Explainer`.
-        admission: what is taken for a film.
+        admission: what is accepted as a film.
         workers: as for `explain_inputs`.
-        load: gives the loaded model; the card's is loaded where None.
+        load: gives the loaded model; the card's is loaded if None.
 
     Raises:
         UserError: the film can't be read, or the model or kind of map can't be used.

@@ -74,7 +74,7 @@ def export_model(
         rule: of the thresholds.
         check: radiographs for the round trip; synthetic ones where empty.
         describe: makes the model card's text from the round trip.
-        admission: what is taken for a radiograph; its sides and pixels bound what is served, too.
+        admission: what is accepted as a radiograph; its sides and pixels bound what is served, too.
 
     Raises:
         UserError: where the model lacks the operating points, a package is missing, `home` can't

@@ -32,7 +32,7 @@ def make_ensemble(
             are linked where they lie on the same disk, else copied.
         out: the folder to be made, which needs none of the members then.
         how: `mean` of probabilities, `logits` (mean of log odds) or `ranks`.
-        weights: positive, one for each model; equal where None.
+        weights: positive, one for each model; equal if None.
 
     Returns:
         Its card. Operating points, calibration and performance are known where all members are runs
