@@ -126,7 +126,7 @@ def test_synonyms_match_only_when_unambiguous(tables):
     labels = "image,Pleural Effusion,Mass\na.png,1,0\nb.png,0,0\nc.png,0,1\n"
     p, notes = joined(tables, labels=labels)
     assert p.labels == ("Effusion", "Mass")
-    assert "The labels' Pleural Effusion was taken for Effusion." in notes
+    assert "The labels' Pleural Effusion was taken as Effusion." in notes
     twice = "image,Pleural Effusion,pleural_effusion,Mass\na.png,1,1,0\n"
     p, notes = joined(tables, labels=twice)
     assert p.labels == ("Mass",)
