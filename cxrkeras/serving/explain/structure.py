@@ -76,7 +76,7 @@ def take_apart(model: keras.Model, like: Sequence[Parts] = ()) -> Parts:
 
 def _no(reason: str) -> UserError:
     return UserError(
-        "A heat map needs a Keras classifier with one image as input, feature maps, and one "
+        "A heat map needs a Keras classifier with one image as input, feature maps and one "
         f"output of scores. This model can't be explained: {reason}."
     )
 

@@ -30,11 +30,11 @@ def export(
         model: a run, a model folder or a `.keras` file.
         out: the folder of all exported models.
         formats: keys of `layout.FORMATS`.
-        rule: of the thresholds that go along; the model's default where None.
-        name: on the server; that of the model's folder where None.
+        rule: of the thresholds that go along; the model's default if None.
+        name: on the server; that of the model's folder if None.
         check: radiographs for the round trip; synthetic ones where empty.
         license_name: of the weights, for the model card.
-        admission: what is taken for a radiograph.
+        admission: what is accepted as a radiograph.
 
     Returns:
         What was written, with its largest differences against Keras.

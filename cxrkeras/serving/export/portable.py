@@ -20,7 +20,7 @@ from data_prep.files import atomic_write_json
 def write_onnx(described: Described, folder: Path) -> None:
     """Write `model.onnx`: `image` (N, S, S, 1) -> `probability` (N, K).
 
-    Its metadata hold `labels` and `thresholds` as JSON lists (null where there is none) in the
+    Its metadata hold `labels` and `thresholds` as JSON lists (null if there is none) in the
     order of the output, and `model.json` as a whole.
     """
     import onnx

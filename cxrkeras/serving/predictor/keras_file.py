@@ -1,4 +1,4 @@
-"""A `.keras` file from anybody to a Keras model, or to one line that says why not."""
+"""Turns anybody's `.keras` file into a Keras model, or into one line that says why not."""
 
 import math
 from collections.abc import Iterator, Sequence
