@@ -70,6 +70,7 @@ class Learner:
         learning_rate: float,
         seed: int,
         title: str,
+        start: Sequence[np.ndarray] | None = None,
         checkpoint: Path | None = None,
     ) -> pd.DataFrame:
         """Fit from the start state, then estimate the batch-norm statistics where steps were few.
@@ -81,6 +82,7 @@ class Learner:
             learning_rate: at the start.
             seed: of order, ranges of targets, dropout and augmentation.
             title: for the progress lines.
+            start: see `Trainer.fit`.
             checkpoint: see `Trainer.fit`.
 
         Returns:
@@ -106,6 +108,7 @@ class Learner:
             title=title,
             biases=self._biases(train),
             counts=_counts(train),
+            start=start,
             checkpoint=checkpoint,
         )
         few = len(history) * steps < _FEW_STEPS
@@ -117,10 +120,10 @@ class Learner:
     def inflations(self, train: Sequence[Part]) -> dict[str, np.ndarray | None]:
         """{head: (K,)}: the factor that the loss puts on the odds of each label's probability.
 
-        None where nobody knows it, as of transformed batches. `train` are the parts that train
+        None where nobody knows it, as of transformed targets. `train` are the parts that train
         together.
         """
-        if self._plan.transform:
+        if self._plan.transform and not self._plan.transform.images:
             return dict.fromkeys(head_widths(train))
         by_head = _by_head(self._experiment, train)
         return {head: self._plan.loss.inflation(*drawn) for head, drawn in by_head.items()}

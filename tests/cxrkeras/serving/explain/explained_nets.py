@@ -2,10 +2,10 @@
 
 import keras
 import numpy as np
+from cxrkeras.models.heads.pooled import classifier, pooled_features
 from keras import layers
 
 from cxrkeras.models.backbones.shared.scaling import SCALINGS, grey_to_colour
-from cxrkeras.models.heads.pooled import classifier, pooled_features
 
 SIDE, LABELS = 30, 3
 IMAGES = np.random.default_rng(0).uniform(0, 255, (5, SIDE, SIDE)).astype(np.float32)
