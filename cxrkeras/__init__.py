@@ -18,6 +18,7 @@ _PLACES = {
     "prepare": "verbs",
     "cross_validate": "verbs",
     "load": "verbs",
+    "ensemble": "verbs",
     "build": "verbs",
     "UserError": "errors",
     "labels": "",

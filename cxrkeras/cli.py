@@ -9,6 +9,7 @@ import click
 
 from cxrkeras import __version__
 from cxrkeras.commands.shared.nearest import check_verb
+from cxrkeras.commands.shared.old_words import in_todays_words
 from data_prep.errors import UserError, WrongUse
 
 VERBS = {
@@ -21,6 +22,7 @@ VERBS = {
     "report": "write a run's report again",
     "weights": "trunks that others trained: import them, see where a trunk comes from",
     "train": "the final model of a finished run, from all of its target data",
+    "ensemble": "several runs and models as one model, which answers as their mean",
     "predict": "what a model says of image files: probabilities, decisions, where they come from",
     "explain": "where in an image a score comes from: heat maps, scored where boxes are known",
     "export": "a model or ensemble for TensorFlow Serving, ONNX and LiteRT, checked, with its card",
@@ -80,7 +82,7 @@ def main(argv: list[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in argv
-    argv = [word for word in argv if word != "--debug"]
+    argv = in_todays_words([word for word in argv if word != "--debug"])
     try:
         code = cli.main(argv, prog_name="cxrkeras", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):

@@ -31,6 +31,9 @@ TRANSFORMS: Registry = _Kind("batch transform", "cxrkeras.data.transforms", "--t
 POLICIES: Registry = _Kind("label policy", "cxrkeras.data.labels.policies", "--uncertain")
 RULES: Registry = _Kind("threshold rule", "cxrkeras.evaluation.rules", "--operating-point")
 READERS: Registry = _Kind("reader", "data_prep.readers", "prep")
+PREDICTORS: Registry = _Kind(
+    "predictor", "cxrkeras.serving.predictor.kinds", "The kind in model.json"
+)
 
 KINDS: tuple[Registry, ...] = (
     BACKBONES,
@@ -43,6 +46,7 @@ KINDS: tuple[Registry, ...] = (
     POLICIES,
     RULES,
     READERS,
+    PREDICTORS,
 )
 
 

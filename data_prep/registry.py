@@ -252,10 +252,7 @@ def _split(text: str, main: str) -> dict[str, str]:
 
 
 def _files(package: str) -> Iterator[tuple[str, str]]:
-    try:
-        spec = importlib.util.find_spec(package)  # imports the folders above, which are light
-    except ModuleNotFoundError:  # other packages alone may bring parts
-        return
+    spec = importlib.util.find_spec(package)  # imports the folders above, which are light
     for module in pkgutil.iter_modules(spec.submodule_search_locations if spec else ()):
         if not module.ispkg:
             yield module.name, f"{package}.{module.name}"

@@ -44,7 +44,7 @@ def command(
     host: str,
     port: int,
     max_mb: float,
-    rule: str,
+    rule: str | None,
     admission,
     open_page: bool,
 ) -> None:
@@ -76,23 +76,24 @@ def command(
     serve(judge, terms, sockets, open_page=open_page)
 
 
-def _remote(server: str, name: str, rule: str):
-    if rule != "corrected":
+def _remote(server: str, name: str, rule: str | None):
+    if rule is not None:
         raise click.UsageError("--operating-point: a server has its own. Leave out one of the two.")
     from cxrkeras.serving.app.judge import RemoteJudge
 
     return RemoteJudge(server, name)
 
 
-def _local(path: Path, rule: str):
+def _local(path: Path, rule: str | None):
     from cxrkeras import runtime
-    from cxrkeras.serving.model.card import read_card
+    from cxrkeras.serving.predictor.read import read_card
 
     chosen = rule_of(rule)
     card = read_card(path)
+    chosen = chosen or card.default_rule
     card.operating_points(chosen)  # what the model lacks is said before the work
     runtime.start()
     from cxrkeras.serving.app.judge import LocalJudge
-    from cxrkeras.serving.model.model import load_members
+    from cxrkeras.serving.predictor.loaded import load_card
 
-    return LocalJudge(card, load_members(card), chosen)
+    return LocalJudge(card, load_card(card), chosen)

@@ -150,7 +150,8 @@ def _ranked_lines(per_label: dict, ranks_only: bool) -> list[str]:
     for name, part in per_label.items():
         score = part["pooled"]
         if not ranks_only:
-            cut = f" {_number(part['thresholds']['corrected']['mean']):>10}"
+            cuts = part["thresholds"]
+            cut = f" {_number(cuts.get('corrected', cuts['prevalence'])['mean']):>10}"
         lines.append(
             f"{name:<{LABEL_WIDTH}} {score['positives']:>9,} {_number(score['prevalence']):>11}"
             f"{cut} {_number(score['auroc']):>8} {_number(score['average_precision']):>8}"

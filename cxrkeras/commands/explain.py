@@ -73,7 +73,7 @@ _SHOWN = 12  # refused files listed on the terminal; all of them are in rejected
 @key_file
 @admission
 @decoding_workers
-def command(model: Path, files: tuple[str, ...], out: Path, rule: str, **how) -> None:
+def command(model: Path, files: tuple[str, ...], out: Path, rule: str | None, **how) -> None:
     """Heat maps for FILES: overlays, sheets, raw maps, boxes; scored where boxes are known.
 
     MODEL_OR_RUN is a model folder or a run of `cxrkeras cv`, whose folds are averaged. Images that
@@ -97,10 +97,11 @@ def command(model: Path, files: tuple[str, ...], out: Path, rule: str, **how) ->
     from cxrkeras.serving.explain.folder import is_explanation
     from cxrkeras.serving.explain.inputs import data_inputs, file_inputs
     from cxrkeras.serving.explain.run import explain_inputs
-    from cxrkeras.serving.model.card import read_card
+    from cxrkeras.serving.predictor.read import read_card
 
     check_folder(out, "explain", is_explanation, overwrite=how["overwrite"])
     card = read_card(model)
+    point = point or card.default_rule
     card.operating_points(point)  # what the model lacks is said before the work
     inputs = (
         file_inputs(card, files, how["boxes"])

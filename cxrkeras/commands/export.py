@@ -47,7 +47,7 @@ def command(
     model: Path,
     out: Path,
     formats: tuple[str, ...],
-    rule: str,
+    rule: str | None,
     name: str | None,
     check: tuple[Path, ...],
     license_name: str,

@@ -46,7 +46,7 @@ _WRITERS = (".csv", ".json")
 def command(
     model: Path,
     files: tuple[str, ...],
-    rule: str,
+    rule: str | None,
     calibrate: str,
     out: tuple[Path, ...],
     overwrite: bool,
@@ -78,11 +78,13 @@ def command(
         _refuse_with_server()
         told = _ask(server, str(model), files, settings)
     else:
-        from cxrkeras.serving.model.card import read_card
         from cxrkeras.serving.predict.run import predict_words
+        from cxrkeras.serving.predictor.read import read_card
 
         method = None if calibrate == "none" else calibrate
-        told = predict_words(read_card(model), files, chosen, calibration=method, **settings)
+        card = read_card(model)
+        point = chosen or card.default_rule
+        told = predict_words(card, files, point, calibration=method, **settings)
     _tell(told, out, to_stdout)
 
 

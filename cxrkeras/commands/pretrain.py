@@ -9,7 +9,7 @@ import click
 from cxrkeras.commands.shared.options import SectionedCommand, chosen, experiment_options
 
 _FIELDS = (
-    "data", "method", "backbone", "source", "labels", "joint", "loss", "uncertain", "blank",
+    "data", "method", "backbone", "source", "label_set", "joint", "loss", "uncertain", "blank",
     "epochs", "source_epochs", "batch_size", "source_learning_rate", "dropout",
     "plateau_patience", "plateau_factor", "early_stopping", "batch_norm", "augment", "image_size",
     "validation_fraction", "seed",
@@ -32,7 +32,7 @@ def command(config: Path | None, out: Path, **options: Any) -> None:
     Examples:
       cxrkeras pretrain --source imagenet,nih=data/nih --image-size 224 --out trunks/nih
       cxrkeras pretrain --source imagenet,chex=data/chexpert,nih=data/nih --out trunks/chain
-      cxrkeras pretrain --source chex=data/chexpert --labels chex=chexpert5 \\
+      cxrkeras pretrain --source chex=data/chexpert --label-set chex=chexpert5 \\
           --uncertain ones,Consolidation=zeros --out trunks/chexpert
       cxrkeras pretrain --method cotrain --source nih=data/nih --source chex=data/chexpert \\
           --backbone resnet50 --out trunks/both

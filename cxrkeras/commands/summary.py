@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     "method", "backbone", "head", "inputs", "recipe", "image_size", "dropout", "batch_size"
 )
 @click.option(
-    "--labels", type=click.IntRange(1), default=7, show_default=True, help="Number of outputs."
+    "--outputs", type=click.IntRange(1), default=7, show_default=True, help="Number of labels."
 )
 @click.option("--trunk-layers", is_flag=True, help="List the layers inside the trunks too.")
 @click.option(
     "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw the parts as FILE.svg."
 )
 def command(
-    model: Path | None, labels: int, trunk_layers: bool, plot: Path | None, **options: Any
+    model: Path | None, outputs: int, trunk_layers: bool, plot: Path | None, **options: Any
 ) -> None:
     """Print the Keras summary of a combination, or of a saved model, and what it costs.
 
@@ -41,7 +41,7 @@ def command(
     """
     if plot and plot.suffix.lower() != ".svg":
         raise click.UsageError(f"--plot writes SVG: give FILE.svg. Received: {plot}.")
-    batch_size, network = _saved(model, options) if model else _built(labels, options)
+    batch_size, network = _saved(model, options) if model else _built(outputs, options)
     network.summary(expand_nested=trunk_layers, show_trainable=True)
     click.echo(_costs(network, batch_size))
     if plot:
@@ -55,7 +55,7 @@ def command(
         click.echo(f"Drawing: {plot}")
 
 
-def _built(labels: int, options: dict[str, Any]) -> "tuple[int, keras.Model]":
+def _built(outputs: int, options: dict[str, Any]) -> "tuple[int, keras.Model]":
     from cxrkeras import runtime
     from cxrkeras.runs.description import make_experiment
     from cxrkeras.training.plan import resolve
@@ -68,7 +68,7 @@ def _built(labels: int, options: dict[str, Any]) -> "tuple[int, keras.Model]":
     runtime.start()
     from cxrkeras.models.network import TARGET, build_network
 
-    network = build_network(plan.architecture, {TARGET: labels})
+    network = build_network(plan.architecture, {TARGET: outputs})
     for trunk in network.trunks:
         trunk.trainable = not plan.recipe.freezes
     return plan.experiment.batch_size, network.probability
@@ -90,7 +90,7 @@ def _saved(path: Path, options: dict[str, Any]) -> "tuple[int, keras.Model]":
     from cxrkeras import runtime
 
     runtime.start()
-    from cxrkeras.serving.model.keras_file import load_keras
+    from cxrkeras.serving.predictor.keras_file import load_keras
 
     return options["batch_size"] or 16, load_keras(file)
 

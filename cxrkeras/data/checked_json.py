@@ -1,4 +1,4 @@
-"""JSON that anyone may have written, held against a schema: what is wrong is said by its field."""
+"""JSON that anyone may have written, checked against a schema; errors name the field."""
 
 import json
 from collections.abc import Mapping
@@ -28,9 +28,9 @@ _MUST_BE = {
 
 
 class Facts(BaseModel):
-    """A table of a JSON file. Nothing is converted, and a number is finite.
+    """A table of a JSON file. Nothing is converted, and numbers must be finite.
 
-    Keys that the schema doesn't know are let through: a later version may have written them.
+    Unknown keys are allowed: a later version may have written them.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
@@ -56,22 +56,22 @@ Count = Annotated[int, Field(ge=0, le=10**12)]
 
 
 def read_checked(path: Path, schema: type[Facts], what_next: str) -> dict[str, Any]:
-    """Read a JSON file that fits a schema, as it is.
+    """Read a JSON file as it is, if it fits a schema.
 
     Args:
         path: the file.
         schema: what it must hold.
-        what_next: for errors, a sentence.
+        what_next: a sentence for errors: what to do next.
 
     Raises:
-        FileNotFoundError: it isn't there.
-        UserError: it can't be read or doesn't fit, naming the first field that doesn't.
+        FileNotFoundError: there is no such file.
+        UserError: it can't be read, or doesn't fit; the first wrong field is named.
     """
     return checked(read_any(path, what_next), schema, path, what_next)
 
 
 def read_any(path: Path, what_next: str) -> Any:
-    """The same without a schema."""
+    """Read a JSON file without a schema; errors as in `read_checked`."""
     try:
         return read_json(path)
     except FileNotFoundError:
@@ -83,23 +83,23 @@ def read_any(path: Path, what_next: str) -> Any:
 
 
 def checked(facts: Any, schema: type, path: Path, what_next: str) -> dict[str, Any]:
-    """The same for what has been read, or is to be written.
+    """Check what has been read, or is about to be written.
 
     Args:
         facts: as `json` has them.
         schema: `Facts`, or a pydantic dataclass.
-        path: for errors, where they stand.
-        what_next: for errors, a sentence.
+        path: the file, for errors.
+        what_next: a sentence for errors: what to do next.
 
     Returns:
         `facts`.
 
     Raises:
-        UserError: they don't fit.
+        UserError: they don't fit the schema.
     """
     try:
         TypeAdapter(schema).validate_json(json.dumps(facts))
-        json.dumps(facts, allow_nan=False)  # under keys that the schema doesn't know, too
+        json.dumps(facts, allow_nan=False)  # also under keys that the schema doesn't know
     except ValidationError as error:
         raise UserError(f"{path}: {_said(error.errors()[0])} {what_next}") from None
     except ValueError:
@@ -108,11 +108,11 @@ def checked(facts: Any, schema: type, path: Path, what_next: str) -> dict[str, A
 
 
 def need_labels(labels: list[str], tables: Mapping[str, Mapping | None]) -> None:
-    """Raise a ValueError for a table by label that lacks one; for a schema's validator."""
+    """Raise a ValueError if a table by label lacks one; for a schema's validator."""
     for name, table in tables.items():
         for label in labels:
             if table is not None and label not in table:
-                raise ValueError(f"{_short(name)} must have every label and lacks {_short(label)}")
+                raise ValueError(f"{_short(name)} must have every label, but lacks {_short(label)}")
 
 
 def _said(error: ErrorDetails) -> str:
@@ -120,7 +120,7 @@ def _said(error: ErrorDetails) -> str:
     if error["type"] in ("missing", "missing_argument"):
         return f"{field} is missing."
     if error["type"] == "unexpected_keyword_argument":
-        return f"{field} isn't known to this version of cxrkeras, and can't be ignored."
+        return f"{field} is unknown to this version of cxrkeras, and can't be ignored."
     if error["type"] == "value_error":
         rule = str(error["ctx"]["error"])
     elif error["type"] in _MUST_BE:
@@ -131,7 +131,7 @@ def _said(error: ErrorDetails) -> str:
 
 
 def _kind(value: Any) -> str:
-    """A number as it is, of all else only the kind: it may be anything."""
+    """A number as it is; of anything else only its kind, since it may hold anything."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int | float):

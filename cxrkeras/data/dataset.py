@@ -1,4 +1,4 @@
-"""A prepared dataset, read: the images' table, their label codes, and what identifies them."""
+"""A prepared dataset: the table of its images, their label codes, and what identifies them."""
 
 import hashlib
 import json
@@ -38,12 +38,12 @@ class PreparedDataset:
         codes: (N, K) float32: 1, 0, -1 uncertain, NaN not mentioned.
         digests: (N,) sha256 of the films' decoded pixels, however they were prepared.
         pictures: (N, 2) sha256 of the prepared images, and perceptual hashes of the films; blank
-            where the manifest, of an earlier version, lacks them (see `identities`).
-        splits: (N,) the archive's own part, e.g. `train` or `test`; blank where it has none.
+            where an earlier version's manifest lacks them (see `identities`).
+        splits: (N,) the archive's own split, e.g. `train` or `test`; blank where it has none.
         image_size: side of the stored square images in pixels.
-        key: what tells the key of the pseudonyms from others; blank where that isn't known.
-        merged: other names of patients who proved to be one person -> the name in `patients`.
-        told: {age, sex, view: (N,) cells of the manifest}, "" where they don't say.
+        key: identifies the pseudonyms' key; blank where it is unknown.
+        merged: {other name of a patient who proved to be the same person: the name in `patients`}.
+        told: {age, sex, view: (N,) cells of the manifest}, "" where unknown.
     """
 
     root: Path
@@ -65,14 +65,14 @@ class PreparedDataset:
 
     @property
     def paths(self) -> list[str]:
-        """(N,) absolute file names."""
+        """(N,) absolute paths of the images."""
         return [str(self.root / image) for image in self.images]
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits of the content (labels, codes, patients, prepared pixels), not the place.
+        """16 hex digits of the content (labels, codes, patients, prepared pixels).
 
-        The same films prepared in another way are other content.
+        The same films prepared differently are different content.
         """
         columns = [self.images.tolist(), self.patients.tolist(), self.identities[:, 0].tolist()]
         if any(self.splits):
@@ -82,13 +82,13 @@ class PreparedDataset:
         return digest.hexdigest()[:16]
 
     def known(self, inputs: Sequence[str]) -> dict[str, np.ndarray]:
-        """{input: (N, 1) float32} of those beside the image; see `data.inputs`."""
+        """{input: (N, 1) float32} of the inputs beside the image; see `data.inputs`."""
         blank = np.full(len(self), "")
         others = [name for name in inputs if name != IMAGE]
         return {name: as_numbers(name, self.told.get(name, blank)) for name in others}
 
     def fingerprint_with(self, inputs: Sequence[str]) -> str:
-        """`fingerprint`, of what else a model is told too."""
+        """`fingerprint`, including a model's inputs beside the image."""
         known = self.known(inputs)
         if not known:
             return self.fingerprint
@@ -99,16 +99,16 @@ class PreparedDataset:
 
     @cached_property
     def films(self) -> str:
-        """16 hex digits of the films and their names, whatever their labels and preparation."""
+        """16 hex digits of the films and their names, regardless of labels and preparation."""
         columns = [self.images.tolist(), self.digests.tolist()]
         return hashlib.sha256(json.dumps(columns).encode()).hexdigest()[:16]
 
     @cached_property
     def identities(self) -> np.ndarray:
-        """(N, 2): `pictures`, with what the manifest lacks taken from the images themselves.
+        """(N, 2): `pictures`; what the manifest lacks is computed from the images.
 
         Raises:
-            UserError: where those are missing or damaged.
+            UserError: images are missing or damaged.
         """
         lacking = np.flatnonzero((self.pictures == "").any(axis=1))
         if not len(lacking):
@@ -118,17 +118,17 @@ class PreparedDataset:
         return found
 
     def subset(self, keep: np.ndarray) -> "PreparedDataset":
-        """The images that `keep`, a boolean (N,) mask or an index, picks."""
+        """The dataset of the images picked by `keep`, a boolean (N,) mask or an index."""
         columns = ("images", "patients", "codes", "digests", "pictures", "splits")
         picked = {name: getattr(self, name)[keep] for name in columns}
         told = {name: cells[keep] for name, cells in self.told.items()}
         return replace(self, **picked, told=told)
 
     def with_labels(self, labels: Sequence[str]) -> "PreparedDataset":
-        """These labels in this order, found whatever the archive's spelling (`canonical`).
+        """The dataset with these labels, in order, whatever their spelling there (`canonical`).
 
         Raises:
-            UserError: naming those that the dataset lacks.
+            UserError: naming the labels that the dataset lacks.
         """
         places = {folded(canonical(label)): place for place, label in enumerate(self.labels)}
         wanted = [folded(canonical(label)) for label in labels]
@@ -136,8 +136,8 @@ class PreparedDataset:
             label for label, key in zip(labels, wanted, strict=True) if key not in places
         ]:
             raise UserError(
-                f"--labels: the dataset {self.name} has no {', '.join(missing)}, but "
-                f"{', '.join(self.labels)}. Choose another set of labels, or none."
+                f"--label-set: the dataset {self.name} has no {', '.join(missing)}, but "
+                f"{', '.join(self.labels)}. Choose another label set, or none."
             )
         keep = [places[key] for key in wanted]
         return replace(self, labels=tuple(labels), codes=self.codes[:, keep])
@@ -147,7 +147,7 @@ def load_dataset(root: Path) -> PreparedDataset:
     """Read a prepared dataset.
 
     Raises:
-        UserError: when `root` is not a prepared dataset, or its files contradict each other.
+        UserError: `root` isn't a prepared dataset, or its files contradict each other.
     """
     root = Path(root)
     description, manifest = _files(root)
@@ -176,13 +176,13 @@ def load_dataset(root: Path) -> PreparedDataset:
 
 
 def open_dataset(root: Path, labels: Sequence[str] | None = None) -> PreparedDataset:
-    """A prepared dataset with the labels that are wanted of it, or all; errors as in both parts."""
+    """Read a prepared dataset with the wanted labels, or all; errors as in both parts."""
     dataset = load_dataset(root)
     return dataset if labels is None else dataset.with_labels(labels)
 
 
 def read_labels(root: Path) -> tuple[str, ...]:
-    """The labels of a prepared dataset, without reading its table; errors as in `load_dataset`."""
+    """Read a prepared dataset's labels without its table; errors as in `load_dataset`."""
     return tuple(_described(_files(Path(root))[0])["labels"])
 
 
@@ -209,13 +209,13 @@ def _described(description: Path) -> dict:
 
 
 def mending(image: Path) -> str:
-    """The next thing to do about a prepared image that is damaged or missing."""
+    """What to do about a damaged or missing prepared image, as a sentence."""
     folder = image.parent.parent.parent
     if (folder / "phantom.json").is_file():
-        return f"Run `cxrkeras prep phantom --out {folder} --verify`: it makes it again."
+        return f"Run `cxrkeras prep phantom --out {folder} --verify` to make it again."
     return (
-        "Run the dataset's `cxrkeras prep` command again with --verify: it makes again what is "
-        "damaged or missing."
+        "Run the dataset's `cxrkeras prep` command again with --verify to make damaged and "
+        "missing images again."
     )
 
 
@@ -228,13 +228,13 @@ def _pictures(table: pd.DataFrame) -> np.ndarray:
 
 
 def _identified(root: Path, images: list[str]) -> list[tuple[str, str]]:
-    """The digest and signature of images, each read once by a process while it stays the same."""
+    """The digest and signature of images; a process reads each once while it stays the same."""
     states = [_state(root / image) for image in images]
     unread = [state for state in states if state not in _IDENTIFIED]
     if unread:
         say(
-            f"{root}: prepared by an earlier version, so {len(unread)} images are read to tell "
-            "them from others. Preparing the dataset anew saves that."
+            f"{root}: prepared by an earlier version, so {len(unread)} images are read to "
+            "identify them. Prepare the dataset anew to save that time."
         )
     made = preparation_of(root)
     for state in unread:
@@ -257,7 +257,7 @@ def _state(path: Path) -> tuple:
 
 def _check_images(images: pd.Series, manifest: Path) -> None:
     if images.empty:
-        raise UserError(f"{manifest} lists no image. {_AGAIN}")
+        raise UserError(f"{manifest} lists no images. {_AGAIN}")
     if images.duplicated().any():
         raise UserError(
             f"{manifest} lists {images[images.duplicated()].iloc[0]} more than once. {_AGAIN}"
@@ -265,8 +265,8 @@ def _check_images(images: pd.Series, manifest: Path) -> None:
     outside = images.str.fullmatch(r"|/.*|(?:.*/)?\.\.(?:/.*)?", flags=re.DOTALL)
     if outside.any():
         raise UserError(
-            f"An image lies inside its dataset's folder. Received: {images[outside].iloc[0]!r} in "
-            f"{manifest}. {_AGAIN}"
+            "Images must lie inside their dataset's folder. Received: "
+            f"{images[outside].iloc[0]!r} in {manifest}. {_AGAIN}"
         )
 
 

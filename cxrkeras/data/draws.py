@@ -1,4 +1,4 @@
-"""Which rows meet in a batch, without loading them: what `pipeline.labelled_batches` would draw."""
+"""Which rows share a batch, without loading them: what `pipeline.labelled_batches` would draw."""
 
 from collections.abc import Sequence
 
@@ -6,20 +6,20 @@ import numpy as np
 
 from cxrkeras.data.pipeline import Part, steps_per_epoch
 
-_BATCHES = 2**15  # a mean over them is noisy by half a percent at most
+_BATCHES = 2**15  # a mean over them is noisy by at most half a percent
 _ROWS = 2**24
 
 
 def drawn_rows(parts: Sequence[Part], batch_size: int) -> list[np.ndarray]:
-    """Batches of as many shuffled epochs as a mean over batches needs; always the same ones.
+    """Draw batches of as many shuffled epochs as a mean over batches needs; always the same.
 
     Args:
-        parts: that train together.
+        parts: those that train together.
         batch_size: rows per part.
 
     Returns:
-        For each part (D, B) int, the places in the part (0 to len(part.index) - 1) that a batch
-        holds, -1 where a part's last batch is not full; B up to `batch_size`.
+        For each part (D, B) int: the positions in the part (0 to len(part.index) - 1) that a batch
+        holds, or -1 where a part's last batch isn't full; B is at most `batch_size`.
     """
     steps = steps_per_epoch(parts, batch_size)
     wanted = min(_BATCHES, _ROWS // batch_size)

@@ -1,6 +1,6 @@
-"""What a model may be told beside the image: age, sex and view, as numbers.
+"""A model's inputs beside the image: age, sex and view, as numbers.
 
-Each is one float32 per image, and UNKNOWN where nobody knows. `models.inputs` scales them.
+Each is one float32 per image, UNKNOWN where the value is not known. `models.inputs` scales them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from data_prep.films.views import admits
 
 IMAGE = "image"
 UNKNOWN = -1.0
-OLDEST = 120.0  # years; what is above is an error of the table
+OLDEST = 120.0  # years; anything above is an error in the table
 
 
 def _age(text: str) -> float:
@@ -35,15 +35,15 @@ def _view(text: str) -> float:
 
 
 KNOWN: dict[str, Callable[[str], float]] = {"age": _age, "sex": _sex, "view": _view}
-"""Name of an input -> what a cell of a table says as a number: years; 0 female, 1 male; 0 PA, 1 AP,
-2 lateral."""
+"""{input: a function from a table's cell to a number}: years; 0 female, 1 male; 0 PA, 1 AP, 2
+lateral."""
 
 
 def check_inputs(names: Sequence[str]) -> tuple[str, ...]:
-    """The inputs in their order, `image` first.
+    """Check the inputs and return them in order, `image` first.
 
     Raises:
-        UserError: for one that there isn't, or one given twice.
+        UserError: an input doesn't exist, or is given twice.
     """
     words = [word.strip() for name in names for word in name.split(",")]
     wrong = [word for word in words if word != IMAGE and word not in KNOWN]
@@ -56,21 +56,21 @@ def check_inputs(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def as_numbers(name: str, cells: Iterable[str]) -> np.ndarray:
-    """(N, 1) float32 of an input from N cells of a table; see `KNOWN`."""
+    """Turn N cells of a table into (N, 1) float32 of an input; see `KNOWN`."""
     return np.array([[KNOWN[name](cell or "")] for cell in cells], np.float32).reshape(-1, 1)
 
 
 def select(names: Sequence[str], given: Mapping[str, np.ndarray]) -> "np.ndarray | dict":
-    """Exactly the inputs of a model, as its Keras model takes them.
+    """Select exactly the inputs of a model, as its Keras model takes them.
 
-    Keras only warns of a key too many, and then mixes the inputs up.
+    With an extra key, Keras only warns and then mixes up the inputs.
 
     Args:
-        names: of the model, `image` among them.
-        given: arrays of B rows; of those that are missing nothing is known.
+        names: the model's inputs, including `image`.
+        given: arrays of B rows; missing inputs count as unknown.
 
     Returns:
-        The images alone for a model of images, else a dictionary.
+        The images alone if the model takes nothing else, otherwise a dictionary.
     """
     if tuple(names) == (IMAGE,):
         return given[IMAGE]

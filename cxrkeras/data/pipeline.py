@@ -1,4 +1,4 @@
-"""From image files to batches, with tf.data: decoding, resizing, order, interleaving of sources."""
+"""From image files to batches with tf.data: decoding, resizing, ordering, interleaving sources."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.transforms import Transform
 from data_prep.errors import UserError
 
-runtime.import_tensorflow()  # before anything else does, since it is loud and takes the GPUs
+runtime.import_tensorflow()  # before anybody else does: it is noisy and takes the GPUs
 import tensorflow as tf  # noqa: E402
 
 AUTOTUNE = tf.data.AUTOTUNE
@@ -23,15 +23,15 @@ RAM_LIMIT = 4 * 2**30  # bytes of decoded images that are kept in memory
 
 
 class Images:
-    """The images of one dataset at one size: decoded once where they fit in memory.
+    """The images of one dataset at one size; decoded once if they fit in memory.
 
     Args:
         paths: N files, 8-bit grey PNG.
-        size: the side S in pixels to which they are resized (bilinear, antialiased).
-        known: {input: (N, 1) float32}, what else is known of them.
+        size: the side S, in pixels, to which they are resized (bilinear, antialiased).
+        known: {input: (N, 1) float32}, the inputs beside the images.
 
     Raises:
-        UserError: for files that are missing, and for a damaged one where all are decoded at once.
+        UserError: files are missing, or, if all are decoded at once, damaged.
     """
 
     def __init__(self, paths: list[str], size: int, known: Mapping[str, np.ndarray] | None = None):
@@ -48,14 +48,14 @@ class Images:
 
     @classmethod
     def of(cls, dataset: PreparedDataset, size: int, inputs: Sequence[str]) -> "Images":
-        """Those of a dataset, with what a model of these inputs is told."""
+        """The images of a dataset, with the inputs that a model takes."""
         return cls(dataset.paths, size, dataset.known(inputs))
 
     def __len__(self) -> int:
         return int(self.paths.shape[0])
 
     def take(self, index: tf.Tensor) -> tf.Tensor | dict[str, tf.Tensor]:
-        """(B,) indices -> (B, S, S, 1) float32, 0-255; with what else is known, a dictionary."""
+        """(B,) indices -> (B, S, S, 1) float32, 0-255; a dictionary if there are further inputs."""
         images = self._images(index)
         if not self.known:
             return images
@@ -84,7 +84,7 @@ class Images:
         except tf.errors.OpError as error:
             path = Path(self.paths[row + 1].numpy().decode())
             raise UserError(f"A prepared image is damaged: {path}. {mending(path)}") from error
-        with tf.device("CPU:0"):  # where tf.data works, and what is short on a GPU is memory
+        with tf.device("CPU:0"):  # tf.data works there, and memory on a GPU is scarce
             return tf.constant(pixels)
 
     def _decode(self, path: tf.Tensor) -> tf.Tensor:
@@ -92,7 +92,7 @@ class Images:
 
 
 def resized(images: "tf.Tensor | np.ndarray", size: int) -> tf.Tensor:
-    """Prepared grey to the side that a model sees, in training and in serving alike.
+    """Resize prepared images to the side that a model sees, in training and serving alike.
 
     The same triangle filter as `data_prep.films.film.to_square`.
 
@@ -108,11 +108,11 @@ def resized(images: "tf.Tensor | np.ndarray", size: int) -> tf.Tensor:
 
 
 class Features:
-    """Rows that stand in memory already, e.g. pooled features.
+    """Rows that are already in memory, e.g. pooled features.
 
     Args:
-        values: (V x N, C) float32: the N images, then further views of all of them, in that order.
-        images: N; all rows where not given.
+        values: (V x N, C) float32: the N images, then further copies of all of them, in that order.
+        images: N; all rows if not given.
     """
 
     def __init__(self, values: np.ndarray, images: int | None = None):
@@ -132,11 +132,11 @@ class Part(NamedTuple):
     """Some images of a dataset with their targets, and the head that learns from them.
 
     Args:
-        head: its name; several parts may share one.
+        head: name of the head; several parts may share one.
         inputs: the dataset's images (or features).
         index: (n,) the rows that belong to the part.
         targets: of these n rows.
-        epoch: rows that make an epoch where not all n do, drawn anew each time when shuffled.
+        epoch: number of rows in an epoch, if not all n; drawn anew each time when shuffled.
     """
 
     head: str
@@ -147,14 +147,14 @@ class Part(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """Rows of an epoch."""
+        """Number of rows in an epoch."""
         return self.epoch or len(self.index)
 
 
 def image_batches(
     inputs: "Images | Features", index: np.ndarray, batch_size: int
 ) -> tf.data.Dataset:
-    """The inputs alone, in the order of `index`: batches of (B, ...) float32, images 0-255."""
+    """Batches of inputs alone, in the order of `index`: (B, ...) float32, images 0-255."""
     batches = tf.data.Dataset.from_tensor_slices(index).batch(batch_size)
     return batches.map(inputs.take, num_parallel_calls=AUTOTUNE).prefetch(AUTOTUNE)
 
@@ -168,27 +168,27 @@ def labelled_batches(
     whole: bool = False,
     transform: Transform | None = None,
 ) -> tf.data.Dataset:
-    """The batches of some epochs, one after another; each holds one batch of every part in turn.
+    """The batches of some epochs, one after another; each joins one batch of every part in turn.
 
-    Rows of a part are MASKED in the targets of the heads that don't learn from it. Shorter parts
-    start again until the longest has been seen once: that is an epoch. An epoch's order, the
-    targets that are drawn from a range, and what the transform draws depend on the seed and the
-    epoch's number alone, so `range(3, 9)` goes on where `range(3)` ended.
+    Rows of a part are MASKED in the targets of heads that don't learn from it. Shorter parts start
+    again until the longest has been seen once, which makes an epoch. An epoch's order, targets
+    drawn from a range, and what the transform draws depend only on the seed and the epoch's number,
+    so `range(3, 9)` continues where `range(3)` ended.
 
     Args:
         parts: one, or those that train together.
         batch_size: rows per part.
-        shuffle: the seed of order and ranges; None keeps the order, and takes the ranges' middles.
+        shuffle: the seed of order and ranges; None keeps the order and takes the middles of ranges.
         epochs: their numbers, from 0.
-        whole: leave out a last batch that is not full, where there is a full one.
-        transform: of each part's rows of a batch, only with `shuffle`.
+        whole: drop an incomplete last batch if there is a full one.
+        transform: applied to each part's rows of a batch; only with `shuffle`.
 
     Returns:
         Elements (inputs (B, ...) float32, {head: (B, K_head) float32}), B up to
         batch_size x parts; `steps_per_epoch` of them per epoch.
     """
     if transform is not None and shuffle is None:
-        raise ValueError("a transform is for shuffled batches: it draws by their seed")
+        raise ValueError("A transform needs shuffled batches: it draws by their seed.")
     steps = steps_per_epoch(parts, batch_size, whole=whole)
     streams = [
         _Stream(part, number, batch_size, shuffle, transform, alone=len(parts) == 1)
@@ -219,7 +219,7 @@ def labelled_batches(
 
 
 def steps_per_epoch(parts: Sequence[Part], batch_size: int, *, whole: bool = False) -> int:
-    """The batches of an epoch; arguments as for `labelled_batches`."""
+    """The number of batches in an epoch; arguments as for `labelled_batches`."""
     longest = max(part.rows for part in parts)
     return longest // batch_size if whole and longest >= batch_size else -(-longest // batch_size)
 
@@ -261,7 +261,7 @@ class _Stream:
         self._head, self._transform = part.head, transform
 
     def order(self, epoch: tf.Tensor, steps: int) -> tf.Tensor:
-        """Row numbers of an epoch; where they must last longer than the part, it starts again."""
+        """Row numbers of an epoch; if it is longer than the part, the part starts again."""
         rows, wanted = self._rows, steps * self._batch_size
         wanted = min(wanted, rows) if self._alone else wanted
         if self._seed is None:

@@ -1,4 +1,4 @@
-"""How a dataset was prepared: its images, so that a served model's are alike, and its patients."""
+"""How a dataset was prepared: its images, so that serving can do the same, and its patients."""
 
 import json
 from collections.abc import Mapping
@@ -24,12 +24,12 @@ def _rising(percentiles: tuple[float, float]) -> tuple[float, float]:
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
 class Preparation:
-    """What `cxrkeras prep` did to each image; the defaults are its own. Checked when made.
+    """What `cxrkeras prep` did to each image, with its defaults; checked on construction.
 
     Args:
-        image_size: the side of the prepared squares in pixels.
-        pad: whether the aspect was kept.
-        stretch: the percentiles that became black and white; None = the file's own grey.
+        image_size: side of the prepared square images, in pixels.
+        pad: whether the aspect ratio was kept.
+        stretch: the percentiles that became black and white; None for the file's own grey values.
     """
 
     image_size: Side = 512
@@ -42,19 +42,19 @@ class Preparation:
 
     @classmethod
     def from_json(cls, facts: Mapping) -> "Preparation":
-        """Of a `model.json`'s `preparation`, or of a `dataset.json`, which has the same keys.
+        """Read a `model.json`'s `preparation`, or a `dataset.json`, which has the same keys.
 
         Raises:
-            ValueError: where they are no such facts.
+            ValueError: the facts aren't those of a preparation.
         """
         return TypeAdapter(cls).validate_json(json.dumps(_own_keys(facts)))
 
 
 def preparation_of(dataset: Path) -> Preparation | None:
-    """Of a prepared dataset's folder; None where it isn't there or doesn't say.
+    """How a prepared dataset was made; None if the folder is missing or doesn't say.
 
     Raises:
-        UserError: it says what can't be.
+        UserError: what it says is impossible.
     """
     description = dataset / "dataset.json"
     try:
@@ -68,11 +68,11 @@ def preparation_of(dataset: Path) -> Preparation | None:
 
 
 def linked_patients(dataset: Path) -> dict[str, int]:
-    """How many patient numbers copies of films proved to be fewer persons.
+    """How many patient numbers proved, by copies of films, to belong to the same persons.
 
     Returns:
-        `merged`: made one for each person by `cxrkeras prep`; `apart`: left as they are. Only
-        those that there are.
+        `merged`: the number that `cxrkeras prep` merged; `apart`: the number left as they are.
+        Zeros are left out.
     """
     try:
         counts = read_json(dataset / "dataset.json")["counts"]

@@ -1,4 +1,4 @@
-"""Somebody else's predictions, scored against labels: joined, judged, reported."""
+"""Somebody else's predictions: joined with labels, scored and reported."""
 
 import json
 from pathlib import Path
@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from cxrkeras.data.distortion import Factor
 from cxrkeras.evaluation.evidence.evidence import write_evaluation
 from cxrkeras.evaluation.report.run import write_report
+from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.evaluation.scores.predictions import Predictions
 from cxrkeras.evaluation.scores.prevalence import read_prevalence
 from cxrkeras.evaluation.tables.join import join
@@ -31,7 +33,7 @@ def evaluate_tables(
         labels: a table of labels, or a prepared dataset.
         out: the folder.
         overwrite: replace an earlier evaluation in it.
-        prevalence: a file of prevalences for the thresholds; those of the labels where None.
+        prevalence: a file of prevalences for the thresholds; those of the labels if None.
         ranks_only: the predictions are any real scores, of which only the order is judged.
         **joining: of `join.join`.
 
@@ -51,7 +53,7 @@ def evaluate_tables(
         "notes": list(joined.notes),
         "learnt": joined.learnt,
     }
-    remove(out / name for name in ("report.html", "predictions.csv"))
+    remove((RunFolder(out).report, RunFolder(out).predictions))
     metrics = write_evaluation(out, joined.predictions, training, about)
     write_report(out)
     return metrics
@@ -59,17 +61,17 @@ def evaluate_tables(
 
 def _is_evaluation(out: Path) -> bool:
     try:
-        return json.loads((out / "metrics.json").read_text("utf-8"))["kind"] == "evaluate"
+        return json.loads(RunFolder(out).metrics.read_text("utf-8"))["kind"] == "evaluate"
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
 def _training(predictions: Predictions, path: Path | None) -> tuple[dict, str]:
-    """Prevalence and inflation by label for the thresholds, and where they come from."""
+    """Prevalence and distortion by label for the thresholds, and where they come from."""
     if path is not None:
         return read_prevalence(path, predictions.labels), f"the prevalence given in {path.name}"
     known = np.isfinite(predictions.truth).sum(axis=0)
     positive = (predictions.truth == 1).sum(axis=0)
     share = np.divide(positive, known, out=np.full(len(known), np.nan), where=known > 0)
-    origin = "the prevalence of the labels being scored (a little flattering: give --prevalence)"
-    return {"prevalence": share, "inflation": np.ones(len(share))}, origin
+    origin = "the prevalence of the labels being scored (slightly optimistic: give --prevalence)"
+    return {"prevalence": share, "distortion": Factor(np.ones(len(share)))}, origin

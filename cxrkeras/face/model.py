@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from cxrkeras.serving.explain.folds import Explanation
-    from cxrkeras.serving.model.card import Card
-    from cxrkeras.serving.model.model import Model as Loaded
+    from cxrkeras.serving.predictor.card import Card
+    from cxrkeras.serving.predictor.predictor import Predictor as Loaded
 
 _CALIBRATIONS = (None, "temperature", "isotonic")
 _MAPS = (None, "cam", "gradcam", "gradcam++")
@@ -38,7 +38,7 @@ class Model:
         self._card = card
 
     def __repr__(self) -> str:
-        members = len(self._card.members)
+        members = self._card.count
         of = f"{members} models" if members > 1 else "1 model"
         return f"<cxrkeras model {str(self._card.path)!r}: {of}, {', '.join(self.labels)}>"
 
@@ -77,16 +77,16 @@ class Model:
         from cxrkeras import runtime
 
         runtime.start()
-        from cxrkeras.serving.model.model import load_members
+        from cxrkeras.serving.predictor.loaded import load_card
 
-        return load_members(self._card)
+        return load_card(self._card)
 
     @names_arguments
     def predict(
         self,
         files: PathLike | Sequence[PathLike],
         *,
-        operating_point: str = "corrected",
+        operating_point: str | None = None,
         calibrate: str | None = None,
         batch_size: int = 16,
         workers: int | None = None,
@@ -100,7 +100,8 @@ class Model:
         Args:
             files: DICOM, PNG, JPEG or TIFF files, folders, or patterns; one or several.
             operating_point: `corrected`, `prevalence`, `youden`, `sensitivity=0.95` or
-                `specificity=0.9` (any share), or a rule of another package.
+                `specificity=0.9` (any share), or a rule of another package; by default
+                `corrected`, or `prevalence` where the loss's distortion isn't known.
             calibrate: None, `temperature` or `isotonic`: give calibrated probabilities too.
             batch_size: images at a time.
             workers: decoding processes, one per core by default; 0 decodes in this process,
@@ -132,7 +133,7 @@ class Model:
         told = predict_words(
             self._card,
             _words(files),
-            parse_rule(operating_point),
+            parse_rule(operating_point) if operating_point else self._card.default_rule,
             calibration=calibrate,
             batch_size=batch_size,
             admission=admitted(admission),
@@ -156,10 +157,7 @@ class Model:
             >>> cxrkeras.load("runs/first").keras_model().output_shape
             (None, 4)
         """
-        members = self._loaded.members
-        from cxrkeras.serving.model.ensemble import joined
-
-        return joined(members)
+        return self._loaded.keras_model()
 
     @names_arguments
     def explain(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cxrkeras.face.errors import in_arguments, names_arguments
 from cxrkeras.face.films import PathLike, admitted
 from cxrkeras.face.model import Model
+from cxrkeras.face.old_arguments import formerly
 from cxrkeras.runs.experiment import Experiment
 from data_prep.errors import UserError
 from data_prep.say import say
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 
 @names_arguments
+@formerly(size="image_size")
 def prepare(
     images: PathLike,
     labels: PathLike,
@@ -42,7 +44,7 @@ def prepare(
     exclude: Sequence[PathLike] = (),
     limit: int | None = None,
     seed: int = 0,
-    size: int = 512,
+    image_size: int = 512,
     pad: bool = False,
     stretch: tuple[float, float] | None = None,
     near: bool = True,
@@ -83,7 +85,7 @@ def prepare(
         exclude: lists of images to leave out, one file name a line.
         limit: only a sample of about so many images: whole patients.
         seed: draws that sample.
-        size: side of the prepared square images, 16 to 4096 pixels.
+        image_size: side of the prepared square images, 16 to 4096 pixels.
         pad: keep the aspect and pad to a square, instead of stretching to it.
         stretch: percentiles (low, high) that become black and white.
         near: look for near-duplicates as well as exact ones.
@@ -108,16 +110,16 @@ def prepare(
         UserError: nothing can be prepared, the table can't be used, or `out` is taken.
 
     Example:
-        >>> data = cxrkeras.prepare("films", labels="labels.csv", out="data/ours", size=64,
-        ...                         workers=0)
+        >>> data = cxrkeras.prepare("films", labels="labels.csv", out="data/ours",
+        ...                         image_size=64, workers=0)
         >>> data.description["labels"]
         ['Cardiomegaly', 'Effusion', 'Nodule', 'Pneumothorax']
     """
     from cxrkeras.registry import READERS
     from data_prep.dataset.make import make_dataset
 
-    if not 16 <= size <= 4096:
-        raise UserError(f"--size is 16 to 4096 pixels. Received: {size}.")
+    if not 16 <= image_size <= 4096:
+        raise UserError(f"--image-size is 16 to 4096 pixels. Received: {image_size}.")
     reader = READERS.of(
         "table",
         {
@@ -146,7 +148,7 @@ def prepare(
         key_file=None if key_file is None else Path(key_file),
         admission=admitted(admission),
         views=views,
-        size=size,
+        size=image_size,
         pad=pad,
         stretch=stretch,
         near=near,
@@ -255,9 +257,44 @@ def load(path: PathLike) -> Model:
         >>> model.labels
         ('Cardiomegaly', 'Effusion', 'Nodule', 'Pneumothorax')
     """
-    from cxrkeras.serving.model.card import read_card
+    from cxrkeras.serving.predictor.read import read_card
 
     return Model(read_card(Path(path)))
+
+
+@names_arguments
+def ensemble(
+    models: Sequence[PathLike],
+    *,
+    out: PathLike,
+    combine: str = "mean",
+    weights: Sequence[float] | None = None,
+) -> Model:
+    """Make one model of several, as `cxrkeras ensemble`.
+
+    Args:
+        models: two or more runs, model folders or ensembles, of any backbone and image size, with
+            the same labels in any order.
+        out: the model folder to be made, which holds all of them.
+        combine: `mean` of the probabilities, `logits` (of their log odds), or `ranks`: of the ranks
+            among each member's own out-of-fold scores, which are no probabilities.
+        weights: positive, one for each of the models; equal ones by default.
+
+    Returns:
+        The model, as `load` gives it. Its operating points and calibration come from the members'
+        out-of-fold predictions, where all are runs on the same images and folds.
+
+    Raises:
+        UserError: the models don't go together, or `out` isn't empty.
+
+    Example:
+        >>> both = cxrkeras.ensemble(["runs/first", "runs/first"], out="models/both")
+        >>> both.labels
+        ('Cardiomegaly', 'Effusion', 'Nodule', 'Pneumothorax')
+    """
+    from cxrkeras.serving.predictor.make import make_ensemble
+
+    return Model(make_ensemble([Path(model) for model in models], Path(out), combine, weights))
 
 
 @names_arguments

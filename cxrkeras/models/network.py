@@ -131,7 +131,7 @@ def _maps(trunk: keras.Model, backbone: Backbone, head: Head, image) -> dict:
         return {"last": trunk(scaled)}
     last = next(reversed(known))
     wanted[last] = known[last]
-    return keras.Model(trunk.inputs, wanted, name=trunk.name)(scaled)
+    return keras.Model(trunk.inputs[0], wanted, name=trunk.name)(scaled)
 
 
 def _names(backbones: Sequence[Backbone]) -> list[str]:

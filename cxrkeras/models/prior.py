@@ -3,30 +3,32 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from scipy.special import expit
 
+from cxrkeras.data.distortion import Distortion, Factor, log_odds
 from cxrkeras.data.labels.entries import MASKED, UNCERTAIN_CLASS
 
 
 def prior_biases(
     name: str,
     targets: Sequence[np.ndarray],
-    inflation: Callable[[Sequence[np.ndarray]], np.ndarray],
+    distortion: Callable[[Sequence[np.ndarray]], Distortion | None],
     *,
     three_way: bool = False,
 ) -> dict[str, np.ndarray]:
     """Biases at which a classifier whose kernel is zero has its smallest loss.
 
-    The logit of every image is then the log odds of its label's share, inflated as the loss does:
-    ln(w P / N), with half an entry for a class that is missing, so that it is finite. A bias of 0
-    stands for a share of 1 / (1 + w), far from a rare label's: a short fit would not get there, the
-    mean of its weights still less, and the corrected threshold, which rests on that optimum, would
-    lie below every score.
+    The logit of every image is then the log odds of its label's share, as the loss distorts them,
+    say ln(w P / N), with half an entry for a class that is missing, so that it is finite. A bias of
+    0 stands for a share of 1 / (1 + w), far from a rare label's: a short fit would not get there,
+    the mean of its weights still less, and the corrected threshold, which rests on that optimum,
+    would lie below every score.
 
     Args:
         name: the output's.
         targets: (N_j, K) training targets of each part, outside [0, 1] = masked or uncertain. A
             batch holds as many rows of each part.
-        inflation: targets -> (K,) the factor w that the loss puts on the odds.
+        distortion: targets -> what the loss makes of probabilities.
         three_way: whether the classifier has labels with an uncertain class, of which these targets
             may hold no entry: all that are known may be held out.
 
@@ -34,9 +36,9 @@ def prior_biases(
         {layer: (K,) float64}: the dense layer's, and its neighbour's where there is an uncertain
         class, whose odds stand against the negatives' too.
     """
-    biases = {name: _log_odds(targets, inflation)}
+    biases = {name: _log_odds(targets, distortion)}
     if three_way:
-        biases[uncertain_name(name)] = _log_odds([_against(part) for part in targets], inflation)
+        biases[uncertain_name(name)] = _log_odds([_against(part) for part in targets], distortion)
     return biases
 
 
@@ -53,7 +55,7 @@ def _against(targets: np.ndarray) -> np.ndarray:
 
 
 def _log_odds(
-    targets: Sequence[np.ndarray], inflation: Callable[[Sequence[np.ndarray]], np.ndarray]
+    targets: Sequence[np.ndarray], distortion: Callable[[Sequence[np.ndarray]], Distortion | None]
 ) -> np.ndarray:
     known = [(part >= 0) & (part <= 1) for part in targets]
     pairs = list(zip(targets, known, strict=True))
@@ -65,4 +67,7 @@ def _log_odds(
     ):
         share = sum(value.mean(axis=0, dtype=np.float64) for value in values)
         shares.append(np.where(share > 0, share, half))
-    return np.log(inflation(targets)) + np.log(shares[0] / shares[1])
+    found, odds = distortion(targets), np.log(shares[0] / shares[1])
+    if isinstance(found, Factor):
+        return np.log(found.w) + odds
+    return odds if found is None else log_odds(found.distort(expit(odds)))

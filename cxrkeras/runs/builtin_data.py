@@ -1,4 +1,4 @@
-"""The built-in data, for a `cv` that names none: phantoms, at a size that suits them."""
+"""The built-in data, for a `cv` without --data: phantoms, at a size that suits them."""
 
 from typing import Any
 
@@ -21,14 +21,14 @@ def with_builtin_data(choices: dict[str, Any], datasets: Any) -> dict[str, Any]:
 
     Args:
         choices: of an experiment, by field name.
-        datasets: gives the folders (target, hospital a, hospital b) and makes them if need be.
+        datasets: returns the folders (target, hospital a, hospital b), making them if necessary.
 
     Returns:
-        The choices, complete.
+        The completed choices.
     """
     if choices.get("data"):
         return choices
-    say("No --data given: the built-in phantoms (synthetic radiographs) are used, at a small size.")
+    say("No --data given: using the built-in phantoms (synthetic radiographs), at a small size.")
     target, hospital_a, hospital_b = datasets()
     filled = {**_SETTINGS, **choices, "data": str(target)}
     if filled.get("method") == "cotrain" and not filled.get("source"):

@@ -1,4 +1,4 @@
-"""A run's description, made from choices, read from TOML and written to it."""
+"""A run's description: made from choices, read from TOML, written to TOML."""
 
 import tomllib
 from difflib import get_close_matches
@@ -20,7 +20,7 @@ def make_experiment(choices: dict[str, Any]) -> Experiment:
     """Check a description.
 
     Args:
-        choices: values by field name; absent fields take their defaults.
+        choices: values by field name; fields that aren't given take their defaults.
 
     Raises:
         UserError: naming the option, the rule and the value received.
@@ -39,11 +39,11 @@ def make_experiment(choices: dict[str, Any]) -> Experiment:
 
 def _check_named_sources(experiment: Experiment) -> None:
     names = {link.name for link in experiment.source_datasets}
-    for name in parse_label_sets(experiment.labels):
+    for name in parse_label_sets(experiment.label_set):
         if name != TARGET and name not in names:
             raise UserError(
-                f"--labels {name}=… names no dataset of --source. "
-                f"There: {', '.join(sorted(names)) or 'none'}."
+                f"--label-set {name}=… names a dataset that no --source gives. Given: "
+                f"{', '.join(sorted(names)) or 'none'}."
             )
 
 
@@ -54,7 +54,7 @@ def _unknown(name: str) -> str:
 
 
 def read_choices(path: Path) -> dict[str, Any]:
-    """Read a TOML file of choices, unchecked; `image-size` stands for `image_size`.
+    """Read a TOML file of choices without checking them; `image-size` stands for `image_size`.
 
     Raises:
         UserError: if the file is missing or isn't valid TOML.
@@ -63,7 +63,7 @@ def read_choices(path: Path) -> dict[str, Any]:
         choices = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path} can't be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, too many digits or tables
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, too many digits or tables
         raise UserError(f"{path} isn't valid TOML: {error}.") from error
     return {name.replace("-", "_"): value for name, value in choices.items()}
 
@@ -74,17 +74,17 @@ def read_experiment(path: Path) -> Experiment:
 
 
 def write_experiment(path: Path, experiment: Experiment) -> None:
-    """Write everything resolved; `read_experiment` reads it back equal.
+    """Write every choice, defaults included; `read_experiment` reads back an equal description.
 
     Raises:
-        UserError: a path isn't UTF-8, which TOML can't hold.
+        UserError: a path isn't valid UTF-8, so TOML can't hold it.
     """
     choices = {key: value for key, value in experiment.model_dump().items() if value is not None}
     text = tomli_w.dumps(choices)
     if not is_utf8(text):
         odd = next(line for line in text.splitlines() if not is_utf8(line))
         raise UserError(
-            "A run's description is UTF-8, and so are the paths in it. "
-            f"Received: {printable(odd)}. Rename that folder or file."
+            "A run's description is UTF-8, so the paths in it must be too. Received: "
+            f"{printable(odd)}. Rename that folder or file."
         )
     atomic_write_text(path, text)

@@ -57,13 +57,13 @@ def _choice(
     """A field.
 
     Args:
-        default: its value where nobody chooses.
-        section: of the help.
-        text: what it is.
-        parts: the registry of which it names a part.
-        idle: what it makes no difference to, or only through what is described there in full: a
-            source `stage`, the `features` of frozen trunks. A field is part of these caches' keys
-            unless it says otherwise here.
+        default: the value if nothing is chosen.
+        section: of the help text, in which the option is listed.
+        text: what it is, for the help.
+        parts: the registry, if the field names a part.
+        idle: the caches to which it makes no difference, or only through what their own
+            descriptions spell out: a source `stage`, the `features` of frozen trunks. A field is
+            part of a cache's key unless it is declared idle here.
         **rules: as `pydantic.Field` takes them.
     """
     extra = {"section": section, "parts": parts, "idle": frozenset(idle)}
@@ -74,7 +74,7 @@ _BOTH = ("stage", "features")
 
 
 class Experiment(BaseModel):
-    """One run. The defaults are the study's (SCIENCE: Huang et al. 2022) where it states them.
+    """One run. The defaults are those of the study (Huang et al. 2022) where it states them.
 
     The fields are the options of `cxrkeras cv` and the keys of `experiment.toml`.
     """
@@ -84,20 +84,21 @@ class Experiment(BaseModel):
     data: str | None = _choice(
         None,
         "What",
-        "Prepared dataset of the target. Without it: the built-in phantoms.",
+        "Prepared dataset of the target; the built-in phantoms if not given.",
         idle=_BOTH,
     )
     method: Literal["regular", "mixed", "cotrain"] = _choice(
         "regular",
         "What",
-        "regular: one trunk through a chain of sources; mixed: several trunks, features "
-        "concatenated; cotrain: one trunk trained on several sources together.",
+        "How knowledge is transferred. regular: one trunk through a chain of sources; mixed: "
+        "several trunks, their features concatenated; cotrain: one trunk trained on several "
+        "sources together.",
         idle=_BOTH,
     )
     backbone: _Backbones = _choice(
         ("densenet121",),
         "What",
-        "Trunk; for mixed one per trunk.",
+        "Backbone of the trunk; with --method mixed, one per trunk.",
         parts=BACKBONES,
         idle=_BOTH,
         min_length=1,
@@ -105,50 +106,51 @@ class Experiment(BaseModel):
     source: _Words = _choice(
         (),
         "What",
-        "Where knowledge comes from: imagenet, FILE.keras, FILE.weights.h5 or NAME=DIR (a prepared "
-        "dataset), joined by commas into a chain. None: random start.",
+        "Where knowledge comes from: imagenet, FILE.keras, FILE.weights.h5 or NAME=DIR (a "
+        "prepared dataset); commas join several into a chain. Random weights if not given.",
         idle=_BOTH,
     )
-    head: str = _choice("gap", "What", "What stands on the trunks.", parts=HEADS, idle=_BOTH)
+    head: str = _choice("gap", "What", "The layers on top of the trunks.", parts=HEADS, idle=_BOTH)
     inputs: _Words = _choice(
         (IMAGE,),
         "What",
-        f"What the model is told: image, and {', '.join(KNOWN)}, which join the pooled features "
-        "and may be unknown.",
+        f"The model's inputs: image, and any of {', '.join(KNOWN)}, which join the pooled "
+        "features and may be unknown.",
         idle=_BOTH,
     )
     recipe: str = _choice(
         "finetune",
         "What",
-        "How the target is learnt. finetune: all layers; frozen: the trunk stands still, the head "
-        "learns on standardised features that are computed once.",
+        "How the target is learnt. finetune: train all layers; frozen: keep the trunk as it is "
+        "and train the head on standardised features, computed once.",
         parts=RECIPES,
         idle=_BOTH,
     )
     random_trunk: bool = _choice(
         False,
         "What",
-        "Freeze a trunk of random weights, which --recipe frozen else refuses.",
+        "Allow --recipe frozen with a trunk of random weights.",
         idle=_BOTH,
     )
-    labels: _Words = _choice(
+    label_set: _Words = _choice(
         (),
         "What",
-        f"Labels to learn: one of {', '.join(LABEL_SETS)} for the target, NAME=SET for the source "
-        "NAME. All that a dataset has by default.",
+        f"Set of labels to learn: one of {', '.join(LABEL_SETS)} for the target, NAME=SET for the "
+        "source NAME. All labels of the dataset if not given.",
         idle=_BOTH,
     )
     joint: Literal["heads", "merged"] = _choice(
         "heads",
         "What",
-        "cotrain's outputs: one head per source, or one merged label space with masked entries.",
+        "Outputs while co-training: one head per source, or one merged label space with masked "
+        "entries.",
         idle=_BOTH,
     )
 
     loss: str = _choice(
         "bw_bce",
         "Learning",
-        "What training makes small: batch-weighted BCE, weights pooled over the batch or per "
+        "Loss: batch-weighted BCE, its weights pooled over the batch's labels or taken label by "
         "label; or plain BCE.",
         parts=LOSSES,
         idle=_BOTH,
@@ -156,31 +158,38 @@ class Experiment(BaseModel):
     transform: str | None = _choice(
         None,
         "Learning",
-        "What is done to each training batch, such as mixup. None by default.",
+        "Random change of each training batch, such as mixup; none if not given.",
         parts=TRANSFORMS,
         idle=_BOTH,
     )
     uncertain: str = _choice(
         DEFAULT,
         "Learning",
-        f"What the code -1 means in training: {', '.join(POLICIES.names())}; or label by label, "
-        "Atelectasis=ones,Edema=zeros, beside one for the rest (ones where none is given).",
+        f"What the code -1 (uncertain) means in training: {', '.join(POLICIES.names())}. Label by "
+        "label: Atelectasis=ones,Edema=zeros; a policy without a label applies to the rest (ones "
+        "if not given).",
         idle=_BOTH,
     )
     blank: Literal["zeros", "ignore"] = _choice(
         "zeros",
         "Learning",
-        "What a finding that is not mentioned means in training.",
+        "What a blank (finding not mentioned) means in training.",
         idle=("features",),
     )
-    epochs: int = _choice(30, "Learning", "Epochs on the target.", idle=_BOTH, ge=1)
+    epochs: int = _choice(30, "Learning", "Number of epochs on the target.", idle=_BOTH, ge=1)
     source_epochs: int | None = _choice(
-        None, "Learning", "Epochs of each source stage; --epochs by default.", idle=_BOTH, ge=1
+        None,
+        "Learning",
+        "Number of epochs of each source stage; --epochs if not given.",
+        idle=_BOTH,
+        ge=1,
     )
-    batch_size: int = _choice(16, "Learning", "Images in a batch.", idle=("features",), ge=1)
-    learning_rate: float = _choice(1e-4, "Learning", "Adam's on the target.", idle=_BOTH, gt=0)
+    batch_size: int = _choice(16, "Learning", "Images per batch.", idle=("features",), ge=1)
+    learning_rate: float = _choice(
+        1e-4, "Learning", "Adam's learning rate on the target.", idle=_BOTH, gt=0
+    )
     source_learning_rate: float = _choice(
-        1e-4, "Learning", "Adam's in source stages.", idle=("features",), gt=0
+        1e-4, "Learning", "Adam's learning rate in source stages.", idle=("features",), gt=0
     )
     dropout: float = _choice(
         0.5, "Learning", "Dropout rate before the head.", idle=("features",), ge=0, lt=1
@@ -188,14 +197,15 @@ class Experiment(BaseModel):
     plateau_patience: int = _choice(
         3,
         "Learning",
-        "Epochs without a better validation loss until the rate falls; 0: never.",
+        "Lower the learning rate after this many epochs without a better validation loss; 0: "
+        "never.",
         idle=("features",),
         ge=0,
     )
     plateau_factor: float = _choice(
         0.1,
         "Learning",
-        "What the rate is multiplied with on a plateau.",
+        "Factor by which the learning rate is lowered.",
         idle=("features",),
         gt=0,
         lt=1,
@@ -203,43 +213,47 @@ class Experiment(BaseModel):
     early_stopping: int = _choice(
         8,
         "Learning",
-        "Epochs without a better validation loss until training ends; 0: never.",
+        "Stop after this many epochs without a better validation loss; 0: never.",
         idle=("features",),
         ge=0,
     )
     batch_norm: Literal["auto", "always", "never"] = _choice(
         "auto",
         "Learning",
-        "Estimate batch-norm statistics anew after fitting; auto: where steps are few.",
+        "Estimate batch-norm statistics anew after training; auto: only after few steps.",
         idle=("features",),
     )
     augment: str | None = _choice(
         None,
         "Learning",
-        "Augmentation preset; study by default, none with --recipe frozen.",
+        "Augmentation preset; study if not given, or none with --recipe frozen.",
         parts=PRESETS,
         idle=_BOTH,
     )
 
     image_size: int = _choice(
-        512, "Images", "Side in pixels that the network sees.", ge=32, le=LARGEST_SIDE
+        512,
+        "Images",
+        "Side of the images that the network sees, in pixels.",
+        ge=32,
+        le=LARGEST_SIDE,
     )
 
     folds: int = _choice(5, "Evidence", "Cross-validation folds.", idle=_BOTH, ge=2)
     folds_file: str | None = _choice(
         None,
         "Evidence",
-        "Folds of an earlier run (its folds.csv) instead of new ones.",
+        "Use the folds of an earlier run (its folds.csv) instead of making new ones.",
         idle=_BOTH,
     )
     test_fraction: float = _choice(
-        0.0, "Evidence", "Share of the patients held out as a test set.", idle=_BOTH, ge=0, lt=1
+        0.0, "Evidence", "Share of the patients to hold out as a test set.", idle=_BOTH, ge=0, lt=1
     )
     validation_fraction: float | None = _choice(
         None,
         "Evidence",
-        "Share of the training part that steers the learning rate and early stopping; 0.15 by "
-        "default, 0 with --recipe frozen, where a small head needs every image more.",
+        "Share of the training images held out to steer the learning rate and early stopping; "
+        "0.15 if not given, or 0 with --recipe frozen, since a small head needs every image.",
         idle=_BOTH,
         ge=0,
         lt=0.9,
@@ -247,14 +261,14 @@ class Experiment(BaseModel):
     seed: int = _choice(
         0,
         "Evidence",
-        "Of folds, weights, order, dropout and augmentation.",
+        "Random seed of folds, weights, order, dropout and augmentation.",
         ge=0,
         le=_LARGEST_SEED,
     )
     shuffle_labels: bool = _choice(
         False,
         "Evidence",
-        "The leak test: training labels permuted; scores must fall to chance.",
+        "Leak test: permute the training labels; scores must fall to chance.",
         idle=_BOTH,
     )
 
@@ -278,11 +292,11 @@ class Experiment(BaseModel):
             parse_source(text)  # a UserError says what is wrong
         return source
 
-    @field_validator("labels")
+    @field_validator("label_set")
     @classmethod
-    def _known_sets(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
-        parse_label_sets(labels)
-        return labels
+    def _known_sets(cls, sets: tuple[str, ...]) -> tuple[str, ...]:
+        parse_label_sets(sets)
+        return sets
 
     @field_validator("uncertain")
     @classmethod
@@ -291,12 +305,12 @@ class Experiment(BaseModel):
         return uncertain
 
     def labels_of(self, source: str = TARGET) -> tuple[str, ...] | None:
-        """The labels to learn of a source, or of the target; None = all that it has."""
-        chosen = parse_label_sets(self.labels).get(source)
+        """The labels to learn from a source, or from the target; None for all that it has."""
+        chosen = parse_label_sets(self.label_set).get(source)
         return None if chosen is None else LABEL_SETS[chosen]
 
     def located(self) -> "Experiment":
-        """The same with absolute paths, so that the run folder finds its data from anywhere."""
+        """The same description with absolute paths, so that data are found from any folder."""
         return self.model_copy(
             update={
                 "data": self.data and str(Path(self.data).absolute()),
@@ -306,7 +320,7 @@ class Experiment(BaseModel):
         )
 
     def placeless(self) -> dict[str, Any]:
-        """The choices without the places of files: equal for a run whose data were moved."""
+        """The choices without file locations, so that they stay equal when data are moved."""
         by_file = dict.fromkeys(("folds", "test_fraction")) if self.folds_file else {}
         return {
             **self.model_dump(exclude=_CONSENT),
@@ -318,17 +332,17 @@ class Experiment(BaseModel):
 
     @property
     def chains(self) -> tuple[Chain, ...]:
-        """The sources, read."""
+        """The sources, parsed."""
         return tuple(map(parse_source, self.source))
 
     @property
     def source_datasets(self) -> list[Dataset]:
-        """All datasets among the sources."""
+        """The datasets among the sources."""
         return [link for chain in self.chains for link in chain if isinstance(link, Dataset)]
 
     def deciding(self, what: str) -> dict[str, Any]:
-        """What of the choices decides `what`, a `stage` or `features`, but for what is described
-        there in full; without those that have their default, so that a new one orphans nothing.
+        """The choices that decide a `stage` or the `features`, except those that are idle there.
+        Choices at their defaults are left out, so that a new field doesn't orphan what is cached.
         """
         fields = type(self).model_fields
         mine = {name for name, f in fields.items() if what not in f.json_schema_extra["idle"]}

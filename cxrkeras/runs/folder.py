@@ -1,4 +1,4 @@
-"""The run folder: begun for one experiment, filled fold by fold, put together at the end."""
+"""The run folder: begun for one experiment, filled fold by fold, completed at the end."""
 
 import json
 import platform
@@ -16,6 +16,7 @@ from cxrkeras.data.folds.files import save_folds
 from cxrkeras.data.folds.folds import TEST
 from cxrkeras.data.labels.entries import MASKED
 from cxrkeras.data.preparation import linked_patients
+from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.evaluation.scores.predictions import (
     TEST_FOLD,
     Predictions,
@@ -31,61 +32,62 @@ from data_prep.tables.cells import frame_as_csv
 
 
 def is_begun(run: Path, experiment: Experiment) -> bool:
-    """Whether the folder holds this experiment already; changes nothing.
+    """Whether the folder already holds this experiment; changes nothing.
 
-    Another experiment of which no fold is finished is as good as none: it can be replaced.
+    Another experiment without a finished fold counts as none: it may be replaced.
 
     Raises:
-        UserError: when it holds another run, or something that is no run.
+        UserError: it holds another run, or something else that isn't a run.
     """
-    description = run / "experiment.toml"
+    description = RunFolder(run).experiment
     if not description.is_file():
         _refuse_other_files(run)
         return False
     new, old = experiment.placeless(), read_experiment(description).placeless()
     differ = [name.replace("_", "-") for name in new if new[name] != old[name]]
-    if differ and any(run.glob("folds/*/fold.json")):
+    if differ and any(RunFolder(run).finished_folds()):
         raise UserError(
-            f"{run} is a run with another --{', --'.join(differ)}. "
-            "Give another --out, or remove that folder first."
+            f"{run} holds a run with different settings: --{', --'.join(differ)}. Give another "
+            "--out, or remove that folder first."
         )
     return not differ
 
 
 def _refuse_other_files(run: Path) -> None:
     # Hidden files are what a killed start left.
-    own = {"environment.json", "folds.csv"}
+    own = {RunFolder(run).environment.name, RunFolder(run).fold_table.name}
     if run.is_dir() and all(p.name in own or p.name.startswith(".") for p in run.iterdir()):
         return
     if run.exists():
-        raise UserError(f"{run} holds something that is no run. Give another --out.")
+        raise UserError(f"{run} holds something that isn't a run. Give another --out.")
 
 
 def begin(run: Path, experiment: Experiment, target: Target, *, begun: bool) -> None:
-    """Write what the run is: environment and folds once, then the description, which claims it.
+    """Write environment and folds, and then the description, which claims the folder.
 
     Args:
-        run: the run folder, made where it isn't there.
-        experiment: its description; written again for a begun run, whose data may have moved.
-        target: the data with their folds.
+        run: the run folder, created if it doesn't exist.
+        experiment: its description; rewritten for a run that was already begun, whose data may have
+            moved.
+        target: the data and their folds.
         begun: see `is_begun`.
 
     Raises:
-        UserError: when the folder can't be made.
+        UserError: the folder can't be created.
     """
-    description = run / "experiment.toml"
+    description = RunFolder(run).experiment
     try:
         run.mkdir(parents=True, exist_ok=True)
         if not begun:
-            # What another experiment left, which finished no fold; its description goes last.
-            for name in ("folds", "stages"):
-                shutil.rmtree(run / name, ignore_errors=True)
-            (run / "sources.json").unlink(missing_ok=True)
+            # What an experiment without a finished fold left; its description goes last.
+            for left in (RunFolder(run).folds, RunFolder(run).stages):
+                shutil.rmtree(left, ignore_errors=True)
+            RunFolder(run).sources.unlink(missing_ok=True)
             description.unlink(missing_ok=True)
-            atomic_write_json(run / "environment.json", _environment(target.dataset))
+            atomic_write_json(RunFolder(run).environment, _environment(target.dataset))
             dataset = target.dataset
             known = dataset.images, dataset.patients, dataset.digests
-            save_folds(run / "folds.csv", *known, target.folds)
+            save_folds(RunFolder(run).fold_table, *known, target.folds)
         write_experiment(description, experiment)
     except OSError as error:
         raise UserError(f"--out {run} can't be written: {error.strerror}.") from error
@@ -107,80 +109,75 @@ def _environment(dataset: PreparedDataset) -> dict:
 
 
 def check_data(run: Path, dataset: PreparedDataset) -> None:
-    """Check that a begun run still has the data it was begun with.
+    """Check that the data are those with which the run was begun.
 
     Raises:
-        UserError: when the prepared data changed.
+        UserError: the prepared data have changed.
     """
-    found = json.loads((run / "environment.json").read_text(encoding="utf-8"))["data"]
+    found = json.loads(RunFolder(run).environment.read_text(encoding="utf-8"))["data"]
     if found != dataset.fingerprint:
         raise UserError(
-            f"The prepared data changed since {run} was begun (labels, patients or pixels; or an "
-            "earlier version began it). Give another --out, so that one run has one dataset."
+            f"The prepared data have changed since {run} was begun (labels, patients or pixels), "
+            "or an earlier version began it. Give another --out, so that a run has one dataset."
         )
 
 
 def check_backend(run: Path) -> None:
-    """Check that Keras runs on what the run was begun on.
+    """Check that Keras runs on the backend with which the run was begun.
 
     Raises:
-        UserError: where it runs on another backend, whose models start otherwise.
+        UserError: it runs on another backend, whose models start from other weights.
     """
-    known = json.loads((run / "environment.json").read_text(encoding="utf-8"))
+    known = json.loads(RunFolder(run).environment.read_text(encoding="utf-8"))
     begun, now = known.get("backend", runtime.TENSORFLOW), runtime.backend()
     if begun != now:
         raise UserError(
-            f"{run} was begun with Keras on {begun}, and this process runs on {now}, whose models "
-            f"start otherwise. Set KERAS_BACKEND={begun}, or make a run of its own."
+            f"{run} was begun with Keras on {begun}, but this process uses {now}, whose models "
+            f"start from other weights. Set KERAS_BACKEND={begun}, or give another --out."
         )
 
 
 def check_sources(run: Path, origin: list) -> None:
-    """Note what the trunks start from; on a later start check that it is still the same.
+    """Record what the trunks start from; on a later start, check that it is still the same.
 
     Args:
         run: the run folder.
         origin: what identifies the start of each trunk, as JSON.
 
     Raises:
-        UserError: when a source changed while folds are finished already.
+        UserError: a source has changed since a fold was finished.
     """
-    path = run / "sources.json"
-    finished = any(run.glob("folds/*/fold.json"))
+    path = RunFolder(run).sources
+    finished = any(RunFolder(run).finished_folds())
     if finished and path.is_file() and json.loads(path.read_text(encoding="utf-8")) != origin:
         raise UserError(
-            f"A source's data or weights changed since {run} was begun. "
-            "Give another --out, so that all folds start from the same."
+            f"A source's data or weights have changed since {run} was begun. Give another --out, "
+            "so that all folds start from the same weights."
         )
     atomic_write_json(path, origin)
 
 
 def check_format(run: Path, wanted: int) -> None:
-    """Check that the finished folds were fitted as what is to be fitted now.
+    """Check that the finished folds were trained in the same way as the remaining ones will be.
 
     Args:
         run: the run folder.
-        wanted: `stages.plan.FORMAT`; a `fold.json` of before it was noted has none.
+        wanted: `stages.plan.FORMAT`; an old `fold.json` has none.
 
     Raises:
-        UserError: when they were fitted otherwise.
+        UserError: they were trained differently.
     """
-    for path in run.glob("folds/*/fold.json"):
-        if json.loads(path.read_text(encoding="utf-8")).get("format") != wanted:
+    for fold in RunFolder(run).finished_folds():
+        if json.loads(fold.facts.read_text(encoding="utf-8")).get("format") != wanted:
             raise UserError(
-                f"{run} was fitted by an older cxrkeras, which trained otherwise: another model "
-                "doesn't fit in. Give another --out to `cxrkeras cv`."
+                f"{run} was fitted by an older cxrkeras, which trained differently, so no further "
+                "model can be added. Give `cxrkeras cv` another --out."
             )
 
 
-def fold_folder(run: Path, fold: int) -> Path:
-    """Where a fold's results lie."""
-    return run / "folds" / str(fold)
-
-
 def is_finished(run: Path, fold: int) -> bool:
-    """Whether a fold is whole: its `fold.json` is written last."""
-    return (fold_folder(run, fold) / "fold.json").is_file()
+    """Whether a fold is complete: its `fold.json` is written last."""
+    return RunFolder(run).fold(fold).facts.is_file()
 
 
 def save_fold(
@@ -191,56 +188,55 @@ def save_fold(
     history: pd.DataFrame,
     facts: dict,
 ) -> None:
-    """Write a fold's tables; `fold.json` comes last and says that the fold is whole.
+    """Write a fold's tables; `fold.json` comes last and marks the fold as complete.
 
     Args:
         run: the run folder.
         fold: its number.
         target: the data.
-        probabilities: (n, K) for the images that the fold or the test set holds out, in the
+        probabilities: (n, K) for the images held out by the fold or as the test set, in the
             target's order (see `held_out_rows`).
-        history: of the fit.
+        history: of the training.
         facts: what `fold.json` holds.
     """
-    folder = fold_folder(run, fold)
+    folder = RunFolder(run).fold(fold)
     rows = held_out_rows(target, fold)
     tested = target.folds[rows] == TEST
-    for name, part in (("predictions", ~tested), ("test_predictions", tested)):
+    for path, part in ((folder.predictions, ~tested), (folder.test_predictions, tested)):
         if part.any():
-            table = predictions_of(target, rows[part], probabilities[part])
-            write_predictions(folder / f"{name}.csv", table)
-    write_table(folder / "history.csv", history)
-    atomic_write_json(folder / "fold.json", facts)
+            write_predictions(path, predictions_of(target, rows[part], probabilities[part]))
+    write_table(folder.history, history)
+    atomic_write_json(folder.facts, facts)
 
 
 def held_out_rows(target: Target, fold: int) -> np.ndarray:
-    """Rows of the target that a fold's model predicts: its own, and the test set's."""
+    """The rows of the target that a fold's model predicts: the fold's and the test set's."""
     return np.flatnonzero(np.isin(target.folds, (fold, TEST)))
 
 
 def gather(run: Path, target: Target) -> None:
-    """Put the folds' predictions together, in the dataset's order; the test set's are averaged."""
-    folders = [fold_folder(run, fold) for fold in target.fold_numbers]
-    parts = [read_predictions(folder / "predictions.csv") for folder in folders]
+    """Combine the folds' predictions in the dataset's order, averaging those of the test set."""
+    folders = [RunFolder(run).fold(fold) for fold in target.fold_numbers]
+    parts = [read_predictions(folder.predictions) for folder in folders]
     row_of = {image: row for row, image in enumerate(target.dataset.images)}
     rows = np.array([row_of[image] for part in parts for image in part.images])
     order = np.argsort(rows)
     probabilities = np.concatenate([part.prob for part in parts])
     table = predictions_of(target, rows[order], probabilities[order])
-    write_predictions(run / "predictions.csv", table)
+    write_predictions(RunFolder(run).predictions, table)
     if (target.folds == TEST).any():
-        tests = [read_predictions(folder / "test_predictions.csv") for folder in folders]
+        tests = [read_predictions(folder.test_predictions) for folder in folders]
         mean = np.mean([test.prob for test in tests], axis=0)
-        write_predictions(run / "test_predictions.csv", replace(tests[0], prob=mean))
+        write_predictions(RunFolder(run).test_predictions, replace(tests[0], prob=mean))
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a CSV in one step, floats with 9 significant digits (a float32 reads back equal)."""
+    """Write a CSV in one step; floats have 9 significant digits: a float32 reads back equal."""
     atomic_write_text(path, frame_as_csv(table, float_format="%.9g"))
 
 
 def predictions_of(target: Target, rows: np.ndarray, probabilities: np.ndarray) -> Predictions:
-    """The table of some rows of the target, with their truth; (n, K) probabilities."""
+    """A table of some rows of the target: their (n, K) probabilities and the truth."""
     dataset, folds = target.dataset, target.folds[rows]
     return Predictions(
         images=tuple(dataset.images[rows].tolist()),

@@ -7,17 +7,17 @@ from data_prep.errors import UserError
 from data_prep.say import say
 
 OLD = ("reuse", "views")
-"""Choices that have another name today."""
+"""Choices that were options of `cxrkeras cv` with other values than today's."""
 
 
 def renewed(choices: Mapping[str, Any]) -> dict[str, Any]:
-    """The choices by their names of today, with a warning for each that had another.
+    """The choices by today's names, with a warning for each that had another.
 
     Raises:
-        UserError: for one that is given under both names.
+        UserError: a choice is given under both names.
     """
     new = dict(choices)
-    reuse, copies = (new.pop(name, None) for name in OLD)
+    reuse, copies, sets = (new.pop(name, None) for name in (*OLD, "labels"))
     if reuse is not None:
         if "recipe" in new:
             raise UserError("--reuse is called --recipe now. Give --recipe alone.")
@@ -27,4 +27,9 @@ def renewed(choices: Mapping[str, Any]) -> dict[str, Any]:
         say(f"Warning: --views {copies} is now --recipe frozen:copies={copies}.")
         if new.get("recipe") == "frozen":
             new["recipe"] = f"frozen:copies={copies}"
+    if sets:  # an earlier run's experiment.toml names it even where nothing was chosen
+        if "label_set" in new:
+            raise UserError("--labels is called --label-set now. Give --label-set alone.")
+        new["label_set"] = sets
+        say("Warning: --labels is now --label-set.")
     return new

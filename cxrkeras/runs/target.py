@@ -1,4 +1,4 @@
-"""The target dataset as a run sees it: what is learned, what is scored, which fold holds it out."""
+"""The target dataset as a run sees it: what is learnt and scored, and which fold holds it out."""
 
 from dataclasses import dataclass
 from itertools import chain
@@ -21,9 +21,9 @@ class Target:
 
     Args:
         dataset: N images.
-        targets: (N, K) what is learned.
-        truth: (N, K) what is scored: 1, 0, or MASKED where nobody knows.
-        folds: (N,) the fold that holds each image out; `TEST` = none trains on it.
+        targets: (N, K) what is learnt.
+        truth: (N, K) what is scored: 1, 0, or MASKED where it is unknown.
+        folds: (N,) the fold that holds each image out; no fold trains on `TEST`.
     """
 
     dataset: PreparedDataset
@@ -40,15 +40,15 @@ class Target:
 def load_target(
     experiment: Experiment, dataset: PreparedDataset, folds_file: Path | None
 ) -> Target:
-    """Make the target's labels and share it out.
+    """Make the target's labels and assign its images to folds.
 
     Args:
-        experiment: policies for labels, and how to make folds.
+        experiment: the label policies, and how to make folds.
         dataset: the target.
-        folds_file: folds that were made before; None makes them as the experiment says.
+        folds_file: folds made earlier; None makes them as the experiment says.
 
     Raises:
-        UserError: for folds that can't be made or used.
+        UserError: the folds can't be made or used.
     """
     truth = targets_from_codes(dataset.codes, uncertain="ignore", blank=experiment.blank).values
     targets = learned_targets(experiment, dataset)
@@ -62,7 +62,7 @@ def load_target(
 
 
 def as_used(experiment: Experiment, target: Target) -> Experiment:
-    """The experiment with the number of folds and the test set that `--folds-file` has."""
+    """The experiment with the number of folds and the test set of `--folds-file`."""
     if not experiment.folds_file:
         return experiment
     share = round(float((target.folds == TEST).mean()), 4)
@@ -71,10 +71,10 @@ def as_used(experiment: Experiment, target: Target) -> Experiment:
 
 
 def check_folds(experiment: Experiment, target: Target) -> None:
-    """Check that what was asked for of the folds is what `--folds-file` has.
+    """Check that the folds that were asked for are those of `--folds-file`.
 
     Raises:
-        UserError: for another number of folds, or a test set on one side only.
+        UserError: the number of folds differs, or only one side has a test set.
     """
     used = as_used(experiment, target)
     for name, asked, has in (
@@ -84,23 +84,23 @@ def check_folds(experiment: Experiment, target: Target) -> None:
         if name in experiment.model_fields_set and asked != has:
             option, value = name.replace("_", "-"), getattr(experiment, name)
             raise UserError(
-                f"--folds-file says how many folds there are and what is held out: {used.folds} "
-                f"folds, a test set of {used.test_fraction:g}. Received: {option} {value:g}. Leave "
-                f"{option} out."
+                f"--folds-file determines the number of folds and the test set: {used.folds} "
+                f"folds, a test set of {used.test_fraction:g}. Received: {option} {value:g}. "
+                f"Leave out {option}."
             )
 
 
 def learned_targets(experiment: Experiment, dataset: PreparedDataset) -> Targets:
-    """What a dataset's codes teach, by the experiment's policies."""
+    """The training targets that a dataset's codes become under the experiment's policies."""
     policies = policies_for(experiment.uncertain, dataset.labels)
     return targets_from_codes(dataset.codes, uncertain=policies, blank=experiment.blank)
 
 
 def check_uncertain(experiment: Experiment) -> None:
-    """Check that some dataset of the run has each label that `--uncertain` names.
+    """Check that each label named by `--uncertain` is in some dataset of the run.
 
     Raises:
-        UserError: naming the labels that none has, or a dataset that can't be read.
+        UserError: naming labels that no dataset has, or a dataset that can't be read.
     """
     learned = [
         experiment.labels_of(link.name) or read_labels(link.folder)

@@ -1,7 +1,7 @@
-"""The three ways of transferring, as plans: which trunks, what they start from, what they train on.
+"""The three methods of transferring, as plans: which trunks, their start, what they train on.
 
-The study's terms: *regular* is initiating, *mixed* is concatenating, *cotrain* is co-training
-(Huang et al., Diagnostics 2022;12:1457). A plan says nothing of Keras.
+In the study's terms, *regular* is initiating, *mixed* is concatenating, *cotrain* is co-training
+(Huang et al., Diagnostics 2022;12:1457). A plan knows nothing of Keras.
 """
 
 from collections.abc import Callable
@@ -16,9 +16,10 @@ class TrunkPlan:
     """One trunk of the target model.
 
     Args:
-        backbone: a part's text.
-        start: the weights it starts from; None is a random start.
-        stages: trainings before the target, in order; each on one dataset, or on several together.
+        backbone: the backbone, as `NAME` or `NAME:key=value`.
+        start: the weights it starts from; None for a random start.
+        stages: what it is trained on before the target, in order: each stage is one dataset, or
+            several together.
     """
 
     backbone: str
@@ -31,7 +32,7 @@ def _regular(backbones: tuple[str, ...], chains: tuple[Chain, ...]) -> tuple[Tru
     if len(chains) > 1:
         raise UserError(
             "regular takes one chain: join the links with commas (--source imagenet,nih=DIR). "
-            f"Received: {len(chains)} times --source."
+            f"Received: --source {len(chains)} times."
         )
     return (_chained(backbone, chains[0] if chains else ()),)
 
@@ -40,9 +41,9 @@ def _mixed(backbones: tuple[str, ...], chains: tuple[Chain, ...]) -> tuple[Trunk
     trunks = max(len(backbones), len(chains), 2)
     if len(backbones) not in (1, trunks) or len(chains) not in (0, trunks):
         raise UserError(
-            "mixed has two trunks or more, one per --source: give as many --source as --backbone, "
-            f"or one --backbone for all. Received: {len(chains)} --source, {len(backbones)} "
-            "--backbone."
+            "mixed has two or more trunks, one per --source: give as many --source as "
+            f"--backbone, or one --backbone for all. Received: {len(chains)} --source, "
+            f"{len(backbones)} --backbone."
         )
     backbones = backbones * trunks if len(backbones) == 1 else backbones
     return tuple(_chained(*pair) for pair in zip(backbones, chains or ((),) * trunks, strict=True))
@@ -52,17 +53,17 @@ def _cotrain(backbones: tuple[str, ...], chains: tuple[Chain, ...]) -> tuple[Tru
     backbone = _one("cotrain", backbones)
     links = [link for chain in chains for link in chain]
     weights = [link for link in links if isinstance(link, Weights)]
-    # In order of their names: the order in which they are given is no choice, and changes nothing.
+    # In order of their names, so that the order in which they are given changes nothing.
     datasets = tuple(
         sorted((link for link in links if isinstance(link, Dataset)), key=lambda link: link.name)
     )
     names = [link.name for link in datasets]
     if len(weights) > 1:
-        raise UserError(f"cotrain starts from one weights link at most. Received: {len(weights)}.")
+        raise UserError(f"cotrain starts from at most one weights link. Received: {len(weights)}.")
     if len(datasets) < 2 or len(set(names)) < len(names):
         raise UserError(
-            "cotrain trains two or more datasets together, each under its own name "
-            f"(--source a=DIR --source b=DIR). Received: {', '.join(names) or 'none'}."
+            "cotrain trains on two or more datasets together, each under its own name (--source "
+            f"a=DIR --source b=DIR). Received: {', '.join(names) or 'none'}."
         )
     return (TrunkPlan(backbone, weights[0] if weights else None, (datasets,)),)
 
@@ -93,23 +94,23 @@ def make_plan(
         chains: the sources in their order, read.
 
     Raises:
-        UserError: for a combination that makes no sense, by name.
+        UserError: naming a combination that makes no sense.
     """
     return METHODS[method](backbones, chains)
 
 
 def check_frozen(plan: tuple[TrunkPlan, ...]) -> None:
-    """Refuse to freeze a trunk that has learnt nothing: its features are those of chance.
+    """Refuse to freeze a trunk that has learnt nothing, whose features would be random.
 
     Raises:
-        WrongUse: naming the options that give it something to know.
+        WrongUse: naming the options that would give it something to start from.
     """
     for trunk in plan:
         if trunk.start is None and not trunk.stages:
             raise WrongUse(
-                f"--recipe frozen freezes the trunk, and without --source {trunk.backbone} is one "
-                "of random weights. Give a --source, or --recipe finetune, or --random-trunk if "
-                "that is meant."
+                "--recipe frozen freezes the trunk, but without --source the weights of "
+                f"{trunk.backbone} are random. Give a --source, or --recipe finetune, or "
+                "--random-trunk if random weights are meant."
             )
 
 

@@ -1,4 +1,4 @@
-"""One cell of a study in a process of its own: its memory ends with it, and it with the study."""
+"""One cell of a study in its own process, which frees its memory and ends with the study."""
 
 import json
 import os
@@ -15,13 +15,13 @@ from data_prep.errors import UserError
 STOPPED = 130
 COMMAND = (sys.executable, "-m", "cxrkeras.study.cell")
 Runner = Callable[[Path, Path], str | None]
-"""(description, run folder) -> None, or why it failed in one line."""
+"""(description, run folder) -> None, or in one line why it failed."""
 
 
 def run_cell(description: Path, run: Path) -> str | None:
-    """Cross-validate one description in a new process, since Keras keeps the memory of its models.
+    """Cross-validate one description in a new process, since Keras doesn't free its models' memory.
 
-    The process ends when this one does, however that ends: it watches a pipe that only this one
+    The process ends when this one does, for whatever reason: it watches a pipe that only this one
     holds open.
 
     Args:
@@ -44,7 +44,7 @@ def run_cell(description: Path, run: Path) -> str | None:
         said = process.stdout.read()
         code = process.wait()
     finally:
-        process.stdin.close()  # a process that still runs ends now
+        process.stdin.close()  # a process that is still running ends now
         process.stdout.close()
         process.wait()
     if code in (STOPPED, -signal.SIGINT):
@@ -58,8 +58,8 @@ def _reason(said: str, code: int, description: Path, run: Path) -> str:
             return json.loads(line)["reason"]
     if code < 0:
         return (
-            f"Its process was killed by {signal.Signals(-code).name}, as a system short of memory "
-            "does. Lower batch-size or image-size, or free memory."
+            f"Its process was killed by {signal.Signals(-code).name}, as happens when the system "
+            "runs out of memory. Lower batch-size or image-size, or free memory."
         )
     return (
         f"Its process ended with {code}. See why: "
@@ -68,7 +68,7 @@ def _reason(said: str, code: int, description: Path, run: Path) -> str:
 
 
 def main(description: Path, run: Path) -> int:
-    """Cross-validate and return the exit code; a failure's reason goes to standard output."""
+    """Cross-validate and return the exit code; the reason for a failure goes to standard output."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from cxrkeras.runs.description import read_experiment
     from cxrkeras.training.crossval import cross_validate
@@ -95,7 +95,7 @@ def _failed(reason: str) -> int:
 
 
 def _end_with_parent() -> None:
-    # Not sys.stdin: a thread that holds its lock would make the interpreter's own end fatal.
+    # Not sys.stdin: a thread that holds its lock would make the interpreter crash as it ends.
     while os.read(0, 1):
         pass
     os._exit(STOPPED)

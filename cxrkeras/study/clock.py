@@ -1,4 +1,4 @@
-"""How long a study has taken, and about how long it still takes."""
+"""How long a study has taken, and roughly how long it will still take."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,13 +8,13 @@ from data_prep.progress import duration
 
 
 class Clock:
-    """Reckons what is left from what the cells done so far took.
+    """Estimates the remaining time from what the finished cells took.
 
-    A cell is reckoned to take the mean of those most like it: of the same backbone and recipe,
-    else of the same recipe, else of all.
+    A cell is expected to take the mean of the most similar ones: those of the same backbone and
+    recipe, or of the same recipe, or all.
 
     Args:
-        study: its states know the seconds of the cells that are done.
+        study: its states hold the seconds of the finished cells.
         todo: the cells to run, in order.
         now: seconds of a clock.
     """
@@ -24,7 +24,7 @@ class Clock:
         self._started = now()
 
     def where(self, finished: int) -> str:
-        """Elapsed and remaining time, when `finished` of the cells to do have been run."""
+        """Elapsed and remaining time after `finished` of the cells to run."""
         left = [self._guess(cell) for cell in self._todo[finished:]]
         said = f"{duration(self._now() - self._started)} elapsed"
         if left and all(guess is not None for guess in left):

@@ -1,4 +1,4 @@
-"""The description of a study: one target, several sources, a grid of ways to transfer; as TOML."""
+"""The description of a study, in TOML: one target, several sources, a grid of ways to transfer."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -22,9 +22,9 @@ from cxrkeras.runs.spellings import renewed
 from data_prep.errors import UserError
 
 AXES = frozenset({"backbone", "recipe", "method", "source"})
-"""What the grid and the settings say, and so no other table."""
-SHARED = frozenset({"data", "labels", "folds", "folds_file", "test_fraction", "blank"})
-"""What decides which images are scored and how: one value for all cells, or none can be compared.
+"""What only the grid and the settings say, and no other table."""
+SHARED = frozenset({"data", "label_set", "folds", "folds_file", "test_fraction", "blank"})
+"""What decides which images are scored, and how: cells with different values can't be compared.
 """
 
 _Words = Annotated[
@@ -40,9 +40,9 @@ class Setting(_Table):
     """One way to transfer: a row of the study's tables.
 
     Args:
-        name: as the tables show it.
+        name: its name in the tables.
         method: regular, mixed or cotrain.
-        source: what `--source` takes, with names of the study's sources as links; none = random.
+        source: as `--source`, with names of the study's sources as links; random weights if empty.
     """
 
     name: str = Field(min_length=1)
@@ -51,7 +51,7 @@ class Setting(_Table):
 
 
 class Grid(_Table):
-    """What each setting is tried with."""
+    """What each setting is combined with."""
 
     backbone: _Words = Field(min_length=1)
     recipe: _Words = Field(("finetune",), min_length=1)
@@ -75,15 +75,15 @@ class Grid(_Table):
 
 
 class StudyFile(_Table):
-    """A study as it stands in its file.
+    """The contents of a study's file.
 
     Args:
-        run: options of `cxrkeras cv` that all cells share.
-        source: where each source lies, by name; perhaps by backbone: `imagenet`, a weights file, or
-            the folder of a prepared dataset.
+        run: options of `cxrkeras cv` shared by all cells.
+        source: the place of each source, by name: `imagenet`, a weights file, or the folder of a
+            prepared dataset; or such places by backbone.
         grid: backbones and recipes.
         setting: the ways to transfer.
-        override: options of `cxrkeras cv` for one backbone, recipe or setting, by its name.
+        override: options of `cxrkeras cv` for one backbone, recipe or setting, by name.
     """
 
     run: dict[str, Any]
@@ -94,19 +94,22 @@ class StudyFile(_Table):
 
 
 def read_study(path: Path) -> StudyFile:
-    """Read and check a study's file; of the cells themselves nothing is checked yet.
+    """Read and check a study's file; its cells aren't checked yet.
 
     Args:
         path: TOML; see `experiments/study.toml`. A key may be spelled with `-` or `_`.
 
     Raises:
-        UserError: no such file or no TOML; a table or key that is unknown, missing, wrong or said
-            twice.
+        UserError: the file is missing or isn't valid TOML, or a table or key is unknown, missing,
+            wrong or given twice.
     """
     tables = read_choices(path)
     for name in ("run", "override"):
         if isinstance(tables.get(name), dict):
             tables[name] = _spelled(tables[name], deep=name == "override")
+    run = tables.get("run")
+    if isinstance(run, dict) and "labels" in run:
+        run |= renewed({name: run.pop(name) for name in ("labels", "label_set") if name in run})
     try:
         study = StudyFile(**tables)
     except ValidationError as error:
@@ -114,8 +117,8 @@ def read_study(path: Path) -> StudyFile:
     _check_options("run", study.run, AXES)
     if not study.run.get("data"):
         raise UserError(
-            f"{path.name}: [run] names the prepared target as `data`. It doesn't. Prepare one with "
-            "`cxrkeras prep` and add the line."
+            f"{path.name}: [run] must name the prepared target as `data`, and doesn't. Prepare "
+            "one with `cxrkeras prep` and add the line."
         )
     _check_names(study, path)
     return study
@@ -151,7 +154,8 @@ def _check_options(table: str, options: Mapping[str, Any], elsewhere: frozenset[
     for name in options:
         if name in AXES:
             raise UserError(
-                f"[{table}] {name}: the grid and the settings say it. Take it out of [{table}]."
+                f"[{table}] {name}: this belongs to the grid and the settings. Take it out of "
+                f"[{table}]."
             )
         if name in elsewhere:
             raise UserError(
@@ -173,7 +177,9 @@ def _check_names(study: StudyFile, path: Path) -> None:
         ("recipe", study.grid.recipe),
     ):
         if twice := sorted({word for word in words if list(words).count(word) > 1}):
-            raise UserError(f"{path.name}: each {what} has a name of its own. Twice: {twice[0]!r}.")
+            raise UserError(
+                f"{path.name}: each {what} needs a name of its own. Given twice: {twice[0]!r}."
+            )
     places = [*study.grid.backbone, *study.grid.recipe, *names]
     for name, options in study.override.items():
         if name not in places:
@@ -185,6 +191,6 @@ def _check_names(study: StudyFile, path: Path) -> None:
 
 
 def slug(name: str) -> str:
-    """A setting's name as part of a folder's: `ImageNet + NIH` is `imagenet-nih`."""
+    """A setting's name as part of a folder's name: `ImageNet + NIH` becomes `imagenet-nih`."""
     words = "".join(c if c.isalnum() and c.isascii() else " " for c in name.lower()).split()
     return "-".join(words) or "setting"

@@ -1,4 +1,4 @@
-"""The folds that all cells of a study share: made once, and kept."""
+"""The folds that all cells of a study share, made once and kept."""
 
 import hashlib
 import json
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cxrkeras.data.dataset import open_dataset
 from cxrkeras.data.folds.files import save_folds
+from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.evaluation.scores.predictions import TEST_FOLD
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.target import check_folds, load_target
@@ -14,15 +15,14 @@ from data_prep.errors import UserError
 from data_prep.files import atomic_write_json
 from data_prep.tables.table import read_table
 
-FOLDS = "folds.csv"
 _MADE_FROM = "folds.json"
 
 
 def share_folds(out: Path, experiment: Experiment) -> None:
-    """Make `folds.csv` of a study, or check that those there are the ones that are asked for.
+    """Make a study's `folds.csv`, or check that existing folds are those that are asked for.
 
-    What they were made from is kept beside them, so that a changed description or changed data is
-    noticed before a cell is trained on other folds than those before it.
+    What they were made from is kept beside them, so that a change of the description or data is
+    noticed before a cell is trained on different folds.
 
     Args:
         out: the study's folder.
@@ -30,7 +30,7 @@ def share_folds(out: Path, experiment: Experiment) -> None:
             is the user's own, or None.
 
     Raises:
-        UserError: the data or folds can't be used, or differ from those the study was begun with.
+        UserError: the data or folds can't be used, or aren't those with which the study was begun.
     """
     dataset = open_dataset(Path(experiment.data), experiment.labels_of())
     given = Path(experiment.folds_file) if experiment.folds_file else None
@@ -39,20 +39,20 @@ def share_folds(out: Path, experiment: Experiment) -> None:
         "blank": experiment.blank,
         **(_made(experiment) if given is None else {"file": _digest(given)}),
     }
-    path = out / FOLDS
+    path = RunFolder(out).fold_table
     if path.is_file():
         _check(out, made_from)
         return
     target = load_target(experiment, dataset, given)
     check_folds(experiment, target)
-    # The note first: folds without one would have to be taken on trust.
+    # The note first: folds without it would have to be trusted.
     atomic_write_json(out / _MADE_FROM, made_from)
     save_folds(path, dataset.images, dataset.patients, dataset.digests, target.folds)
 
 
 def fold_numbers(out: Path) -> list[int]:
-    """The folds of a study without its test set; none before they are made."""
-    path = out / FOLDS
+    """The numbers of a study's folds, without the test set; none before they are made."""
+    path = RunFolder(out).fold_table
     return list(_numbers(path, path.stat().st_mtime_ns)) if path.is_file() else []
 
 
@@ -81,6 +81,6 @@ def _check(out: Path, made_from: dict) -> None:
     names = {*known, *made_from}
     if differ := sorted(name for name in names if known.get(name) != made_from.get(name)):
         raise UserError(
-            f"{out} was begun with other folds or data: {', '.join(differ)} differ. "
-            "Give another --out, so that all cells of a study are scored on the same images."
+            f"{out} was begun with other folds or data: {', '.join(differ)} differ. Give another "
+            "--out, so that all cells of a study are scored on the same images."
         )

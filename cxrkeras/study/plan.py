@@ -1,4 +1,4 @@
-"""A study's cells: each a setting, a backbone and a recipe, checked and put in order."""
+"""A study's cells: a setting, a backbone and a recipe each, checked and put in order."""
 
 import re
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from cxrkeras.training.plan import resolve
 from data_prep.errors import UserError
 
 PreStage = tuple
-"""What identifies a source stage here: backbone, start, and the datasets of it and those before."""
+"""What identifies a source stage here: backbone, start, and the datasets up to this stage."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Cell:
     """One run of a study.
 
     Args:
-        name: of its run folder: `finetune-resnet50-imagenet-nih`.
-        setting: the row of the study's tables.
-        backbone: the trunk, the same for each trunk of a mixed model.
+        name: name name of its run folder: `finetune-resnet50-imagenet-nih`.
+        setting: its row in the study's tables.
+        backbone: the backbone, the same for each trunk of a mixed model.
         recipe: as the grid spells it.
-        links: what the setting's names stand for: per `--source`, its links' names.
-        experiment: everything resolved.
+        links: names of the links, per `--source`.
+        experiment: the complete description.
         plan: its trunks.
     """
 
@@ -43,7 +43,7 @@ class Cell:
 
     @property
     def stages(self) -> list[PreStage]:
-        """The source stages that it needs, each after those that it starts from."""
+        """The source stages that it needs, each after those from which it starts."""
         return list(
             dict.fromkeys(
                 (trunk.backbone, trunk.start, trunk.stages[: n + 1])
@@ -53,7 +53,7 @@ class Cell:
         )
 
     def absent(self) -> str | None:
-        """What of its sources isn't there, as a sentence; None where all is at hand."""
+        """Which of its sources is missing, as a sentence; None if all are there."""
         for trunk in self.plan:
             links = [*filter(None, [trunk.start]), *(link for s in trunk.stages for link in s)]
             for link in links:
@@ -72,14 +72,14 @@ def _absent(link: Link) -> str | None:
 
 
 def plan_cells(study: StudyFile, folds_file: Path) -> list[Cell]:
-    """All cells of a study, in the order of its file.
+    """Plan all cells of a study, in the order of its file.
 
     Args:
-        study: as read.
+        study: the study, as read from its file.
         folds_file: the folds that all cells share; it need not exist yet.
 
     Raises:
-        UserError: naming the cell that can't be, whichever comes first; nothing is trained by then.
+        UserError: naming the first cell that is impossible; nothing has been trained by then.
     """
     return [
         _cell(study, setting, backbone, recipe, folds_file)
@@ -113,21 +113,21 @@ def _choices(study: StudyFile, setting: Setting, backbone: str, recipe: str) -> 
     choices = dict(study.run)
     for key in (backbone, setting.name, recipe):
         choices |= study.override.get(key, {})
-    # A stage is shared by both recipes only if an override of `epochs` leaves it alone.
+    # Both recipes share a stage only if an override of `epochs` doesn't affect it.
     epochs = study.run.get("epochs", Experiment.model_fields["epochs"].default)
     choices.setdefault("source_epochs", epochs)
     named = {word.strip() for text in setting.source for word in text.split(",")}
-    labels = {"labels": _labels(study, named)} if "labels" in choices else {}
-    return choices | labels | {"method": setting.method, "backbone": (backbone,), "recipe": recipe}
+    sets = {"label_set": _label_sets(study, named)} if "label_set" in choices else {}
+    return choices | sets | {"method": setting.method, "backbone": (backbone,), "recipe": recipe}
 
 
-def _labels(study: StudyFile, named: set[str]) -> tuple[str, ...]:
-    """The sets of labels of the target and of the sources that a cell has."""
-    sets = parse_label_sets(_words(study.run.get("labels", ())))
+def _label_sets(study: StudyFile, named: set[str]) -> tuple[str, ...]:
+    """The label sets of the target and of a cell's sources."""
+    sets = parse_label_sets(_words(study.run.get("label_set", ())))
     if unknown := set(sets) - {TARGET} - set(study.source):
         raise UserError(
-            f"--labels {min(unknown)}=… names no source of the study. "
-            f"There: {', '.join(study.source) or 'none'}."
+            f"--label-set {min(unknown)}=… names no source of the study. Its sources: "
+            f"{', '.join(study.source) or 'none'}."
         )
     kept = {name: chosen for name, chosen in sets.items() if name == TARGET or name in named}
     return tuple(f"{name}={chosen}" if name else chosen for name, chosen in kept.items())
@@ -138,14 +138,14 @@ def _words(value: Any) -> tuple[str, ...]:
 
 
 def shared_experiment(study: StudyFile) -> Experiment:
-    """What all cells share of what decides which images are scored; no sources.
+    """The part of the description, shared by all cells, that decides which images are scored.
 
     Raises:
-        UserError: for values that can't be.
+        UserError: a value is impossible.
     """
     choices = {key: study.run[key] for key in SHARED | {"seed"} if key in study.run}
-    if "labels" in choices:
-        choices["labels"] = _labels(study, set())
+    if "label_set" in choices:
+        choices["label_set"] = _label_sets(study, set())
     return make_experiment(choices).located()
 
 
@@ -153,23 +153,22 @@ def _resolve(name: str, sources: dict[str, str | dict[str, str]], backbone: str)
     if name not in sources:
         known = ", ".join(sources) or "none"
         raise UserError(
-            f"a setting's source is a name of [source]. Received: {name!r}; known: {known}."
+            f"a setting's source must be a name in [source]. Received: {name!r}; known: {known}."
         )
     place = sources[name]
     if isinstance(place, dict):
         if backbone not in place:
             raise UserError(
-                f"[source] {name} lies elsewhere for each backbone, and has no line for "
-                f"{backbone!r}. Add it."
+                f"[source] {name} has a place for each backbone, but none for {backbone!r}. Add it."
             )
         place = place[backbone]
     return place if place == "imagenet" or place.endswith(WEIGHT_FILES) else f"{name}={place}"
 
 
 def in_order(cells: Sequence[Cell]) -> list[Cell]:
-    """The cells as they are best run: fewest stages left to train first, of those the most shared.
+    """The cells in the best order: fewest stages left to train first, then those most shared.
 
-    So first results come early, and a stage is trained in the simplest cell that needs it.
+    So the first results come early, and a stage is trained in the simplest cell that needs it.
     """
     users: dict[PreStage, int] = {}
     for cell in cells:
@@ -177,7 +176,7 @@ def in_order(cells: Sequence[Cell]) -> list[Cell]:
             users[stage] = users.get(stage, 0) + 1
     left, done, ordered = list(cells), set(), []
     while left:
-        cell = min(left, key=lambda c: _burden(c, done, users))  # the first in the file of equals
+        cell = min(left, key=lambda c: _burden(c, done, users))  # of equals, the first in the file
         left.remove(cell)
         done.update(cell.stages)
         ordered.append(cell)

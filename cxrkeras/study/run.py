@@ -1,4 +1,4 @@
-"""A study: what is missing of its cells is run, one after the other, and its tables written."""
+"""Runs what is missing of a study, one cell after another, and writes its tables."""
 
 import time
 from collections import Counter
@@ -26,12 +26,12 @@ def run_study(
     runner: Runner = run_cell,
     now: Callable[[], float] = time.monotonic,
 ) -> list[Cell]:
-    """Run what is missing of the chosen cells; the tables are written again after each.
+    """Run what is missing of the chosen cells, rewriting the tables after each.
 
     Args:
         study: from `open_study`.
-        file: what it was planned from.
-        chosen: cells of it, in their order.
+        file: the file from which it was planned.
+        chosen: the cells to run, in order.
         runner: runs one cell.
         now: seconds of a clock.
 
@@ -42,13 +42,13 @@ def run_study(
         UserError: the target or its folds can't be used, or the folder can't be written.
     """
     _begin(study, file)
-    states = [study.look(cell) for cell in chosen]  # what failed before is tried again
+    states = [study.look(cell) for cell in chosen]  # failed cells are tried again
     todo = [c for c, s in zip(chosen, states, strict=True) if s.word in ("begun", "waiting")]
     study.save()
     for reason, count in Counter(state.reason for state in states if state.reason).items():
         say(f"{plural(count, 'cell')} left out: {reason}")
     finished = sum(state.word == "done" for state in states)
-    say(f"{plural(len(chosen), 'cell')}: {finished} done before, {len(todo)} to run")
+    say(f"{plural(len(chosen), 'cell')}: {finished} already done, {len(todo)} to run")
     clock = Clock(study, todo, now)
     for number, cell in enumerate(todo, start=1):
         say(f"cell {number} of {len(todo)}, {cell.name}: {clock.where(number - 1)}")

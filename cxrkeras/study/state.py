@@ -1,11 +1,12 @@
-"""How far a study is: which cells are done, begun, waiting or failed, seen from its folder."""
+"""How far a study is: which cells are done, begun, waiting or failed, judged by its folder."""
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.runs.folder import is_begun, is_finished
-from cxrkeras.study.folds import FOLDS, fold_numbers
+from cxrkeras.study.folds import fold_numbers
 from cxrkeras.study.plan import Cell
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_json
@@ -19,10 +20,10 @@ class State:
     """How far a cell is.
 
     Args:
-        word: `done`, `begun`, `waiting`, `lacking` (a source isn't there) or `failed`.
+        word: `done`, `begun`, `waiting`, `lacking` (a source is missing) or `failed`.
         folds: how many are finished.
         reason: why it failed or can't begin, in one line.
-        seconds: what its runs took, all starts together.
+        seconds: how long its runs took, over all starts.
     """
 
     word: str = "waiting"
@@ -36,7 +37,7 @@ class Study:
     """A study's cells and their states.
 
     Args:
-        title: what it calls itself.
+        title: its title.
         out: its folder.
         cells: in the order of its file.
         states: by the cells' names.
@@ -48,11 +49,11 @@ class Study:
     states: dict[str, State]
 
     def run_folder(self, cell: Cell) -> Path:
-        """Where a cell's run lies."""
+        """The folder of a cell's run."""
         return self.out / "runs" / cell.name
 
     def look(self, cell: Cell, *, failure: str = "") -> State:
-        """See a cell's folder and sources again; `failure` is why its last run ended early."""
+        """Look at a cell's folder and sources again; `failure` is why its last run ended early."""
         state = self.states[cell.name]
         state.word, state.folds, state.reason = self._progress(cell)
         if state.word in ("begun", "waiting"):
@@ -67,14 +68,14 @@ class Study:
         try:
             if not is_begun(run, cell.experiment):
                 return "waiting", 0, ""
-        except UserError as error:  # another run in its folder
+        except UserError as error:  # its folder holds another run
             return "failed", 0, str(error)
         finished = sum(is_finished(run, fold) for fold in folds)
-        whole = folds and finished == len(folds) and (run / "metrics.json").is_file()
+        whole = folds and finished == len(folds) and RunFolder(run).metrics.is_file()
         return ("done" if whole else "begun"), finished, ""
 
     def missing(self, cell: Cell) -> str:
-        """What of a cell is still to do, in words; "" when it is done."""
+        """What is still to be done for a cell, in words; "" if nothing."""
         state = self.states[cell.name]
         if state.word == "done":
             return ""
@@ -103,13 +104,13 @@ class Study:
 
 
 def open_study(title: str, out: Path, cells: list[Cell]) -> Study:
-    """Look how far a study is; changes nothing.
+    """See how far a study is; changes nothing.
 
     Raises:
-        UserError: when `out` holds something that is no study.
+        UserError: `out` holds something that isn't a study.
     """
     if out.exists() and not (out / CELLS).is_file() and any(_strangers(out)):
-        raise UserError(f"{out} holds something that is no study. Give another --out.")
+        raise UserError(f"{out} holds something that isn't a study. Give another --out.")
     known = _known(out)
     study = Study(title, out, cells, {cell.name: State() for cell in cells})
     for cell in cells:
@@ -120,10 +121,10 @@ def open_study(title: str, out: Path, cells: list[Cell]) -> Study:
 
 
 def _strangers(out: Path) -> list[Path]:
-    # Hidden files, and folds without cells, are what a killed start left.
+    # Hidden files, and folds without cells, are left by a killed start.
     if not out.is_dir():
         return [out]
-    own = {FOLDS, "folds.json"}
+    own = {RunFolder(out).fold_table.name, "folds.json"}
     return [path for path in out.iterdir() if path.name not in own and path.name[0] != "."]
 
 
@@ -136,6 +137,6 @@ def _known(out: Path) -> dict[str, dict]:
 
 
 def _weights(cell: Cell) -> list[str]:
-    """The links that are weights rather than data, as they are: `imagenet`, or a file's name."""
+    """The links that are weights rather than data: `imagenet`, or a file's name."""
     starts = [trunk.start for trunk in cell.plan if trunk.start]
     return [Path(start.where).name for start in starts]

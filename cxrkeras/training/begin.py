@@ -1,4 +1,4 @@
-"""From the choices that somebody makes to a cross-validated run."""
+"""From a user's choices to a cross-validated run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,12 +16,12 @@ from data_prep.errors import WrongUse
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run. It stands for its folder wherever a path is taken.
+    """A finished run. It may be given wherever a path to its folder is taken.
 
     Attributes:
-        folder: where it lies.
-        experiment: its description, complete.
-        metrics: what its `metrics.json` holds.
+        folder: the run's folder.
+        experiment: its complete description.
+        metrics: the contents of its `metrics.json`.
     """
 
     folder: Path
@@ -35,25 +35,25 @@ class Run:
 def run_choices(
     given: Mapping[str, Any], out: Path | None = None, config: Path | None = None
 ) -> Run:
-    """Cross-validate what is described, or go on with it.
+    """Cross-validate what is described, or resume an unfinished run.
 
     Args:
         given: choices by the names of `Experiment`'s fields. Without `data` the built-in phantoms
             are used, at a small size.
-        out: the run's folder; `runs/NAME` where None.
-        config: a TOML file of choices, over which those of `given` go.
+        out: the run's folder; `runs/NAME` if None.
+        config: a TOML file of choices, which those of `given` override.
 
     Returns:
         The finished run.
 
     Raises:
-        UserError: for a description, data or sources that can't be used, or a folder of another
-            run. What is wrong with the description is said before anything is made.
+        UserError: the description, data or sources can't be used, or the folder holds another run.
+            Errors in the description are raised before anything is written.
     """
     choices = {**(read_choices(config) if config else {}), **given}
     if "folds_file" in choices and not given.keys().isdisjoint(("folds", "test_fraction")):
         raise WrongUse(
-            "--folds-file says how many folds there are and what is held out: leave --folds and "
+            "--folds-file determines the number of folds and the test set: leave --folds and "
             "--test-fraction out, or --folds-file."
         )
     _check(make_experiment(choices))
@@ -66,7 +66,7 @@ def run_choices(
 
 def _check(experiment: Experiment) -> None:
     if experiment.data or experiment.source or experiment.method != "cotrain":
-        resolve(experiment)  # else the built-in data bring cotrain's sources
+        resolve(experiment)  # otherwise the built-in data bring cotrain's sources
 
 
 def _phantoms() -> tuple[Path, Path, Path]:

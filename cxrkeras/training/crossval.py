@@ -1,4 +1,4 @@
-"""Cross-validation: what is missing of a run is fitted, and its evidence put together."""
+"""Cross-validation: fits what is missing of a run, and gathers its evidence."""
 
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from cxrkeras.data.folds.folds import fold_warnings
 from cxrkeras.evaluation.evidence.evidence import write_metrics
 from cxrkeras.evaluation.evidence.out_of_fold import write_operating_points
 from cxrkeras.evaluation.report.run import write_report
+from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.folder import begin, check_data, gather, is_begun, is_finished
 from cxrkeras.runs.target import Target, as_used, check_folds, check_uncertain, load_target
@@ -20,31 +21,31 @@ from data_prep.say import say
 
 
 def cross_validate(experiment: Experiment, run: Path) -> dict:
-    """Run an experiment, or what is missing of it, into a run folder.
+    """Run an experiment into a run folder, or complete it.
 
     Args:
-        experiment: with `data` given.
-        run: the folder; what an earlier, killed run finished there is kept.
+        experiment: the description; its `data` must be given.
+        run: the folder; what an earlier run finished there is kept.
 
     Returns:
-        What `metrics.json` holds.
+        The contents of `metrics.json`.
 
     Raises:
-        UserError: for data, sources or settings that can't be used, or a folder of another run.
+        UserError: data, sources or settings can't be used, or the folder holds another run.
     """
-    runtime.backend()  # one that isn't served is refused before anything is read or written
+    runtime.backend()  # an unsupported one is refused before anything is read or written
     experiment = experiment.located()
     plan = resolve(experiment)
     target = _open(experiment, run)
     missing = [fold for fold in target.fold_numbers if not is_finished(run, fold)]
     if missing:
-        # Keras, seconds to import, is imported only where something is left to fit.
+        # Keras takes seconds to import, so only if something is left to fit.
         runtime.start()
         from cxrkeras.training.folds import fit_folds
 
         fit_folds(plan, target, run, missing)
     else:
-        say(f"all {len(target.fold_numbers)} folds are finished; nothing is fitted again")
+        say(f"all {len(target.fold_numbers)} folds are finished already; nothing is fitted again")
     gather(run, target)
     metrics = write_metrics(run)
     write_operating_points(run)
@@ -53,7 +54,7 @@ def cross_validate(experiment: Experiment, run: Path) -> dict:
 
 
 def _open(experiment: Experiment, run: Path) -> Target:
-    """Read everything first: what can't be used leaves no run folder behind."""
+    """Read everything first, so that unusable input leaves no run folder behind."""
     begun = is_begun(run, experiment)
     dataset = open_dataset(Path(experiment.data), experiment.labels_of())
     if begun:
@@ -74,7 +75,7 @@ def _open(experiment: Experiment, run: Path) -> Target:
 def _folds_file(
     experiment: Experiment, dataset: PreparedDataset, run: Path, begun: bool
 ) -> Path | None:
-    own = run / "folds.csv"
+    own = RunFolder(run).fold_table
     given = Path(experiment.folds_file) if experiment.folds_file else None
     if not begun:
         return given

@@ -1,4 +1,4 @@
-"""The final model: all target data, the settings of a finished run, the run's operating points."""
+"""The final model: all target data, with the settings and operating points of a finished run."""
 
 import json
 import shutil
@@ -10,6 +10,7 @@ import numpy as np
 
 from cxrkeras import runtime
 from cxrkeras.data.dataset import open_dataset
+from cxrkeras.data.distortion import Distortion
 from cxrkeras.data.folds.folds import TEST
 from cxrkeras.data.model_json import FILE, read_model_json, write_model_json
 from cxrkeras.evaluation.evidence.out_of_fold import fit_on_run, read_operating_points
@@ -20,6 +21,7 @@ from cxrkeras.evaluation.evidence.performance import (
     performance,
 )
 from cxrkeras.evaluation.rules import PrevalenceRule, Rule
+from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.evaluation.scores.operating import FROM_PREVALENCE, add_held_out, prevalence_points
 from cxrkeras.runs.description import read_experiment
 from cxrkeras.runs.experiment import Experiment
@@ -29,31 +31,32 @@ from cxrkeras.training.plan import resolve
 from data_prep.errors import UserError
 from data_prep.say import say
 
-_NUMBER = 999  # of the fit, for its seed: no fold has it
+_NUMBER = 999  # of the fit, for its seed; no fold has this number
 
 
 def train_final(
     run: Path, out: Path, *, with_test: bool = False, rules: Sequence[Rule] = ()
 ) -> dict:
-    """Make the model that a finished run has chosen. Killed, it goes on from its last epoch.
+    """Train the model that a finished run describes; a killed call resumes after its last epoch.
 
-    It learns as each fold's model did, from all folds together: the same stages from the cache, the
-    same settings, and the same share as validation part to steer learning rate and early stopping.
-    Operating points and calibration are the run's, from its out-of-fold predictions. So is what is
-    known of its performance, except where a test set was held out: on that the model is scored.
+    It learns as each fold's model did, but from all folds together: with the same cached stages,
+    the same settings, and the same share held out to steer the learning rate and early stopping.
+    Operating points and calibration are the run's, from its out-of-fold predictions. So are the
+    performance figures, unless a test set was held out: then the model is scored on that.
 
     Args:
         run: a finished run folder.
-        out: the model folder, which is made in one step at the end. A model of the same run and
-            data that is there already is kept, and its operating points are written again.
-        with_test: learn from the held-out test set too.
-        rules: of operating points to keep beside the standard ones.
+        out: the model folder, created in one step at the end. An existing model of the same run and
+            data is kept, and its operating points are rewritten.
+        with_test: also learn from the held-out test set.
+        rules: threshold rules whose operating points are kept beside the standard ones.
 
     Returns:
-        What `model.json` holds.
+        The contents of `model.json`.
 
     Raises:
-        UserError: for an unfinished run, changed data or sources, an `out` with something else.
+        UserError: the run isn't finished, data or sources have changed, or `out` holds something
+            else.
     """
     experiment, target = _open(run)
     made_from = _identity(experiment, target, with_test)
@@ -64,28 +67,28 @@ def train_final(
         rows = np.flatnonzero(with_test | (target.folds != TEST))
         card = _fit(run, out, experiment, target, rows, {"run": made_from, **fitted}, rules)
     else:
-        say(f"{out}: made before from this run, kept; its operating points are written again")
+        say(f"{out}: already made from this run, so it is kept; its operating points are rewritten")
         card |= fitted | {"operating_points": _all_points(card, fitted, rules)}
         write_model_json(out, card)
     return card
 
 
 def _open(run: Path) -> tuple[Experiment, Target]:
-    description = run / "experiment.toml"
+    description = RunFolder(run).experiment
     if not description.is_file():
-        raise UserError(f"--run is a run folder of `cxrkeras cv`. Received: {run}.")
+        raise UserError(f"--run must be a run folder of `cxrkeras cv`. Received: {run}.")
     experiment = read_experiment(description)
     again = f"cxrkeras cv --config {description} --out {run}"
     if experiment.shuffle_labels:
-        raise UserError(f"{run} is a leak test with shuffled labels: no model is made of it.")
-    if not (run / "environment.json").is_file() or not (run / "folds.csv").is_file():
+        raise UserError(f"{run} is a leak test with shuffled labels, from which no model is made.")
+    if not RunFolder(run).environment.is_file() or not RunFolder(run).fold_table.is_file():
         raise UserError(f"{run} isn't finished. Finish it first: {again}")
     dataset = open_dataset(Path(experiment.data), experiment.labels_of())
     check_data(run, dataset)
-    target = load_target(experiment, dataset, run / "folds.csv")
+    target = load_target(experiment, dataset, RunFolder(run).fold_table)
     numbers = target.fold_numbers
     done = sum(is_finished(run, fold) for fold in numbers)
-    if done < len(numbers) or not (run / "metrics.json").is_file():
+    if done < len(numbers) or not RunFolder(run).metrics.is_file():
         raise UserError(
             f"{run} isn't finished ({done} of {len(numbers)} folds). Finish it first: {again}"
         )
@@ -93,7 +96,7 @@ def _open(run: Path) -> tuple[Experiment, Target]:
 
 
 def _identity(experiment: Experiment, target: Target, with_test: bool) -> dict:
-    """What the model is made of, without the places of files."""
+    """What the model is made of, without file locations."""
     choices = json.loads(json.dumps(experiment.placeless()))
     dataset = target.dataset
     data = {"data": dataset.fingerprint, "films": dataset.films}
@@ -101,7 +104,7 @@ def _identity(experiment: Experiment, target: Target, with_test: bool) -> dict:
 
 
 def _card(out: Path, made_from: dict) -> dict | None:
-    """The `model.json` of the same model made before; None where `out` is absent or empty."""
+    """The `model.json` of the same model made earlier; None if `out` is missing or empty."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
     try:
@@ -115,7 +118,7 @@ def _card(out: Path, made_from: dict) -> dict | None:
 
 
 def _check_writable(out: Path) -> None:
-    """Before the training, not after it."""
+    """Check before training, not after it."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryDirectory(dir=out.parent).cleanup()
@@ -134,14 +137,12 @@ def _fitted_points(run: Path, rules: Sequence[Rule]) -> dict:
 
 
 def _all_points(card: dict, fitted: dict, rules: Sequence[Rule]) -> dict:
-    """The run's, but from the model's own prevalence, and with what it was seen to reach itself."""
+    """The run's points, with the model's own prevalence and what it was itself seen to achieve."""
     labels = card["labels"]
-    vectors = (
-        np.array([[card[key][name] for name in labels]], dtype=np.float64)
-        for key in ("training_prevalence", "inflation")
-    )
+    shares = np.array([[card["training_prevalence"][name] for name in labels]], dtype=np.float64)
     more = [rule for rule in rules if isinstance(rule, PrevalenceRule)]
-    own = prevalence_points(labels, *vectors, [*FROM_PREVALENCE, *more])
+    distortions = [Distortion.from_facts(card, labels)]
+    own = prevalence_points(labels, shares, distortions, [*FROM_PREVALENCE, *more])
     before = card.get("operating_points", {})
     points: dict[str, dict] = {}
     for rule, by_label in fitted["operating_points"].items():
@@ -194,13 +195,13 @@ def _fit(
 
 
 def _score(run: Path, fitter, target: Target, learned: np.ndarray, points: dict) -> dict:
-    """On the images that the model hasn't learnt from; else what the run's models reached.
+    """Score the model on images that it hasn't learnt from; else take the run's own figures.
 
-    The operating points are told what they reach there.
+    The operating points get what they achieve there.
     """
     left = np.setdiff1d(np.arange(len(target.folds)), learned)
     if not len(left):
-        how = f"{OUT_OF_FOLD}. These are the models of the cross-validation; the model here"
+        how = f"{OUT_OF_FOLD}. These figures are of the cross-validation's models; this model"
         return out_of_fold_performance(run, f"{how} learnt from all of these images")
     tested = predictions_of(target, left, fitter.predict(left))
     add_held_out(points, tested.labels, tested.truth, tested.prob)

@@ -1,4 +1,4 @@
-"""Fitting the folds that are missing, with one compiled model for all of them."""
+"""Fits the missing folds, with one compiled model for all."""
 
 import time
 from pathlib import Path
@@ -7,15 +7,16 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from cxrkeras.data.distortion import Distortion
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.model_json import write_model_json
 from cxrkeras.data.preparation import preparation_of
+from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.folder import (
     check_backend,
     check_format,
     check_sources,
-    fold_folder,
     held_out_rows,
     save_fold,
 )
@@ -29,10 +30,10 @@ from data_prep.say import say
 
 
 def fit_folds(plan: Plan, target: Target, run: Path, folds: list[int]) -> None:
-    """Train the source stages and fit `folds`; each is saved as soon as it is finished.
+    """Train the source stages and fit `folds`, saving each as soon as it is finished.
 
     Raises:
-        UserError: for sources that can't be used, or a training that diverges.
+        UserError: sources can't be used, or training diverges.
     """
     fitter = make_fitter(plan, target, run)
     for fold in folds:
@@ -40,11 +41,11 @@ def fit_folds(plan: Plan, target: Target, run: Path, folds: list[int]) -> None:
 
 
 def make_fitter(plan: Plan, target: Target, run: Path) -> Fitter:
-    """Train the source stages, those that no run has trained yet, and build what fits the target.
+    """Train the source stages that no run has trained yet, and build the fitter for the target.
 
     Raises:
-        UserError: for sources that can't be used, or changed since the run's first fold; a run that
-            was fitted otherwise.
+        UserError: sources can't be used or have changed since the run's first fold, or the run was
+            fitted differently.
     """
     check_backend(run)
     check_format(run, FORMAT)
@@ -66,18 +67,19 @@ def _fit_fold(fitter: Fitter, plan: Plan, target: Target, run: Path, fold: int) 
     fitted = fit_rows(fitter, plan, target, learn, number=fold, what=f"fold {fold}", title=title)
     probabilities = fitter.predict(held_out)
     facts = {"format": FORMAT, **fitted.facts, "seconds": round(time.monotonic() - started, 1)}
-    save_model(fitter, fold_folder(run, fold), model_card(plan.experiment, target, facts))
+    save_model(fitter, RunFolder(run).fold(fold).path, model_card(plan.experiment, target, facts))
     save_fold(run, fold, target, probabilities, fitted.history, facts)
     say(f"{title}: finished in {facts['seconds']:.0f} s")
 
 
 class Fitted(NamedTuple):
-    """What `fit_rows` did; the model is the fitter's.
+    """The result of `fit_rows`; the fitter holds the model.
 
     Args:
         history: see `Trainer.fit`.
-        facts: `training_prevalence` and `inflation` by label (None where nobody knows it), `images`
-            learned from, and what the fitter says, such as `features` {`all`, `constant`}.
+        facts: `training_prevalence` by label, `inflation` or `distortion` if what the loss did to
+            probabilities is known, the number of `images` learnt from, and the fitter's own, such
+            as `features` {`all`, `constant`}.
     """
 
     history: pd.DataFrame
@@ -95,15 +97,15 @@ def fit_rows(
     title: str,
     checkpoint: Path | None = None,
 ) -> Fitted:
-    """Fit one model; a part of the rows steers it where the experiment says so.
+    """Fit one model; a part of the rows steers it if the experiment says so.
 
     Args:
         fitter: from `make_fitter`.
         plan: the settings.
         target: the data.
         learn: (n,) rows of the target.
-        number: of the fit, for the seed; a fold's own.
-        what: is learned, for messages, e.g. `fold 2`.
+        number: number of the fit, for the seed; that of the fold.
+        what: what is learnt, for messages, e.g. `fold 2`.
         title: for the progress lines.
         checkpoint: see `Trainer.fit`.
     """
@@ -127,7 +129,7 @@ def fit_rows(
     values[train] = learned.targets.values  # with what was guessed
     facts = {
         "training_prevalence": _prevalence(target, Targets(values[learn])),
-        "inflation": _by_label(target, learned.inflation),
+        **_distortion(target, learned.distortion),
         "images": int((~validation).sum()),
         **fitter.facts,
     }
@@ -135,17 +137,15 @@ def fit_rows(
 
 
 def _learned(experiment: Experiment, target: Target, learn: np.ndarray, seed: int) -> Targets:
-    """The targets that a fold learns from; in the leak test, permuted over its training images."""
+    """The targets that a fold learns from; permuted over its training images in the leak test."""
     rows = np.arange(len(target.targets))
     if experiment.shuffle_labels:
         rows[learn] = np.random.default_rng(seed).permutation(learn)
     return target.targets[rows]
 
 
-def _by_label(target: Target, values: np.ndarray | None) -> dict[str, float] | None:
-    if values is None:
-        return None
-    return dict(zip(target.dataset.labels, map(float, values), strict=True))
+def _distortion(target: Target, distortion: Distortion | None) -> dict:
+    return {} if distortion is None else distortion.as_facts(target.dataset.labels)
 
 
 def _prevalence(target: Target, targets: Targets) -> dict[str, float | None]:
@@ -159,19 +159,19 @@ def _prevalence(target: Target, targets: Targets) -> dict[str, float | None]:
 
 
 def model_card(experiment: Experiment, target: Target, facts: dict) -> dict:
-    """What `model.json` says of a model fitted on the target; `facts` as in `Fitted`."""
+    """The contents of `model.json` for a model fitted on the target; `facts` as in `Fitted`."""
     preparation = preparation_of(target.dataset.root)
     return {
         "labels": list(target.dataset.labels),
         "image_size": experiment.image_size,
         "trained_on": target.dataset.name,
         "training_prevalence": facts["training_prevalence"],
-        "inflation": facts["inflation"],
+        **{name: facts[name] for name in ("inflation", "distortion") if name in facts},
         "preparation": preparation and preparation.as_json(),
     }
 
 
 def save_model(fitter: Fitter, folder: Path, card: dict) -> None:
-    """Write the last fit's model and then `model.json`, each in one step."""
+    """Write the last fit's model, then `model.json`, each in one step."""
     folder.mkdir(parents=True, exist_ok=True)
     write_model_json(folder, card | fitter.save(folder))

@@ -1,4 +1,4 @@
-"""A description resolved, once, into the typed parts that training works with."""
+"""Resolves a description, once, into the typed parts with which training works."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from data_prep.errors import UserError
 SOURCE_AUGMENT = "study"
 SOURCE_VALIDATION = 0.15
 SELF_TRAINING = "self_training"
-"""The recipe around another that fills in what a label policy leaves to be guessed."""
+"""The recipe, wrapped around another, that fills in what a label policy leaves to be guessed."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,14 @@ class Plan:
     Args:
         experiment: the description, for numbers and switches.
         trunks: where each trunk starts and what it learns from before the target.
-        architecture: of the network on the target; a source stage has one of its trunks.
-        loss: of all trainings.
-        transform: of all training batches; None for none.
+        architecture: the network's on the target; a source stage has one of its trunks.
+        loss: the loss of all trainings.
+        transform: the change of all training batches, or None.
         recipe: how the target is learnt.
-        augment: of the target's images.
-        source_augment: of the sources'.
-        validation: share of the target's training part that steers.
-        source_validation: share of a source's.
+        augment: the augmentation of the target's images.
+        source_augment: the augmentation of the sources' images.
+        validation: share of the target's training images held out to steer.
+        source_validation: the same share of a source's images.
     """
 
     experiment: Experiment
@@ -53,9 +53,9 @@ def resolve(experiment: Experiment) -> Plan:
     """Make the parts that a description names, with their options.
 
     Raises:
-        UserError: an option that a part hasn't, an image too small for a backbone, a combination
-            of method and sources that makes no sense, a frozen trunk that has learnt nothing, a
-            transform of images where features are learnt from.
+        UserError: a part doesn't have such an option, images are too small for a backbone, method
+            and sources don't fit together, a frozen trunk has learnt nothing, or a
+            transform changes images where features are learnt from.
     """
     trunks = make_plan(experiment.method, experiment.backbone, experiment.chains)
     recipe: Recipe = RECIPES.make(experiment.recipe)

@@ -1,4 +1,4 @@
-"""Pretraining: the source stages of a method, without a target, into a folder of their own."""
+"""Pretraining: a method's source stages without a target, in a folder of their own."""
 
 import json
 import shutil
@@ -14,20 +14,20 @@ from data_prep.files import replacing
 
 
 def pretrain(experiment: Experiment, out: Path) -> list[Path]:
-    """Train a method's trunks, or what is missing of them.
+    """Train a method's trunks, or complete them.
 
     Args:
-        experiment: the description; of its `data`, where given, images and patients are left out of
-            the sources, as `cross_validate` does, which then finds the same stages.
-        out: a folder, made if need be. It gets `trunk.weights.h5` with its history, scores and
-            predictions, and `stages/` what was trained on the way; a method of several trunks gets
-            the folders `trunk_1`, `trunk_2`, …
+        experiment: the description. If `data` is given, its images and patients are left out of the
+            sources, as in `cross_validate`, which then finds the same stages.
+        out: a folder, created if necessary. It gets `trunk.weights.h5` with its history, scores and
+            predictions, and in `stages/` what was trained on the way. With several trunks they are
+            in folders `trunk_1`, `trunk_2`, …
 
     Returns:
-        The folders that hold a trunk.
+        The folders that hold the trunks.
 
     Raises:
-        UserError: for sources or settings that can't be used, or a folder of something else.
+        UserError: sources or settings can't be used, or the folder holds something else.
     """
     plan = resolve(experiment)
     if not any(trunk.stages for trunk in plan.trunks):
@@ -64,7 +64,7 @@ def _refuse_other(folder: Path, description: dict) -> None:
 
 
 def _copy(stage: Path, folder: Path) -> None:
-    """The files of a finished stage; its description, which claims the folder, first."""
+    """Copy a finished stage's files; first its description, which claims the folder."""
     files = sorted(stage.iterdir(), key=lambda path: path.name != "stage.json")
     for path in files:
         with replacing(folder / path.name) as temporary:

@@ -22,8 +22,8 @@ class Session:
     Args:
         plan: what is to be done.
         target: the data.
-        weights: that each trunk starts from; None for a random start.
-        start: what identifies these, as JSON.
+        weights: the weights from which each trunk starts; None for a random start.
+        start: what identifies those weights, as JSON.
     """
 
     plan: Plan
@@ -32,7 +32,7 @@ class Session:
     start: Sequence
 
     def network(self) -> Network:
-        """A new network for the target, its trunks as the stages left them."""
+        """A new network for the target, with its trunks as the stages left them."""
         architecture, target = self.plan.architecture, self.target
         network = build_network(
             architecture,
@@ -47,7 +47,7 @@ class Session:
 
     @cached_property
     def images(self) -> Images:
-        """The target's images, with what else is known of them."""
+        """The target's images and further inputs."""
         architecture = self.plan.architecture
         return Images.of(self.target.dataset, architecture.image_size, architecture.inputs)
 

@@ -16,8 +16,8 @@ Uncertainty Labels and Expert Comparison. AAAI 2019.
 https://stanfordmlgroup.github.io/competitions/chexpert/
 
 Examples:
-  cxrkeras prep chexpert CheXpert-v1.0-small --out data/chexpert --size 320
-  cxrkeras prep chexpert CheXpert-v1.0 --out data/chexpert5 --labels chexpert5
+  cxrkeras prep chexpert CheXpert-v1.0-small --out data/chexpert --image-size 320
+  cxrkeras prep chexpert CheXpert-v1.0 --out data/chexpert5 --label-set chexpert5
   cxrkeras prep chexpert CheXpert-v1.0 --out data/valid \\
       --table CheXpert-v1.0/valid.csv --views all
 """
@@ -65,7 +65,7 @@ class Part(Reader):
         (),
         "May be given again. [default: train.csv, valid.csv, test.csv in ROOT, those there are]",
     )
-    labels: Literal["chexpert14", "chexpert5"] = option(
+    label_set: Literal["chexpert14", "chexpert5"] = option(
         "chexpert14", "Labels to keep: all, or the competition's five."
     )
     views: Literal["frontal", "lateral", "all"] = option("frontal", VIEWS)
@@ -76,7 +76,7 @@ class Part(Reader):
 
         paths = list(self.table) or _tables_in(raw)
         index = FileIndex(raw if self.table else _folder_of(paths, raw))
-        table = chexpert_table(paths, LABELS[self.labels], index)
+        table = chexpert_table(paths, LABELS[self.label_set], index)
         keep = np.array([admits(self.views, view) for view in table.frame["view"]], bool)
         source = archive_source(
             table,

@@ -21,7 +21,7 @@ Diseases. CVPR 2017. Images: NIH Clinical Center, https://nihcc.app.box.com/v/Ch
 
 Examples:
   cxrkeras prep nih ChestXray-NIHCC --out data/nih
-  cxrkeras prep nih ChestXray-NIHCC --out data/nih-2k --limit 2000 --size 256
+  cxrkeras prep nih ChestXray-NIHCC --out data/nih-2k --limit 2000 --image-size 256
   cxrkeras prep nih ChestXray-NIHCC --out data/nih --exclude rotated.csv --exclude lateral.csv
   cxrkeras prep nih ChestXray-NIHCC --out data/nih-read --adjudicated four_findings.csv
 """

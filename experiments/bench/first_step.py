@@ -31,10 +31,13 @@ def measure(no_optimizer: bool, deterministic: bool, side: int, batch: int, back
 
     import keras
 
+    from cxrkeras.models.architecture import Architecture
     from cxrkeras.models.network import TARGET, build_network
+    from cxrkeras.registry import BACKBONES, HEADS
     from cxrkeras.training.fitting.trainer import Trainer
 
-    network = build_network((backbone,), side, {TARGET: 7})
+    parts = Architecture((BACKBONES.make(backbone),), HEADS.make("gap"), side)
+    network = build_network(parts, {TARGET: 7})
     rng = np.random.default_rng(0)
     images = rng.uniform(0, 255, (batch, side, side, 1)).astype("float32")
     targets = (rng.random((batch, 7)) < 0.1).astype("float32")

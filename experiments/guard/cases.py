@@ -48,7 +48,8 @@ def keep(name, values):
         if value.dtype.kind == "f":
             np.save(out / f"{name}-{key}.npy", value)
     words = {key: value.tolist() for key, value in said.items() if value.dtype.kind != "f"}
-    text = json.dumps(words, indent=1, default=lambda value: value.decode())
+    # By name: the outputs of a signature come in another order in each process that reads them.
+    text = json.dumps(words, indent=1, sort_keys=True, default=lambda value: value.decode())
     (out / f"{name}.json").write_text(text)
 def png(grey):
     file = io.BytesIO()

@@ -16,6 +16,7 @@ FILES = {
     "*.md": "prose for people; its numbers come from files that are compared",
     "*/environment.json": "versions, the system, and fingerprints of code and data",
     "*/experiment.toml": "absolute paths, and every option by its present name and default",
+    "*/cells/*.toml": "as experiment.toml",
     "description.toml": "written by the guard, with absolute paths",
     "*/sources.json": "what the key of a stage is made of, which the code may put in other words; "
     "what a stage learnt is compared (history.csv, metrics.json)",
@@ -26,6 +27,8 @@ FILES = {
 # Keys of a JSON file and columns of a CSV file, wherever they stand: reason.
 FIELDS = {
     "seconds": "a duration",
+    "fold_seconds": "durations, in study.json",
+    "stages": "durations in study.json, under names that hold a key; see sources.json",
 }
 
 # Words that got another name on purpose: folders, keys, columns and values, alone or as a part

@@ -29,6 +29,7 @@ SETTLED = {
 SPELLINGS = {
     ("cv", "--reuse"): ("--recipe", {"layers": "frozen"}),
     ("explain", "--method"): ("--map", {}),
+    ("prep phantom", "--size"): ("--image-size", {}),
 }
 
 
@@ -116,7 +117,7 @@ class Side:
     @cache  # noqa: B019 - there are two sides
     def _options(self, verb: str) -> set[str]:
         said = self._python(RUN, *verb.split(), "--help")
-        return set(re.findall(r"^ +(--[a-z][a-z-]*)", said, flags=re.MULTILINE))
+        return set(re.findall(r"^  (--[a-z][a-z-]*)", said, flags=re.MULTILINE))
 
     def _python(self, script: str, *words: object) -> str:
         command = [sys.executable, "-c", script, *map(str, words)]

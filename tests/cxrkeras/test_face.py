@@ -167,8 +167,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_prepare_and_its_verb_make_the_same_bytes(ours):
     verb("prep", "table", "--images", "films", "--labels", "labels.csv", "--out", "verb/ours",
-         "--size", 64, "--workers", 0)  # fmt: skip
-    cxrkeras.prepare("films", "labels.csv", Path("face/ours"), size=64, workers=0)
+         "--image-size", 64, "--workers", 0)  # fmt: skip
+    cxrkeras.prepare("films", "labels.csv", Path("face/ours"), image_size=64, workers=0)
     assert contents(ours / "face/ours") == contents(ours / "verb/ours")
 
 
@@ -230,6 +230,8 @@ def test_the_keras_model_gives_what_predict_gives(ours):
         (lambda: cxrkeras.prepare("films", "labels.csv", "films/out"), "out= films/out lies"),
         (lambda: cxrkeras.prepare("films", "labels.csv", "o", stretch=(9, 1)), "stretch= needs"),
         (lambda: cxrkeras.prepare("films", "labels.csv", "o", patience=1), "argument 'patience'"),
+        (lambda: cxrkeras.prepare("films", "l.csv", "o", size=9), "image_size= is 16 to 4096"),
+        (lambda: cxrkeras.prepare("f", "l", "o", size=9, image_size=9), "Give image_size= alone"),
         (lambda: cxrkeras.cross_validate(image_size=3), "image_size=: "),
         (lambda: cxrkeras.cross_validate(image_sise=64), "Did you mean 'image_size'"),
         (lambda: cxrkeras.cross_validate(folds_file="f", folds=2), "leave folds= and"),

@@ -86,7 +86,7 @@ def test_prep_from_the_command_line_ends_well(tmp_path):
     table = write_csv(tmp_path / os.fsdecode(b"t\xe9.csv"), [["image", "Mass"], ["plain", 1]])
     out = tmp_path / os.fsdecode(b"o\xff")
     words = ["prep", "table", "--images", folder, "--labels", table, "--out", out]
-    words += ["--key-file", tmp_path / "key", "--size", 32, "--workers", 0]
+    words += ["--key-file", tmp_path / "key", "--image-size", 32, "--workers", 0]
     call = [sys.executable, "-c", "from cxrkeras.cli import main; main()", *map(str, words)]
     strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
     done = subprocess.run(call, env=strict, capture_output=True, check=False)

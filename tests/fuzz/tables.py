@@ -98,7 +98,7 @@ class Mutants:
         words = ["prep", "table", "--images", str(self._images), "--labels", str(self._table)]
         words += ["--out", str(self._out), "--key-file", str(self._folder / "key")]
         try:
-            return called([*words, "--workers", "0", "--size", "32", *self._options])
+            return called([*words, "--workers", "0", "--image-size", "32", *self._options])
         finally:
             self._table.unlink(missing_ok=True)
             shutil.rmtree(self._out, ignore_errors=True)

@@ -58,7 +58,8 @@ exclude = click.option(
 )
 picture = options(
     click.option(
-        "--size",
+        "--image-size",
+        "size",
         type=click.IntRange(16, 4096),
         default=512,
         show_default=True,

@@ -14,7 +14,8 @@ from cxrkeras.commands.prep.report import report
 @click.option("--source-patients", type=click.IntRange(1), help="[default: as --patients]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option(
-    "--size",
+    "--image-size",
+    "size",
     type=click.IntRange(32, 2048),
     default=512,
     show_default=True,
@@ -30,7 +31,7 @@ def phantom_command(out: Path, **options) -> None:
     \b
     Examples:
       cxrkeras prep phantom --out data/phantom
-      cxrkeras prep phantom --out data/small --patients 30 --size 128
+      cxrkeras prep phantom --out data/small --patients 30 --image-size 128
     """
     from data_prep.dataset.prepare import summary
     from data_prep.phantom.builtin import builtin_datasets

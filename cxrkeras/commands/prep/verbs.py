@@ -46,7 +46,7 @@ def command() -> None:
     Examples:
       cxrkeras prep table --images DIR --labels labels.csv --out data/ours
       cxrkeras prep nih ChestXray-NIHCC --out data/nih
-      cxrkeras prep chexpert CheXpert-v1.0-small --out data/chexpert --size 320
+      cxrkeras prep chexpert CheXpert-v1.0-small --out data/chexpert --image-size 320
     """
 
 

@@ -25,19 +25,20 @@ def operating_point(text: str) -> Callable:
     return click.option(
         "--operating-point",
         "rule",
-        default="corrected",
-        show_default=True,
         metavar="RULE",
+        show_default="corrected; prevalence where the loss's distortion isn't known",
         help=text,
     )
 
 
-def rule_of(text: str) -> "Rule":
-    """The rule that the option's text means.
+def rule_of(text: str | None) -> "Rule | None":
+    """The rule that the option's text means; None where it isn't given: the model's own default.
 
     Raises:
         click.UsageError: for a name that is no rule, or an option that is out of bounds.
     """
+    if text is None:
+        return None
     from cxrkeras.evaluation.rules import parse_rule
 
     try:

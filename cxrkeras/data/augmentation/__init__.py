@@ -5,12 +5,12 @@ from cxrkeras.registry import Part
 
 
 class Preset(Part):
-    """Operations in their order. Most presets are made by `shared.mixture.mixture`."""
+    """A preset: operations in order. Most are made by `shared.mixture.mixture`."""
 
     def operations(self) -> tuple[Operation, ...]:
-        """All that belong to it, as its options have them."""
+        """All of its operations, set up by its options."""
         raise NotImplementedError
 
     def active(self) -> tuple[Operation, ...]:
-        """Those that change anything; where there is none, no layer is needed."""
+        """The operations that change anything; without any, no layer is needed."""
         return tuple(operation for operation in self.operations() if not operation.neutral())

@@ -1,6 +1,6 @@
 """The study's operations: rotation, shift, shear, zoom, both flips, brightness, noise.
 
-Source: Huang et al., Diagnostics 2022;12:1457, which names no ranges: these are ours
+Source: Huang et al., Diagnostics 2022;12:1457, which states no ranges: these are ours
 """
 
 from cxrkeras.data.augmentation.operations import affine, brightness, noise

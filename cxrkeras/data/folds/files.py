@@ -1,4 +1,4 @@
-"""`folds.csv`: which image was in which fold, to be saved and used again."""
+"""`folds.csv`: which image was in which fold, to be saved and reused."""
 
 import logging
 from pathlib import Path
@@ -38,20 +38,20 @@ def load_folds(
     """Read the folds of a dataset's images.
 
     Args:
-        path: a table with the columns `image` and `fold` (0 to K - 1, or `test`), and perhaps
-            `patient` and `sha256`, which must then be the dataset's wherever they aren't blank.
-        images: (N,) images of the dataset, each of which the table must have; rows of other images
+        path: a table with the columns `image` and `fold` (0 to K - 1, or `test`), and optionally
+            `patient` and `sha256`, which must agree with the dataset where they aren't blank.
+        images: (N,) images of the dataset, all of which the table must list; rows of other images
             are logged and left out.
-        patients: (N,) their patients by the dataset, which decides what a shared patient is.
-        digests: (N,) their digests by the dataset.
+        patients: (N,) their patients in the dataset, which decide what a shared patient is.
+        digests: (N,) their digests in the dataset.
 
     Returns:
-        (N,) int folds, `TEST` = held out.
+        (N,) int folds, `TEST` for held-out images.
 
     Raises:
-        UserError: no such table or columns, an image missing or twice, another picture or patient
-            under its name, another fold name, fewer than two folds, a gap in their numbers, or a
-            patient in two folds.
+        UserError: the table or a column is missing, an image is missing or listed twice, its
+            picture or patient differs, a fold's name is invalid, there are fewer than two folds or
+            gaps in their numbers, or a patient is in two folds.
     """
     path = Path(path)
     table = _read(path)
@@ -74,7 +74,7 @@ def _read(path: Path) -> pd.DataFrame:
     table = read_table(path)
     if missing := [name for name in ("image", "fold") if name not in table]:
         raise UserError(
-            f"A folds file has the columns image, patient, fold. {path.name} lacks "
+            f"A folds file needs the columns image, patient and fold. {path.name} lacks "
             f"{', '.join(missing)}. Take the folds.csv of an earlier run."
         )
     return table
@@ -83,7 +83,7 @@ def _read(path: Path) -> pd.DataFrame:
 def _check_images(given: pd.Index, images: np.ndarray, path: Path) -> None:
     if repeated := int(given.duplicated().sum()):
         raise UserError(
-            f"A folds file names an image once. {path.name} repeats {repeated}. Drop the repeats."
+            f"A folds file names each image once. {path.name} repeats {repeated}. Drop the repeats."
         )
     if missing := np.setdiff1d(images, given).tolist():
         raise UserError(
@@ -92,7 +92,8 @@ def _check_images(given: pd.Index, images: np.ndarray, path: Path) -> None:
         )
     if extra := np.setdiff1d(given, images).tolist():
         log.warning(
-            "%s: %d rows name images that the dataset does not have, first %s; they are left out.",
+            "%s: %d rows name images that the dataset doesn't have, the first is %s; they are "
+            "left out.",
             path.name,
             len(extra),
             extra[0],
@@ -125,7 +126,7 @@ def _numbers(names: np.ndarray, path: Path) -> np.ndarray:
     if wrong or len(used) < 2 or used != list(range(len(used))):
         found = ", ".join(str(name)[:20] for name in np.unique(names)[:8])
         raise UserError(
-            f"Folds are numbered 0 to K-1, two or more, or called test. {path.name} has {found}. "
-            "Renumber them."
+            f"Folds are numbered 0 to K-1, with K at least 2, or named test. {path.name} has "
+            f"{found}. Renumber them."
         )
     return np.array(folds)

@@ -10,27 +10,27 @@ from cxrkeras.data.folds.stratify import patient_counts, split_patients
 from data_prep.errors import UserError
 
 TEST = -1
-"""The fold number of held-out test images; `test` in a folds file."""
+"""The fold number of held-out test images, which a folds file calls `test`."""
 
 
 def make_folds(targets: np.ndarray, patients: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
-    """Share out the images over folds.
+    """Assign the images to folds.
 
     Where every patient has one image: iterative-stratification's MultilabelStratifiedKFold
-    (Sechidis et al. 2011), shuffled. Otherwise, and where that can't do it (one label; a fold left
-    empty): `split_patients`.
+    (Sechidis et al. 2011), shuffled. Otherwise, and where that fails (a single label; an empty
+    fold): `split_patients`.
 
     Args:
         targets: (N, K) float, 1 = positive; 0, NaN and negative count as not positive.
-        patients: (N,) patient of each image; a blank one is taken for a patient of its own.
+        patients: (N,) the patient of each image; a blank counts as a patient of its own.
         n_folds: at least 2.
         seed: the same seed gives the same folds.
 
     Returns:
-        (N,) int in 0 to n_folds - 1, no fold empty.
+        (N,) int from 0 to n_folds - 1; no fold is empty.
 
     Raises:
-        UserError: fewer than 2 folds, or more folds than patients.
+        UserError: there are fewer than 2 folds, or more folds than patients.
 
     Example:
         >>> import numpy as np
@@ -43,7 +43,7 @@ def make_folds(targets: np.ndarray, patients: np.ndarray, n_folds: int, seed: in
     n_patients = len(np.unique(patients))
     if not 2 <= n_folds <= n_patients:
         raise UserError(
-            f"Cross-validation needs 2 folds or more, and a patient for each. Received: {n_folds} "
+            f"Cross-validation needs at least 2 folds and a patient for each. Received: {n_folds} "
             f"folds for {n_patients} patients. Choose another number of folds."
         )
     if n_patients == len(patients) and targets.shape[1] > 1:
@@ -63,9 +63,9 @@ def _iterstrat(targets: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
 
 
 def hold_out(targets: np.ndarray, patients: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Choose whole patients to hold out, with the labels in proportion.
+    """Choose whole patients to hold out, keeping the labels in proportion.
 
-    A label with two positive patients or more keeps one of them in training at least.
+    Of a label with two or more positive patients, at least one stays in training.
 
     Args:
         targets: (N, K), as for `make_folds`.
@@ -74,10 +74,10 @@ def hold_out(targets: np.ndarray, patients: np.ndarray, fraction: float, seed: i
         seed: the same seed gives the same choice.
 
     Returns:
-        (N,) bool, True = held out.
+        (N,) bool, True if held out.
 
     Raises:
-        UserError: a fraction outside (0, 1), or one that leaves a side empty.
+        UserError: the fraction is outside (0, 1), or would leave a side empty.
 
     Example:
         >>> import numpy as np
@@ -93,14 +93,14 @@ def hold_out(targets: np.ndarray, patients: np.ndarray, fraction: float, seed: i
     _keep_positives(held, targets, patients)
     if held.all() or not held.any():
         raise UserError(
-            "A held-out part and the rest need a patient each. Received: a fraction of "
-            f"{fraction:g} of {len(np.unique(patients))} patients. Choose another fraction."
+            "The held-out part and the rest need at least one patient each. Received: a fraction "
+            f"of {fraction:g} of {len(np.unique(patients))} patients. Choose another fraction."
         )
     return held
 
 
 def _keep_positives(held: np.ndarray, targets: np.ndarray, patients: np.ndarray) -> None:
-    """Give the smallest positive patient back to training (in place) for each label without one."""
+    """Put the smallest positive patient of each label without one back into training, in place."""
     _, index = np.unique(patients, return_inverse=True)
     counts = patient_counts(targets, index)
     for label in range(targets.shape[1]):
@@ -120,7 +120,7 @@ def known_patients(patients: np.ndarray) -> np.ndarray:
 def fold_warnings(
     targets: np.ndarray, patients: np.ndarray, labels: Sequence[str], n_folds: int
 ) -> list[str]:
-    """What no folds can mend, one line each: too few positive patients, patients unknown.
+    """What no folds can mend, one line each: too few positive patients, unknown patients.
 
     Args:
         targets: (N, K), as for `make_folds`.
@@ -129,7 +129,7 @@ def fold_warnings(
         n_folds: the number of folds.
 
     Returns:
-        The warnings; none where folds can do without.
+        The warnings, if any.
 
     Example:
         >>> import numpy as np
@@ -143,19 +143,19 @@ def fold_warnings(
     warnings = []
     if few:
         warnings.append(
-            f"Fewer positive patients than the {n_folds} folds: {', '.join(few)}; "
-            "some folds will have none to be scored on."
+            f"Fewer positive patients than the {n_folds} folds: {', '.join(few)}; some folds will "
+            "have none to score."
         )
     if blank := int((np.asarray(patients).astype(str) == "").sum()):
         warnings.append(
-            f"{blank} images have no patient; each is taken for a patient of its own, so images of "
+            f"{blank} images have no patient; each counts as a patient of its own, so images of "
             "one person may be in two folds."
         )
     return warnings
 
 
 def shared_patients(folds: np.ndarray, patients: np.ndarray) -> int:
-    """The number of patients with images in two folds or more.
+    """The number of patients with images in two or more folds.
 
     Args:
         folds: (N,) int.

@@ -1,4 +1,4 @@
-"""Whole patients shared out in given proportions, label counts as even as can be.
+"""Whole patients assigned to parts in given proportions, with label counts as even as possible.
 
 A greedy pass (Sechidis et al. 2011, generalised from images to patients) is refined by moving and
 swapping patients until nothing lowers the objective, Pearson's statistic of the counts:
@@ -12,7 +12,7 @@ from itertools import combinations
 
 import numpy as np
 
-EPSILON = 1e-9  # a smaller gain is rounding, and would let the search run in circles
+EPSILON = 1e-9  # a smaller gain is rounding error, and would let the search run in circles
 SWAP_CANDIDATES = 128
 
 
@@ -24,11 +24,11 @@ def split_patients(
     Args:
         targets: (N, K) float, 1 = positive; 0, NaN and negative count as not positive.
         patients: (N,) patient of each image.
-        proportions: (F,) > 0, the share of each part; they are scaled to sum to 1.
-        seed: decides ties; the same table, in any row order, gives the same parts.
+        proportions: (F,) > 0, the share of each part; scaled to sum to 1.
+        seed: decides ties. The same table, in any row order, gives the same parts.
 
     Returns:
-        (N,) int, the part of each image. No single patient's move lowers `imbalance`.
+        (N,) int, the part of each image. Moving any single patient wouldn't lower `imbalance`.
     """
     _, index = np.unique(patients, return_inverse=True)
     counts = patient_counts(targets, index)
@@ -41,7 +41,7 @@ def split_patients(
 
 
 def patient_counts(targets: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """(P, K + 1) float: positive images of each patient per label, then its images.
+    """(P, K + 1) float: each patient's positive images per label, then the number of its images.
 
     Args:
         targets: (N, K), as for `split_patients`.
@@ -68,7 +68,7 @@ def imbalance(counts: np.ndarray, parts: np.ndarray, wanted: np.ndarray) -> floa
 
 
 def greedy(counts: np.ndarray, wanted: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Rarest remaining label first, its largest patients first, each to the neediest part.
+    """Assign the rarest label first, its largest patients first, each to the neediest part.
 
     Ties go to the part with the largest deficit of images, then to a random one.
 
@@ -108,8 +108,8 @@ def _neediest(need: np.ndarray, images: np.ndarray, rng: np.random.Generator) ->
 def refine(counts: np.ndarray, parts: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Move, then swap, patients between parts until neither lowers `imbalance`.
 
-    The best move of all is made each time. Only the `SWAP_CANDIDATES` patients whose own move costs
-    least are tried as partners of a swap, so the result is optimal for moves and good for swaps.
+    The best move of all is made each time. Only the `SWAP_CANDIDATES` patients whose own moves cost
+    least are tried as partners in a swap, so the result is optimal for moves and good for swaps.
 
     Args:
         counts: (P, J) per patient.
@@ -138,7 +138,7 @@ class _Search:
         np.add.at(self.members, (self.kind, parts), 1)
 
     def costs(self) -> np.ndarray:
-        """(kinds, from, to) change of the objective; inf where there is nobody to move."""
+        """(kinds, from, to) change of the objective; inf where nobody can be moved."""
         square, slope = self.kinds**2 @ self.inverse.T, 2 * self.excess * self.inverse
         into = self.kinds @ slope.T + square
         out = square - self.kinds @ slope.T

@@ -1,4 +1,4 @@
-"""`--labels`: the vectors of labels that the archives made usual, for a target or a source."""
+"""`--label-set`: the usual label vectors of public archives, for a target or a source."""
 
 from collections.abc import Sequence
 
@@ -15,28 +15,28 @@ TARGET = ""
 
 
 def parse_label_sets(words: Sequence[str]) -> dict[str, str]:
-    """`chexpert5` is the target's set, `NAME=chexpert5` that of the source NAME.
+    """Parse label sets: `chexpert5` is the target's, `NAME=chexpert5` that of the source NAME.
 
     Args:
-        words: the `--labels` options; each may hold several, joined by commas.
+        words: the `--label-set` options; each may hold several, joined by commas.
 
     Returns:
         {source name, or `TARGET`: key of `LABEL_SETS`}.
 
     Raises:
-        UserError: for a set that does not exist, or two for one dataset.
+        UserError: a set doesn't exist, or a dataset is given two.
     """
     sets: dict[str, str] = {}
     for word in (part.strip() for text in words for part in text.split(",")):
         name, equals, chosen = word.rpartition("=")
         if chosen not in LABEL_SETS or (equals and not name):
             raise UserError(
-                f"--labels takes {', '.join(LABEL_SETS)} for the target, or NAME=SET for the "
+                f"--label-set takes {', '.join(LABEL_SETS)} for the target, or NAME=SET for the "
                 f"source NAME. Received: {word!r}."
             )
         if name in sets:
             raise UserError(
-                f"--labels gives {name or 'the target'} two sets: {sets[name]} and {chosen}. "
+                f"--label-set gives {name or 'the target'} two sets: {sets[name]} and {chosen}. "
                 "Give one."
             )
         sets[name] = chosen

@@ -1,4 +1,4 @@
-"""Label codes (1, 0, -1 uncertain, blank) become training targets by a policy."""
+"""Turns label codes (1, 0, -1 uncertain, blank) into training targets by a policy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ class Targets:
     """What some images teach.
 
     Args:
-        values: (N, K) float32 in [0, 1], MASKED, or UNCERTAIN_CLASS; of a range, its middle.
-        spread: (N, K) float32, half the width of the range from which an entry is drawn anew for
-            each epoch, 0 elsewhere; None where there is no range.
-        guessed: (N, K) bool, masked entries that the trained model fills in; None where there is
+        values: (N, K) float32 in [0, 1], MASKED, or UNCERTAIN_CLASS; for a range, its middle.
+        spread: (N, K) float32, half the width of the range from which an entry is drawn anew in
+            each epoch, 0 elsewhere; None if there is no range.
+        guessed: (N, K) bool, masked entries that the trained model fills in; None if there are
             none.
     """
 
@@ -31,7 +31,7 @@ class Targets:
         return len(self.values)
 
     def __getitem__(self, rows: np.ndarray) -> "Targets":
-        """The rows that a boolean mask or an index picks."""
+        """The rows picked by a boolean mask or an index."""
         picked = (None if a is None else a[rows] for a in (self.spread, self.guessed))
         return Targets(self.values[rows], *map(_unless_empty, picked))
 
@@ -47,7 +47,7 @@ class Targets:
         return (self.values == UNCERTAIN_CLASS).any(axis=0)
 
     def widened(self, places: Sequence[int], width: int) -> "Targets":
-        """The same among `width` labels, in the columns `places`; the others are masked."""
+        """The same targets in the columns `places` of `width` labels; the others are masked."""
 
         def wide(array: np.ndarray | None, rest: float) -> np.ndarray | None:
             if array is None:
@@ -59,12 +59,12 @@ class Targets:
         return Targets(*map(wide, self._arrays, (MASKED, 0.0, False)))
 
     def filled(self, probabilities: np.ndarray) -> "Targets":
-        """With the guessed entries taken from `probabilities` (N, K), in [0, 1]."""
+        """The same targets with guessed entries taken from `probabilities`, (N, K) in [0, 1]."""
         values = np.where(self.guessed, probabilities, self.values).astype(np.float32)
         return Targets(values, self.spread)
 
     def placed(self, rows: np.ndarray, others: "Targets") -> "Targets":
-        """With other targets at some rows, an index."""
+        """The same targets with others in some rows, given by an index."""
 
         def put(ours: np.ndarray | None, theirs: np.ndarray | None) -> np.ndarray | None:
             if ours is None and theirs is None:
@@ -84,7 +84,7 @@ class Targets:
 def targets_from_codes(
     codes: np.ndarray, *, uncertain: str | Sequence[str] = DEFAULT, blank: str = "zeros"
 ) -> Targets:
-    """Targets for training; the codes 0 and 1 are never altered.
+    """Make targets for training; the codes 0 and 1 are never altered.
 
     Args:
         codes: (N, K) float with 1 present, 0 absent, -1 uncertain, NaN not mentioned.
@@ -93,14 +93,14 @@ def targets_from_codes(
         blank: a name of `BLANK`, what "not mentioned" means.
 
     Raises:
-        UserError: a policy that does not exist, not one per label, or a code that is none.
+        UserError: a policy doesn't exist, there isn't one per label, or a code is invalid.
     """
     codes = np.asarray(codes, np.float32)
     _refuse_unknown(codes)
     names = [uncertain] * codes.shape[1] if isinstance(uncertain, str) else list(uncertain)
     if len(names) != codes.shape[1]:
         raise UserError(
-            f"uncertain labels need one policy, or one per label: got {len(names)} for "
+            f"Uncertain labels need one policy, or one per label. Received: {len(names)} for "
             f"{codes.shape[1]} labels"
         )
     if blank not in BLANK:
@@ -126,4 +126,6 @@ def _refuse_unknown(codes: np.ndarray) -> None:
     known = np.isnan(codes) | np.isin(codes, (-1, 0, 1))
     if not known.all():
         values = ", ".join(f"{value:g}" for value in np.unique(codes[~known])[:5])
-        raise UserError(f"label codes are 1, 0, -1 or blank: found {values}; mend the label table")
+        raise UserError(
+            f"Label codes are 1, 0, -1 or blank. Received: {values}. Correct the label table."
+        )

@@ -1,4 +1,4 @@
-"""`--uncertain`: what the code -1 means in training, said once or label by label."""
+"""`--uncertain`: what the code -1 means in training, for all labels or label by label."""
 
 import csv
 import re
@@ -16,16 +16,16 @@ def parse_uncertain(text: str) -> tuple[str, dict[str, str]]:
     """Read `ones`, `Atelectasis=ones,Edema=zeros` or `ignore,Edema=ones_lsr:low=0.6`.
 
     Args:
-        text: one policy, or LABEL=POLICY, or both, joined by commas. What holds a comma itself, a
-            label or a policy with several options, stands in double quotes, as in CSV.
+        text: one policy, or LABEL=POLICY, or both, joined by commas. An item that contains a comma
+            (a label, or a policy with several options) is put in double quotes, as in CSV.
 
     Returns:
-        The policy of labels that aren't named, and {canonical label: policy} of those that are;
-        each policy with its options that differ from their defaults, so that what means the same is
-        spelled the same.
+        The policy of labels that aren't named, and {canonical label: policy} of those that are.
+        Each policy has only the options that differ from their defaults, so that equal policies are
+        spelled equally.
 
     Raises:
-        UserError: a policy or option that does not exist, or one thing said twice.
+        UserError: a policy or option doesn't exist, or something is given twice.
     """
     words = next(csv.reader([text], skipinitialspace=True), [])
     if not any(word.strip() for word in words):
@@ -36,8 +36,8 @@ def parse_uncertain(text: str) -> tuple[str, dict[str, str]]:
     for word in words:
         label, policy = _label_and_policy(word)
         if label in named or (rest and label is None):
-            what = "what the rest means" if label is None else f"what {label} means"
-            raise UserError(f"--uncertain says {what} once. Received: {text}.")
+            what = "the policy for the rest" if label is None else f"what {label} means"
+            raise UserError(f"--uncertain takes {what} only once. Received: {text}.")
         if label is None:
             rest.append(policy)
         else:
@@ -52,30 +52,30 @@ def policies_for(text: str, labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def guesses(text: str) -> bool:
-    """Whether some label's uncertain entries are to be guessed by a first model."""
+    """Whether a first model is to guess the uncertain entries of some label."""
     rest, named = parse_uncertain(text)
     return any(POLICIES.make(policy).guessed for policy in (rest, *named.values()))
 
 
 def check_labels(text: str, labels: Iterable[str]) -> None:
-    """Check that each label that `--uncertain` names is one of `labels`, whatever its spelling.
+    """Check that each label named by `--uncertain` is one of `labels`, whatever its spelling.
 
     Raises:
-        UserError: naming the first that isn't.
+        UserError: naming those that aren't.
     """
     labels = list(dict.fromkeys(labels))
     unknown = parse_uncertain(text)[1].keys() - set(map(canonical, labels))
     if unknown:
         raise UserError(
-            f"--uncertain names {', '.join(sorted(unknown))}, a label of none of the run's "
-            f"datasets. They have: {', '.join(labels)}."
+            f"--uncertain names {', '.join(sorted(unknown))}, which no dataset of the run has as "
+            f"a label. Labels there: {', '.join(labels)}."
         )
 
 
 def _label_and_policy(word: str) -> tuple[str | None, str]:
-    """A policy begins the word, or stands behind its first `=` that a policy's name follows.
+    """A policy begins the word, or follows the first `=` behind which a policy's name stands.
 
-    Labels and options may hold a `=` themselves.
+    Labels and options may themselves contain `=`.
     """
     for start in (0, *(found.end() for found in re.finditer("=", word))):
         with suppress(UserError):

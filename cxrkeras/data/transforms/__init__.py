@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 class Transform(Part):
-    """A change of the rows of one part of a batch, written with TensorFlow for tf.data.
+    """Changes the rows of one part of a batch; written with TensorFlow, for tf.data.
 
-    It has no state: what it draws depends on `seed` alone, so the same batches come on every
-    backend, and after a run was killed.
+    It has no state: what it draws depends on `seed` alone, so batches are the same on every
+    backend, and after a killed run resumes.
 
     Attributes:
         images: whether it changes images alone. Then targets come out as they went in, so that what
@@ -24,16 +24,16 @@ class Transform(Part):
     def apply(
         self, inputs: Any, targets: "dict[str, tf.Tensor]", seed: "tf.Tensor"
     ) -> "tuple[Any, dict[str, tf.Tensor]]":
-        """The changed rows.
+        """Change the rows.
 
         Args:
             inputs: (B, ...) float32, images 0-255 or features; or a dictionary of `image` and
-                further inputs, (B, 1) numbers, of which negative ones are unknown.
+                further inputs, (B, 1) numbers, of which negative ones mean unknown.
             targets: {head: (B, K) float32} in [0, 1], MASKED, or UNCERTAIN_CLASS
                 (`cxrkeras.data.labels.entries`).
-            seed: (2,) int64, another one for each part of each batch of each epoch.
+            seed: (2,) int64, different for each part of each batch of each epoch.
 
         Returns:
-            Both, shaped as they came. An entry that is masked stays so.
+            Both, in the same shapes. A masked entry stays masked.
         """
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Mixes each image of a batch with another one, and their targets in the same proportion.
+"""Mixes each image of a batch with another, and their targets in the same proportion.
 
 Source: Zhang et al., mixup: Beyond Empirical Risk Minimization, ICLR 2018 (section 2)
 """
@@ -16,16 +16,17 @@ if TYPE_CHECKING:
 class Part(Transform):
     """x = w x_i + (1 - w) x_j, y = w y_i + (1 - w) y_j, with w from Beta(alpha, alpha) per pair.
 
-    The partners j are a permutation of the rows, some of which may be their own. An entry is known
-    where it is in both rows; where both are of the uncertain class it stays so. Of further inputs
-    the pair has those of the row that weighs more, since their codes can't be mixed: half-way
-    between a frontal and a lateral film lies no view.
+    The partners j are a permutation of the rows, so a row may be its own partner. An entry is known
+    if it is known in both rows; if both are in the uncertain class, it stays there. Further inputs
+    are those of the row that weighs more, since codes can't be mixed: there is no view half-way
+    between frontal and lateral.
     """
 
     main = "alpha"
     alpha: float = option(
         0.2,
-        "Of Beta(alpha, alpha), from which weights come: the larger, the more even.",
+        "Parameter of Beta(alpha, alpha), from which weights are drawn; larger values mix more "
+        "evenly.",
         ge=1e-3,
         le=1e3,
     )
@@ -44,7 +45,7 @@ class Part(Transform):
         def mixed(values):
             share = tf.reshape(weight, [-1] + [1] * (len(values.shape) - 1))
             other = tf.gather(values, partner)
-            return other + share * (values - other)  # equal ones stay equal to the last bit
+            return other + share * (values - other)  # equal values stay equal to the last bit
 
         def mixed_targets(values):
             other = tf.gather(values, partner)

@@ -5,11 +5,11 @@ from PIL import Image
 
 
 def regrid(maps: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Maps on another grid over the same square, area-weighted, so that their mean stays the same.
+    """Resample maps to another grid over the same square by area weighting, which keeps their mean.
 
-    A cell becomes the mean of what it covers of the old cells. Every part of an old cell is handed
-    on once, whatever the two grids: the mean over the map is kept to rounding, which bilinear
-    interpolation doesn't do.
+    A cell becomes the mean of the parts of old cells that it covers. Whatever the grids, every part
+    of an old cell counts once, so the map's mean is kept up to rounding, unlike with bilinear
+    interpolation.
 
     Args:
         maps: (..., h, w) float.
@@ -34,7 +34,7 @@ def _overlap(old: int, new: int) -> np.ndarray:
 
 
 def enlarged(heat: np.ndarray, side: int) -> np.ndarray:
-    """One map at an image's size: bilinear between the cells' centres, level beyond the outer ones.
+    """Enlarge a map to an image's size: bilinear between cell centres, constant beyond them.
 
     Args:
         heat: (h, w) float; its cells tile the image.
@@ -48,7 +48,7 @@ def enlarged(heat: np.ndarray, side: int) -> np.ndarray:
 
 
 def to_bytes_scale(heat: np.ndarray) -> np.ndarray:
-    """A map from its own lowest to its own highest value as 0 to 255; all 0 where it is level.
+    """Scale a map's lowest to highest value to 0 to 255; a level map becomes all 0.
 
     The scale of the ChestX-ray8 paper's thresholds (Wang et al., CVPR 2017).
 
@@ -66,7 +66,7 @@ def to_bytes_scale(heat: np.ndarray) -> np.ndarray:
 
 
 def peak(heat: np.ndarray, side: int) -> tuple[float, float] | None:
-    """Where a map is highest: the centre of its highest cell, which bilinear enlarging keeps.
+    """Find a map's highest point: the centre of its highest cell, which bilinear enlarging keeps.
 
     Args:
         heat: (h, w) float; its cells tile the image.
@@ -74,7 +74,7 @@ def peak(heat: np.ndarray, side: int) -> tuple[float, float] | None:
 
     Returns:
         (x, y) in pixels from the upper left corner; None for a level map, which points nowhere. Of
-        equal cells the first in reading order.
+        equal cells, the first in reading order.
     """
     if not heat.max() > heat.min():
         return None

@@ -1,4 +1,4 @@
-"""Boxes that somebody drew, by image: a prepared dataset's `boxes.csv`, or NIH's list."""
+"""Known boxes by image: a prepared dataset's `boxes.csv`, or NIH's list."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ _SIDES = COLUMNS[2:]
 
 @dataclass(frozen=True)
 class KnownBoxes:
-    """Known boxes, as parts of the image's side.
+    """Known boxes, as fractions of the image's side.
 
     Attributes:
         of: {(image name without folder and ending, label): (B, 4) x, y, width, height in [0, 1]}.
-        labels: those that occur, in the file's order.
+        labels: the labels that occur, in the file's order.
     """
 
     of: Mapping[tuple[str, str], np.ndarray]
@@ -34,7 +34,7 @@ class KnownBoxes:
         return {name for name, _ in self.of}
 
     def on(self, image: str, label: str, side: int) -> np.ndarray | None:
-        """The boxes (B, 4) in pixels of one label on one image; None where there are none.
+        """The boxes (B, 4) of one label on one image, in pixels; None if there are none.
 
         Args:
             image: its name or path; labels compare by `canonical`.
@@ -46,17 +46,17 @@ class KnownBoxes:
 
 
 def image_key(image: str) -> str:
-    """What an image is called in any table: its name without folder and an image's ending."""
+    """An image's key in any table: its name without folder and image suffix."""
     path = PurePosixPath(str(image).replace("\\", "/"))
     return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
 
 
 def check_names(images: Iterable[str], where: str) -> None:
-    """Check that no two images have the same name, by which boxes are found.
+    """Check that no two images share the name by which boxes are found.
 
     Args:
-        images: names or paths; the same one may come again.
-        where: what they stand in, to begin a sentence.
+        images: names or paths; the same path may occur again.
+        where: where they come from, to begin a sentence.
 
     Raises:
         UserError: naming two of them.
@@ -65,8 +65,9 @@ def check_names(images: Iterable[str], where: str) -> None:
     for image in images:
         if (other := seen.setdefault(image_key(image), image)) != image:
             raise UserError(
-                f"{where}: boxes are found by the image's name, and two have the same. Received: "
-                f"{other} and {image}. Prepare the images: `cxrkeras prep` tells names apart."
+                f"{where}: boxes are found by the image's name, but two images share one. "
+                f"Received: {other} and {image}. Prepare the images: `cxrkeras prep` makes names "
+                "unique."
             )
 
 
@@ -78,7 +79,7 @@ def read_known_boxes(path: Path, side: int) -> KnownBoxes:
         side: of the images that the table's pixels refer to; NIH's list knows its own.
 
     Raises:
-        UserError: another table, or a box that is none or lies outside its image.
+        UserError: it is another kind of table, or a box is invalid or lies outside its image.
     """
     table = read_rows(path, side)
     check_names((image for image, _, _ in table), path.name)
@@ -90,9 +91,9 @@ def read_known_boxes(path: Path, side: int) -> KnownBoxes:
 
 
 def read_rows(path: Path, side: int) -> list[tuple[str, str, tuple[float, ...]]]:
-    """The table's rows: image, label and box as parts of the side; as `read_known_boxes`."""
+    """The table's rows: image, label, and box as fractions of the side; see `read_known_boxes`."""
     if not path.is_file():
-        raise UserError(f"--boxes names a table of boxes. Not found: {path}. Check the path.")
+        raise UserError(f"--boxes must be a table of boxes. Not found: {path}. Check the path.")
     if path.name.startswith("BBox_List"):
         boxes = read_boxes(path)
         return [(box.key, box.label, (box.x, box.y, box.width, box.height)) for box in boxes]
@@ -118,7 +119,7 @@ def _parts(box: tuple[str, ...], side: int, where: str) -> tuple[float, ...]:
     slack = 1 / side  # rounding
     if not (min(x, y) >= 0 and min(width, height) > 0 and max(x + width, y + height) <= 1 + slack):
         raise UserError(
-            f"{where}: a box lies within its image of {side} px. Received: {', '.join(box)}. "
+            f"{where}: a box must lie within its image of {side} px. Received: {', '.join(box)}. "
             "Give boxes in pixels of the prepared images."
         )
     return x, y, width, height

@@ -1,8 +1,9 @@
-"""Boxes from heat maps, and how well they meet known boxes: ChestX-ray8's IoU and IoBB.
+"""Boxes from heat maps, and how well they match known boxes: ChestX-ray8's IoU and IoBB.
 
 Wang et al., CVPR 2017: a map scaled to [0, 255] is cut at 60 and at 180, and each isolated region
-gets a box. Where the paper is silent, our reading: regions touch across corners too, the boxes of
-both cuts count together, and a known box is found when any box of its image and label meets it.
+gets a box. Where the paper is silent, we take it that regions also touch at corners, that the boxes
+of both cuts count together, and that a known box is found if any box of its image and label matches
+it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -130,14 +131,14 @@ class Case:
 
 @dataclass(frozen=True)
 class Localisation:
-    """How one label's boxes were met.
+    """How well one label's boxes were found.
 
     Attributes:
         images: with known boxes of it.
         boxes: known boxes.
         found: boxes drawn from the maps.
-        accuracy: {criterion: {T: share of the known boxes that some found box meets above T}}.
-        false_positives: {criterion: {T: found boxes per image that meet no known box above T}}.
+        accuracy: {criterion: {T: share of the known boxes that some found box matches above T}}.
+        false_positives: {criterion: {T: found boxes per image that match no known box above T}}.
     """
 
     images: int

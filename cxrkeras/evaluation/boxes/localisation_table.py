@@ -12,7 +12,7 @@ ALL = "all labels"
 
 @dataclass(frozen=True)
 class Scores:
-    """What one label's cases scored; `pointing` with the tolerance that was asked for."""
+    """The scores of one label's cases; `pointing` uses the chosen tolerance."""
 
     boxes: Localisation
     pointing: Pointing
@@ -67,7 +67,7 @@ def _pointing(one: Pointing) -> dict:
 
 
 def as_text(scores: Mapping[str, Scores], tolerance: float = 0.0) -> str:
-    """The tables for a person: pointing game, then accuracy (Acc.) and AFP by threshold."""
+    """The tables as text: pointing game, then accuracy (Acc.) and AFP by threshold."""
     return "\n".join([*_pointing_lines(scores, tolerance), "", *_box_lines(scores)]) + "\n"
 
 
@@ -87,8 +87,8 @@ def _pointing_lines(scores: Mapping[str, Scores], tolerance: float) -> list[str]
         )
     return [
         *lines,
-        "chance: a point anywhere. swapped: the same maps against other patients' boxes of the "
-        "label; -: there is none.",
+        "chance: a random point. swapped: the same maps against other patients' boxes of the "
+        "label; -: there are none.",
     ]
 
 
@@ -96,7 +96,7 @@ def _box_lines(scores: Mapping[str, Scores]) -> list[str]:
     width = [max(10, len(label) + 2) for label in scores]
     lines = [
         "Boxes from maps, as in Wang et al. 2017 (CVPR): Acc. = share of the known boxes found;",
-        "AFP = false positives per image; T = what must be exceeded.",
+        "AFP = false positives per image; T = threshold to exceed.",
         _line("", "", list(scores), width),
     ]
     lines.append(_line("", "boxes", [str(s.boxes.boxes) for s in scores.values()], width))

@@ -20,8 +20,8 @@ class Pointing:
         hits: how many maps pointed into a known box.
         low, high: 95% interval of the share of hits, see `wilson`.
         chance: expected share of hits of a point anywhere in the image: the boxes' mean area.
-        swapped: share of hits when each map is held against the boxes that other patients have of
-            the label: what knowing the label's usual place is worth; NaN where there is no other.
+        swapped: share of hits when each map is compared with other patients' boxes of the label,
+            which shows what knowing the label's usual place is worth; NaN if there are none.
         level: maps without a highest point, which are misses.
     """
 

@@ -1,4 +1,4 @@
-"""Predictions of several runs brought to the same images in the same order, or refused by name."""
+"""Aligns the predictions of several runs on the same images in the same order, or refuses."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,7 +12,7 @@ from data_prep.errors import UserError
 def align(
     named: Mapping[str, Predictions], *, common: bool = False
 ) -> tuple[dict[str, Predictions], list[str]]:
-    """Bring predictions to the images, their order and the label order of the first.
+    """Align predictions with the images and the order of images and labels of the first.
 
     Args:
         named: at least two, by name.
@@ -22,10 +22,10 @@ def align(
         The aligned predictions, and notes on what was left out or differs.
 
     Raises:
-        UserError: fewer than two, or labels, images or truth that differ.
+        UserError: there are fewer than two, or labels, images or truth differ.
     """
     if len(named) < 2:
-        raise UserError(f"A comparison needs two runs or more. Received: {len(named)}. Add a run.")
+        raise UserError(f"A comparison needs at least two runs. Received: {len(named)}. Add a run.")
     (first, reference), *others = named.items()
     for name, other in others:
         _same_labels(first, reference, name, other)
@@ -35,7 +35,7 @@ def align(
     for name, _ in others:
         _same_truth(first, aligned[first], name, aligned[name])
     if any(p.folds != aligned[first].folds for p in aligned.values()):
-        notes.append("The folds differ between the runs: part of a difference may be theirs.")
+        notes.append("The folds differ between the runs, which may explain part of a difference.")
     return aligned, notes
 
 
@@ -48,8 +48,8 @@ def _same_labels(first: str, reference: Predictions, name: str, other: Predictio
             if labels
         ]
         raise UserError(
-            f"Runs are compared on the same labels. Received: {'; '.join(parts)}. "
-            "Compare runs on the same data."
+            f"Runs must have the same labels. Received: {'; '.join(parts)}. Compare runs on the "
+            "same data."
         )
 
 
@@ -62,13 +62,13 @@ def _shared(named: Mapping[str, Predictions], common: bool) -> tuple[set[str], l
     counts = ", ".join(f"{name} {count:,}" for name, count in left.items())
     if not shared:
         raise UserError(
-            "Runs are compared on the same images. Received: runs without a common image. "
-            "Compare runs on the same data."
+            "Runs must have the same images. Received: runs without a common image. Compare runs "
+            "on the same data."
         )
     if not common:
         raise UserError(
-            f"Runs are compared on the same images. Received: {len(shared):,} common to all, and "
-            f"others: {counts}. Give --common to compare on the common ones."
+            f"Runs must have the same images. Received: {len(shared):,} in all runs, and others: "
+            f"{counts}. Give --common to compare on those in all runs."
         )
     return shared, [f"Only the {len(shared):,} images common to all; left out: {counts}."]
 
@@ -94,6 +94,7 @@ def _same_truth(first: str, reference: Predictions, name: str, other: Prediction
     if differs.any():
         labels = np.array(reference.labels)[differs.any(axis=0)]
         raise UserError(
-            f"Runs are compared on the same truth. Received: {first} and {name} disagree in "
-            f"{int(differs.sum()):,} entries, of {', '.join(labels)}. Score both on one table."
+            f"Runs must have the same truth. Received: {first} and {name} disagree in "
+            f"{int(differs.sum()):,} entries, of {', '.join(labels)}. Score both with one table "
+            "of labels."
         )

@@ -1,4 +1,4 @@
-"""Runs compared on the same images: who is better, by how much, and how sure that is."""
+"""Compares runs on the same images: which is better, by how much, and with what certainty."""
 
 from collections.abc import Callable, Mapping
 
@@ -36,8 +36,8 @@ def compare_predictions(
     the labels of a pair. A macro difference is Holm-corrected over the pairs.
 
     Args:
-        named: predictions by the name that the result calls them; two or more.
-        reference: what the others are compared with; the first where None.
+        named: predictions by the names used in the result; two or more.
+        reference: what the others are compared with; the first if None.
         all_pairs: compare each with each instead.
         common: keep only the images that all have, instead of refusing.
         resamples: of patients; 2 or more.
@@ -57,7 +57,8 @@ def compare_predictions(
         undefined.
 
     Raises:
-        UserError: fewer than two, an unknown reference, or labels, images or truth that differ.
+        UserError: there are fewer than two, the reference is unknown, or labels, images or truth
+            differ.
     """
     aligned, notes = align(named, common=common)
     names = list(aligned)
@@ -96,13 +97,13 @@ def compare_predictions(
 
 
 def _patients(aligned: Mapping[str, Predictions]) -> tuple[tuple[str, ...], list[str]]:
-    """The patients of the run that knows most of them, and what is to be said of the others."""
+    """The patients of the run that knows most of them, and notes on the others."""
     knowing = {name: p for name, p in aligned.items() if any(p.patients)}
     if not knowing:
         count = len(next(iter(aligned.values())).images)
         return ("",) * count, [
             "Patients unknown: every image counts as a patient of its own, so intervals are too "
-            "narrow, and p too small, where a patient has several (`cxrkeras prep` and `evaluate` "
+            "narrow and p too small if a patient has several (`cxrkeras prep` and `evaluate` "
             "take --patient-column)."
         ]
     chosen = max(knowing, key=lambda name: sum(map(bool, knowing[name].patients)))
@@ -125,7 +126,7 @@ def _decision_notes(aligned: Mapping[str, Predictions]) -> list[str]:
         if labels := [p.labels[k] for k in decided(p.prob)]:
             notes.append(
                 f"{name} holds 0/1 decisions of {', '.join(labels)}: their AUROC is the mean of "
-                "sensitivity and specificity, mostly below that of the scores behind them."
+                "sensitivity and specificity, usually below that of the scores behind them."
             )
     return notes
 
@@ -149,7 +150,7 @@ def _run(r: int, labels: tuple[str, ...], drawn: Mapping[str, Resampled], level:
 
 
 def _doubts(runs: Mapping[str, dict], aligned: Mapping[str, Predictions]) -> list[str]:
-    """What must be said of each run before its differences are believed."""
+    """What must be said about each run before its differences are believed."""
     told = []
     for name, run in runs.items():
         own = aligned[name]

@@ -1,13 +1,13 @@
 """DeLong's test of AUROCs on the same images, by midranks; also with several per patient.
 
 DeLong, DeLong and Clarke-Pearson, Biometrics 1988;44:837; computed by midranks as in Sun and Xu,
-IEEE Signal Processing Letters 2014;21:1389. It takes images for independent. Where a patient has
+IEEE Signal Processing Letters 2014;21:1389. It assumes independent images. If a patient has
 several, the clustered variance of Obuchowski, Biometrics 1997;53:567, is used instead; with one
-image for each patient the two are the same number. Both hold a difference over its
-standard error against the normal distribution; here it is Student's t, with as many degrees of
-freedom as there are patients with the finding, or without, whichever are fewer, less one: the
-variance is estimated from those, and with 10 to 29 positives of some 12 patients a normal test errs
-in 9% instead of 5% (`experiments/bench/coverage.py`).
+image for each patient the two are the same number. Both compare a difference over its standard
+error with the normal distribution; here it is Student's t, with as many degrees of freedom as there
+are patients with the finding, or without, whichever are fewer, less one: the variance is estimated
+from those, and with 10 to 29 positives of some 12 patients a normal test errs in 9% instead of 5%
+(`experiments/bench/coverage.py`).
 """
 
 import math

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.evaluation.scores.predictions import Predictions, read_predictions
 
 
@@ -21,9 +22,12 @@ def read_runs(runs: Sequence[Path], *, test: bool = False) -> dict[str, Predicti
     Raises:
         UserError: a table can't be read.
     """
-    file = "test_predictions.csv" if test else "predictions.csv"
-    paths = [run / file if run.is_dir() else run for run in runs]
+    paths = [_table(RunFolder(run), test) if run.is_dir() else run for run in runs]
     return dict(zip(_names(runs), map(read_predictions, paths), strict=True))
+
+
+def _table(run: RunFolder, test: bool) -> Path:
+    return run.test_predictions if test else run.predictions
 
 
 def _names(runs: Sequence[Path]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Are the folds what they claim: no patient in two of them, and every label spread evenly?"""
+"""Checks the folds: no patient in two of them, and every label spread evenly."""
 
 import numpy as np
 import pandas as pd

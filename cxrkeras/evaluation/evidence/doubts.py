@@ -1,8 +1,8 @@
-"""What must be said beside a number before anyone believes it: asked by all that print one.
+"""What must be said beside a number before anyone believes it, used wherever one is shown.
 
-Operating points that call at random, or far more or less often than the finding occurs; AUROCs that
-can't be told from chance; predictions and features that are the same for every image. The limits
-stand here and in docs/science.md, and nowhere else.
+It covers operating points that are no better than chance, or positive far more or less often than
+the finding occurs; AUROCs that can't be told from chance; predictions and features that are the
+same for every image. The limits are given only here and in docs/science.md.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from cxrkeras.evaluation.scores.shares import wilson_of
 LEAST = 0.1
 """Sensitivity + specificity - 1 below which a point is no better than chance, however sure."""
 FAR = 5
-"""How many times as often as a finding occurs, or as seldom, it may be called unsaid."""
+"""By what factor the share of positive calls may differ from the prevalence without a remark."""
 CHANCE = 0.5
 LEARNT = (
     "the model learnt from this image, unless it was held out as test: the answer looks better "
@@ -26,8 +26,8 @@ LEARNT_BY_FOLDS = (
     "one; out of fold it stands in the run's predictions.csv"
 )
 UNMEASURED = (
-    "What these operating points reach on images that the model hasn't seen isn't known here: they "
-    "may be no better than chance, or call far more often than the finding occurs."
+    "It isn't known how these operating points do on images that the model hasn't seen: they may "
+    "be no better than chance, or positive far more often than the finding occurs."
 )
 _SHARES = ("sensitivity", "specificity")
 _ALIKE = 1e-6  # of their size: scores that differ by less are one score
@@ -37,8 +37,8 @@ class PointDoubt(NamedTuple):
     """What is to be said of one label's operating point; None where nothing is.
 
     Args:
-        chance: (sensitivity, specificity) of one that calls no better than at random.
-        calls: (share of images called, share with the finding) where these are far from each other.
+        chance: (sensitivity, specificity) of one that is no better than chance.
+        calls: (share of positive decisions, prevalence), if these are far from each other.
     """
 
     chance: tuple[float, float] | None = None
@@ -49,21 +49,21 @@ class PointDoubt(NamedTuple):
         if self.chance:
             told.append("no better than chance: sensitivity {:.3f}, specificity {:.3f}")
         if self.calls:
-            told.append("called in {:.1%} of images, found in {:.1%}")
+            told.append("positive in {:.1%} of images, labelled in {:.1%}")
         return "; ".join(told).format(*(self.chance or ()), *(self.calls or ()))
 
 
 def reached_by(point: Mapping) -> Mapping:
-    """What a point reaches where it wasn't fitted: held out, else out of fold; empty if unknown.
+    """What a point achieves on images that it wasn't fitted on: held out, else out of fold.
 
-    A test set that lacks a class says nothing, and so doesn't silence the folds.
+    Empty if unknown. A test set that lacks a class says nothing, so the folds count instead.
     """
     parts = (point.get(name) or {} for name in ("held_out", "cross_fitted"))
     return next((part for part in parts if None not in map(part.get, _SHARES)), {})
 
 
 def point_doubt(point: Mapping, prevalence: float | None = None) -> PointDoubt:
-    """Judge one operating point by what it reaches on images that it wasn't fitted on.
+    """Judge one operating point by what it achieves on images that it wasn't fitted on.
 
     It is no better than chance where sensitivity + specificity - 1 (Youden's J) is below `LEAST`,
     or its 95% interval (Newcombe 1998, method 10, images taken for independent) holds 0.
@@ -105,9 +105,9 @@ def _lowest_informed(sensitivity: float, specificity: float, n: int, positives: 
 def points_in_words(
     points: Mapping[str, Mapping], prevalence: Mapping[str, float | None] | None = None
 ) -> list[str]:
-    """At most two sentences on the operating points {label: point} of one rule; see `point_doubt`.
+    """At most two sentences on one rule's operating points {label: point}; see `point_doubt`.
 
-    Of thresholds of which nobody knows what they reach, `UNMEASURED`.
+    Thresholds whose performance is unknown give `UNMEASURED`.
 
     Args:
         points: by label.
@@ -129,8 +129,8 @@ def points_in_words(
         if doubt.calls
     ]
     heads = {
-        "No better than chance, sensitivity + specificity being near 1": chance,
-        "Called far more or less often than found, in % of images": calls,
+        "No better than chance, with sensitivity + specificity near 1": chance,
+        "Positive far more or less often than labelled, in % of images": calls,
     }
     return [f"{head}: {', '.join(each)}." for head, each in heads.items() if each]
 
@@ -154,12 +154,12 @@ class ScoreDoubts(NamedTuple):
         told = []
         if self.constant:
             each = [f"{name}{_folds(folds)}" for name, folds in self.constant.items()]
-            told.append(f"The same score for every image, so nothing is told: {', '.join(each)}.")
+            told.append(f"The same score for every image, which says nothing: {', '.join(each)}.")
         if self.macro:
             told.append(f"The macro AUROC can't be told from chance: {self.macro}.")
         if self.labels:
             each = [f"{name} ({value:.3f})" for name, value in self.labels.items()]
-            told.append(f"AUROCs that can't be told from chance, 0.5: {', '.join(each)}.")
+            told.append(f"AUROCs that can't be told from chance (0.5): {', '.join(each)}.")
         return told
 
 
@@ -234,7 +234,7 @@ def constant_features(by_fold: Mapping[str, Mapping]) -> list[str]:
     if not dead:
         return []
     each = ", ".join(f"{c['constant']:,} of {c['all']:,} in fold {k}" for k, c in dead.items())
-    return [f"The frozen trunk says the same of every image: of its features {each} are constant."]
+    return [f"The frozen trunk gives the same features for every image: {each} are constant."]
 
 
 def _part(pooled: Mapping) -> dict:

@@ -1,4 +1,4 @@
-"""What a finished run proves: predictions scored at their own fold's thresholds."""
+"""The evidence of a finished run: predictions scored at their own fold's thresholds."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cxrkeras.data.distortion import Distortion, by_row
 from cxrkeras.evaluation.compare.uncertainty import with_intervals
 from cxrkeras.evaluation.evidence.audit import audit_folds
 from cxrkeras.evaluation.evidence.doubts import constant_predictions
 from cxrkeras.evaluation.rules import PrevalenceRule
+from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.evaluation.scores.decisions import decided, score_decisions
 from cxrkeras.evaluation.scores.metrics import evaluate
 from cxrkeras.evaluation.scores.operating import FROM_PREVALENCE, from_prevalence
@@ -33,15 +35,16 @@ def write_metrics(run_dir: Path) -> dict:
 
     Returns:
         What was written: `metrics.evaluate`'s dict with intervals (`uncertainty.with_intervals`),
-        `format`, `kind`, `patients`, `training` (per fold: prevalence and inflation by label),
+        `format`, `kind`, `patients`, `training` (per fold: prevalence and, where the loss's
+        distortion is known, `inflation` or `distortion` by label),
         `features` (per fold, of a frozen trunk: `all`, `constant`), `constant_predictions`,
         `audit`, and `test` (None without one).
 
     Raises:
-        UserError: a part is missing or doesn't fit the others.
+        UserError: a file is missing or doesn't fit the others.
     """
     run_dir = Path(run_dir)
-    predictions = read_predictions(run_dir / "predictions.csv")
+    predictions = read_predictions(RunFolder(run_dir).predictions)
     fold = fold_numbers(predictions)
     training = _training(run_dir, sorted(set(fold.tolist())), predictions.labels)
     result = {
@@ -53,8 +56,8 @@ def write_metrics(run_dir: Path) -> dict:
         "features": _features(run_dir, training),
     }
     test = None
-    if (run_dir / "test_predictions.csv").is_file():
-        test = read_predictions(run_dir / "test_predictions.csv")
+    if (RunFolder(run_dir).test_predictions).is_file():
+        test = read_predictions(RunFolder(run_dir).test_predictions)
         if test.labels != predictions.labels:
             raise UserError(
                 "The labels of test_predictions.csv must be those of predictions.csv. "
@@ -63,19 +66,20 @@ def write_metrics(run_dir: Path) -> dict:
     result["audit"] = audit_folds(_folds_table(run_dir), predictions, test)
     result["audit"]["linked_patients"] = _linked_patients(run_dir)
     result["test"] = None if test is None else _scores(test, training, None)
-    atomic_write_json(run_dir / "metrics.json", result)
+    atomic_write_json(RunFolder(run_dir).metrics, result)
     return result
 
 
 def write_evaluation(
-    out: Path, predictions: Predictions, training: Mapping[str, np.ndarray], about: Mapping
+    out: Path, predictions: Predictions, training: Mapping, about: Mapping
 ) -> dict:
     """Score one undivided set and write `predictions.csv` and `metrics.json` into `out`.
 
     Args:
-        out: the folder, made if need be.
+        out: the folder, created if necessary.
         predictions: all in fold 0.
-        training: `prevalence` and `inflation`, (K,) each, for the thresholds of probabilities.
+        training: `prevalence` (K,) and `distortion` (None where not known), for the thresholds of
+            probabilities.
         about: what the report says of the origin: `predictions`, `labels`, `thresholds`, `notes`.
 
     Returns:
@@ -97,8 +101,8 @@ def write_evaluation(
         "about": dict(about),
     }
     # metrics.json first: it marks the folder as ours, should the rest not come to pass
-    atomic_write_json(out / "metrics.json", result)
-    write_predictions(out / "predictions.csv", predictions)
+    atomic_write_json(RunFolder(out).metrics, result)
+    write_predictions(RunFolder(out).predictions, predictions)
     return result
 
 
@@ -109,23 +113,22 @@ def fold_numbers(predictions: Predictions) -> np.ndarray:
     return np.array([int(name) for name in predictions.folds])
 
 
-def row_inflation(metrics: Mapping, fold: np.ndarray) -> np.ndarray:
-    """(N, K) factor that the loss put on the odds of each score, from a `metrics.json`."""
-    return _by_row(metrics, fold, "inflation")
+def row_distortion(metrics: Mapping, fold: np.ndarray) -> Distortion | None:
+    """What the loss did to each of N rows, from a `metrics.json`; None where that isn't known."""
+    parts = metrics["training"]
+    order = {name: number for number, name in enumerate(parts)}
+    known = [Distortion.from_facts(part, metrics["labels"]) for part in parts.values()]
+    return by_row(known, np.array([order[str(k)] for k in fold]))
 
 
 def row_thresholds(
     metrics: Mapping, fold: np.ndarray, rules: Sequence[PrevalenceRule] = FROM_PREVALENCE
 ) -> dict[str, np.ndarray]:
     """(N, K) thresholds by rule, each row's from the training part of its fold."""
-    prevalence = _by_row(metrics, fold, "prevalence")
-    return from_prevalence(prevalence, row_inflation(metrics, fold), rules)
-
-
-def _by_row(metrics: Mapping, fold: np.ndarray, name: str) -> np.ndarray:
     parts, labels = metrics["training"], metrics["labels"]
-    vectors = {k: [part[name][label] for label in labels] for k, part in parts.items()}
-    return np.array([vectors[str(k)] for k in fold], dtype=np.float64)
+    shares = {k: [part["prevalence"][label] for label in labels] for k, part in parts.items()}
+    prevalence = np.array([shares[str(k)] for k in fold], dtype=np.float64)
+    return from_prevalence(prevalence, row_distortion(metrics, fold), rules)
 
 
 def _scores(
@@ -139,9 +142,10 @@ def _scores(
     `columns` hold 0/1 decisions.
     """
     rules = {
-        k: from_prevalence(part["prevalence"], part["inflation"]) for k, part in training.items()
+        k: from_prevalence(part["prevalence"], part["distortion"]) for k, part in training.items()
     }
-    names = list(next(iter(rules.values()), ()))
+    known = [set(found) for found in rules.values()]
+    names = [name for name in next(iter(rules.values()), ()) if all(name in one for one in known)]
     if fold is None:
         rows = np.zeros(len(predictions.images), dtype=int)
         tables = {name: _mean_of_known([rules[k][name] for k in rules]) for name in names}
@@ -171,37 +175,37 @@ def _mean_of_known(rows: list[np.ndarray]) -> np.ndarray:
 
 
 def _training(run_dir: Path, folds: list[int], labels: tuple[str, ...]) -> dict[int, dict]:
-    return {k: _fold_json(run_dir / "folds" / str(k) / "fold.json", labels) for k in folds}
+    return {k: _fold_json(RunFolder(run_dir).fold(k).facts, labels) for k in folds}
 
 
 def _features(run_dir: Path, folds: Iterable[int]) -> dict[str, dict]:
     """How many features of frozen trunks there are, and are constant; of folds that say so."""
-    paths = {str(k): run_dir / "folds" / str(k) / "fold.json" for k in folds}
+    paths = {str(k): RunFolder(run_dir).fold(k).facts for k in folds}
     facts = {k: json.loads(path.read_text("utf-8")) for k, path in paths.items()}
     return {k: fact["features"] for k, fact in facts.items() if "features" in fact}
 
 
-def _fold_json(path: Path, labels: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _fold_json(path: Path, labels: tuple[str, ...]) -> dict:
     try:
         content = json.loads(path.read_text("utf-8"))
-        vectors = {
-            name: np.array([content[key][label] for label in labels], dtype=np.float64)
-            for name, key in (("prevalence", "training_prevalence"), ("inflation", "inflation"))
-        }
+        prevalence = [content["training_prevalence"][label] for label in labels]
+        prevalence = np.array(prevalence, dtype=np.float64)
+        return {"prevalence": prevalence, "distortion": Distortion.from_facts(content, labels)}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"Each fold folder holds fold.json with training_prevalence and inflation for every "
             f"label. Received: {type(error).__name__} for {path}. Train that fold again."
         ) from None
-    return vectors
 
 
 def _named(training: dict[int, dict], labels: tuple[str, ...]) -> dict:
     """JSON keys are text; a prevalence that isn't known is None."""
     return {
         str(k): {
-            name: {label: _or_none(v) for label, v in zip(labels, values, strict=True)}
-            for name, values in part.items()
+            "prevalence": {
+                label: _or_none(v) for label, v in zip(labels, part["prevalence"], strict=True)
+            },
+            **(part["distortion"].as_facts(labels) if part["distortion"] else {}),
         }
         for k, part in training.items()
     }
@@ -213,13 +217,13 @@ def _or_none(value: float) -> float | None:
 
 def _linked_patients(run_dir: Path) -> dict[str, int]:
     """`merged` and `apart`, as the run's data say (`data.preparation.linked_patients`)."""
-    path = run_dir / "environment.json"
+    path = RunFolder(run_dir).environment
     noted = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return {"merged": 0, "apart": 0} | noted.get("linked_patients", {})
 
 
 def _folds_table(run_dir: Path) -> pd.DataFrame:
-    path = run_dir / "folds.csv"
+    path = RunFolder(run_dir).fold_table
     if not path.is_file():
         raise UserError(f"A run folder holds folds.csv. Not found: {path}. Run cv again.")
     table = read_table(path)

@@ -1,18 +1,19 @@
-"""What a run's out-of-fold predictions give its models: operating points and calibration.
+"""Operating points and calibration from a run's out-of-fold predictions.
 
-Scikit-learn and SciPy, seconds to import, are imported only where something is fitted: a prediction
-with a model that has everything needs neither.
+Scikit-learn and SciPy take seconds to import, so they are imported only if something is fitted:
+predicting with a complete model needs neither.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from cxrkeras.data.checked_json import checked, read_any
+from cxrkeras.data.distortion import Distortion
 from cxrkeras.data.model_json import RunPoints
 from cxrkeras.evaluation.rules import PrevalenceRule, Rule
+from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.evaluation.scores.operating import (
     FROM_PREVALENCE,
     STANDARD,
@@ -22,18 +23,18 @@ from cxrkeras.evaluation.scores.operating import (
     reached,
 )
 from cxrkeras.evaluation.scores.predictions import Predictions, read_predictions
-from cxrkeras.evaluation.scores.thresholds import deflate
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_json, read_json
 
 FORMAT = 3
-FILE = "operating_points.json"
 WHERE = "out-of-fold predictions"
+
+_WRONG = (OSError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 def write_operating_points(run: Path) -> None:
     """Write `operating_points.json` of a run; see `fit_operating_points`."""
-    atomic_write_json(run / FILE, fit_operating_points(run))
+    atomic_write_json(RunFolder(run).operating_points, fit_operating_points(run))
 
 
 def fit_operating_points(run: Path) -> dict:
@@ -51,19 +52,39 @@ def fit_operating_points(run: Path) -> dict:
         folds (see `score_calibration`).
 
     Raises:
-        UserError: a part is missing or doesn't fit the others.
+        UserError: a file is missing or doesn't fit the others.
     """
-    from cxrkeras.evaluation.evidence.evidence import fold_numbers, row_inflation
+    run_folder = RunFolder(run)
+    predictions = read_predictions(run_folder.predictions)
+    test = run_folder.test_predictions
+    held_out = read_predictions(test) if test.is_file() else None
+    try:
+        return points_and_calibration(predictions, read_json(run_folder.metrics), held_out)
+    except _WRONG as error:
+        raise _damaged(run_folder.metrics, error) from None
+
+
+def points_and_calibration(
+    predictions: Predictions, metrics: Mapping, held_out: Predictions | None
+) -> dict:
+    """What `fit_operating_points` gives, of predictions in memory.
+
+    Args:
+        predictions: out of fold.
+        metrics: `labels` and `training`, as in a `metrics.json`.
+        held_out: of the held-out test set, by the mean of all folds' models; None without one.
+    """
+    from cxrkeras.evaluation.evidence.evidence import fold_numbers, row_distortion
     from cxrkeras.evaluation.scores.calibration import fit_calibration, score_calibration
 
-    predictions = read_predictions(run / "predictions.csv")
     truth, prob, labels = predictions.truth, predictions.prob, predictions.labels
     fold = fold_numbers(predictions)
-    with _metrics_of(run) as metrics:
-        undistorted = deflate(prob, row_inflation(metrics, fold))
-        points = _from_prevalence(metrics, predictions, fold, FROM_PREVALENCE)
+    distortion = row_distortion(metrics, fold)
+    undistorted = prob if distortion is None else distortion.undistort(prob)
+    points = _from_prevalence(metrics, predictions, fold, FROM_PREVALENCE)
     points |= fit_points(labels, truth, prob, STANDARD, fold=fold, where=WHERE)
-    _add_test(run, points)
+    if held_out is not None:
+        add_held_out(points, held_out.labels, held_out.truth, held_out.prob)
     return {
         "format": FORMAT,
         "operating_points": points,
@@ -73,57 +94,52 @@ def fit_operating_points(run: Path) -> dict:
 
 
 def read_operating_points(run: Path) -> dict:
-    """What `write_operating_points` wrote; fitted now for a run that is older than it.
+    """Read what `write_operating_points` wrote; for older runs, fit it now.
 
     Raises:
-        UserError: the file is damaged, by its first wrong field; or it can't be fitted.
+        UserError: the file is damaged (the first wrong field is named), or fitting is impossible.
     """
     try:
-        facts = read_any(run / FILE, _again(run))
+        facts = read_any(RunFolder(run).operating_points, _again(run))
     except FileNotFoundError:
         return fit_operating_points(run)
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         return fit_operating_points(run)
-    return checked(facts, RunPoints, run / FILE, _again(run))
+    return checked(facts, RunPoints, RunFolder(run).operating_points, _again(run))
 
 
 def fit_on_run(run: Path, rule: Rule) -> dict[str, dict]:
     """{label: operating point} of any one rule, from a run folder."""
     from cxrkeras.evaluation.evidence.evidence import fold_numbers
 
-    predictions = read_predictions(run / "predictions.csv")
+    predictions = read_predictions(RunFolder(run).predictions)
     truth, prob = predictions.truth, predictions.prob
     fold = fold_numbers(predictions)
     if isinstance(rule, PrevalenceRule):
-        with _metrics_of(run) as metrics:
-            points = _from_prevalence(metrics, predictions, fold, [rule])
+        metrics = RunFolder(run).metrics
+        try:
+            points = _from_prevalence(read_json(metrics), predictions, fold, [rule])
+        except _WRONG as error:
+            raise _damaged(metrics, error) from None
     else:
         points = fit_points(predictions.labels, truth, prob, [rule], fold=fold, where=WHERE)
     _add_test(run, points)
     return points[str(rule)]
 
 
-@contextmanager
-def _metrics_of(run: Path) -> Iterator[dict]:
-    """What `metrics.json` holds; what is wrong with it while it is used is told as a UserError."""
-    try:
-        yield read_json(run / "metrics.json")
-    except (OSError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise _damaged(run / "metrics.json", error) from None
-
-
 def _from_prevalence(
-    metrics: dict, predictions: Predictions, fold: np.ndarray, rules: Sequence[PrevalenceRule]
+    metrics: Mapping,
+    predictions: Predictions,
+    fold: np.ndarray,
+    rules: Sequence[PrevalenceRule],
 ) -> dict:
     """The rules that need no fit: the mean over the folds, and what each fold's own reaches."""
     from cxrkeras.evaluation.evidence.evidence import row_thresholds
 
     parts, labels = metrics["training"].values(), predictions.labels
-    vectors = (
-        np.array([[part[name][label] for label in labels] for part in parts], np.float64)
-        for name in ("prevalence", "inflation")
-    )
-    points = prevalence_points(labels, *vectors, rules)
+    shares = [[part["prevalence"][label] for label in labels] for part in parts]
+    distortions = [Distortion.from_facts(part, labels) for part in parts]
+    points = prevalence_points(labels, np.array(shares, np.float64), distortions, rules)
     for rule, thresholds in row_thresholds(metrics, fold, rules).items():
         for k, label in enumerate(labels):
             known = np.isfinite(predictions.truth[:, k])
@@ -134,7 +150,7 @@ def _from_prevalence(
 
 
 def _add_test(run: Path, points: dict) -> None:
-    test = run / "test_predictions.csv"
+    test = RunFolder(run).test_predictions
     if test.is_file():
         held_out = read_predictions(test)
         add_held_out(points, held_out.labels, held_out.truth, held_out.prob)
@@ -142,7 +158,7 @@ def _add_test(run: Path, points: dict) -> None:
 
 def _damaged(path: Path, error: Exception) -> UserError:
     return UserError(
-        f"A finished run holds {path.name}. {path} can't be used ({type(error).__name__}). "
+        f"A finished run has {path.name}. {path} can't be used ({type(error).__name__}). "
         f"{_again(path.parent)}"
     )
 

@@ -1,4 +1,4 @@
-"""How well a model does on images that it hasn't seen: what its model card says."""
+"""How well a model does on images that it hasn't seen, for its model card."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -12,6 +12,7 @@ from cxrkeras.evaluation.compare.uncertainty import SCORES
 from cxrkeras.evaluation.evidence.doubts import constant_predictions
 from cxrkeras.evaluation.evidence.settings import data_of
 from cxrkeras.evaluation.evidence.subgroups import subgroups
+from cxrkeras.evaluation.run_folder import FoldFolder, RunFolder
 from cxrkeras.evaluation.scores.predictions import Predictions, read_predictions
 
 HELD_OUT = "On the held-out test set"
@@ -22,8 +23,8 @@ def performance(predictions: Predictions, data: Path | None, how: str) -> dict:
     """Scores with intervals, by label and by group of patients.
 
     Args:
-        predictions: of images that the model, or the one that was asked, hasn't seen.
-        data: the prepared dataset, which knows sex, age and view; None where there is none.
+        predictions: of images that the model that predicted them hasn't seen.
+        data: the prepared dataset, which has sex, age and view; or None.
         how: what was scored, in words.
 
     Returns:
@@ -59,12 +60,12 @@ def performance(predictions: Predictions, data: Path | None, how: str) -> dict:
 
 
 def run_performance(run: Path) -> dict:
-    """Of a finished run: on its held-out test set where it has one, else out of fold.
+    """Performance of a finished run: on its held-out test set if it has one, else out of fold.
 
     Raises:
         UserError: its predictions can't be read.
     """
-    test = run / "test_predictions.csv"
+    test = RunFolder(run).test_predictions
     if test.is_file():
         how = f"{HELD_OUT}, scored by all folds' models together, as they are here"
         return performance(read_predictions(test), data_of(run), how)
@@ -72,13 +73,13 @@ def run_performance(run: Path) -> dict:
 
 
 def out_of_fold_performance(run: Path, how: str) -> dict:
-    """Of a finished run's `predictions.csv`; errors as in `run_performance`."""
-    return performance(read_predictions(run / "predictions.csv"), data_of(run), how)
+    """Performance from a finished run's `predictions.csv`; errors as in `run_performance`."""
+    return performance(read_predictions(RunFolder(run).predictions), data_of(run), how)
 
 
 def fold_performance(folder: Path) -> dict | None:
-    """Of one model of a run, `RUN/folds/K`, on its own fold; None for another folder."""
-    own = folder / "predictions.csv"
+    """Performance of a run's model `RUN/folds/K` on its own fold; None for other folders."""
+    own = FoldFolder(folder).predictions
     if not own.is_file():
         return None
     how = "On the fold of the cross-validation that this model hasn't seen"

@@ -1,18 +1,20 @@
-"""What a run folder says of its settings, read without checking them."""
+"""A run folder's settings, read without being checked."""
 
 import tomllib
 from pathlib import Path
 
+from cxrkeras.evaluation.run_folder import RunFolder
+
 
 def run_settings(run: Path) -> dict:
-    """The keys of a run's `experiment.toml`; none where it can't be read."""
+    """The keys of a run's `experiment.toml`; empty if it can't be read."""
     try:
-        return tomllib.loads((run / "experiment.toml").read_text(encoding="utf-8"))
+        return tomllib.loads(RunFolder(run).experiment.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
 
 
 def data_of(run: Path) -> Path | None:
-    """The prepared dataset that a run was made with; None where it doesn't say."""
+    """The prepared dataset with which a run was made; None if it doesn't say."""
     data = run_settings(run).get("data")
     return Path(data) if isinstance(data, str) and data else None

@@ -1,4 +1,4 @@
-"""Does a model rank as well in every group of patients? AUROC by sex, age and view."""
+"""How well a model ranks in each group of patients: AUROC by sex, age and view."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -41,14 +41,14 @@ class Subgroup:
 def subgroups(predictions: Predictions, manifest: Path) -> list[Subgroup]:
     """Macro AUROC by sex, age and view, with intervals from resamples of patients.
 
-    The means of two groups may go over different labels, so they compare roughly only.
+    The means of two groups may be over different labels, so they compare only roughly.
 
     Args:
         predictions: out of fold, or of a test set.
         manifest: of the prepared dataset.
 
     Returns:
-        Those groups of which the manifest tells, where there are two of a kind at least.
+        The groups that the manifest distinguishes, if there are at least two of a kind.
     """
     table = read_table(manifest).set_index("image").reindex(list(predictions.images)).fillna("")
     found = []

@@ -1,4 +1,4 @@
-"""A run in words: its title, its result in one sentence, how it was made, and what to beware of."""
+"""A run in words: title, result in one sentence, how it was made, and what to beware of."""
 
 from collections.abc import Mapping
 
@@ -44,7 +44,7 @@ def title(experiment: Mapping, metrics: Mapping) -> str:
 
 
 def sentence(metrics: Mapping) -> str:
-    """The result: the macro AUROC, over how much it goes, and how far the folds differ."""
+    """The result: the macro AUROC, what it covers, and how far the folds differ."""
     macro, labels = metrics["macro"], metrics["labels"]
     pooled = macro["pooled"]["auroc"]
     size = f"{_count(metrics['images'], 'image')}" + (
@@ -92,7 +92,7 @@ def environment_facts(environment: Mapping) -> list[tuple[str, str]]:
 
 
 def warnings(metrics: Mapping, *, shuffled: bool = False) -> list[str]:
-    """What a reader must know before believing a number; most serious first.
+    """What a reader must know before believing a number, most serious first.
 
     Args:
         metrics: a `metrics.json`.
@@ -121,16 +121,18 @@ def _at_chance(metrics: Mapping) -> list[str]:
 
 def _points(metrics: Mapping) -> list[str]:
     """Of the default rule by label; of the study's, where it calls otherwise, in how many."""
-    default, studys = (_reached(metrics, rule) for rule in ("corrected", "prevalence"))
+    known = "hamming_corrected" in metrics["micro"]["pooled"] or metrics.get("ranks_only")
+    first = "corrected" if known else "prevalence"
+    default, studys = (_reached(metrics, rule) for rule in (first, "prevalence"))
     decided = {name: default.pop(name) for name in metrics.get("decisions") or ()}
     studys = {name: studys[name] for name in default}
-    told = [f"Corrected rule. {said}" for said in points_in_words(default)]
+    told = [f"{first.capitalize()} rule. {said}" for said in points_in_words(default)]
     told += [f"0/1 decisions. {said}" for said in points_in_words(decided)]
     doubted = sum(any(point_doubt(point)) for point in studys.values())
     if doubted and studys != default:
         told.append(
-            "Prevalence rule. No better than chance, or called far more or less often than found: "
-            f"{doubted} of {_count(len(studys), 'label')}; see the operating points."
+            "Prevalence rule. No better than chance, or positive far more or less often than "
+            f"labelled: {doubted} of {_count(len(studys), 'label')}; see the operating points."
         )
     return told
 
@@ -160,12 +162,12 @@ def _audit_warnings(audit: Mapping | None) -> list[str]:
         found.append(f"{images} without a patient: they may share one with another fold.")
     if apart := audit.get("linked_patients", {}).get("apart"):
         found.append(
-            f"{apart} patient numbers share a copy of a film with another and were kept apart: one "
-            "person may be in two folds."
+            f"{apart} patient numbers share a copy of a film with another number and were kept "
+            "apart: one person may be in two folds."
         )
     if audit["images_not_predicted"]:
         images = _count(audit["images_not_predicted"], "image")
-        found.append(f"{images} of the folds have no prediction.")
+        found.append(f"{images} in the folds have no prediction.")
     return found
 
 
@@ -177,7 +179,7 @@ def _unknown_patients(metrics: Mapping) -> list[str]:
     if not made["patients"]:
         return [
             "Patients unknown: every image counts as a patient of its own, so the intervals are "
-            "too narrow where a patient has several (--patient-column names a column of patients)."
+            "too narrow if a patient has several (--patient-column names the column)."
         ]
     images = _count(made["units"] - made["patients"], "image")
     return [f"{images} without a patient: each counts as one of its own."]
@@ -189,8 +191,8 @@ def _learnt_from(metrics: Mapping) -> list[str]:
     if not learnt:
         return []
     return [
-        f"The model learnt from {learnt:,} of the {_count(metrics['images'], 'image')}: the scores "
-        "are too good to be true. What it does on new images stands in its run's report."
+        f"The model learnt from {learnt:,} of the {_count(metrics['images'], 'image')}: the "
+        "scores are too good to be true. Its run's report shows how it does on new images."
     ]
 
 
@@ -198,8 +200,8 @@ def _no_ranking(decisions: Mapping | None) -> list[str]:
     if not decisions:
         return []
     return [
-        f"0/1 decisions, no scores: {', '.join(decisions)}. They have a sensitivity and a "
-        "specificity; an AUROC or average precision of decisions would mislead, and isn't given."
+        f"0/1 decisions, no scores: {', '.join(decisions)}. They have sensitivity and "
+        "specificity; AUROC and average precision would be misleading and aren't given."
     ]
 
 
@@ -212,7 +214,7 @@ def _few(metrics: Mapping) -> list[str]:
 
 
 def _undefined(entries: list[Mapping], where: str) -> list[str]:
-    """One sentence per reason and label with its folds; what holds overall isn't repeated."""
+    """One sentence per reason and label, with its folds; what holds overall isn't repeated."""
     overall = {(e["label"], e["reason"]) for e in entries if e["fold"] is None}
     found = [f"{name}: {' '.join((reason, where)).strip()}." for name, reason in sorted(overall)]
     by_fold: dict[tuple[str, str], list[str]] = {}

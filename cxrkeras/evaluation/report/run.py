@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
+from cxrkeras.data.distortion import Distortion, Factor
 from cxrkeras.evaluation.compare.resampling import drawn_words
-from cxrkeras.evaluation.evidence.evidence import fold_numbers, row_inflation, row_thresholds
+from cxrkeras.evaluation.evidence.evidence import fold_numbers, row_distortion, row_thresholds
 from cxrkeras.evaluation.report import curves, history, narrative, plots, samples
 from cxrkeras.evaluation.report.page import page
+from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.evaluation.scores.decisions import means
 from cxrkeras.evaluation.scores.predictions import Predictions, read_predictions
-from cxrkeras.evaluation.scores.thresholds import deflate
+from cxrkeras.evaluation.scores.thresholds import RULES
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_text
 
@@ -31,7 +33,7 @@ class _Run:
 
 
 def write_report(run_dir: Path) -> Path:
-    """Write `report.html` from what a run folder holds; parts that it lacks are left out.
+    """Write `report.html` from the contents of a run folder; missing parts are left out.
 
     Args:
         run_dir: a folder with `metrics.json` and `predictions.csv`, as `cv` or `evaluate` leave it.
@@ -41,32 +43,32 @@ def write_report(run_dir: Path) -> Path:
         The report's path.
 
     Raises:
-        UserError: `metrics.json` or `predictions.csv` is missing or isn't one of a run.
+        UserError: `metrics.json` or `predictions.csv` is missing or isn't a run's.
     """
     run = _read(Path(run_dir))
-    path = run.folder / "report.html"
+    path = RunFolder(run.folder).report
     atomic_write_text(path, page(__package__, "report.html", _context(run)))
     return path
 
 
 def _read(folder: Path) -> _Run:
     try:
-        metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+        metrics = json.loads(RunFolder(folder).metrics.read_text("utf-8"))
         if metrics["kind"] not in ("cv", "evaluate"):
             raise ValueError
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(
-            f"A report is made from a finished run's metrics.json. None such in {folder}. "
-            "Give a folder that `cxrkeras cv` or `cxrkeras evaluate` wrote."
+            f"A report is made from a finished run's metrics.json. {folder} has none. Give a "
+            "folder that `cxrkeras cv` or `cxrkeras evaluate` wrote."
         ) from None
-    predictions = read_predictions(folder / "predictions.csv")
+    predictions = read_predictions(RunFolder(folder).predictions)
     return _Run(
         folder=folder,
         metrics=metrics,
         predictions=predictions,
         fold=fold_numbers(predictions),
-        experiment=_optional(folder / "experiment.toml", tomllib.loads),
-        environment=_optional(folder / "environment.json", json.loads),
+        experiment=_optional(RunFolder(folder).experiment, tomllib.loads),
+        environment=_optional(RunFolder(folder).environment, json.loads),
     )
 
 
@@ -77,7 +79,7 @@ def _optional(path: Path, parse) -> Mapping:
         return {}
     except (OSError, ValueError):
         raise UserError(
-            f"{path} can't be read. Mend or remove it, then write the report."
+            f"{path} can't be read. Repair or remove it, then write the report again."
         ) from None
 
 
@@ -101,9 +103,8 @@ def _context(run: _Run) -> dict:
         "shuffled": bool(run.experiment.get("shuffle_labels")),
         "facts": narrative.facts(run.experiment),
         "environment": narrative.environment_facts(run.environment),
-        "inflated": any(
-            w != 1 for part in metrics["training"].values() for w in part["inflation"].values()
-        ),
+        "distortion": _distortion(run),
+        "rules": [name for name in RULES if f"hamming_{name}" in metrics["micro"]["pooled"]],
         "strips": {name: _strips(part, name) for name, part in _rows(metrics)},
         "figures": _figures(run),
         "training": _training(run),
@@ -139,14 +140,24 @@ def _strips(part: Mapping, name: str) -> dict[str, Markup]:
 
 
 def _figures(run: _Run) -> list[dict]:
-    if run.predictions.ranks_only:
-        inflation = np.ones(run.predictions.prob.shape)
-    else:
-        inflation = row_inflation(run.metrics, run.fold)
-    return [_label_figures(run, k, inflation[:, k]) for k in range(len(run.predictions.labels))]
+    distortion = None if run.predictions.ranks_only else row_distortion(run.metrics, run.fold)
+    prob = run.predictions.prob
+    mended = prob if distortion is None else distortion.undistort(prob)
+    return [_label_figures(run, k, mended[:, k]) for k in range(len(run.predictions.labels))]
 
 
-def _label_figures(run: _Run, k: int, inflation: np.ndarray) -> dict:
+def _distortion(run: _Run) -> str:
+    """What is known of the loss's: `unknown`, `none`, `factor` or `curve`."""
+    training = run.metrics["training"].values()
+    known = [Distortion.from_facts(part, run.metrics["labels"]) for part in training]
+    if any(part is None for part in known):
+        return "unknown"
+    if all(part.none for part in known):
+        return "none"
+    return "factor" if all(isinstance(part, Factor) for part in known) else "curve"
+
+
+def _label_figures(run: _Run, k: int, mended: np.ndarray) -> dict:
     name = run.predictions.labels[k]
     truth, prob = run.predictions.truth[:, k], run.predictions.prob[:, k]
     pooled = run.metrics["per_label"][name]["pooled"]
@@ -162,7 +173,7 @@ def _label_figures(run: _Run, k: int, inflation: np.ndarray) -> dict:
         text = f"{name}: {names[1]} against {names[0]}"
         figures[kind] = plots.unit_panel(lines, chance, names, text) if lines else None
     probabilities = not run.predictions.ranks_only
-    figures["reliability"] = _reliability(name, truth, prob, inflation) if probabilities else None
+    figures["reliability"] = _reliability(name, truth, prob, mended) if probabilities else None
     return figures
 
 
@@ -173,12 +184,12 @@ def _curve_lines(run: _Run, points_of, truth: np.ndarray, prob: np.ndarray) -> l
     return [line for line in lines if line[0] is not None]
 
 
-def _reliability(name: str, truth, prob, inflation) -> Markup | None:
+def _reliability(name: str, truth, prob, undistorted) -> Markup | None:
     raw = curves.reliability_points(truth, prob)
     if raw is None:
         return None
-    distorted = bool(np.any(inflation != 1))
-    mended = curves.reliability_points(truth, deflate(prob, inflation)) if distorted else None
+    distorted = not np.array_equal(prob, undistorted, equal_nan=True)
+    mended = curves.reliability_points(truth, undistorted) if distorted else None
     highest = max(float(points.max()) for points in (raw, mended) if points is not None)
     limit = min(1.0, max(0.05, np.ceil(highest * 20) / 20))
     text = f"{name}: observed share of positives against the mean score, in bins of equal count"
@@ -188,7 +199,7 @@ def _reliability(name: str, truth, prob, inflation) -> Markup | None:
 def _training(run: _Run) -> list[tuple[str, list]]:
     all_negative = run.metrics["micro"]["pooled"]["all_negative_accuracy"]
     sections = []
-    folds = history.read_histories(run.folder / "folds")
+    folds = history.read_histories(RunFolder(run.folder).folds)
     if folds:
         sections.append(("Target, all folds", history.panels(folds, "fold", all_negative)))
     for name, table in history.read_histories(run.folder / "stages").items():
@@ -204,5 +215,6 @@ def _samples(run: _Run) -> list:
     dataset = next((place for place in places if (place / "images").is_dir()), None)
     if dataset is None:
         return []
-    thresholds = row_thresholds(run.metrics, run.fold)["corrected"]
+    rules = row_thresholds(run.metrics, run.fold)
+    thresholds = rules.get("corrected", rules["prevalence"])
     return samples.load(run.predictions, thresholds, dataset)

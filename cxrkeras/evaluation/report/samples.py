@@ -1,4 +1,4 @@
-"""A few images with what was said about them: right and wrong, chosen by rule, not by taste."""
+"""A few images with their predictions, right and wrong, chosen by rule and not by taste."""
 
 import base64
 import io
@@ -8,16 +8,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from cxrkeras.data.distortion import log_odds
 from cxrkeras.evaluation.scores.predictions import Predictions
-from cxrkeras.evaluation.scores.thresholds import log_odds
 
 SIDE = 256  # pixels: enough to recognise, small enough to inline
 PER_GROUP = 4
 GROUPS = {
-    "hit": ("Found", "labelled and called, the scores farthest above their threshold"),
-    "miss": ("Missed", "labelled but not called, the scores farthest below their threshold"),
-    "alarm": ("False alarms", "called but not labelled, the scores farthest above their threshold"),
-    "rest": ("Rightly quiet", "nothing labelled and nothing called, all scores low"),
+    "hit": ("Found", "labelled and positive, with the scores farthest above their threshold"),
+    "miss": ("Missed", "labelled but not positive, with the scores farthest below their threshold"),
+    "alarm": (
+        "False alarms",
+        "positive but not labelled, with the scores farthest above their threshold",
+    ),
+    "rest": ("Rightly quiet", "nothing labelled and nothing positive, with all scores low"),
 }
 
 
@@ -57,7 +60,7 @@ def choose(predictions: Predictions, thresholds: np.ndarray) -> dict[str, list[t
     excess = log_odds(predictions.prob) - log_odds(thresholds)
     usable = np.isfinite(excess)
     positive, negative = predictions.truth == 1, predictions.truth == 0
-    # A label that nobody could judge, or that has no threshold, speaks neither for nor against.
+    # A label that is unknown, or that has no threshold, counts neither for nor against.
     judged = negative & usable
     quiet = ~(positive | (usable & (excess > 0))).any(axis=1) & judged.any(axis=1)
     worst = np.where(judged, excess, -np.inf).argmax(axis=1)

@@ -1,6 +1,6 @@
-"""Threshold rules, one file each: at which score a label is positive.
+"""Threshold rules, one per file: the score above which a label is positive.
 
-A label is positive where its score *exceeds* the threshold.
+A label is positive if its score *exceeds* the threshold.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 class Rule(Part):
     """How a threshold is chosen: a `PrevalenceRule` or a `FittedRule`.
 
-    Its text, `NAME` or for one with a main option `NAME=VALUE`, is its key in
-    `operating_points.json` and `model.json`.
+    Its text, `NAME` or (with a main option) `NAME=VALUE`, is its key in `operating_points.json` and
+    `model.json`.
 
     Attributes:
-        example: options with which the shared tests try it.
+        example: options with which the shared tests run it.
     """
 
     example: ClassVar[Mapping[str, Any]] = {}
@@ -37,19 +37,26 @@ class Rule(Part):
 
 
 class PrevalenceRule(Rule):
-    """A rule that needs no predictions."""
+    """A rule that needs no predictions.
+
+    Attributes:
+        needs_distortion: whether it must know what the loss makes of probabilities.
+    """
+
+    needs_distortion: ClassVar[bool] = False
 
     def threshold(
-        self, prevalence: np.ndarray, distort: Callable[[np.ndarray], np.ndarray]
+        self, prevalence: np.ndarray, distort: Callable[[np.ndarray], np.ndarray] | None
     ) -> np.ndarray:
         """Thresholds, elementwise.
 
         Args:
-            prevalence: share of positives in the training part, in [0, 1], NaN where not known.
-            distort: what the loss makes of probabilities, of the same shape.
+            prevalence: share of positives in the training part, in [0, 1]; NaN if unknown.
+            distort: function from probabilities to the scores that the loss makes of them, of the
+                same shape; None if unknown, which never reaches a rule that needs it.
 
         Returns:
-            The thresholds, float64, of the same shape; NaN where there is none.
+            The thresholds, float64, of the same shape; NaN if there is none.
         """
         raise NotImplementedError
 
@@ -65,8 +72,8 @@ class FittedRule(Rule):
         """The threshold for one label.
 
         Args:
-            curve: its scores and truth, both classes among them. `curve.after(step)` is the
-                threshold above which its first `step` levels lie, and no other.
+            curve: its scores and truth, with both classes. `curve.after(step)` is the threshold
+                that only its first `step` levels exceed.
         """
         raise NotImplementedError
 
@@ -79,7 +86,7 @@ def parse_rule(text: str) -> Rule:
     """Read a rule as the command line has it, e.g. `youden` or `sensitivity=0.95`.
 
     Raises:
-        UserError: for a name that is no rule, or an option that it hasn't or that is out of bounds.
+        UserError: there is no such rule, or an option is unknown or out of bounds.
     """
     name, equals, value = text.partition("=")
     if not equals or ":" in name:

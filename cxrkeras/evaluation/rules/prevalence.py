@@ -1,4 +1,4 @@
-"""Score above the training prevalence (the study's rule).
+"""Positive above the training prevalence (the study's rule).
 
 The study prints its threshold as (1 - P) n+/n-; read as the rule P > (1 - P) n+/n-, that is
 P > n+/N exactly: odds above the prevalence odds.
@@ -9,10 +9,10 @@ from cxrkeras.evaluation.scores.thresholds import known_prevalence
 
 
 class Part(PrevalenceRule):
-    """Prevalence; NaN for 0 or 1, where nothing was learnt."""
+    """The prevalence; NaN for 0 or 1, from which nothing is learnt."""
 
     def threshold(self, prevalence, distort):
-        """See `PrevalenceRule`; `distort` plays no part."""
+        """See `PrevalenceRule`; `distort` isn't used."""
         return known_prevalence(prevalence)
 
     def origin(self):

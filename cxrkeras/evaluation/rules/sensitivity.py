@@ -1,4 +1,4 @@
-"""The fewest positives that reach a sensitivity, e.g. `sensitivity=0.95`."""
+"""The highest threshold that reaches a sensitivity, e.g. `sensitivity=0.95`."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar

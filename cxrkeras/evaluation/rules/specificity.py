@@ -1,4 +1,4 @@
-"""The most positives that keep a specificity, e.g. `specificity=0.9`."""
+"""The lowest threshold that keeps a specificity, e.g. `specificity=0.9`."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar

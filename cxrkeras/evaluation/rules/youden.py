@@ -1,4 +1,4 @@
-"""The largest sum of sensitivity and specificity; of several, the highest threshold.
+"""The largest sum of sensitivity and specificity; of several thresholds, the highest.
 
 The argmax of scikit-learn's `roc_curve` is the same.
 

@@ -1,6 +1,6 @@
-"""Calibration: scores to probabilities that mean what they say, fitted on out-of-fold predictions.
+"""Calibration: turns scores into probabilities that mean what they say, by out-of-fold predictions.
 
-Two steps. First the loss's known distortion is undone in closed form (`thresholds.deflate`). Then,
+Two steps. First the loss's known distortion is undone in closed form (`data.distortion`). Then,
 if wanted, what is left is fitted per label, by one of `METHODS`. A temperature changes no ranking;
 isotonic makes ties, which does.
 """
@@ -12,12 +12,12 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
+from cxrkeras.data.distortion import log_odds
 from cxrkeras.evaluation.report.curves import equal_count_bins
-from cxrkeras.evaluation.scores.thresholds import log_odds
 
 METHODS = {
     "temperature": "one temperature and one bias per label",
-    "isotonic": "a rising step line per label; needs hundreds of positives",
+    "isotonic": "a rising step function per label; needs hundreds of positives",
 }
 _TINY = 1e-12
 _HOTTEST = 20.0  # of a score that says nothing; the coldest is its inverse
@@ -33,8 +33,8 @@ def fit_calibration(
     Platt (1999), (P + 1) / (P + 2) and 1 / (N + 2) for P positives and N negatives, so that
     perfectly separated labels stay finite. `isotonic` is scikit-learn's, with one image more than
     there are: at the highest score as much of a negative as the label is rare, at the lowest as
-    much of a positive as it is common. Else the one image that scores highest, where it is a
-    positive, would make every higher score a certainty.
+    much of a positive as it is common. Otherwise the single highest-scoring image, if positive,
+    would make every higher score a certainty.
 
     Args:
         labels: K names.
@@ -90,7 +90,7 @@ def score_calibration(
     probability: np.ndarray,
     fold: np.ndarray,
 ) -> dict:
-    """How good the probabilities are before and after, each fold calibrated by the others.
+    """Score the probabilities before and after calibration, each fold calibrated by the others.
 
     Args:
         labels: K names.

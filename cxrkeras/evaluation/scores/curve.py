@@ -1,23 +1,23 @@
-"""The scores of one label with their truth, sorted once for every rule that is fitted on them."""
+"""The scores and truth of one label, sorted once for all rules that are fitted on them."""
 
 from functools import cached_property
 
 import numpy as np
 
-BELOW_ALL = -1e-6  # calls a score of 0 too; a denormal number would be flushed to 0 elsewhere
+BELOW_ALL = -1e-6  # even a score of 0 exceeds it; a denormal number would be flushed to 0 elsewhere
 
 
 class Curve:
-    """What each number of levels called comes to, L levels being the distinct scores, falling.
+    """What each threshold achieves, between L levels: the distinct scores in falling order.
 
     Args:
-        y: (n,) bool, both classes among them.
+        y: (n,) bool, with both classes.
         p: (n,) float64 scores in [0, 1].
 
     Attributes:
         levels: (L,) the distinct scores, falling.
-        sensitivity, specificity, false_positive_rate: (L + 1,) where the first 0 to L levels are
-            called.
+        sensitivity, specificity, false_positive_rate: (L + 1,) with the first 0 to L levels
+            positive.
     """
 
     def __init__(self, y: np.ndarray, p: np.ndarray):
@@ -35,10 +35,10 @@ class Curve:
         return (self._false[-1] - self._false) / self._false[-1]
 
     def after(self, step: int) -> float:
-        """A threshold that calls the first `step` levels and no other.
+        """A threshold that only the first `step` levels exceed.
 
-        It stands midway between the lowest score that it calls and the highest that it doesn't, so
-        that rounding elsewhere (a served model's last bit) calls the same images.
+        It lies midway between the lowest score above and the highest below, so that rounding
+        elsewhere (a served model's last bit) changes no decision.
         """
         levels = self.levels
         if step == len(levels) and levels[-1] == 0:

@@ -1,4 +1,4 @@
-"""Predictions that are 0/1 decisions: sensitivity and specificity, since they rank nothing.
+"""Predictions that are 0/1 decisions: they rank nothing, but have sensitivity and specificity.
 
 The AUROC of decisions is the mean of sensitivity and specificity at the one threshold that somebody
 chose. Beside the AUROC of scores it misleads, so it is left out.
@@ -22,11 +22,11 @@ def decided(prob: np.ndarray) -> list[int]:
 
 
 def score_decisions(predictions: Predictions) -> dict[str, dict] | None:
-    """What decisions reach, label by label.
+    """What decisions achieve, label by label.
 
     Returns:
-        {label: `positives`, `negatives`, `found` (positives called), `cleared` (negatives not
-        called), and `sensitivity` and `specificity`, {value, low, high} each}, JSON-ready; the
+        {label: `positives`, `negatives`, `found` (true positives), `cleared` (true negatives),
+        and `sensitivity` and `specificity`, {value, low, high} each}, JSON-ready; the
         intervals are Wilson's on the number of images that patients' likeness leaves. None as a
         value where there is no such image. None where every label has scores.
     """

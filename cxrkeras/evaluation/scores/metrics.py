@@ -33,7 +33,7 @@ def evaluate(
         labels: the K names, in column order.
         fold: (N,) ints, the fold that each row was held out in; None for one undivided set.
         thresholds: per rule an (N, K) array, since each row's threshold comes from the training
-            part of its own fold. A label is called when its score exceeds it; NaN = no threshold.
+            part of its own fold. A label is positive if its score exceeds it; NaN = no threshold.
         decided: columns that hold 0/1 decisions (`decisions.decided`), which rank nothing: their
             AUROC and average precision, and the micro ones with them, are None.
         ranks_only: the scores are no probabilities: `binary_accuracy` and `mae` are None.

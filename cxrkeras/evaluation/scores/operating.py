@@ -1,17 +1,16 @@
 """Operating points: from prevalence, or fitted on predictions whose truth is known.
 
-One thing holds for every rule: a label is called when its score *exceeds* the threshold.
+For every rule a label is positive if its score *exceeds* the threshold.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cxrkeras.data.distortion import Distortion, by_row
 from cxrkeras.evaluation.rules import FittedRule, PrevalenceRule, parse_rule
 from cxrkeras.evaluation.scores.curve import Curve
-from cxrkeras.evaluation.scores.thresholds import inflate
 
 STANDARD = tuple(
     parse_rule(text)
@@ -44,7 +43,7 @@ def fit_points(
         score: (N, K) float in [0, 1].
         rules: how each point is fitted.
         fold: (N,) the fold that held each row out; then `cross_fitted` says what sensitivity and
-            specificity come out where each fold is called at the threshold fitted on the others.
+            specificity result if each fold is judged at the threshold fitted on the others.
         where: what the rows are, in the plural.
 
     Returns:
@@ -62,7 +61,7 @@ def fit_points(
 def prevalence_points(
     labels: Sequence[str],
     prevalence: np.ndarray,
-    inflation: np.ndarray,
+    distortions: Sequence[Distortion | None],
     rules: Sequence[PrevalenceRule] = FROM_PREVALENCE,
 ) -> dict[str, dict[str, dict]]:
     """Operating points that need no predictions, of one model or the mean over several.
@@ -70,37 +69,42 @@ def prevalence_points(
     Args:
         labels: K names.
         prevalence: (M, K) of M models' training parts; NaN where not known.
-        inflation: (M, K) factors that their loss put on the odds.
+        distortions: of their losses.
         rules: how each point follows from these.
 
     Returns:
-        {rule: {label: {`threshold` or None, `from`}}}.
+        {rule: {label: {`threshold` or None, `from`}}}, without the rules that need a distortion
+        that isn't known.
     """
-    thresholds = from_prevalence(prevalence, inflation, rules)
+    distortion = by_row(distortions, np.arange(len(distortions)))
+    thresholds = from_prevalence(prevalence, distortion, rules)
     return {
         str(rule): {
             name: _point(rule, _mean_of_known(thresholds[str(rule)][:, k]))
             for k, name in enumerate(labels)
         }
         for rule in rules
+        if str(rule) in thresholds
     }
 
 
 def from_prevalence(
     prevalence: ArrayLike,
-    inflation: ArrayLike,
+    distortion: Distortion | None,
     rules: Sequence[PrevalenceRule] = FROM_PREVALENCE,
 ) -> dict[str, np.ndarray]:
     """Thresholds by rule, elementwise, as `metrics.evaluate` takes them.
 
     Args:
         prevalence: share of positives in the training part, in [0, 1]; NaN where not known.
-        inflation: the factor that the loss put on the odds, above 0; of the same shape.
+        distortion: what the loss did to probabilities of the same shape; None where that isn't
+            known: the rules that need it are left out.
         rules: how thresholds follow from these.
     """
     prevalence = np.asarray(prevalence, dtype=np.float64)
-    distort = partial(inflate, inflation=inflation)
-    return {str(rule): rule.threshold(prevalence, distort) for rule in rules}
+    distort = distortion.distort if distortion is not None else None
+    usable = [rule for rule in rules if distort is not None or not rule.needs_distortion]
+    return {str(rule): rule.threshold(prevalence, distort) for rule in usable}
 
 
 def _point(rule: PrevalenceRule, threshold: float | None) -> dict:
@@ -114,7 +118,7 @@ def add_held_out(
     truth: np.ndarray,
     score: np.ndarray,
 ) -> None:
-    """Put into each point what it reaches on images that nothing was fitted on.
+    """Add to each point what it achieves on images that nothing was fitted on.
 
     Args:
         points: {rule: {label: point}}; each point gets `held_out`, see `reached`.

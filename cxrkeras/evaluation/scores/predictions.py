@@ -1,4 +1,4 @@
-"""The table of predictions in a run folder: who was predicted, in which fold, and the truth."""
+"""A run folder's table of predictions: image, patient, fold, scores and truth."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,10 +43,12 @@ def read_predictions(path: Path) -> Predictions:
     """Read a run's `predictions.csv`.
 
     Raises:
-        UserError: the file is absent, a column is missing, or a value is out of its range.
+        UserError: the file or a column is missing, or a value is out of range.
     """
     if not path.is_file():
-        raise UserError(f"A run folder holds {path.name}. Not found: {path}. Finish the run first.")
+        raise UserError(
+            f"A run folder must hold {path.name}. Not found: {path}. Finish the run first."
+        )
     table = read_table(path)
     ranks_only = not any(c.startswith(PREFIX) for c in table) and any(
         c.startswith(SCORE_PREFIX) for c in table
@@ -65,12 +67,13 @@ def read_predictions(path: Path) -> Predictions:
     scored = np.isfinite(prob) if ranks_only else (prob >= 0) & (prob <= 1)
     if not (np.all(scored) and np.all(np.isnan(truth) | np.isin(truth, (0, 1)))):
         raise UserError(
-            f"{path.name} holds probabilities in [0, 1] and truths 1, 0 or blank; it has others. "
-            "Run the evaluation again."
+            f"{path.name} must hold probabilities in [0, 1] and truths 1, 0 or blank, but has "
+            "others. Run the evaluation again."
         )
     if table["image"].duplicated().any():
         raise UserError(
-            f"{path.name} holds every image once; some stand twice. Run the evaluation again."
+            f"{path.name} must list every image once, but lists some twice. Run the evaluation "
+            "again."
         )
     columns = (tuple(table[name].tolist()) for name in ("image", "patient", "fold"))
     return Predictions(*columns, labels, prob, truth, ranks_only)
@@ -100,6 +103,6 @@ def _numbers(table: pd.DataFrame, columns: list[str], path: Path) -> np.ndarray:
         return table[columns].replace("", "nan").to_numpy(dtype=np.float64)
     except ValueError:
         raise UserError(
-            f"{path.name} holds numbers under prob_ and true_; it has other text. "
-            "Run the evaluation again."
+            f"{path.name} must hold numbers under prob_ and true_, but has other text. Run the "
+            "evaluation again."
         ) from None

@@ -1,4 +1,4 @@
-"""Predictions of a study from those of its views: the highest, as CheXpert is scored.
+"""Predictions per study: the highest over its views, as CheXpert is scored.
 
 Irvin et al., CheXpert, AAAI 2019.
 """
@@ -91,7 +91,7 @@ def by_study(predictions: Predictions, studies: np.ndarray) -> tuple[Predictions
     np.logical_or.at(unknown, places_, np.isnan(predictions.truth))
     note = f"Per study: {len(studies):,} images are {len(uniques):,} studies"
     if lone.any():
-        note += f", {int(lone.sum()):,} of them of an unknown study and so alone"
+        note += f", {int(lone.sum()):,} of them of an unknown study, so each by itself"
     merged = replace(
         predictions,
         images=tuple(predictions.images[n] for n in first),

@@ -1,4 +1,4 @@
-"""Anyone's predictions beside anyone's labels: two tables joined row by row and name by name."""
+"""Joins anyone's predictions with anyone's labels, row by row and name by name."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,12 +72,13 @@ def join(
         ranks_only: scores are any real numbers, of which only the order counts.
 
     Returns:
-        The joined rows and notes. Images are called as in the predictions; as in the labels where
+        The joined rows and notes. Images are named as in the predictions; as in the labels where
         those are a prepared dataset, or name the predicted files.
 
     Raises:
-        UserError: no common key, a key value twice, no common label or row, no such patient column,
-            a score outside [0, 1], a label code that is none, or studies wanted but unknown.
+        UserError: there is no common key, label or row, a key value is repeated, the patient column
+            doesn't exist, a score is outside [0, 1], a label code is invalid, or studies are
+            unknown but wanted.
     """
     scores, truth = read_table(predictions), read_table(_labels_file(labels))
     scores, unread_notes = _scored(scores)
@@ -134,7 +135,7 @@ def _pseudonym(key_file: Path | None) -> Callable[[str], str]:
 
 
 def _images(scores, truth, keys: Keys, found: Whose | None, rows: dict, code) -> tuple[str, ...]:
-    """What each joined row's image is called; never by a patient's number."""
+    """The name of each joined row's image; never a patient's number."""
     if _is_manifest(truth):
         return tuple(truth["image"].iloc[rows["labels"]])
     side, column = ("labels", keys.right) if keys.by_file else ("predictions", keys.left)
@@ -175,7 +176,7 @@ def _labels_file(path: Path) -> Path:
         return path
     if not (path / "manifest.csv").is_file():
         raise UserError(
-            f"A folder of labels is a prepared dataset with manifest.csv. Received: {path}. "
+            f"A folder of labels must be a prepared dataset with manifest.csv. Received: {path}. "
             "Give a table, or a folder that `cxrkeras prep` wrote."
         )
     return path / "manifest.csv"
@@ -189,8 +190,8 @@ def _refuse_duplicates(values: pd.Series, path: Path) -> None:
     twice = int(values[values != ""].duplicated().sum())
     if twice:
         raise UserError(
-            f"The key must tell rows apart. Column {values.name!r} of {path.name} repeats a value "
-            f"in {twice} rows. Remove the repeats, or give another --key."
+            f"The key must identify rows uniquely. Column {values.name!r} of {path.name} repeats "
+            f"a value in {twice} rows. Remove the repeats, or give another --key."
         )
 
 

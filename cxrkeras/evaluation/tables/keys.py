@@ -74,8 +74,8 @@ def _by_file(scores: pd.DataFrame, truth: pd.DataFrame, patient: set[str]) -> Ke
                 if not np.array_equal(rows, best[0][1], equal_nan=True):
                     both = f"{best[0][0].right!r} and {keys.right!r}"
                     raise UserError(
-                        f"The labels' columns {both} both name the predicted files, but not alike. "
-                        "Remove one of them, or say which: --key file_name=COLUMN."
+                        f"The labels' columns {both} both name the predicted files, but "
+                        "differently. Remove one, or choose one: --key file_name=COLUMN."
                     )
             return best[0][0]
     return None
@@ -112,9 +112,9 @@ def _shared(scores: pd.DataFrame, truth: pd.DataFrame, patient: set[str]) -> tup
         column = next((c for c in shared if c not in patient), shared[0])
         return column, column
     raise UserError(
-        "The tables must share a column to be joined on. "
-        f"Received: predictions with {listed(_unprefixed(scores))}; labels with "
-        f"{listed(truth.columns)}. Give --key PREDICTIONS_COLUMN=LABELS_COLUMN."
+        "The tables must share a column on which to join them. Received: predictions with "
+        f"{listed(_unprefixed(scores))}; labels with {listed(truth.columns)}. Give --key "
+        "PREDICTIONS_COLUMN=LABELS_COLUMN."
     )
 
 
@@ -123,7 +123,7 @@ def _named(scores: pd.DataFrame, truth: pd.DataFrame, key: str) -> tuple[str, st
     for name, table, side in ((left, scores, "predictions"), (right, truth, "labels")):
         if name not in table:
             raise UserError(
-                f"--key names a column of both tables. The {side} have no {name!r}, but "
+                f"--key must name a column of both tables. The {side} have no {name!r}, but "
                 f"{listed(_unprefixed(table))}. Give --key PREDICTIONS_COLUMN=LABELS_COLUMN."
             )
     return left, right

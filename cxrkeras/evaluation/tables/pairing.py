@@ -40,7 +40,7 @@ def paired(scores: pd.DataFrame, truth: pd.DataFrame, left: str, right: str) -> 
         right: the key column of `truth`.
 
     Raises:
-        UserError: no label in common, or a label code that is none.
+        UserError: no label is shared, or a label code is invalid.
     """
     predicted = _score_columns(scores, left)
     shared, codes, used, spare = _truth(truth, right, predicted)
@@ -57,7 +57,7 @@ def paired(scores: pd.DataFrame, truth: pd.DataFrame, left: str, right: str) -> 
 
 def _said(label: str, theirs: str, parts: list[str]) -> str:
     if len(parts) == 1:
-        return f"The labels' {theirs} was taken for {label}."
+        return f"The labels' {theirs} was taken as {label}."
     return f"The labels' {theirs} is scored against the highest of {', '.join(parts)}."
 
 

@@ -1,4 +1,4 @@
-"""Whose image a row of two joined tables is, under a pseudonym."""
+"""The patient of each row of two joined tables, under a pseudonym."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from data_prep.tables.columns import named_column, role_column
 
 
 class Whose(NamedTuple):
-    """What tells the patients of the joined rows.
+    """Which column identifies the patients of the joined rows.
 
     Attributes:
         side: `predictions` or `labels`, the table that tells them.
@@ -26,7 +26,7 @@ class Whose(NamedTuple):
 def whose(
     scores: pd.DataFrame, truth: pd.DataFrame, named: str | None, key: str | None
 ) -> Whose | None:
-    """Find who the patients are, as `cxrkeras prep` finds it.
+    """Find the patients as `cxrkeras prep` does.
 
     Args:
         scores: the predictions.
@@ -36,8 +36,8 @@ def whose(
             whose film it is.
 
     Returns:
-        A column of the labels that has one of the usual names, or else of the predictions, or else
-        what CheXpert's paths say; None where nothing tells.
+        A column with one of the usual names, of the labels or else of the predictions, or else the
+        patients in CheXpert's paths; None if there is none.
 
     Raises:
         UserError: neither table has the named column.

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from cxrkeras.data.model_json import write_model_json
+from cxrkeras.models.architecture import Architecture
 from cxrkeras.models.backbones import check_backbone
 from cxrkeras.models.importing.files import read_state
 from cxrkeras.models.importing.keras_names import keras_names
@@ -23,6 +24,7 @@ from cxrkeras.models.importing.torch_names import torch_names
 from cxrkeras.models.importing.values import check_leftovers, fill_trunk, head_values
 from cxrkeras.models.network import TARGET, build_network
 from cxrkeras.models.weights.trunk import save_trunk
+from cxrkeras.registry import BACKBONES, HEADS
 from data_prep.errors import UserError
 
 TRUNK, MODEL = "trunk.weights.h5", "model.keras"
@@ -161,7 +163,9 @@ def _save_model(
 ) -> None:
     kept = [number for number, label in enumerate(classifier.labels) if label]
     labels = facts["labels"]
-    network = build_network((wish.backbone,), wish.image_size, {TARGET: len(labels)})
+    backbone, head = BACKBONES.make(wish.backbone), HEADS.make("gap")
+    architecture = Architecture((backbone,), head, wish.image_size)
+    network = build_network(architecture, {TARGET: len(labels)})
     network.trunks[0].set_weights(trunk.get_weights())
     kernel, bias = classifier.kernel[:, kept], classifier.bias[kept]
     network.probability.get_layer(TARGET).set_weights(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from cxrkeras.data.distortion import Distortion
 from cxrkeras.registry import Part
 
 if TYPE_CHECKING:
@@ -32,12 +33,10 @@ class Loss(Part):
         """
         raise NotImplementedError
 
-    def inflation(
+    def distortion(
         self, targets: Sequence[np.ndarray], rows: Sequence[np.ndarray]
-    ) -> np.ndarray | None:
-        """The factor w that the loss puts on the odds of each label's probability.
-
-        At the loss's optimum q/(1-q) = w p/(1-p), if a label is positive with probability p.
+    ) -> Distortion | None:
+        """As which score q a probability p comes out at the loss's optimum, label by label.
 
         Args:
             targets: (N_j, K) training targets of each part whose rows stand in the same batches,
@@ -45,7 +44,8 @@ class Loss(Part):
             rows: (D, B_j) of each part, the batches (`data.draws.drawn_rows`).
 
         Returns:
-            (K,) float64 w > 0; None where nobody knows it: then nothing is corrected by it.
+            A `Factor` w on the odds, q/(1-q) = w p/(1-p), or a `Curve`; None where it isn't known:
+            then nothing is corrected by it.
         """
         return None
 

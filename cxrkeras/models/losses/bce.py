@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from cxrkeras.data.distortion import Factor
 from cxrkeras.models.losses import Loss
 
 
@@ -14,6 +15,6 @@ class Part(Loss):
 
         return MaskedBCE()
 
-    def inflation(self, targets, rows):
-        """None is caused: 1 for each label."""
-        return np.ones(targets[0].shape[1])
+    def distortion(self, targets, rows):
+        """None is caused: a factor of 1 for each label."""
+        return Factor(np.ones(targets[0].shape[1]))

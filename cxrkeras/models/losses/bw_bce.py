@@ -3,6 +3,7 @@
 Source: Wang et al., ChestX-ray8, CVPR 2017 (W-CEL, equation 3); Huang et al., Diagnostics 2022.
 """
 
+from cxrkeras.data.distortion import Factor
 from cxrkeras.models.losses import Loss
 from cxrkeras.models.losses.shared.inflation import inflation_of_weights
 from cxrkeras.registry import option
@@ -19,9 +20,9 @@ class Part(Loss):
 
         return BatchWeightedBCE(per_label=self.per_label)
 
-    def inflation(self, targets, rows):
-        """In large batches |N|/|P|; weaker in small ones, since a batch without a positive drops
-        their term. The uncertain class counts in neither: the odds are those of positive against
-        negative. See `inflation_of_weights` for a label that lacks a class.
+    def distortion(self, targets, rows):
+        """A factor: in large batches |N|/|P|; weaker in small ones, since a batch without a
+        positive drops their term. The uncertain class counts in neither: the odds are those of
+        positive against negative. See `inflation_of_weights` for a label that lacks a class.
         """
-        return inflation_of_weights(targets, rows, per_label=self.per_label)
+        return Factor(inflation_of_weights(targets, rows, per_label=self.per_label))

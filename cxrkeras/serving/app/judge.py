@@ -11,16 +11,16 @@ from cxrkeras.data.preparation import Preparation
 from cxrkeras.evaluation.evidence.doubts import UNMEASURED
 from cxrkeras.evaluation.rules import Rule
 from cxrkeras.serving.app.reading import Seen
-from cxrkeras.serving.model.card import Card
 from cxrkeras.serving.predict.films import Prepared
 from cxrkeras.serving.predict.predict import Row, answer, learnt_words
 from cxrkeras.serving.predict.unseen import own_images
+from cxrkeras.serving.predictor.card import Card, one_picture
 from cxrkeras.serving.server.client import grey_png, predict_remote
 from data_prep.errors import UserError
 
 if TYPE_CHECKING:
     from cxrkeras.serving.explain.maps import Ensemble
-    from cxrkeras.serving.model.model import Model
+    from cxrkeras.serving.predictor.predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -96,13 +96,14 @@ class LocalJudge:
         UserError: where it lacks the operating points.
     """
 
-    def __init__(self, card: Card, model: "Model", rule: Rule):
+    def __init__(self, card: Card, model: "Predictor", rule: Rule):
+        one_picture(card)
         self._card, self._model, self._rule = card, model, rule
         card.operating_points(rule)
         self._own = own_images(card)
         self._lock = threading.Lock()
         self.labels, self.name, self.rule = card.labels, card.path.resolve().name, str(rule)
-        self.preparation, self.distorted = card.preparation, bool((card.inflation != 1).any())
+        self.preparation, self.distorted = card.preparation, card.distorted
         self._explainer, self.no_maps = _explainer(model)
         method = self._explainer.method if self._explainer else ""
         self.unit = "logit" if method == "cam" else "score"
@@ -192,7 +193,7 @@ class RemoteJudge:
 _RAMP = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)  # asks for the labels
 
 
-def _explainer(model: "Model") -> tuple["Ensemble | None", str]:
+def _explainer(model: "Predictor") -> tuple["Ensemble | None", str]:
     from cxrkeras.serving.explain.folds import Explainers
 
     try:
@@ -207,9 +208,16 @@ _MAPS = {
 }
 
 
+def _who(card: Card) -> str:
+    if card.count < 2:
+        return ""
+    each = ", one for each fold" if card.run is not None else ""
+    what = "are the mean" if card.probabilities else "are ranks, the mean of those"
+    return f"Answers {what} of {card.count} models{each}."
+
+
 def _about(card: Card, method: str) -> list[str]:
-    members = len(card.members)
-    lines = [f"Answers are the mean of {members} models, one for each fold." if members > 1 else ""]
+    lines = [_who(card)]
     trained_on = card.facts.get("trained_on")
     lines.append(f"Trained on {trained_on}." if trained_on else "")
     lines.append(f"It sees {card.image_size} by {card.image_size} pixels.")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cxrkeras.evaluation.scores.thresholds import log_odds
+from cxrkeras.data.distortion import log_odds
 from data_prep.errors import UserError
 
 

@@ -11,9 +11,9 @@ from cxrkeras.evaluation.boxes.heat import peak
 from cxrkeras.evaluation.boxes.known_boxes import KnownBoxes
 from cxrkeras.evaluation.boxes.localisation import Case, MapBox, boxes_from_map
 from cxrkeras.serving.explain.maps import BATCH, Ensemble, Explainer
-from cxrkeras.serving.model.model import Model
 from cxrkeras.serving.predict.films import FilmStream, Prepared
 from cxrkeras.serving.predict.unseen import OwnImages
+from cxrkeras.serving.predictor.predictor import Predictor
 
 _MANY = 64  # images for which compiling a trunk pays
 
@@ -64,26 +64,39 @@ class Explainers:
         all: what explains where no fold is asked, in words.
     """
 
-    def __init__(self, model: Model, method: str | None):
-        self._members, self._method = model.members, method
+    def __init__(self, model: Predictor, method: str | None):
+        self._members, self._method = model.members(), method
+        self._model = model
         self._made: dict[int | None, Explainer | Ensemble] = {}
         self.method = self.of(0).method  # says at once what can't be done
-        self.all = "all models" if len(model.members) > 1 else "the model"
+        several = "members" in model.card.facts  # a run's are alike
+        if (
+            several
+            and method is None
+            and any(self.of(n).method != self.method for n in self._numbers)
+        ):
+            self._method = self.method = "gradcam"  # the one that all of them have
+            self._made = {}
+        self.all = "all models" if len(self._members) > 1 else "the model"
 
     def of(self, fold: int | None) -> Explainer | Ensemble:
         """One member's, or the ensemble's where `fold` is None."""
         if fold not in self._made:
-            every = range(len(self._members))
-            self._made[fold] = (
-                self._member(fold)
-                if fold is not None
-                else Ensemble([self.of(number) for number in every])
-            )
+            self._made[fold] = self._all() if fold is None else self._member(fold)
         return self._made[fold]
 
+    @property
+    def _numbers(self) -> range:
+        return range(len(self._members))
+
+    def _all(self) -> Ensemble:
+        weights = [member.weight for member in self._members]
+        asked = self._model.predict if self._model.card.facts.get("combine") else None
+        return Ensemble([self.of(number) for number in self._numbers], weights, asked)
+
     def _member(self, fold: int) -> Explainer:
-        first = self._made.get(0)
-        return Explainer(self._members[fold], self._method, first and first.parts)
+        member, trunks = self._members[fold], [one.parts for one in self._made.values() if one]
+        return Explainer(member.model, self._method, trunks, member.order)
 
 
 def explain_films(

@@ -12,9 +12,9 @@ from cxrkeras.evaluation.boxes.known_boxes import (
     image_key,
     read_known_boxes,
 )
-from cxrkeras.serving.model.card import Card
 from cxrkeras.serving.predict.films import find_films
 from cxrkeras.serving.predict.unseen import OwnImages, own_images
+from cxrkeras.serving.predictor.card import Card
 from data_prep.say import say
 
 

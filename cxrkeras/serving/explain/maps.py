@@ -4,8 +4,9 @@ CAM: Zhou et al., CVPR 2016. Grad-CAM: Selvaraju et al., ICCV 2017. Grad-CAM++: 
 WACV 2018.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import keras
 import numpy as np
@@ -48,14 +49,21 @@ class Explainer:
     Args:
         model: as `parts.take_apart` takes them.
         method: a key of `METHODS`; "cam" where it is exact and "gradcam" elsewhere by default.
-        trunk: parts of a model that may have the same trunk, which is then compiled only once.
+        trunks: parts of models that may have the same trunk, which is then compiled only once.
+        order: columns of the model's output in the order that is wanted; as they are where None.
 
     Raises:
         UserError: for a model of another form, or "cam" where it wouldn't be exact.
     """
 
-    def __init__(self, model: keras.Model, method: str | None = None, trunk: Parts | None = None):
-        self.parts = take_apart(model, trunk)
+    def __init__(
+        self,
+        model: keras.Model,
+        method: str | None = None,
+        trunks: Sequence[Parts] = (),
+        order: Sequence[int] | None = None,
+    ):
+        self.parts = take_apart(model, trunks)
         self.method = method or ("cam" if self.parts.dense is not None else "gradcam")
         if self.method == "cam" and self.parts.why_not:
             raise UserError(
@@ -64,6 +72,8 @@ class Explainer:
             )
         shapes = self.parts.map_shapes
         self.labels = self.parts.head.outputs[0].shape[-1]
+        self.side = self.parts.trunk.inputs[0].shape[1]
+        self.order = list(range(self.labels) if order is None else order)
         self.grid = tuple(max(shape[axis] for shape in shapes) for axis in (0, 1))
 
     def explain(
@@ -93,7 +103,7 @@ class Explainer:
         Returns:
             (B, h_t, w_t, C_t) float32 of each trunk.
         """
-        images = images.astype(np.float32)
+        images = _at(images, self.side).astype(np.float32)
         if traced:
             full = np.zeros((BATCH, *images.shape[1:]), np.float32)
             full[: len(images)] = images
@@ -109,6 +119,7 @@ class Explainer:
 
     def heat(self, features: list[np.ndarray], columns: list[int]) -> Explained:
         """Explain from feature maps; `columns` of the output."""
+        columns = [self.order[column] for column in columns]
         scores, probability = self.parts.head(features, training=False)
         chosen = [
             keras.ops.convert_to_numpy(output).astype(np.float64)[:, columns]
@@ -169,18 +180,32 @@ class Ensemble:
     """Several explainers as one: the mean of maps, scores and probabilities.
 
     Args:
-        members: of one kind, with the same labels. A trunk that they share is run once.
+        members: of one kind, with the same labels. A trunk that they share is run once. Maps of
+            other grids are brought to the finest, each with its mean kept.
+        weights: their shares, which sum to 1; equal ones where None.
+        asked: gives the whole's probabilities for images, where they aren't the members' mean.
     """
 
-    def __init__(self, members: Sequence[Explainer]):
-        self.members = tuple(members)
-        self.method, self.grid = self.members[0].method, self.members[0].grid
+    def __init__(
+        self,
+        members: Sequence[Explainer],
+        weights: Sequence[float] | None = None,
+        asked: Callable[[np.ndarray], np.ndarray] | None = None,
+    ):
+        self.members, self._asked = tuple(members), asked
+        self.weights = None if weights is None or len(set(weights)) == 1 else list(weights)
+        self.method = self.members[0].method
+        self.grid = tuple(max(one.grid[axis] for one in self.members) for axis in (0, 1))
 
     def explain(
         self, images: np.ndarray, labels: Sequence[int] | None = None, *, traced: bool = False
     ) -> Explained:
         """As `Explainer.explain`. The mean probability isn't the sigmoid of the mean score."""
-        return _in_batches(self.members, images, labels, traced)
+        told = _in_batches(self.members, images, labels, traced, self.grid, self.weights)
+        if self._asked is None:
+            return told
+        columns = slice(None) if labels is None else list(labels)
+        return replace(told, probability=self._asked(images)[:, columns])
 
 
 def _in_batches(
@@ -188,17 +213,27 @@ def _in_batches(
     images: np.ndarray,
     labels: Sequence[int] | None,
     traced: bool,
+    grid: tuple[int, int] | None = None,
+    weights: Sequence[float] | None = None,
 ) -> Explained:
     columns = list(range(members[0].labels) if labels is None else labels)
     images = images[..., None] if images.ndim == 3 else images
     starts = range(0, len(images), BATCH)
-    told = [_mean(members, images[start : start + BATCH], columns, traced) for start in starts]
+    told = [
+        _mean(members, images[start : start + BATCH], columns, traced, grid, weights)
+        for start in starts
+    ]
     joined = (np.concatenate([getattr(one, name) for one in told]) for name in _BY_IMAGE)
     return Explained(*joined, told[0].bias)
 
 
 def _mean(
-    members: Sequence[Explainer], images: np.ndarray, columns: list[int], traced: bool
+    members: Sequence[Explainer],
+    images: np.ndarray,
+    columns: list[int],
+    traced: bool,
+    grid: tuple[int, int] | None,
+    weights: Sequence[float] | None,
 ) -> Explained:
     features: dict[tuple, list[np.ndarray]] = {}
     told = []
@@ -209,12 +244,27 @@ def _mean(
         told.append(member.heat(features[place], columns))
     if len(told) == 1:
         return told[0]
-    heat = np.mean([one.maps for one in told], axis=0, dtype=np.float64).astype(np.float32)
-    scores, probability = (
-        np.mean([getattr(one, name) for one in told], axis=0) for name in _BY_IMAGE[1:]
-    )
-    bias = None if told[0].bias is None else np.mean([one.bias for one in told], axis=0)
-    return Explained(heat, scores, probability, bias)
+    mean = partial(_average, weights=weights)
+    alike = all(member.grid == grid for member in members)
+    heat = mean([one.maps if alike else regrid(one.maps, *grid) for one in told])
+    scores, probability = (mean([getattr(one, name) for one in told]) for name in _BY_IMAGE[1:])
+    bias = None if told[0].bias is None else mean([one.bias for one in told])
+    return Explained(heat.astype(np.float32), scores, probability, bias)
+
+
+def _average(arrays: Sequence[np.ndarray], weights: Sequence[float] | None) -> np.ndarray:
+    if weights is None:
+        return np.mean(arrays, axis=0, dtype=np.float64)
+    return np.average(np.asarray(arrays, np.float64), axis=0, weights=weights)
+
+
+def _at(images: np.ndarray, side: int) -> np.ndarray:
+    """Images as a member sees them, resized as in its training."""
+    if images.shape[1] == side:
+        return images
+    from cxrkeras.data.pipeline import resized
+
+    return resized(images, side).numpy()
 
 
 def maps(

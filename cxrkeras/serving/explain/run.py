@@ -9,18 +9,18 @@ from cxrkeras.evaluation.rules import Rule
 from cxrkeras.evaluation.scores.operating import thresholds_of
 from cxrkeras.serving.explain.choice import check_choice
 from cxrkeras.serving.explain.inputs import Inputs, file_inputs
-from cxrkeras.serving.model.card import Card
 from cxrkeras.serving.predict.film_names import unique_names
 from cxrkeras.serving.predict.films import FilmStream
+from cxrkeras.serving.predictor.card import Card, one_picture
 from data_prep.errors import UserError
 from data_prep.films.admission import DEFAULT, Admission
 
 if TYPE_CHECKING:
     from cxrkeras.serving.explain.folds import Explainers, Explanation
     from cxrkeras.serving.explain.job import Outcome
-    from cxrkeras.serving.model.model import Model
+    from cxrkeras.serving.predictor.predictor import Predictor
 
-Load = Callable[[], "Model"]
+Load = Callable[[], "Predictor"]
 
 
 def explain_inputs(
@@ -62,6 +62,7 @@ def explain_inputs(
     Raises:
         UserError: nothing is there to explain; the model, the labels or the method can't be used.
     """
+    one_picture(card)
     points = card.operating_points(rule)
     check_choice(wanted, card.labels)
     if not inputs.files:
@@ -106,6 +107,7 @@ def explain_film(
     Raises:
         UserError: the film can't be read, or the model or the method can't be used.
     """
+    one_picture(card)
     inputs = file_inputs(card, [str(file)], None)
     if len(inputs.files) != 1:
         raise UserError(f"One film is explained at a time. Received: {file}{inputs.reason}.")
@@ -134,6 +136,6 @@ def _ready(
 
         runtime.start()  # while the first files are being decoded
         from cxrkeras.serving.explain.folds import Explainers
-        from cxrkeras.serving.model.model import load_members
+        from cxrkeras.serving.predictor.loaded import load_card
 
-        yield stream, Explainers(load() if load else load_members(card), method)
+        yield stream, Explainers(load() if load else load_card(card), method)

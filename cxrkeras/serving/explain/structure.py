@@ -1,5 +1,6 @@
 """A classifier taken apart, by its structure: trunk, last feature maps, head, scores."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -49,13 +50,13 @@ class Parts:
         return [tuple(map_.shape[1:]) for map_ in self.trunk.outputs]
 
 
-def take_apart(model: keras.Model, like: Parts | None = None) -> Parts:
+def take_apart(model: keras.Model, like: Sequence[Parts] = ()) -> Parts:
     """Find the parts of a classifier.
 
     Args:
         model: one input (N, H, W, C), one output (N, K); from `models.network` or elsewhere, with
             models nested in it or not.
-        like: parts of a model that may have the same maps; its trunk is taken then.
+        like: parts of models that may have the same maps; their trunk is taken then.
 
     Raises:
         UserError: for another form, naming what is in the way.
@@ -67,10 +68,8 @@ def take_apart(model: keras.Model, like: Parts | None = None) -> Parts:
         raise _no("it has no feature map between image and output")
     why_not, order = _pooled_maps(features)
     maps = order or maps
-    if like and [*map(id, like.trunk.outputs)] == [*map(id, maps)]:
-        trunk = like.trunk
-    else:
-        trunk = keras.Model(model.inputs[0], maps, name="maps")
+    same = (p.trunk for p in like if [*map(id, p.trunk.outputs)] == [*map(id, maps)])
+    trunk = next(same, None) or keras.Model(model.inputs[0], maps, name="maps")
     head = keras.Model(maps, [scores, model.outputs[0]], name="head")
     return Parts(trunk, head, None if why_not else dense, why_not)
 

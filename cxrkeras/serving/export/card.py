@@ -7,8 +7,8 @@ import jinja2
 
 from cxrkeras.evaluation.evidence.doubts import points_in_words
 from cxrkeras.evaluation.rules import parse_rule
-from cxrkeras.serving.model.card import Card
 from cxrkeras.serving.predict.reached import reached
+from cxrkeras.serving.predictor.card import Card
 from data_prep.films.admission import DEFAULT, Admission
 
 _CONTENTS = {
@@ -52,7 +52,7 @@ def model_card(
         admission: how large a picture may be that `encoded` reads.
     """
     facts, points = card.facts, card.operating_points(parse_rule(rule))
-    expected = reached(points, card.labels, len(card.members))
+    expected = reached(points, card.labels, card.count)
     prepared = card.preparation
     return _template().render(
         license=license_name,
@@ -63,8 +63,8 @@ def model_card(
         least=admission.min_side,
         most=f"{admission.max_pixels:,}",
         preparation=_preparation(prepared),
-        members=f", the mean of {len(card.members)} models" if len(card.members) > 1 else "",
-        distorted=bool((card.inflation != 1).any()),
+        members=f", the mean of {card.count} models" if card.count > 1 else "",
+        distorted=card.distorted,
         checked=differences[0].images,
         differences=differences,
         rule=rule,

@@ -10,8 +10,8 @@ import numpy as np
 
 from cxrkeras.serving.export.header import JPEG, PNG
 from cxrkeras.serving.export.saved_model import SavedModel
-from cxrkeras.serving.model.model import Model
 from cxrkeras.serving.predict.films import FilmStream
+from cxrkeras.serving.predictor.predictor import Predictor
 from cxrkeras.serving.server.client import as_png
 from data_prep.dataset.pool import Died, spread
 from data_prep.errors import RejectedFile, UserError
@@ -48,7 +48,9 @@ class Samples:
         return float(np.max(found))  # Python's max would lose a NaN
 
 
-def read_samples(model: Model, files: Sequence[Path], admission: Admission = DEFAULT) -> Samples:
+def read_samples(
+    model: Predictor, files: Sequence[Path], admission: Admission = DEFAULT
+) -> Samples:
     """Prepare files and ask Keras; synthetic radiographs where none is given.
 
     Raises:
@@ -69,7 +71,7 @@ def read_samples(model: Model, files: Sequence[Path], admission: Admission = DEF
         return Samples(images, [path.read_bytes() for path in sent], expected, of_contents)
 
 
-def _prepared(model: Model, files: Sequence[Path], admission: Admission) -> np.ndarray:
+def _prepared(model: Predictor, files: Sequence[Path], admission: Admission) -> np.ndarray:
     """(N, S, S, 1) float32."""
     side = model.image_size
     with FilmStream(files, model.preparation, side, admission=admission, workers=1) as stream:

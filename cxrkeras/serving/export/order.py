@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cxrkeras.evaluation.rules import Rule
 from cxrkeras.serving.export.layout import check_name, earlier, next_version
-from cxrkeras.serving.model.card import read_card
+from cxrkeras.serving.predictor.read import read_card
 from data_prep.films.admission import DEFAULT, Admission
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def export(
     model: Path,
     out: Path,
     formats: Sequence[str],
-    rule: Rule,
+    rule: Rule | None,
     *,
     name: str | None = None,
     check: Sequence[Path] = (),
@@ -30,7 +30,7 @@ def export(
         model: a run, a model folder or a `.keras` file.
         out: the folder of all exported models.
         formats: keys of `layout.FORMATS`.
-        rule: of the thresholds that go along.
+        rule: of the thresholds that go along; the model's default where None.
         name: on the server; that of the model's folder where None.
         check: radiographs for the round trip; synthetic ones where empty.
         license_name: of the weights, for the model card.
@@ -45,6 +45,7 @@ def export(
     formats = tuple(dict.fromkeys(formats))
     home = out / check_name(name or model.resolve().stem)
     card = read_card(model)
+    rule = rule or card.default_rule
     card.operating_points(rule)
     from cxrkeras import runtime
 

@@ -11,9 +11,8 @@ from cxrkeras.serving.export import portable as export_portable
 from cxrkeras.serving.export.check import ENCODED, FLOAT, Samples
 from cxrkeras.serving.export.layout import next_version, publish, staging
 from cxrkeras.serving.export.saved_model import Described, write_saved_model
-from cxrkeras.serving.model.card import Card
-from cxrkeras.serving.model.ensemble import joined
-from cxrkeras.serving.model.model import load_members
+from cxrkeras.serving.predictor.card import Card, one_picture
+from cxrkeras.serving.predictor.loaded import load_card
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_text
 from data_prep.films.admission import DEFAULT, Admission
@@ -84,14 +83,17 @@ def export_model(
     points = card.operating_points(rule)
     if "onnx" in formats:
         export_portable.check_onnx_is_here()
-    facts = {**card.facts, "operating_point": str(rule), "thresholds": points}
-    model = load_members(card)
+    inner = ("kind", "package", "frozen", "combine")  # of a folder, not of an export
+    known = {name: fact for name, fact in card.facts.items() if name not in inner}
+    facts = {**known, "operating_point": str(rule), "thresholds": points}
+    one_picture(card)
+    model = load_card(card)
     described = Described(
-        model=joined(model.members),
+        model=model.keras_model(),
         labels=card.labels,
         thresholds=thresholds_of(points, card.labels),
         preparation=card.preparation,
-        facts={**facts, "preparation": card.preparation.as_json(), "members": len(card.members)},
+        facts={**facts, "preparation": card.preparation.as_json(), "members": card.count},
         admission=admission,
     )
     with staging(home) as staged:

@@ -72,7 +72,7 @@ def as_json(answer: Answer) -> str:
         "notice": NOTICE,
         "model": {
             "path": printable(card.path),
-            "members": len(card.members),
+            "members": card.count,
             "trained_on": card.facts.get("trained_on"),
         },
         "operating_point": str(answer.rule),
@@ -82,7 +82,7 @@ def as_json(answer: Answer) -> str:
             label: {
                 **answer.points[label],
                 "prevalence": card.facts["training_prevalence"][label],
-                "inflation": card.facts["inflation"][label],
+                **_inflation(answer, label),
                 **_calibration(answer, label),
                 "doubt": answer.doubt(label),
             }
@@ -105,6 +105,11 @@ def is_answer(path: Path) -> bool:
     except (OSError, UnicodeDecodeError):
         return False
     return begin.startswith("file,file_name,") or f'"notice": "{NOTICE}"' in begin
+
+
+def _inflation(answer: Answer, label: str) -> dict:
+    known = answer.card.facts.get("inflation")
+    return {"inflation": known[label]} if known else {}
 
 
 def _calibration(answer: Answer, label: str) -> dict:
@@ -138,7 +143,9 @@ def _image(answer: Answer, number: int) -> dict:
     row = answer.rows[number]
     found = {}
     for k, label in enumerate(answer.card.labels):
-        values = {"probability": answer.probability, "undistorted": answer.undistorted}
+        values = {"probability": answer.probability}
+        if answer.card.distortion is not None:
+            values["undistorted"] = answer.undistorted
         if answer.calibrated is not None:
             values["calibrated"] = answer.calibrated
         found[label] = {name: _number(array[number, k]) for name, array in values.items()}
@@ -198,7 +205,7 @@ def _label_table(answer: Answer) -> list[str]:
 
 
 def _reached(answer: Answer) -> Reached:
-    return reached(answer.points, answer.card.labels, len(answer.card.members))
+    return reached(answer.points, answer.card.labels, answer.card.count)
 
 
 def _expected(answer: Answer) -> dict[str, list[str]]:
@@ -238,9 +245,8 @@ def _table(columns: dict[str, list[str]]) -> list[str]:
 
 
 def _legend(answer: Answer, full: bool) -> Iterator[str]:
-    members = len(answer.card.members)
-    if members > 1:
-        yield f"probability: the mean of {members} models, one for each fold of the run."
+    if answer.card.count > 1:
+        yield f"probability: {_combined(answer)}."
     yield "called: the probability is above the threshold."
     if not full and (where := _reached(answer).where):
         yield f"sensitivity, specificity: {where}"
@@ -257,10 +263,20 @@ def _legend(answer: Answer, full: bool) -> Iterator[str]:
         yield f"{first if count == 1 else f'{first} and {count - 1:,} more'}: {warning}"
 
 
+def _combined(answer: Answer) -> str:
+    who, how = answer.card.who, answer.card.facts.get("combine", "mean")
+    if how == "ranks":
+        return f"no probability, but the mean rank by {who} among their out-of-fold scores"
+    return f"the mean of {who}" + (", taken over log odds" if how == "logits" else "")
+
+
 def _distortion(answer: Answer) -> str:
     if not answer.distorted:
         return ""
-    factors = answer.card.inflation
+    known = answer.card.facts.get("inflation")
+    if not known:
+        return "without what the loss did to the probability; to set by the prevalence."
+    factors = np.array([known[name] for name in answer.card.labels])
     alike = np.ptp(factors) < 0.05 * factors.min()
     by = f"{factors.mean():.1f}" if alike else "a factor for each label"
     return f"without the loss's weights, which multiply the odds by {by}; to set by the prevalence."

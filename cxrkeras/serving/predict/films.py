@@ -4,9 +4,9 @@ import glob
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from cxrkeras.data.preparation import Preparation
 from data_prep.dataset.pool import Died, cores, spread
 from data_prep.errors import RejectedFile, UserError
 from data_prep.films.admission import DEFAULT, Admission, Limits
+from data_prep.films.film import to_square
 from data_prep.films.square import Settings, read_square
 from data_prep.tables.matching import FileIndex
 
@@ -32,6 +33,7 @@ class Prepared:
         reason: why not, in one line without patient data; "" for a usable file.
         warnings: short lines without patient data.
         digest: of the picture as it was decoded (`Film.digest`), where asked for.
+        more: (P, P) uint8 squares of other sides, by name, where asked for.
     """
 
     path: Path
@@ -39,6 +41,7 @@ class Prepared:
     reason: str = ""
     warnings: tuple[str, ...] = ()
     digest: str = ""
+    more: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def find_films(words: Sequence[str]) -> tuple[list[Path], list[Prepared]]:
@@ -101,6 +104,7 @@ class FilmStream:
         side: the side S in pixels that the model sees.
         admission: what is taken for a film.
         digests: say each picture's digest, which costs some milliseconds.
+        more: other preparations, by name, of which the squares are wanted too.
         workers: processes; the machine's cores where None; 0 decodes in this process, without its
             limits of memory and time.
     """
@@ -113,10 +117,13 @@ class FilmStream:
         *,
         admission: Admission = DEFAULT,
         digests: bool = False,
+        more: Mapping[str, Preparation] | None = None,
         workers: int | None = None,
     ):
         self.files, self._side = tuple(files), side
-        work = partial(_read, settings=_settings(preparation, admission), digests=digests)
+        sides = {name: one.image_size for name, one in (more or {}).items()}
+        settings = _settings(preparation, admission)
+        work = partial(_read, settings=settings, digests=digests, more=sides)
         workers = min(cores() if workers is None else workers, len(self.files))
         self._queue: queue.Queue = queue.Queue(_AHEAD)
         self._stopped = threading.Event()
@@ -174,13 +181,22 @@ def _settings(preparation: Preparation, admission: Admission) -> Settings:
     return Settings(size, pad, stretch, admission=admission)
 
 
-def _read(item: tuple[int, Path], settings: Settings, digests: bool = False) -> Prepared:
+def _read(
+    item: tuple[int, Path],
+    settings: Settings,
+    digests: bool = False,
+    more: Mapping[str, int] | None = None,
+) -> Prepared:
     _, path = item
     try:
         film, square = read_square(path, settings)
     except RejectedFile as refusal:
         return Prepared(path, None, str(refusal))
-    return Prepared(path, square, warnings=film.remarks, digest=film.digest if digests else "")
+    squares = {
+        name: to_square(film.pixels, side, pad=settings.pad) for name, side in (more or {}).items()
+    }
+    digest = film.digest if digests else ""
+    return Prepared(path, square, warnings=film.remarks, digest=digest, more=squares)
 
 
 def _at_side(prepared: Prepared, side: int) -> Prepared:

@@ -15,14 +15,13 @@ from cxrkeras.evaluation.evidence.doubts import (
 )
 from cxrkeras.evaluation.rules import Rule
 from cxrkeras.evaluation.scores.operating import thresholds_of
-from cxrkeras.evaluation.scores.thresholds import deflate
-from cxrkeras.serving.model.card import Card
 from cxrkeras.serving.predict.films import FilmStream, Prepared
 from cxrkeras.serving.predict.unseen import OwnImages
+from cxrkeras.serving.predictor.card import IMAGE, Card
 from data_prep.progress import Steps
 
-Score = Callable[[np.ndarray, int], np.ndarray]
-"""A batch (B, S, S, 1) uint8 and the size to fill it up to -> (B, K) float64."""
+Score = Callable[[dict[str, np.ndarray], int], np.ndarray]
+"""A batch, by input (B, S, S, 1) uint8, and the size to fill it up to -> (B, K) float64."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,8 @@ class Answer:
         calibration: the method of `calibrated`, or None.
         rows: N, in the order of the files.
         probability: (N, K) the model's own output, which `called` goes by.
-        undistorted: (N, K) the same with the loss's inflation undone; equal where it has none.
+        undistorted: (N, K) the same with the loss's distortion undone; equal where there is none
+            or none is known.
         calibrated: (N, K) fitted out of fold, on `undistorted`; None where not asked for.
         called: (N, K) 1 above the operating point, else 0; NaN where there is none.
     """
@@ -63,7 +63,7 @@ class Answer:
     @property
     def distorted(self) -> bool:
         """Whether `undistorted` says anything new."""
-        return bool((self.card.inflation != 1).any())
+        return self.card.distorted
 
     @property
     def doubts(self) -> list[str]:
@@ -128,7 +128,8 @@ def answer(
     """
     points = card.operating_points(rule)
     thresholds = thresholds_of(points, card.labels)
-    undistorted = deflate(scores, card.inflation)
+    known = card.distortion
+    undistorted = scores if known is None else known.undistort(scores)
     calibrated = None
     if calibration:
         # SciPy and scikit-learn come with it: seconds that only calibration needs.
@@ -154,5 +155,6 @@ def _row(film: Prepared, own: OwnImages) -> Row:
     return Row(film.path, film.reason, (*film.warnings, *told))
 
 
-def _stacked(batch: list[Prepared], used: list[int]) -> np.ndarray:
-    return np.stack([batch[number].image for number in used])[..., None]
+def _stacked(batch: list[Prepared], used: list[int]) -> dict[str, np.ndarray]:
+    images = [{IMAGE: batch[number].image, **batch[number].more} for number in used]
+    return {name: np.stack([one[name] for one in images])[..., None] for name in images[0]}

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cxrkeras.evaluation.rules import Rule
-from cxrkeras.serving.model.card import Card
 from cxrkeras.serving.predict.films import FilmStream, find_films
 from cxrkeras.serving.predict.predict import Answer, Row, answer, predict_films
 from cxrkeras.serving.predict.unseen import own_images
+from cxrkeras.serving.predictor.card import IMAGE, Card, one_picture
 from data_prep.films.admission import DEFAULT, Admission
 
 if TYPE_CHECKING:
-    from cxrkeras.serving.model.model import Model
+    from cxrkeras.serving.predictor.predictor import Predictor
 
 BATCH = 16
 
@@ -28,7 +28,7 @@ def predict_words(
     batch_size: int = BATCH,
     admission: Admission = DEFAULT,
     workers: int | None = None,
-    load: "Callable[[], Model] | None" = None,
+    load: "Callable[[], Predictor] | None" = None,
 ) -> Answer:
     """What a model says of files, folders and patterns.
 
@@ -50,6 +50,8 @@ def predict_words(
         UserError: the model lacks the operating points or the calibration, or is damaged. What it
             lacks is said before the work.
     """
+    if card.extras:
+        one_picture(card)
     card.operating_points(rule)
     if calibration:
         card.calibration()
@@ -74,12 +76,14 @@ def _scored(
     from cxrkeras import runtime
 
     own = own_images(card, files)
-    settings = {**settings, "digests": bool(own.digests)}
+    more = {name: one.preparation for name, one in card.pictures.items() if name != IMAGE}
+    settings = {**settings, "digests": bool(own.digests), "more": more}
     with FilmStream(files, card.preparation, card.image_size, **settings) as stream:
         runtime.start()  # while the first files are being decoded
-        from cxrkeras.serving.model.model import load_members, worth_tracing
+        from cxrkeras.serving.predictor.loaded import load_card
+        from cxrkeras.serving.predictor.predictor import worth_tracing
 
-        model = load() if load else load_members(card)
+        model = load() if load else load_card(card)
         batches = -(-len(stream) // batch_size)
         size = -(-len(stream) // batches)
         traced = worth_tracing(batches)

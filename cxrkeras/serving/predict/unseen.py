@@ -8,10 +8,9 @@ from typing import NamedTuple
 from cxrkeras.data.dataset import PreparedDataset, load_dataset
 from cxrkeras.evaluation.evidence.settings import data_of
 from cxrkeras.evaluation.scores.predictions import TEST_FOLD
-from cxrkeras.serving.model.card import Card, run_above
 from cxrkeras.serving.predict.films import Prepared
+from cxrkeras.serving.predictor.card import Card, run_above
 from data_prep.errors import UserError
-from data_prep.files import read_json
 from data_prep.tables.table import read_table
 
 _NOBODY = -1  # in the place of a fold: no model is left that hasn't seen the image
@@ -84,33 +83,26 @@ class _Origin(NamedTuple):
     """The data behind a model.
 
     Args:
-        films: fingerprint of the data's films.
+        films: fingerprints of the data's films.
         data: where they lay; None where that isn't known.
         folds: {image: fold, or `_NOBODY`} of those it learnt from; None for all of them.
     """
 
-    films: str | None
+    films: frozenset[str]
     data: Path | None
     folds: Mapping[str, int] | None
 
 
 def _origin(card: Card) -> _Origin | None:
     if card.run is not None:
-        return _Origin(_begun_with(card.run), data_of(card.run), _folds(card.run))
-    home = card.members[0].resolve().parent
+        return _Origin(frozenset(card.learnt_from), data_of(card.run), _folds(card.run))
+    home = card.home.resolve()
     run = run_above(home)
     if run is not None and home.name.isdecimal() and (run / "folds.csv").is_file():
         seen = {image: _NOBODY for image, k in _folds(run).items() if k != int(home.name)}
-        return _Origin(_begun_with(run), data_of(run), seen)
-    made = card.facts.get("run")
-    return _Origin(made.get("films"), None, None) if isinstance(made, dict) else None
-
-
-def _begun_with(run: Path) -> str | None:
-    try:
-        return read_json(run / "environment.json")["films"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return _Origin(frozenset(card.learnt_from), data_of(run), seen)
+    known = frozenset(card.learnt_from)
+    return _Origin(known, None, None) if known else None
 
 
 def _folds(run: Path) -> dict[str, int]:
@@ -127,7 +119,7 @@ def _folds_in(root: Path, origin: _Origin) -> Mapping[str, int]:
         dataset: PreparedDataset = load_dataset(root)
     except UserError:
         return {}
-    if dataset.films != origin.films:
+    if dataset.films not in origin.films:
         return {}
     if origin.folds is None:
         return dict.fromkeys(dataset.images.tolist(), _NOBODY)

@@ -8,9 +8,9 @@ import numpy as np
 
 from cxrkeras.data.preparation import Preparation
 from cxrkeras.evaluation.rules import Rule
-from cxrkeras.serving.model.card import Card
 from cxrkeras.serving.predict.films import none_readable
 from cxrkeras.serving.predict.predict import Answer, Row, answer
+from cxrkeras.serving.predictor.card import Card
 from cxrkeras.serving.server.client import Remote, ServerRefusal, grey_png, predict_remote
 from data_prep.dataset.pool import Died, cores, spread
 from data_prep.errors import RejectedFile
@@ -134,9 +134,8 @@ def _answer(name: str, rows: list[Row], told: list[tuple[list[int], Remote]]) ->
     }
     facts = {
         "labels": list(labels),
-        "inflation": dict.fromkeys(labels, 1.0),
         "training_prevalence": dict.fromkeys(labels),
         "operating_points": {str(_RULE): points},
     }
-    card = Card(Path(name), (), facts, Preparation(), None)
+    card = Card(Path(name), facts, Preparation())
     return answer(card, _RULE, None, rows, scores)

@@ -1,4 +1,4 @@
-"""Which differences between a study's cells can be told from luck: paired, by patient."""
+"""Which differences between a study's cells can be told from chance: paired, by patient."""
 
 import hashlib
 import json
@@ -21,6 +21,7 @@ from cxrkeras.evaluation.compare.intervals import (
     score_interval,
 )
 from cxrkeras.evaluation.compare.resampling import drawn_words, sampling_units
+from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.evaluation.scores.predictions import read_predictions
 from cxrkeras.study.report.results import RANKING, Cell
 from data_prep.errors import UserError
@@ -30,12 +31,12 @@ Pair = tuple[Cell, Cell]
 
 @dataclass(frozen=True)
 class Family:
-    """Comparisons that are read together, so that their p-values are corrected together.
+    """Comparisons that are read together, so their p-values are corrected together.
 
     Args:
         key: imagenet, best, backbone, source or combination.
-        recipe: the mode that it is about; "" for all.
-        pairs: (first, second); a difference is the first's score less the second's.
+        recipe: the recipe; "" for all.
+        pairs: (first, second); a difference is the first's score minus the second's.
     """
 
     key: str
@@ -44,11 +45,11 @@ class Family:
 
 
 def compare_cells(cells: Sequence[Cell]) -> dict | None:
-    """Intervals of every finished cell, and the differences that the study's questions ask for.
+    """Intervals of every finished cell, and the differences that answer the study's questions.
 
-    All cells are scored on the same bootstrap resamples, of whole patients where they are known,
-    from their out-of-fold predictions. That covers which patients there happened to be; that a
-    training with another seed would end elsewhere is not in it.
+    All cells are scored, from their out-of-fold predictions, on the same bootstrap resamples, of
+    whole patients if they are known. That covers the choice of patients, but not that training with
+    another seed would give another result.
 
     Returns:
         `resamples`, `level`, `drawn` (what was resampled, in words), `cells` {name: {out_of_fold,
@@ -57,13 +58,13 @@ def compare_cells(cells: Sequence[Cell]) -> dict | None:
         finished cell.
 
     Raises:
-        UserError: cells that were scored on different images.
+        UserError: cells were scored on different images.
     """
     done = [cell for cell in cells if cell.word == "done"]
     if not done:
         return None
-    drawn = {cell.name: _draw(cell.run / "predictions.csv") for cell in done}
-    tests = {c.name: _draw(c.run / "test_predictions.csv") for c in done if c.results["test"]}
+    drawn = {cell.name: _draw(RunFolder(cell.run).predictions) for cell in done}
+    tests = {c.name: _draw(RunFolder(c.run).test_predictions) for c in done if c.results["test"]}
     for name, runs in (("predictions.csv", drawn), ("test_predictions.csv", tests)):
         _check_same(name, runs)
     return {
@@ -93,7 +94,7 @@ def _check_same(name: str, runs: Mapping[str, "_Drawn"]) -> None:
 
 
 def families(done: Sequence[Cell]) -> list[Family]:
-    """What is compared with what, among finished cells."""
+    """What is compared with what among finished cells."""
     best = best_of(done)
     recipes = list(dict.fromkeys(cell.recipe for cell in done))
     asked = [Family("best", "", [(c, best) for c in done if c is not best] if best else [])]
@@ -109,7 +110,7 @@ def families(done: Sequence[Cell]) -> list[Family]:
 
 
 def best_of(done: Sequence[Cell]) -> Cell | None:
-    """The finished cell with the highest macro AUROC out of fold, the first of equals."""
+    """The finished cell with the highest out-of-fold macro AUROC; of equals, the first."""
     scored = [c for c in done if c.results["out_of_fold"]["auroc"] is not None]
     return max(scored, key=lambda c: c.results["out_of_fold"]["auroc"], default=None)
 
@@ -126,7 +127,7 @@ def _sources(cells: Sequence[Cell]) -> list[Pair]:
 
 
 def _combinations(cells: Sequence[Cell]) -> list[Pair]:
-    """Each combination against its parts alone, and the methods against each other."""
+    """Each combination against its parts alone, and methods against each other."""
     pairs: list[Pair] = []
     for alike in _groups(cells, lambda c: c.backbone):
         combined = [cell for cell in alike if len(cell.sources) > 1]
@@ -162,12 +163,13 @@ class _Drawn:
     """One run's macro scores: as they are, and on every resample.
 
     Args:
-        identity: of the images, patients and truth.
+        identity: identifies the images, patients and truth.
         value: by metric.
         draws: by metric, (B,).
         step: see `score_interval`.
         of: what was resampled, in words.
-        freedom: by metric, see `difference_interval`; of the truth alone, so alike for all runs.
+        freedom: by metric, see `difference_interval`; it depends on the truth alone, so it is the
+            same for all runs.
     """
 
     identity: str
@@ -185,7 +187,7 @@ def _draw(path: Path) -> _Drawn:
 
 @lru_cache(maxsize=1024)
 def _drawn(path: Path, _time: int, _size: int) -> _Drawn:
-    """One run on every resample; kept, as a study asks again after each cell.
+    """One run on every resample; cached, since a study asks again after each cell.
 
     Runs of the same patients get the same resamples, which pairs them.
     """

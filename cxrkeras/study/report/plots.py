@@ -8,13 +8,13 @@ from markupsafe import Markup, escape
 from cxrkeras.evaluation.report.plots import Panel, nice_ticks, tick_text
 
 KINDS = ("pooled", "val", "train")
-"""Classes of the style sheet, one colour each; more groups than these share colours in turn."""
+"""Classes of the style sheet, one colour each, reused in turn if there are more groups."""
 ROW, TOP, BOTTOM, WIDTH = 30, 8, 36, 560
 
 
 @dataclass(frozen=True)
 class Mark:
-    """One value with what is known of its spread.
+    """One value and its spread.
 
     Args:
         value: None leaves it out.
@@ -40,9 +40,9 @@ def dot_figure(
 
     Args:
         rows: the marks of each row, top to bottom.
-        name: of the axis.
-        alternative: what a reader who can't see the figure should know.
-        chance: a level to draw as a dashed line.
+        name: name name of the axis.
+        alternative: alternative text for readers who can't see the figure.
+        chance: a level drawn as a dashed line.
     """
     marks = [mark for row in rows.values() for mark in row if mark.value is not None]
     if not marks:

@@ -1,9 +1,9 @@
-"""The study's own tables, to stand beside a grid's figures for orientation.
+"""The study's own tables, shown beside a grid's figures for orientation.
 
 Huang et al., Diagnostics 2022;12:1457, as printed on the slides of 2021-10-30: training binary
-accuracy in percent and mean absolute error, each mean and spread over folds (which spread is not
-said), then average precision and AUC on the test set. The data are private: another hospital,
-another prevalence and another list of findings, so nothing here is a target.
+accuracy in percent and mean absolute error, each as mean and spread over folds (which measure of
+spread isn't stated), then average precision and AUC on the test set. The data are private: another
+hospital, another prevalence and another list of findings, so nothing here is a target.
 
 The training cells of `mixed ImageNet + NIH` are the same for both backbones, to the last digit:
 probably a copying error in the source. They are kept as printed and marked.
@@ -60,20 +60,21 @@ _TABLE = {
 def published(
     backbone: str, method: str, links: Sequence[Sequence[str]], weights: Sequence[str]
 ) -> Published | None:
-    """The study's row for a setting, or None where it has none.
+    """The study's row for a setting, or None if there is none.
 
     Args:
         backbone: the trunk.
         method: regular, mixed or cotrain.
-        links: names of the sources, per `--source`. `chexpert` and `nih` are taken at their word.
-        weights: what the links that are weights really are. Only `imagenet` itself counts: a file
-            under that name may hold anything.
+        links: names of the sources, per `--source`. `chexpert` and `nih` are taken to be what they
+            say.
+        weights: what the weights links really are. Only `imagenet` itself counts: a file of that
+            name may hold anything.
     """
     if any(where != "imagenet" for where in weights):
         return None
     names = [name for chain in links for name in chain]
     if not set(names) <= {_IN, _CX, _NIH}:
         return None
-    if method != "regular":  # in a chain the order matters; beside each other it doesn't
+    if method != "regular":  # order matters in a chain, but not side by side
         names.sort(key=(_IN, _CX, _NIH).index)
     return _TABLE.get((backbone, method, tuple(names)))

@@ -19,23 +19,23 @@ from data_prep.tables.cells import frame_as_csv
 
 FORMAT = 1
 NOTES = (
-    "Training accuracy and error: of the epoch whose weights were kept (the smallest validation "
-    "loss where early stopping had a validation part, else the last), mean ± sample standard "
-    "deviation over folds. Keras takes them while it trains, under dropout and augmentation; the "
-    "study's were taken so too. They are no evidence: calling nothing at all is more accurate than "
-    "many a classifier where findings are rare.",
-    "Test: the held-out test set, scored with the mean over the folds' models. Out of fold: every "
-    "other image, scored by the one model that didn't train on it. AP and AUC are macro means over "
-    "the findings; Hamming loss is the share of wrong calls among all entries, on the test set "
-    "where there is one. The prevalence rule is the study's; the corrected rule undoes the loss's "
-    "inflation first.",
-    "The intervals cover which patients (images, where patients are unknown) there happened to be. "
-    "They don't cover another seed, another hospital, or the choice of the best among many.",
+    "Training accuracy and error: of the epoch whose weights were kept (the one with the "
+    "smallest validation loss if early stopping had a validation part, otherwise the last), mean "
+    "± sample standard deviation over folds. Keras measures them while it trains, under dropout "
+    "and augmentation, as was done for the study's. They aren't evidence: where findings are "
+    "rare, finding nothing at all is more accurate than many classifiers.",
+    "Test: the held-out test set, scored with the mean over the folds' models. Out of fold: "
+    "every other image, scored by the one model that didn't train on it. AP and AUC are macro "
+    "means over the findings; Hamming loss is the share of wrong decisions among all entries, on "
+    "the test set if there is one. The prevalence rule is the study's; the corrected rule undoes "
+    "the loss's inflation first.",
+    "The intervals cover the choice of patients (of images, if patients are unknown). They don't "
+    "cover another seed, another hospital, or the choice of the best among many.",
 )
 
 
 def write_study(out: Path) -> None:
-    """Write a study's tables and report again, from its `cells.json` and finished runs.
+    """Rewrite a study's tables and report from its `cells.json` and finished runs.
 
     Args:
         out: the study's folder.
@@ -60,7 +60,7 @@ def _csv(cells: Sequence[Cell], compared: Mapping | None) -> str:
 
 
 def _flat(cell: Cell, compared: Mapping | None) -> dict:
-    """One row of study.csv; what isn't known is blank."""
+    """One row of study.csv; unknown values are blank."""
     row = {
         "cell": cell.name,
         "setting": cell.setting,
@@ -172,13 +172,13 @@ def _lede(cells: Sequence[Cell]) -> str:
     held = (
         f"; {words.plural(test['images'], 'image')} held out as a test set"
         if test
-        else ("; no held-out test set, so the columns of the test stay empty")
+        else ("; there is no held-out test set, so its columns are empty")
     )
     return f"{said} {size}{held}."
 
 
 def _doubts(cells: Sequence[Cell]) -> list[str]:
-    """What must be said before a number is believed: of cells by name, of labels over all cells."""
+    """What must be said before a number is believed: about cells by name, labels over all."""
     done = [cell for cell in cells if cell.results]
     told, labels = [], Counter()
     for cell in done:
@@ -189,7 +189,9 @@ def _doubts(cells: Sequence[Cell]) -> list[str]:
     if labels:
         each = ", ".join(f"{label} ({count})" for label, count in labels.most_common())
         of = words.plural(len(done), "cell")
-        told.append(f"AUROCs that can't be told from chance, 0.5, in how many of {of}: {each}.")
+        told.append(
+            f"AUROCs that can't be told from chance (0.5), and in how many of {of}: {each}."
+        )
     return told
 
 
@@ -214,7 +216,7 @@ def _html(title: str, cells: Sequence[Cell], shown: Sequence[Section]) -> str:
 
 
 def _together(text: str) -> str:
-    """A figure breaks before its interval only."""
+    """A figure may break only before its interval."""
     for word in (" ± ", " to "):
         text = text.replace(word, word.replace(" ", "\N{NO-BREAK SPACE}"))
     return text

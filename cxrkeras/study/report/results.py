@@ -1,4 +1,4 @@
-"""What a study's finished cells proved, read from their run folders and nothing else."""
+"""The results of a study's finished cells, read from their run folders alone."""
 
 import json
 import tomllib
@@ -11,6 +11,7 @@ import pandas as pd
 
 from cxrkeras.evaluation.evidence.doubts import constant_features, doubts_of_scores
 from cxrkeras.evaluation.report.history import read_histories
+from cxrkeras.evaluation.run_folder import RunFolder
 from data_prep.errors import UserError
 
 RANKING = ("auroc", "average_precision")
@@ -19,7 +20,7 @@ CALLS = ("hamming_prevalence", "hamming_corrected")
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of the grid, with its results where it is done.
+    """A cell of the grid, with its results if it is done.
 
     Args:
         name: of its run folder.
@@ -28,11 +29,11 @@ class Cell:
         recipe: as the grid spells it.
         method: regular, mixed or cotrain.
         links: names of the sources, per `--source`.
-        weights: what those that are weights are.
+        weights: what the weights links are.
         word: `done`, `begun`, `waiting`, `lacking` or `failed`.
         reason: why it failed.
-        seconds: what its runs took.
-        results: None, or as `_results` builds it.
+        seconds: how long its runs took.
+        results: as built by `_results`, or None.
         run: the run folder.
     """
 
@@ -51,22 +52,22 @@ class Cell:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The names of all sources, in order, each once."""
+        """The names of all sources, in order, each listed once."""
         return tuple(dict.fromkeys(name for chain in self.links for name in chain))
 
     @property
     def is_single(self) -> bool:
-        """Whether it rests on one source: a row of the source perspective."""
+        """Whether it uses a single source: a row of the source perspective."""
         return self.method == "regular" and len(self.sources) == 1
 
     @property
     def is_weights_alone(self) -> bool:
-        """Whether it starts from somebody's weights and nothing else: ImageNet alone."""
+        """Whether it starts from trained weights and nothing else: ImageNet alone."""
         return self.is_single and len(self.weights) == 1
 
 
 def read_cells(out: Path) -> tuple[str, list[Cell]]:
-    """A study's title and its cells.
+    """Read a study's title and its cells.
 
     Raises:
         UserError: `out` holds no study, or a finished run in it can't be read.
@@ -76,8 +77,8 @@ def read_cells(out: Path) -> tuple[str, list[Cell]]:
         return content["title"], [_cell(out, facts) for facts in content["cells"]]
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(
-            f"A study's tables are made from its cells.json and runs. None such in {out}. "
-            "Give a folder that `cxrkeras study` wrote."
+            f"A study's tables are made from its cells.json and runs. {out} has none. Give a "
+            "folder that `cxrkeras study` wrote."
         ) from None
 
 
@@ -95,7 +96,7 @@ def _cell(out: Path, facts: Mapping) -> Cell:
 
 
 def _results(run: Path) -> dict:
-    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    metrics = json.loads(RunFolder(run).metrics.read_text(encoding="utf-8"))
     test = metrics["test"]
     return {
         "images": metrics["images"],
@@ -113,18 +114,18 @@ def _results(run: Path) -> dict:
 
 
 def _part(scores: Mapping) -> dict:
-    """Ranking scores are macro means; everything that counts entries is over all of them."""
+    """Ranking scores are macro means; scores that count entries are over all entries."""
     macro, micro = scores["macro"], scores["micro"]
     part = {name: macro["pooled"][name] for name in RANKING}
-    part |= {name: micro["pooled"][name] for name in (*CALLS, "binary_accuracy", "mae")}
+    part |= {name: micro["pooled"].get(name) for name in (*CALLS, "binary_accuracy", "mae")}
     part["random_average_precision"] = macro["pooled"]["prevalence"]
     part["prevalence"] = micro["pooled"]["prevalence"]
     part["all_negative_accuracy"] = micro["pooled"]["all_negative_accuracy"]
     if "over_folds" in macro:
         part["over_folds"] = {name: macro["over_folds"][name] for name in RANKING}
-        part["over_folds"] |= {name: micro["over_folds"][name] for name in CALLS}
+        part["over_folds"] |= {name: micro["over_folds"].get(name) for name in CALLS}
         part["per_fold"] = {
-            name: [fold[name] for fold in kind["per_fold"]]
+            name: [fold.get(name) for fold in kind["per_fold"]]
             for kind, names in ((macro, RANKING), (micro, CALLS))
             for name in names
         }
@@ -133,9 +134,9 @@ def _part(scores: Mapping) -> dict:
 
 def _training(run: Path) -> dict:
     """Accuracy and error of each fold at the epoch whose weights were kept."""
-    description = tomllib.loads((run / "experiment.toml").read_text(encoding="utf-8"))
+    description = tomllib.loads(RunFolder(run).experiment.read_text(encoding="utf-8"))
     restored = bool(description.get("early_stopping"))
-    histories = read_histories(run / "folds").values()
+    histories = read_histories(RunFolder(run).folds).values()
     kept = [kept_epoch(table, restored=restored) for table in histories]
     return {
         **{
@@ -147,12 +148,12 @@ def _training(run: Path) -> dict:
 
 
 def kept_epoch(history: pd.DataFrame, *, restored: bool) -> pd.Series:
-    """The row of the epoch whose weights a fit ended with.
+    """The row of the epoch with whose weights a fit ended.
 
     Args:
         history: of one fit.
-        restored: whether early stopping was on. With a validation part it then restores the epoch
-            of the smallest validation loss, the first of equals. Otherwise the last epoch stays.
+        restored: whether early stopping was on. With a validation part, it restores the epoch of
+            the smallest validation loss; of equals, the first. Otherwise the last epoch is kept.
     """
     if not restored or "val_loss" not in history or not history["val_loss"].notna().any():
         return history.iloc[-1]
@@ -160,19 +161,19 @@ def kept_epoch(history: pd.DataFrame, *, restored: bool) -> pd.Series:
 
 
 def _fold_seconds(run: Path) -> list[float]:
-    paths = sorted(run.glob("folds/*/fold.json"))
+    paths = sorted(fold.facts for fold in RunFolder(run).finished_folds())
     return [json.loads(path.read_text(encoding="utf-8"))["seconds"] for path in paths]
 
 
 def _stages(run: Path) -> dict[str, float | None]:
-    """Seconds of each source stage under its folder's name, which is the same in all cells."""
+    """Seconds of each source stage, by its folder's name, which is the same in all cells."""
     stages = sorted(run.glob("stages/*/stage.json"))
     facts = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in stages}
     return {name: fact.get("seconds") for name, fact in facts.items()}
 
 
 def _mean_sd(values: list[float]) -> dict:
-    """Mean, sample standard deviation (None of one value), and over how many."""
+    """Mean, sample standard deviation (None for one value), and number of values."""
     known = [value for value in values if np.isfinite(value)]
     return {
         "mean": float(np.mean(known)) if known else None,

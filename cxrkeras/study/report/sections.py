@@ -1,4 +1,4 @@
-"""A study's results in order: three perspectives, two references, and what else must be said."""
+"""A study's results in order: three perspectives and two references."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,11 +15,11 @@ from cxrkeras.study.report.tables import Table
 
 @dataclass(frozen=True)
 class Part:
-    """What one recipe shows of a perspective.
+    """A perspective on one recipe.
 
     Args:
-        title: of the mode; "" where there is one part only.
-        sentence: the reading.
+        title: title of the recipe; "" if there is only one part.
+        sentence: the conclusion.
         figures: (name, figure).
         tables: in order.
     """
@@ -37,7 +37,7 @@ class Section:
     Args:
         key: for links.
         title: the heading.
-        text: what is asked, and how to read it.
+        text: the question, and how to read the answers.
         parts: by recipe.
     """
 
@@ -48,7 +48,7 @@ class Section:
 
 
 def sections(cells: Sequence[Cell], compared: Mapping | None) -> list[Section]:
-    """The sections for which there is anything; none before a cell is done."""
+    """The sections that have content; none before a cell is done."""
     if compared is None:
         return []
     view = _View(cells, compared)
@@ -66,16 +66,16 @@ _BACKBONE = (
     "Each setting with each backbone. Large dots: all out-of-fold predictions together, with the "
     "bootstrap interval; small dots: the folds."
 )
-_SOURCE = "Settings that rest on one source, in the form of the study's tables."
+_SOURCE = "Settings that use one source, in the form of the study's tables."
 _COMBINATION = (
     "Settings that join sources: one after the other (regular), trunks side by side (mixed), or "
     "trained together (co-trained). Each is compared with its parts alone, and with the other "
     "methods that join the same sources."
 )
-_IMAGENET = "Each setting less the one that starts from weights alone, with the same backbone."
+_IMAGENET = "Each setting minus the one that starts from weights alone, with the same backbone."
 _BEST = (
-    "Each cell less the one with the highest macro AUROC out of fold. That one was chosen because "
-    "it is the highest, so its lead over the others is flattered; those that can't be "
+    "Each cell minus the one with the highest out-of-fold macro AUROC. That one was chosen for "
+    "being the highest, so its lead over the others is exaggerated; those that can't be "
     "distinguished from it are as good a choice."
 )
 
@@ -94,7 +94,7 @@ class _View:
         self.images = next(iter(self.done.values())).results["images"]
 
     def section(self, key: str, title: str, text: str, part: Callable[[str], Part | None]):
-        """A section with a part for each recipe that has anything to show."""
+        """A section with a part for each recipe that has results."""
         return Section(key, title, text, [p for recipe in self.recipes if (p := part(recipe))])
 
     def backbone(self, recipe: str) -> Part | None:
@@ -134,12 +134,12 @@ class _View:
         return Part(part.title, part.sentence, figures, scores + part.tables)
 
     def imagenet(self, recipe: str) -> Part | None:
-        """Each setting less weights alone."""
+        """Each setting minus weights alone."""
         part = self.part(recipe, "imagenet", lambda a, b: f"{a.backbone}: {a.setting}")
         return part if part.tables else None
 
     def best(self) -> list[Part]:
-        """Each cell less the best of all."""
+        """Each cell minus the best of all."""
         best = best_of(list(self.done.values()))
         if best is None:
             return []
@@ -165,7 +165,7 @@ class _View:
         return Part(title, words.sentence(family, names, self.images), figures, [table])
 
     def note(self, family: Mapping) -> str:
-        """How the differences were reckoned."""
+        """How the differences were calculated."""
         return (
             f"Out of fold. Intervals: {self.compared['level']:.0%}, each on its own, by a paired "
             f"bootstrap of {self.compared['drawn']}, {self.compared['resamples']:,} resamples. p: "
@@ -184,7 +184,7 @@ class _View:
         return [cell for cell in self.cells if cell.recipe == recipe]
 
     def dots(self, cells: Sequence[Cell], metric: str, name: str) -> Markup | None:
-        """One score of some cells, a row for each setting, a colour for each backbone."""
+        """One score of some cells, with a row for each setting and a colour for each backbone."""
         rows: dict[str, list[Mark]] = {cell.setting: [] for cell in cells}
         chance = None
         for cell in cells:
@@ -194,7 +194,7 @@ class _View:
         return dot_figure(rows, name, f"{name} of each setting and backbone", chance=chance)
 
     def mark(self, cell: Cell, metric: str) -> Mark:
-        """One cell's score with its interval, where there is one, and its folds."""
+        """One cell's score with its interval, if there is one, and its folds."""
         own = cell.results["out_of_fold"]
         interval = self.compared["cells"][cell.name]["out_of_fold"].get(metric, {})
         return Mark(

@@ -1,4 +1,4 @@
-"""The study's tables for one's own data: the same rows and columns, with honest uncertainty."""
+"""The study's tables for your own data: the same rows and columns, with honest uncertainty."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Table:
         head: the columns' names.
         rows: as many texts as there are columns, each.
         note: how to read it.
-        baseline: how many of the last rows are what a classifier without knowledge scores.
+        baseline: how many of the last rows show what a classifier without knowledge scores.
     """
 
     title: str
@@ -58,11 +58,11 @@ SCORES = (
 
 
 def score_table(title: str, cells: Sequence[Cell], compared: Mapping) -> Table:
-    """The study's form: training beside testing, one row per setting.
+    """A table in the study's form: training beside testing, one row per setting.
 
     Args:
         title: the backbone's name.
-        cells: those of one backbone and recipe; unfinished ones say how far they are.
+        cells: those of one backbone and recipe; unfinished ones show how far they are.
         compared: of `compare_cells`, for the intervals.
     """
     rows = [_scores(cell, compared) for cell in cells]
@@ -94,7 +94,7 @@ def _never(results: Mapping) -> tuple[str, ...]:
     own, test = results["out_of_fold"], results["test"]
     calls = test or own
     return (
-        "Calling nothing, ranking at random",
+        "Finding nothing, ranking at random",
         words.number(100 * own["all_negative_accuracy"], 2),
         words.number(own["prevalence"]),
         words.number(test["random_average_precision"]) if test else words.NONE,
@@ -115,7 +115,7 @@ def difference_table(title: str, family: Mapping, names: Sequence[str], note: st
         names: of the rows.
         note: how to read it.
     """
-    head = ("First less second", "AUROC", "p, Holm", "Reading", "Average precision", "p, Holm")
+    head = ("First minus second", "AUROC", "p, Holm", "Reading", "Average precision", "p, Holm")
     rows = [
         (
             name,
@@ -131,7 +131,7 @@ def difference_table(title: str, family: Mapping, names: Sequence[str], note: st
 
 
 def published_table(cells: Sequence[Cell]) -> Table | None:
-    """The study's own figures beside ours, for cells that it has too; None where there are none."""
+    """The study's own figures beside ours, for cells that it also has; None if there are none."""
     found = [(cell, row) for cell in cells if cell.results and (row := published_of(cell))]
     if not found:
         return None
@@ -147,14 +147,14 @@ def published_table(cells: Sequence[Cell]) -> Table | None:
         "study",
     )
     note = (
-        "The study's data are private, of another hospital, with other findings and another "
-        "prevalence: its figures are for orientation, not targets. It doesn't say which recipe "
-        "its tables show."
+        "The study's data are private and come from another hospital, with other findings and "
+        "another prevalence: its figures are for orientation and aren't targets. It doesn't say "
+        "which recipe its tables show."
     )
     if any(row.doubtful for _, row in found):
         note += (
-            " * Printed alike for both backbones, to the last digit: probably a copying error in "
-            "the source."
+            " * The same for both backbones, to the last digit: probably a copying error in the "
+            "source."
         )
     return Table("The study's figures beside", head, [_beside(*pair) for pair in found], note)
 
@@ -193,7 +193,7 @@ def cost_tables(cells: Sequence[Cell]) -> list[Table]:
         for cell in done
     ]
     head = ("Cell", "In all", "Folds", "Source stages")
-    note = "In all: of the cell's process, with source stages that it was the first to train."
+    note = "In all: the cell's whole process, with the source stages that it was first to train."
     tables = [Table("Cells", head, rows, note)] if rows else []
     stages: dict[str, float | None] = {}
     users: dict[str, int] = {}
@@ -208,6 +208,6 @@ def cost_tables(cells: Sequence[Cell]) -> list[Table]:
 
 
 def unfinished_table(cells: Sequence[Cell]) -> Table | None:
-    """What isn't done, and why."""
+    """What isn't done yet, and why."""
     rows = [(cell.name, cell.word, cell.reason) for cell in cells if cell.word != "done"]
     return Table("Not done", ("Cell", "State", "Why"), rows) if rows else None

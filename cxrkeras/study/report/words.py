@@ -1,4 +1,4 @@
-"""A study in words: names, numbers, and what its intervals allow to be said."""
+"""A study in words: names, numbers, and the conclusions that its intervals allow."""
 
 from collections.abc import Mapping, Sequence
 
@@ -39,7 +39,7 @@ def p_value(p: float | None) -> str:
 
 
 def reading(part: Mapping) -> str:
-    """What a corrected difference allows to be said of its first run."""
+    """What a corrected difference allows one to say of its first run."""
     if part["p_holm"] is None:
         return NONE
     if part["p_holm"] > ALPHA:
@@ -48,7 +48,7 @@ def reading(part: Mapping) -> str:
 
 
 def took(seconds: float | None) -> str:
-    """A duration, where it is known."""
+    """A duration, if it is known."""
     return NONE if seconds is None else duration(seconds)
 
 
@@ -58,17 +58,17 @@ def plural(count: int, noun: str) -> str:
 
 
 def sentence(family: Mapping, names: Mapping[str, str], images: int) -> str:
-    """One perspective's reading: which differences there are, and on how much.
+    """One perspective's conclusion: which differences there are, and on how many images.
 
     Args:
         family: of `compare_cells`.
-        names: of the runs, as the sentence shall call them.
+        names: of the runs, as the sentence should call them.
         images: that were scored.
     """
     pairs, where = family["pairs"], f"on {plural(images, 'image')}"
     by_precision = len(_sure(pairs, "average_precision"))
     also = (
-        f" By average precision, {by_precision} of {len(pairs)} can be told."
+        f" By average precision, {by_precision} of {len(pairs)} can be told from chance."
         if by_precision
         else ""
     )
@@ -78,7 +78,7 @@ def sentence(family: Mapping, names: Mapping[str, str], images: int) -> str:
     if len(pairs) == 1:
         both = f"{names[pairs[0]['first']]} and {names[pairs[0]['second']]}"
         return f"{both} are not distinguishable by macro AUROC {where}.{also}"
-    return f"Not one of {len(pairs)} differences in macro AUROC is distinguishable {where}.{also}"
+    return f"None of {len(pairs)} differences in macro AUROC is distinguishable {where}.{also}"
 
 
 def _sure(pairs: Sequence[Mapping], metric: str) -> list[Mapping]:
@@ -91,7 +91,7 @@ def _which(told: Sequence[Mapping], names: Mapping[str, str], count: int, where:
     more = f"; and {len(told) - 3} more" if len(told) > 3 else ""
     rest = count - len(told)
     others = f" The other {rest} {_are(rest)} not distinguishable {where}." if rest else ""
-    can = f"{len(told)} of {plural(count, 'difference')} in macro AUROC can be told from luck"
+    can = f"{len(told)} of {plural(count, 'difference')} in macro AUROC can be told from chance"
     return f"{can}: {shown}{more}.{others}"
 
 

@@ -6,22 +6,22 @@ from keras import ops
 
 
 class AveragingAdam(keras.optimizers.Adam):
-    """Adam that also keeps the sum of the weights after each step, for a model small enough.
+    """Adam that also sums up the weights after each step; for small models.
 
-    The sums are the optimiser's own variables, so every backend carries them through its step and
-    a checkpoint holds them. Each is a pair of float32, the sum and what rounding took from it
-    (Knuth's two-sum), which together hold about 48 bits.
+    The sums are the optimiser's own variables, so every backend carries them through its step and a
+    checkpoint holds them. Each is a pair of float32, the sum and its rounding error (Knuth's
+    two-sum), which together hold about 48 bits.
     """
 
     def build(self, variables):
-        """Make the sums beside Adam's own variables."""
+        """Create the sums beside Adam's own variables."""
         if self.built:
             return
         super().build(variables)
         self._sums, self._lost = self.add_optimizer_variables(variables, ["sum", "lost"])
 
     def update_step(self, gradient, variable, learning_rate):
-        """Adam's step, then the weights that it leaves are added."""
+        """Take Adam's step, then add the resulting weights to the sums."""
         super().update_step(gradient, variable, learning_rate)
         place = self._get_variable_index(variable)
         before = self._sums[place]
@@ -29,10 +29,10 @@ class AveragingAdam(keras.optimizers.Adam):
         seen = ops.subtract(total, before)
         lost = ops.subtract(before, total - seen) + ops.subtract(variable, seen)
         self.assign_add(self._lost[place], lost)
-        self.assign(before, total)  # last: TensorFlow reads a variable where it is used
+        self.assign(before, total)  # last, since TensorFlow reads a variable where it is used
 
     def write_mean(self) -> None:
-        """Leave the weights at their mean over all steps since the start state; not within a fit.
+        """Set the weights to their mean over all steps since the start state; not within a fit.
 
         The mean is taken in float64 and rounded once.
         """

@@ -1,4 +1,4 @@
-"""Batch norm after a short training: its statistics estimated anew, the weights standing still."""
+"""Batch norm after a short training: estimates its statistics anew, with the weights fixed."""
 
 import keras
 from keras import ops
@@ -16,23 +16,23 @@ def batch_norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
 
 
 def quicken_batch_norm(model: keras.Model, steps_per_epoch: int) -> None:
-    """Let the moving averages forget within an epoch, so that the validation loss means something.
+    """Let moving averages forget within an epoch, so that the validation loss is meaningful.
 
-    Call it before a `Trainer` is built: the momentum is compiled in.
+    Call this before building a `Trainer`, which compiles the momentum in.
     """
     for layer in batch_norms(model):
         layer.momentum = min(layer.momentum, max(0.7, 1 - 4 / steps_per_epoch))
 
 
 class Settler:
-    """Estimates the batch-norm statistics of a model over given batches.
+    """Estimates a model's batch-norm statistics over given batches.
 
     Keras's moving averages (momentum 0.99) need hundreds of steps; after a short training they
     still hold their initial values. Each batch's own moments are pooled by the law of total
     variance: the mean of the variances plus the variance of the means.
 
     Args:
-        model: whose statistics; it may be used again and again, and is traced only once.
+        model: the model whose statistics are estimated, as often as wanted; it is traced only once.
     """
 
     def __init__(self, model: keras.Model):
@@ -40,9 +40,9 @@ class Settler:
         self._moments = _Moments(model, self._norms) if self._norms else None
 
     def settle(self, batches) -> None:
-        """Write the statistics over `batches`, tf.data of (inputs, targets), into the model.
+        """Set the model's statistics to those over `batches`, tf.data of (inputs, targets).
 
-        Inputs pass as in training, with dropout; nothing but the statistics changes.
+        Inputs pass as in training, with dropout; only the statistics change.
         """
         if not self._norms:
             return
@@ -57,9 +57,9 @@ class Settler:
 class _Moments(keras.Model):
     """Inputs -> one row per batch: the mean and the variance (1, C) that each batch norm sees.
 
-    They are read off moving averages that start from zero, which hold the batch's moments times
-    (1 - momentum). No variable is touched for that, since not every backend would notice: the call
-    is stateless, and its averages are given and taken back as values.
+    They are read from moving averages that start at zero and so hold the batch's moments times (1 -
+    momentum). No variable is touched, since not every backend would notice: the call is stateless,
+    and the averages are passed in and out as values.
     """
 
     def __init__(self, model: keras.Model, norms: list[keras.layers.BatchNormalization]):
@@ -76,7 +76,7 @@ class _Moments(keras.Model):
         _, ended = self.model.stateless_call(learnt, given, inputs, training=True)
         ended = {id(variable): value for variable, value in zip(states, ended, strict=True)}
         for variable in filter(is_random_state, states):
-            variable.assign(ended[id(variable)])  # else each batch would have the same dropout
+            variable.assign(ended[id(variable)])  # otherwise each batch would have the same dropout
         return [ended[id(variable)][None] for variable in self._averages]
 
 

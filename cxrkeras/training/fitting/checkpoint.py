@@ -1,4 +1,4 @@
-"""The state of a fit after each epoch, kept in a file, so that a killed training goes on."""
+"""The state of a fit after each epoch, kept in a file, so that a killed training can resume."""
 
 import json
 import zipfile
@@ -12,15 +12,16 @@ from data_prep.files import replacing
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Collects the logs of all epochs and, given a path, keeps what the next epoch starts from.
+    """Collects the logs of all epochs and, given a path, saves what the next epoch starts from.
 
-    It must be the last callback. A fit that goes on ends with the same bits as one that was never
-    stopped: every variable is put back, and the others learn again from the logs what they knew.
+    It must be the last callback. A resumed fit ends with the same bits as one that was never
+    stopped: every variable is restored, and the other callbacks are brought up to date from the
+    logs.
 
     Args:
         path: the file, or None to keep nothing.
-        variables: all that change during the fit, the optimizer's and random states too.
-        callbacks: those before this one, whose state follows from the logs.
+        variables: all that change during the fit, including the optimiser's and random states.
+        callbacks: the callbacks before this one, whose state follows from the logs.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._best: list[np.ndarray] = []
 
     def resume(self, epochs: int) -> int:
-        """Read what the file keeps; gives the epoch to go on from, `epochs` where none is left."""
+        """Read the file and return the epoch to resume from, or `epochs` if none is left."""
         kept = self._read()
         if kept is None:
             return 0
@@ -45,7 +46,7 @@ class Checkpoint(keras.callbacks.Callback):
         return epochs if state["stopped"] else len(self.logs)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Put the state back."""
+        """Restore the state."""
         for epoch, known in enumerate(self.logs):
             for callback in self._others:
                 callback.on_epoch_end(epoch, dict(known))
@@ -57,7 +58,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._values = []
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Note the logs, and keep the state."""
+        """Note the logs and save the state."""
         self.logs.append(dict(logs or {}))
         if self._path is None:
             return
@@ -77,7 +78,7 @@ class Checkpoint(keras.callbacks.Callback):
                 values = [kept[f"v{n}"] for n in range(len(self._variables))]
                 best = [kept[f"b{n}"] for n in range(sum(k.startswith("b") for k in kept))]
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
-            return None  # not ours, or of another layout: training begins anew
+            return None  # not ours, or another layout: training starts anew
         fits = all(
             v.shape == tuple(var.shape) for v, var in zip(values, self._variables, strict=True)
         )

@@ -1,4 +1,4 @@
-"""U-SelfTrained (Irvin et al. 2019): entries that a first model fills in for the second."""
+"""U-SelfTrained (Irvin et al. 2019): a first model fills in entries for a second."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,20 +7,20 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import pandas as pd
 
+from cxrkeras.data.distortion import Distortion
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.pipeline import Part
-from cxrkeras.evaluation.scores.thresholds import deflate
 from cxrkeras.training.fitting.learner import Learner
 
 T = TypeVar("T")
 
 
 class Taught(NamedTuple):
-    """What `learn_parts` did.
+    """The result of `learn_parts`.
 
     Args:
         history: of the last fit.
-        parts: as they were learned from at last, guesses filled in.
+        parts: as they were learnt from in the end, with guesses filled in.
     """
 
     history: pd.DataFrame
@@ -36,7 +36,7 @@ def learn_parts(
     checkpoint: Path | None = None,
     **how,
 ) -> Taught:
-    """`Learner.learn`, twice where entries are to be guessed; arguments as there."""
+    """`Learner.learn`, twice if entries are to be guessed; arguments as there."""
 
     def learn(targets: Sequence[Targets], title: str, checkpoint: Path | None) -> Taught:
         parts = [part._replace(targets=t) for part, t in zip(train, targets, strict=True)]
@@ -46,34 +46,35 @@ def learn_parts(
     def guess(taught: Taught, number: int, rows: np.ndarray) -> tuple:
         part = train[number]
         scores = learner.scores(part, rows, f"{title}, guessing uncertain entries")
-        return scores, learner.inflations(taught.parts)[part.head]
+        return scores, learner.distortions(taught.parts)[part.head]
 
     return with_guesses(learn, guess, [part.targets for part in train], title, checkpoint)
 
 
 def with_guesses(
     learn: Callable[[Sequence[Targets], str, Path | None], T],
-    guess: Callable[[T, int, np.ndarray], tuple[np.ndarray, np.ndarray | None]],
+    guess: Callable[[T, int, np.ndarray], tuple[np.ndarray, Distortion | None]],
     targets: Sequence[Targets],
     title: str,
     checkpoint: Path | None,
 ) -> T:
-    """Learn; where entries are to be guessed, learn twice.
+    """Learn, twice if entries are to be guessed.
 
-    First these entries are masked; then, from the start again, the first model's probabilities
-    stand in their place. What steers is known entries alone.
+    At first these entries are masked; then a second fit from the start takes the first model's
+    probabilities in their place. Only known entries steer.
 
     Args:
         learn: fits from the start state: (targets, title for the progress lines, checkpoint).
-        guess: (what `learn` gave, which of the targets, (n,) rows of them) -> (n, K) scores, and
-            the (K,) factor on their odds, which is undone; None where nobody knows one.
-        targets: of the parts that train together.
-        title: what is learned.
+        guess: (the result of `learn`, which of the targets, (n,) rows of them) -> (n, K) scores,
+            and what the loss did to them, which is undone, or None if it is unknown.
+        targets: the targets of the parts that train together.
+        title: what is learnt, for the progress lines.
         checkpoint: a file that keeps a fit's state. A first fit keeps its own beside it, to be
-            removed with it: killed in the second fit, the guesses are made again from that state.
+            removed with it: after a kill in the second fit, the guesses are made again from that
+            state.
 
     Returns:
-        What the last `learn` gave.
+        The result of the last `learn`.
     """
     if all(each.guessed is None for each in targets):
         return learn(targets, title, checkpoint)
@@ -83,9 +84,9 @@ def with_guesses(
     for number, each in enumerate(targets):
         if each.guessed is not None:
             rows = np.flatnonzero(each.guessed.any(axis=1))
-            scores, inflation = guess(learned, number, rows)
+            scores, distortion = guess(learned, number, rows)
             probabilities = np.zeros(each.values.shape)
-            probabilities[rows] = scores if inflation is None else deflate(scores, inflation)
+            probabilities[rows] = scores if distortion is None else distortion.undistort(scores)
             each = each.filled(probabilities)
         filled.append(each)
     return learn(filled, title, checkpoint)

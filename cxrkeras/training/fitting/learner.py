@@ -1,4 +1,4 @@
-"""A trainer set up and driven as a plan says."""
+"""A trainer, set up and driven by a plan."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.special import expit
 
 from cxrkeras.data.augmentation import Preset
+from cxrkeras.data.distortion import Distortion
 from cxrkeras.data.draws import drawn_rows
 from cxrkeras.data.folds.folds import hold_out
 from cxrkeras.data.pipeline import (
@@ -28,7 +29,7 @@ from cxrkeras.training.fitting.trainer import Schedule, Trainer
 from cxrkeras.training.plan import Plan
 from data_prep.errors import UserError
 
-_FEW_STEPS = 2000  # below it Keras's moving averages still hold part of their start
+_FEW_STEPS = 2000  # with fewer, Keras's moving averages still hold part of their start
 _SETTLE_STEPS = 200
 
 
@@ -38,8 +39,8 @@ class Learner:
     Args:
         logits: inputs -> {head: logits}; its own weights are fitted.
         plan: loss, transform and settings.
-        train: parts as large as those that will be learned from (they set the batch-norm momentum).
-        augment: a preset; None where the inputs are no images.
+        train: parts as large as those to be learnt from (they set the batch-norm momentum).
+        augment: a preset; None if the inputs aren't images.
         average: see `Trainer`.
     """
 
@@ -73,14 +74,14 @@ class Learner:
         start: Sequence[np.ndarray] | None = None,
         checkpoint: Path | None = None,
     ) -> pd.DataFrame:
-        """Fit from the start state, then estimate the batch-norm statistics where steps were few.
+        """Fit from the start state, then estimate the batch-norm statistics if steps were few.
 
         Args:
-            train: what is learned from.
+            train: what is learnt from.
             validation: what steers the learning rate and early stopping; may be empty.
-            epochs: at most.
+            epochs: the largest number of epochs.
             learning_rate: at the start.
-            seed: of order, ranges of targets, dropout and augmentation.
+            seed: seed of order, targets drawn from ranges, dropout and augmentation.
             title: for the progress lines.
             start: see `Trainer.fit`.
             checkpoint: see `Trainer.fit`.
@@ -117,19 +118,17 @@ class Learner:
             self._trainer.settle(batches.take(_SETTLE_STEPS))
         return history
 
-    def inflations(self, train: Sequence[Part]) -> dict[str, np.ndarray | None]:
-        """{head: (K,)}: the factor that the loss puts on the odds of each label's probability.
-
-        None where nobody knows it, as of transformed targets. `train` are the parts that train
-        together.
+    def distortions(self, train: Sequence[Part]) -> dict[str, Distortion | None]:
+        """{head: what the loss makes of its probabilities}; None if it is unknown, as for
+        transformed targets. `train` are the parts that train together.
         """
         if self._plan.transform and not self._plan.transform.images:
             return dict.fromkeys(head_widths(train))
         by_head = _by_head(self._experiment, train)
-        return {head: self._plan.loss.inflation(*drawn) for head, drawn in by_head.items()}
+        return {head: self._plan.loss.distortion(*drawn) for head, drawn in by_head.items()}
 
     def scores(self, part: Part, rows: np.ndarray, title: str) -> np.ndarray:
-        """(n, K) probabilities of some rows of a part, as the trained model gives them."""
+        """(n, K) probabilities of some rows of a part from the trained model."""
         batches = image_batches(part.inputs, part.index[rows], self._experiment.batch_size)
         lines = PredictLines(title)
         try:
@@ -144,19 +143,15 @@ class Learner:
         for head, (targets, rows) in _by_head(self._experiment, parts).items():
             name = layer_name(head)
             if getattr(self._logits.get_layer(name), "bias", None) is None:
-                continue  # a head that doesn't end in one
-            inflation = partial(self._inflation, rows=rows)
+                continue  # a head that doesn't end in such a layer
+            distortion = partial(self._plan.loss.distortion, rows=rows)
             three_way = uncertain_name(name) in self._layers
-            biases |= prior_biases(name, targets, inflation, three_way=three_way)
+            biases |= prior_biases(name, targets, distortion, three_way=three_way)
         return biases
-
-    def _inflation(self, targets: Sequence[np.ndarray], rows: Sequence[np.ndarray]) -> np.ndarray:
-        known = self._plan.loss.inflation(targets, rows)
-        return np.ones(targets[0].shape[1]) if known is None else known
 
 
 def _counts(parts: Sequence[Part]) -> dict[str, np.ndarray]:
-    """{head: (K, 2)}: the positives and negatives to learn from; soft targets count by halves."""
+    """{head: (K, 2)}: positives and negatives to learn from; soft targets count proportionately."""
     found: dict[str, np.ndarray] = {}
     for part in parts:
         known = part.targets.known
@@ -179,17 +174,17 @@ def _by_head(experiment: Experiment, train: Sequence[Part]) -> dict[str, tuple[l
 def validation_rows(
     targets: np.ndarray, patients: np.ndarray, fraction: float, seed: int, *, what: str
 ) -> np.ndarray:
-    """(N,) bool: whole patients who steer the learning rate and early stopping; none at 0.
+    """(N,) bool: whole patients held out to steer the learning rate and early stopping.
 
     Args:
         targets: (N, K) float, as for `hold_out`.
         patients: (N,) patient of each image.
-        fraction: of the images.
+        fraction: of the images to hold out; 0 for none.
         seed: of the choice.
-        what: is split, for the message.
+        what: what is split, for the message.
 
     Raises:
-        UserError: where the patients are too few for the fraction.
+        UserError: there are too few patients for the fraction.
     """
     if not fraction:
         return np.zeros(len(targets), bool)
@@ -197,6 +192,6 @@ def validation_rows(
         return hold_out(targets, patients, fraction, seed)
     except UserError as error:
         raise UserError(
-            f"The {len(targets)} training images of {what} have too few patients to hold a "
-            f"validation part of {fraction:g} out. Give another --validation-fraction, or 0."
+            f"The {len(targets)} training images of {what} have too few patients to hold out a "
+            f"validation part of {fraction:g} . Give another --validation-fraction, or 0."
         ) from error

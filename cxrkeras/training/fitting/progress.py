@@ -1,4 +1,4 @@
-"""What a person sees while a model trains: a bar on a terminal, a line per epoch elsewhere."""
+"""Progress while a model trains: a bar on a terminal, and a line per epoch."""
 
 import time
 
@@ -9,11 +9,11 @@ from data_prep.say import say
 
 
 class EpochLines(keras.callbacks.Callback):
-    """A line per epoch, and on a terminal a bar over its steps.
+    """Prints a line per epoch, and on a terminal a bar over its steps.
 
     Args:
         title: what is trained, e.g. `fold 2/5`.
-        epochs: how many at most.
+        epochs: the largest number of epochs.
     """
 
     def __init__(self, title: str, epochs: int):
@@ -33,7 +33,7 @@ class EpochLines(keras.callbacks.Callback):
         self._bar.step()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Print the epoch's line; the history gets the learning rate, plateau schedule or not."""
+        """Print the epoch's line; the history gets the learning rate in any case."""
         self._bar.close()
         if logs is not None:
             logs["learning_rate"] = float(self.model.optimizer.learning_rate.numpy())
@@ -46,13 +46,13 @@ class EpochLines(keras.callbacks.Callback):
         say(f"{self.title}, epoch {epoch + 1}/{self.epochs}: {', '.join(parts)} ({took})")
 
     def close(self) -> None:
-        """Leave no bar behind (a terminal without its cursor), also where training was stopped."""
+        """Leave no bar behind (nor a terminal without a cursor), even if training was stopped."""
         if self._bar:
             self._bar.close()
 
 
 class PredictLines(keras.callbacks.Callback):
-    """A line when a prediction is done, and on a terminal a bar over its steps."""
+    """Prints a line when a prediction is done, and on a terminal a bar over its steps."""
 
     def __init__(self, title: str):
         super().__init__()
@@ -74,6 +74,6 @@ class PredictLines(keras.callbacks.Callback):
         say(f"{self.title}: done ({time.monotonic() - self._start:.0f} s)")
 
     def close(self) -> None:
-        """Leave no bar behind, also where the prediction was stopped."""
+        """Leave no bar behind, even if the prediction was stopped."""
         if self._bar:
             self._bar.close()

@@ -1,4 +1,4 @@
-"""One compiled model, fitted as often as wanted: each fit starts from the same state."""
+"""One compiled model, fitted as often as wanted, each time from the same state."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast to learn; see the fields of `Experiment` of the same names."""
+    """How long and how fast to learn; see the fields of the same names in `Experiment`."""
 
     epochs: int
     learning_rate: float
@@ -38,18 +38,18 @@ class Schedule:
 class Trainer:
     """A compiled model around a graph of logits.
 
-    Building and tracing a DenseNet121 costs tens of seconds, so K folds share one trainer: `fit`
-    first puts every variable (weights, batch-norm statistics, those of the loss, optimizer, random
-    streams) back to where it stood, with a new seed. What is fitted are the graph's own weights.
+    Building and tracing a DenseNet121 takes tens of seconds, so K folds share one trainer: `fit`
+    first resets every variable (weights, batch-norm statistics, the loss's, the optimiser's, random
+    streams) to its start, with a new seed. The graph's own weights are fitted.
 
     Args:
         logits: inputs -> {head: (N, K_head)}.
-        loss: what the logits cost.
-        augment: a preset, active in training only; None for inputs that are no images.
-        average: end a fit that no validation steers with the mean of the weights over its steps
-            (Polyak and Juditsky 1992), for a model small enough to copy at every step; not with an
-            optimiser that the loss brings.
-        labels: K of each head, where its logits are (N, 2K).
+        loss: the loss on the logits.
+        augment: a preset, active in training only; None for inputs that aren't images.
+        average: end a fit that no validation part steers with the mean of the weights over its
+            steps (Polyak and Juditsky 1992). Only for models small enough to copy at every step,
+            and not if the loss brings its own optimiser.
+        labels: K of each head, needed where its logits are (N, 2K).
     """
 
     def __init__(
@@ -93,27 +93,30 @@ class Trainer:
         start: Sequence[np.ndarray] | None = None,
         checkpoint: Path | None = None,
     ) -> pd.DataFrame:
-        """Fit from the start state, or go on from a checkpoint to the same end.
+        """Fit from the start state, or resume from a checkpoint with the same result.
 
         Args:
-            train: gives the batches of (inputs, {head: targets}) of some epochs, one after another.
-            validation: batches likewise, or None: then the training loss steers the learning rate
-                and nothing stops early.
+            train: returns the batches of (inputs, {head: targets}) of some epochs, one after
+                another.
+            validation: likewise for validation; with None the training loss steers the learning
+                rate and nothing stops early.
             schedule: epochs and rates.
             steps: batches per epoch.
             seed: of dropout and augmentation.
             title: for the progress lines.
-            biases: by layer, those that the start state hasn't, since they depend on the targets.
-            counts: by head (K, 2), positives and negatives to learn from, for a loss that asks.
+            biases: by layer, initial biases that the start state lacks, since they depend on the
+                targets.
+            counts: by head (K, 2), positives and negatives to learn from, for a loss that asks for
+                them.
             start: the graph's weights, in place of the start state's and of `biases`.
-            checkpoint: a file that keeps the state after each epoch; None keeps none.
+            checkpoint: a file that keeps the state after each epoch; None for no such file.
 
         Returns:
             One row per epoch: `epoch` from 1, `loss`, `binary_accuracy`, `mae`, the same with
             `val_`, `learning_rate`. With several heads, a metric's name begins with its head's.
 
         Raises:
-            UserError: when the loss becomes NaN or infinite.
+            UserError: the loss becomes NaN or infinite.
         """
         self._reset(seed)
         if start is not None:
@@ -130,7 +133,7 @@ class Trainer:
         lines = EpochLines(title, schedule.epochs)
         try:
             self.model.fit(
-                train(range(first, schedule.epochs) or range(1)),  # Keras looks at a batch anyway
+                train(range(first, schedule.epochs) or range(1)),  # Keras needs a batch anyway
                 validation_data=validation,
                 initial_epoch=first,
                 epochs=schedule.epochs,
@@ -152,9 +155,9 @@ class Trainer:
         return table
 
     def settle(self, batches: "tf.data.Dataset") -> None:
-        """Estimate the batch-norm statistics anew over `batches` as they are, without augmentation.
+        """Estimate the batch-norm statistics anew over `batches`, without augmentation.
 
-        The weights stand still; see `Settler`.
+        The weights don't change; see `Settler`.
         """
         self._settler.settle(batches)
 

@@ -1,10 +1,11 @@
-"""Recipes: how the target is learnt, from a network whose trunks know what their stages taught."""
+"""Recipes: how the target is learnt, by a network whose trunks have been through their stages."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
+from cxrkeras.data.distortion import Distortion
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.registry import Part
 
@@ -13,24 +14,24 @@ if TYPE_CHECKING:
 
 
 class Learned(NamedTuple):
-    """What a fit did; the weights are the fitter's.
+    """The result of a fit; the fitter holds the weights.
 
     Args:
         history: one row per epoch, see `Trainer.fit`.
-        targets: (n, K) of the training rows as they were learned from at last.
-        inflation: (K,) the factor that the loss put on the odds; None where nobody knows it.
+        targets: (n, K) of the training rows as they were learnt from in the end.
+        distortion: what the loss did to probabilities; None if unknown.
     """
 
     history: "pd.DataFrame"
     targets: Targets
-    inflation: np.ndarray | None
+    distortion: Distortion | None
 
 
 class Fitter(Protocol):
-    """Fits one model to rows of the target, as often as wanted: for each fold, and at the end.
+    """Fits one model to rows of the target, as often as wanted: for each fold and the final model.
 
     Attributes:
-        facts: what there is to say of the last fit in `fold.json`.
+        facts: what `fold.json` should say of the last fit.
     """
 
     facts: dict
@@ -47,33 +48,33 @@ class Fitter(Protocol):
         title: str,
         checkpoint: Path | None = None,
     ) -> Learned:
-        """Fit from the start, or go on from a checkpoint to the same end.
+        """Fit from the start, or resume from a checkpoint with the same result.
 
         Args:
             train: (n,) rows of the target to learn from.
-            validation: (m,) rows that steer; may be empty.
+            validation: (m,) rows that steer the fit; may be empty.
             targets: (N, K) of all rows.
             epochs: at most.
             learning_rate: at the start.
-            seed: of all that is drawn.
+            seed: seed of everything random.
             title: for the progress lines.
-            checkpoint: a file that keeps the state after each epoch; None keeps none.
+            checkpoint: a file that keeps the state after each epoch; None for no such file.
         """
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
-        """(n,) rows of the target -> (n, K) probabilities, by the last fit."""
+        """(n,) rows of the target -> (n, K) probabilities from the last fit."""
 
     def save(self, folder: Path) -> dict:
-        """Write the last fit's model into a folder; gives what `model.json` must say to load it."""
+        """Write the last fit's model into a folder; returns what `model.json` needs to load it."""
 
 
 class Recipe(Part):
     """How the target is learnt.
 
     Attributes:
-        augment: the augmentation preset where none is chosen.
-        validation: the share of the training images that steers where none is chosen.
-        freezes: whether a trunk stands still, which is refused for one of random weights.
+        augment: the augmentation preset if none is chosen.
+        validation: the share of the training images held out to steer, if none is chosen.
+        freezes: whether trunks don't change, which is refused if their weights are random.
     """
 
     augment: ClassVar[str] = "study"
@@ -81,5 +82,5 @@ class Recipe(Part):
     freezes: ClassVar[bool] = False
 
     def fitter(self, session: Any) -> Fitter:
-        """What fits the target of a session, see `cxrkeras.training.session.Session`."""
+        """The fitter for a session's target; see `cxrkeras.training.session.Session`."""
         raise NotImplementedError

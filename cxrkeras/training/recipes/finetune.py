@@ -1,4 +1,4 @@
-"""All layers learn on the target.
+"""All layers are trained on the target.
 
 Source: Huang et al., Diagnostics 2022 (fine-tuning).
 """
@@ -7,7 +7,7 @@ from cxrkeras.training.recipes import Recipe
 
 
 class Part(Recipe):
-    """The target's images pass through the trunks in every epoch."""
+    """In every epoch the target's images pass through the trunks."""
 
     def fitter(self, session):
         """See `Recipe.fitter`."""

@@ -1,4 +1,4 @@
-"""The trunk stands still; the head learns on its features, computed once and standardised.
+"""The trunk doesn't change; the head learns on its features, computed once and standardised.
 
 Source: Huang et al., Diagnostics 2022 (layer transfer).
 """
@@ -10,15 +10,13 @@ from cxrkeras.training.recipes import Recipe
 
 
 class Part(Recipe):
-    """A head that isn't on pooled features learns from the maps, in every epoch anew."""
+    """A head that doesn't use pooled features learns from maps computed anew in every epoch."""
 
     augment: ClassVar[str] = "none"
     validation: ClassVar[float] = 0.0  # a small head needs every image more
     freezes: ClassVar[bool] = True
 
-    copies: int = option(
-        3, "With --augment: augmented copies of each image to compute features of.", ge=0
-    )
+    copies: int = option(3, "With --augment: number of augmented copies of each image.", ge=0)
 
     def fitter(self, session):
         """See `Recipe.fitter`."""

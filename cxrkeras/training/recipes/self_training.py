@@ -1,4 +1,4 @@
-"""Learnt twice: first without the uncertain entries, then with what that model says of them.
+"""Trains twice: first without the uncertain entries, then with that model's predictions of them.
 
 Source: Irvin et al., CheXpert, AAAI 2019 (U-SelfTrained).
 """
@@ -8,23 +8,23 @@ from cxrkeras.training.recipes import Recipe
 
 
 class Part(Recipe):
-    """Around another recipe. The policy `self_trained` brings it in by itself."""
+    """Wraps another recipe. The policy `self_trained` brings it in automatically."""
 
-    base: str = option("finetune", "How both models are learnt: another recipe.")
+    base: str = option("finetune", "Recipe by which both models are trained.")
 
     @property
     def augment(self) -> str:
-        """That of the recipe within."""
+        """That of the wrapped recipe."""
         return self._within().augment
 
     @property
     def validation(self) -> float:
-        """That of the recipe within."""
+        """That of the wrapped recipe."""
         return self._within().validation
 
     @property
     def freezes(self) -> bool:
-        """Whether the recipe within does."""
+        """Whether the wrapped recipe freezes trunks."""
         return self._within().freezes
 
     def fitter(self, session):
@@ -53,7 +53,7 @@ class _Twice:
 
         def guess(learned, _, rows):
             scores = self._fitter.predict(train[rows])
-            return scores, learned.inflation
+            return scores, learned.distortion
 
         return with_guesses(learn, guess, [targets[train]], title, checkpoint)
 

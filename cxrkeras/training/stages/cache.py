@@ -1,4 +1,4 @@
-"""Where work that later runs share is kept: trained stages, features, the built-in data."""
+"""The cache of work that later runs share: trained stages, features, the built-in data."""
 
 import os
 from pathlib import Path

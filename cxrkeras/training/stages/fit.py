@@ -36,10 +36,10 @@ class Fitted:
     """A trained stage.
 
     Args:
-        trunk: what it is for.
+        trunk: the trained trunk.
         history: one row per epoch.
-        images: how many trained.
-        scores: per dataset, where its scored images come from, and their predictions.
+        images: how many images it was trained on.
+        scores: for each dataset, where its scored images come from, and their predictions.
     """
 
     trunk: keras.Model
@@ -61,14 +61,15 @@ def fit_stage(
 
     Args:
         plan: loss, augmentation and settings.
-        architecture: of the network, with one trunk.
+        architecture: the network's, with one trunk.
         datasets: by name.
-        before: the weights that it starts from.
-        name: the stage's, for messages.
-        checkpoint: a file that keeps the state after each epoch, to go on from after a kill.
+        before: the weights from which it starts.
+        name: the stage's name, for messages.
+        checkpoint: a file that keeps the state after each epoch, from which a killed training
+            resumes.
 
     Raises:
-        UserError: for data or weights that can't be used, or a training that diverges.
+        UserError: data or weights can't be used, or training diverges.
     """
     experiment = plan.experiment
     sources = [_Source(key, dataset, plan, architecture) for key, dataset in datasets.items()]
@@ -100,7 +101,7 @@ def fit_stage(
 
 
 class _Source:
-    """A dataset of the stage: its images, its targets, and how they are shared out."""
+    """A dataset of the stage: its images, its targets, and how they are split."""
 
     def __init__(self, name: str, dataset: PreparedDataset, plan: Plan, architecture: Architecture):
         self.name, self.dataset = name, dataset
@@ -116,7 +117,7 @@ class _Source:
         return Part(head, self.images, np.flatnonzero(rows), targets)
 
     def columns(self, labels: tuple[str, ...]) -> list[int]:
-        """Where the dataset's labels stand in its head."""
+        """The positions of the dataset's labels in its head."""
         places = {canonical(label): place for place, label in enumerate(labels)}
         return [places[canonical(label)] for label in self.dataset.labels]
 
@@ -133,8 +134,9 @@ def _heads(sources: list[_Source], experiment: Experiment) -> _Heads:
         meanings = [canonical(label) for label in source.dataset.labels]
         if len(set(meanings)) < len(meanings):
             raise UserError(
-                f"Merged labels need each finding once. {source.name} has one under two names: "
-                f"{', '.join(source.dataset.labels)}. Choose --labels or --joint heads."
+                f"Merged labels need each finding only once. {source.name} has one under two "
+                f"names: {', '.join(source.dataset.labels)}. Choose a --label-set, or --joint "
+                "heads."
             )
         for meaning, label in zip(meanings, source.dataset.labels, strict=True):
             union.setdefault(meaning, label)

@@ -1,7 +1,7 @@
-"""The target's images in a source: what a fold holds out must not have been seen before it.
+"""The target's images in a source: what a fold holds out must not have been seen before.
 
-Known by the film itself, by its patient, and, re-encoded or prepared in another way, by what it
-looks like.
+They are recognised by the film itself, by its patient, and, if re-encoded or prepared differently,
+by what they look like.
 """
 
 import hashlib
@@ -23,41 +23,42 @@ from data_prep.errors import RejectedFile, UserError
 from data_prep.files import atomic_write_json
 from data_prep.say import say
 
-_FORMAT = 1  # raise it when a change makes copies found earlier wrong
-_FEW_PAIRS = 100  # fewer are confirmed sooner here than in new processes
+_FORMAT = 1  # raise it when a change invalidates copies found earlier
+_FEW_PAIRS = 100  # fewer are confirmed faster here than in new processes
 
 
 def without_target(
     source: PreparedDataset, link: Dataset, target: PreparedDataset
 ) -> PreparedDataset:
-    """A source without the target's images, their copies, and other images of their patients.
+    """A source without the target's images, copies of them, and other images of their patients.
 
     Args:
         source: the dataset.
-        link: how the run names it.
+        link: the run's name for it.
         target: all images of the target.
 
     Raises:
-        UserError: no image is left, or prepared images that must be compared can't be read.
+        UserError: no image is left, or a prepared image that must be compared can't be read.
     """
     same = (source.digests != "") & np.isin(source.digests, target.digests)
     known = source.patients != ""
     of_patient = known & np.isin(source.patients, _target_patients(source, target))
     copies = _copies(source, target, ~same & ~of_patient)
-    # Under another key, a copy's patient is one of the target's patients by another name.
+    # Under another key, a copy's patient is a target's patient under another name.
     patients = source.patients[(same | copies) & known]
     seen = same | copies | of_patient | (known & np.isin(source.patients, patients))
     if seen.any():
         say(
             f"source {link.name}: {int(seen.sum())} of {len(source)} images are left out: "
-            f"{int(same.sum())} are the target's, {int(copies.sum())} are copies of them, the "
-            "others have the patient of one of them"
+            f"{int(same.sum())} are the target's, {int(copies.sum())} are copies of them, and the "
+            "others are of the same patients"
         )
     if seen.all():
         raise UserError(
-            f"A source needs images that aren't the target's. Received: {link.name}={link.folder}, "
-            "of which none is left. Give another --source; where patients of two places share a "
-            "number, prepare one of the datasets with another --key-file."
+            "A source needs images that aren't in the target too. Received: "
+            f"{link.name}={link.folder}, of which none is left. Give another --source. If "
+            "patients of two hospitals share a number, prepare one of the datasets with another "
+            "--key-file."
         )
     for doubt in _doubts(source, target):
         say(f"Warning: source {link.name}: {doubt}")
@@ -65,42 +66,42 @@ def without_target(
 
 
 def _target_patients(source: PreparedDataset, target: PreparedDataset) -> list[str]:
-    """The target's patients as the source calls them: either may have merged some of its own."""
+    """The target's patients by the source's names: either dataset may have merged patients."""
     here = set(target.patients.tolist())
     here |= {name for name, kept in target.merged.items() if kept in here}
     return sorted(here | {source.merged[name] for name in here & source.merged.keys()})
 
 
 def _doubts(source: PreparedDataset, target: PreparedDataset) -> list[str]:
-    """Why images of the target, or of its patients, may be left in a source."""
+    """Why images of the target, or of its patients, may remain in a source."""
     doubts = []
     for dataset, whose in ((source, "its"), (target, "the target's")):
         if unknown := int((dataset.patients == "").sum()):
             doubts.append(
-                f"the patients of {unknown} of {whose} {len(dataset)} images aren't known, so that "
-                "other films of the target's patients may be left in it; only copies are found"
+                f"the patients of {unknown} of {whose} {len(dataset)} images are unknown, so "
+                "other films of the target's patients may remain in it; only copies are found"
             )
     if source.key and target.key and source.key != target.key:
         doubts.append(
-            "its patients are named under another key than the target's (--key-file, --public), so "
-            "they can't be matched: other films of the target's patients may be left in it; only "
-            "copies are found"
+            "its patients were hashed with another key than the target's (--key-file, --public), "
+            "so they can't be matched: other films of the target's patients may remain in it; "
+            "only copies are found"
         )
     ways = [preparation_of(dataset.root) or Preparation() for dataset in (source, target)]
     names = ("pad", "stretch")
     differ = [f"--{name}" for name in names if getattr(ways[0], name) != getattr(ways[1], name)]
     if differ:
         doubts.append(
-            f"prepared in another way than the target ({', '.join(differ)}): copies of its images "
-            "are harder to tell, and the model sees another picture"
+            f"prepared differently from the target ({', '.join(differ)}): copies of its images "
+            "are harder to find, and the model sees different pictures"
         )
     return doubts
 
 
 def _copies(source: PreparedDataset, target: PreparedDataset, rows: np.ndarray) -> np.ndarray:
-    """(N,) bool: those of some rows of a source that look like an image of the target.
+    """(N,) bool: which of some rows of a source look like an image of the target.
 
-    What was found is kept for later runs, under all that decides it.
+    The findings are cached for later runs, under everything on which they depend.
     """
     places = np.flatnonzero(rows)
     pads = tuple(bool(p and p.pad) for p in map(preparation_of, (target.root, source.root)))
@@ -131,10 +132,10 @@ def _confirmed(
     pads: tuple[bool, bool],
     pairs: list[tuple[int, int]],
 ) -> list[bool]:
-    """Whether pairs of places in two lists of files are one film each."""
+    """Whether pairs of files, by their positions in two lists, each show one film."""
     files = [(target[first], source[second]) for first, second in pairs]
     workers = cores() if len(files) > _FEW_PAIRS else 0
-    # Of images prepared alike the padding is alike too, and stays.
+    # Images prepared alike have the same padding, which stays.
     compare = partial(same_film, padded=pads if pads[0] != pads[1] else (False, False))
     try:
         answers = dict(spread(compare, files, workers))

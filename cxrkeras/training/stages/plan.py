@@ -1,4 +1,4 @@
-"""Source stages: a trunk trained on other data, once, and kept under what describes it."""
+"""Source stages: a trunk trained on other data, once, and cached under its description."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ from data_prep.files import atomic_write_json
 from data_prep.say import say
 
 FORMAT = 4
-"""Of what training ends with: raise it when a change makes older stages, features, folds wrong."""
+"""The version of trained results: raise it when a change invalidates stages, features and folds."""
 TRUNK = "trunk.weights.h5"
 
 
@@ -39,8 +39,8 @@ class Stage:
 
     Args:
         name: the datasets' names, joined by `+`.
-        architecture: of the network that it trains.
-        before: the stage or weights that it starts from, None for a random start.
+        architecture: that of the network being trained.
+        before: the stage or weights from which it starts; None for a random start.
         datasets: by name.
     """
 
@@ -51,18 +51,18 @@ class Stage:
 
 
 def plan_stages(plan: Plan, trunk: int, target: PreparedDataset | None) -> "Stage | Weights | None":
-    """The last thing a trunk learns from before the target, with all that stands before it.
+    """The last thing from which a trunk learns before the target, with everything before it.
 
-    Images of the target, their copies, and those of its patients are taken out of every source:
-    what a fold holds out must not have been seen.
+    The target's images, copies of them, and other images of its patients are removed from every
+    source: what a fold holds out must not have been seen.
 
     Args:
         plan: what is to be done.
         trunk: which of its trunks.
-        target: the data that no source may hold; None where there is no target.
+        target: the data that no source may contain; None if there is no target.
 
     Raises:
-        UserError: for a source that is no prepared dataset, or lacks the labels wanted of it.
+        UserError: a source isn't a prepared dataset, or lacks the wanted labels.
     """
     origin: Stage | Weights | None = plan.trunks[trunk].start
     own = (plan.architecture.backbones[trunk],)
@@ -77,11 +77,11 @@ def plan_stages(plan: Plan, trunk: int, target: PreparedDataset | None) -> "Stag
 
 
 def describe(origin: "Stage | Weights | None", plan: Plan) -> dict | str | None:
-    """Everything that the trunk's weights depend on, as JSON."""
+    """Everything on which the trunk's weights depend, as JSON."""
     if origin is None or isinstance(origin, Weights):
         return fingerprint(origin) if origin else None
     experiment, architecture = plan.experiment, origin.architecture
-    several = len(origin.datasets) > 1  # one dataset has one head either way
+    several = len(origin.datasets) > 1  # a single dataset has one head either way
     return {
         **on_backend(),
         "format": FORMAT,
@@ -106,16 +106,17 @@ def describe(origin: "Stage | Weights | None", plan: Plan) -> dict | str | None:
 
 
 def on_backend() -> dict[str, str]:
-    """What a description says of Keras's backend: initial weights and random draws are its own.
+    """What a description says of Keras's backend, which has its own initial weights and draws.
 
-    Of TensorFlow nothing, so that what was made before there was a choice is still found.
+    It says nothing for TensorFlow, so that what was cached before there was a choice is still
+    found.
     """
     backend = runtime.backend()
     return {} if backend == runtime.TENSORFLOW else {"backend": backend}
 
 
 def _policies(dataset: PreparedDataset, experiment: Experiment) -> dict[str, str]:
-    """What -1 means, of the labels that have it: without it, no policy changes anything."""
+    """What -1 means for the labels that have it; for others no policy changes anything."""
     policies = policies_for(experiment.uncertain, dataset.labels)
     asked = (dataset.codes == -1).any(axis=0)
     return {
@@ -126,7 +127,7 @@ def _policies(dataset: PreparedDataset, experiment: Experiment) -> dict[str, str
 
 
 def trained(origin: "Stage | Weights | None", plan: Plan, run: Path) -> Weights | None:
-    """The weights a trunk starts from on the target; trains the stages that no run has trained yet.
+    """The weights from which a trunk starts on the target; trains stages that aren't cached.
 
     Args:
         origin: from `plan_stages`.
@@ -139,13 +140,13 @@ def trained(origin: "Stage | Weights | None", plan: Plan, run: Path) -> Weights 
 
 
 def trained_stage(stage: Stage, plan: Plan, run: Path) -> Path:
-    """The cache's folder of a stage, trained now or before; see `trained`."""
+    """The cached folder of a stage, trained now or earlier; see `trained`."""
     description = describe(stage, plan)
     key = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:16]
     folder = cache_folder() / "stages" / key
     before = trained(stage.before, plan, run)
     if folder.is_dir():
-        say(f"source stage {stage.name}: trained before, reused")
+        say(f"source stage {stage.name}: already trained, reused")
     else:
         _train(stage, before, plan, description, folder)
     _record(folder, run / "stages" / f"{stage.name}-{key[:6]}")
@@ -165,7 +166,7 @@ def _train(
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     checkpoint = unfinished / "checkpoint.npz"
     if unfinished.is_dir():
-        say(f"source stage {stage.name}: begun before, going on")
+        say(f"source stage {stage.name}: resumed")
     fitted = fit_stage(
         plan, stage.architecture, stage.datasets, before, name=stage.name, checkpoint=checkpoint
     )
@@ -192,5 +193,5 @@ def _keep(folder: Path, fitted: Fitted, facts: dict) -> None:
         try:
             os.replace(done, folder)
         except OSError:
-            if not folder.is_dir():  # else another run was first, with the same stage
+            if not folder.is_dir():  # otherwise another run was first, with the same stage
                 raise

@@ -1,4 +1,4 @@
-"""Which images of a source train a stage, which steer it, and on which it is scored."""
+"""Which images of a source train a stage, steer it, and score it."""
 
 from dataclasses import dataclass
 
@@ -18,11 +18,11 @@ class Shares:
     """Rows of a source, each (N,) bool.
 
     Args:
-        train: what is learned from.
+        train: what is learnt from.
         validation: what steers the learning rate and early stopping.
         scored: what the stage is scored on.
         split: where `scored` comes from: `test`, `valid`, or `held out` (the validation rows, which
-            steered the training, so that their scores flatter a little).
+            steered the training, so their scores are a little too good).
     """
 
     train: np.ndarray
@@ -34,19 +34,18 @@ class Shares:
 def share_out(
     dataset: PreparedDataset, targets: np.ndarray, fraction: float, seed: int, *, name: str
 ) -> Shares:
-    """Share a source out as its archive does; patients of its test and valid parts never train.
+    """Split a source as its archive does; patients in its test and valid parts never train.
 
     Args:
-        dataset: N images; `splits` named `test` or `valid` are kept from training, whatever else
-            they are called trains.
+        dataset: N images; those whose `splits` are `test` or `valid` don't train, all others do.
         targets: (N, K), for stratifying.
-        fraction: of the training patients, held out to steer where the archive has no valid part;
-            0 steers by nothing.
-        seed: of that choice.
-        name: the source's, for messages.
+        fraction: of the training patients, held out to steer if the archive has no valid part; 0
+            for no steering.
+        seed: seed seed of that choice.
+        name: the source's name, for messages.
 
     Raises:
-        UserError: nothing is left to train on, or too few patients for the fraction.
+        UserError: nothing is left to train on, or there are too few patients for the fraction.
     """
     splits = np.char.lower(dataset.splits.astype(str))
     test, valid = splits == TEST, np.isin(splits, _VALID_NAMES)
@@ -56,13 +55,13 @@ def share_out(
     train = ~kept_out & ~shared
     if shared.any():
         say(
-            f"source {name}: {int(shared.sum())} training images are left out: their patients are "
-            "in its test or valid part too"
+            f"source {name}: {int(shared.sum())} training images are left out, since their "
+            "patients are also in its test or valid part"
         )
     if not train.any():
         raise UserError(
             f"A source needs images to train on. All {len(dataset)} of {name} are in its test or "
-            "valid part (the column split of its manifest). Prepare its training part too."
+            "valid part (column split of its manifest). Prepare its training part too."
         )
     validation = valid if fraction and valid.any() else np.zeros(len(dataset), bool)
     if not valid.any():

@@ -186,7 +186,7 @@ def test_wrong_usage(run, words):
 def test_one_run_is_not_enough(run):
     code, _, err = run("good")
     assert code == 1
-    assert "two runs or more" in err
+    assert "at least two runs" in err
 
 
 def test_imports_neither_tensorflow_nor_keras(run, tmp_path):

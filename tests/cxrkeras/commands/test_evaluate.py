@@ -132,7 +132,7 @@ def test_any_scores_are_ranked_and_get_no_threshold(run, tmp_path):
         assert ours["mae"] is ours["binary_accuracy"] is None
     page = page_of(tmp_path, "ranked")
     assert "These are scores, not probabilities" in page
-    for word in ("Prevalence rule", "Binary accuracy is no evidence", "Rows in up to ten bins"):
+    for word in ("Prevalence rule", "Binary accuracy isn't evidence", "Rows in up to ten bins"):
         assert word not in page
         assert word in page_of(tmp_path)
 

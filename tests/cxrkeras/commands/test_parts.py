@@ -7,10 +7,14 @@ import pytest
 
 from cxrkeras.cli import main
 from cxrkeras.commands.parts import _kind_of
-from cxrkeras.registry import KINDS, POLICIES, READERS, RULES
+from cxrkeras.registry import KINDS, OPERATIONS, POLICIES, PRESETS, READERS, RULES, TRANSFORMS
 from tests.other_package import install
 
-LIGHT = [(kind, name) for kind in (POLICIES, RULES, READERS) for name in kind.names()]
+LIGHT = [
+    (kind, name)
+    for kind in (PRESETS, OPERATIONS, TRANSFORMS, POLICIES, RULES, READERS)
+    for name in kind.names()
+]
 
 
 def said(capsys, *words, code=0) -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from cxrkeras.cli import main
-from cxrkeras.models.network import build_network
+from tests.cxrkeras.networks import network_of
 
 TRUNK = "939,120"  # MobileNetV3Small without its top, as keras.applications states it
 
@@ -16,7 +16,7 @@ def code_of(*words: str) -> int:
 
 @pytest.mark.parametrize(("method", "trunks"), [("regular", 1), ("cotrain", 1), ("mixed", 2)])
 def test_each_method_shows_its_trunks_and_head(capsys, method, trunks):
-    assert code_of("--method", method, "--labels", "4") == 0
+    assert code_of("--method", method, "--outputs", "4") == 0
     said = capsys.readouterr().out
     assert said.count(TRUNK) == 2 * trunks  # in Keras's table and in that of the parts
     width = 576 * trunks
@@ -67,7 +67,7 @@ def test_the_costs_are_said_and_the_parts_drawn(capsys, tmp_path):
 
 
 def test_a_saved_model_is_summarised_wherever_it_lies(capsys, tmp_path):
-    network = build_network(("mobilenet_v3_small",), 32, {"target": 4}).probability
+    network = network_of(("mobilenet_v3_small",), 32, {"target": 4}).probability
     folder = tmp_path / "folds" / "0"
     folder.mkdir(parents=True)
     network.save(folder / "model.keras")

@@ -36,7 +36,7 @@ def prepared(real, tmp_path_factory):
     out = folder / "data"
     call(
         *("prep", "table", "--images", images, "--labels", folder / "labels.csv"),
-        *("--size", 64, "--out", out),
+        *("--image-size", 64, "--out", out),
     )
     return out
 

@@ -13,11 +13,12 @@ from scipy.special import expit
 
 from cxrkeras.cli import main
 from cxrkeras.models.importing.torch_names import resnet50_modules
-from cxrkeras.models.network import TARGET, build_network
+from cxrkeras.models.network import TARGET
 from cxrkeras.models.weights.trunk import load_trunk, save_trunk
 from cxrkeras.registry import BACKBONES
 from cxrkeras.runs.sources import Weights
 from data_prep.errors import UserError
+from tests.cxrkeras.networks import network_of
 from tests.cxrkeras.plain_keras import foreign_classes
 
 LABELS = ["Edema", "Mass", "Nodule"]
@@ -102,7 +103,7 @@ def test_the_model_predicts(imported, foreign, donor):
     model = keras.saving.load_model(imported / "model.keras")
     assert (model.inputs[0].name, model.output_names) == ("image", ["probability"])
     grey = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 1)).astype(np.float32)
-    network = build_network((RESNET,), 32, {TARGET: 3})
+    network = network_of((RESNET,), 32, {TARGET: 3})
     network.trunks[0].set_weights(donor.get_weights())
     features = np.asarray(network.features(grey))
     kernel, bias = head()

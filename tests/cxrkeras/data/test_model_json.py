@@ -147,7 +147,7 @@ def test_a_field_that_can_t_be_is_named_with_the_kind_of_what_stands_there(
     assert f"Received: {received}." in said
 
 
-@pytest.mark.parametrize("name", ["labels", "image_size", "training_prevalence", "inflation"])
+@pytest.mark.parametrize("name", ["labels", "image_size", "training_prevalence"])
 def test_what_every_model_needs_is_missed_by_name(tmp_path, name):
     facts = {key: value for key, value in FACTS.items() if key != name}
     assert f"{name} is missing" in refusal(written(tmp_path, facts))

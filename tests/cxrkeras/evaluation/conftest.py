@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from cxrkeras.data.distortion import Factor
 from cxrkeras.evaluation.scores.predictions import Predictions, write_predictions
-from cxrkeras.evaluation.scores.thresholds import inflate
 
 LABELS = (
     "Aortic sclerosis",
@@ -39,7 +39,7 @@ def simulate(seed: int, n: int, patients: int) -> Predictions:
         patients=tuple(f"pseudonym{p:04d}" for p in person),
         folds=tuple(str(p % FOLDS) for p in person),
         labels=LABELS,
-        prob=inflate(odds / (1 + odds), INFLATION),
+        prob=Factor(INFLATION).distort(odds / (1 + odds)),
         truth=truth,
     )
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cxrkeras.commands.cv import command
 from cxrkeras.data.labels.entries import BLANK
-from cxrkeras.registry import BACKBONES, POLICIES
+from cxrkeras.registry import POLICIES
 from cxrkeras.runs.builtin_data import with_builtin_data
 from cxrkeras.runs.description import (
     make_experiment,
@@ -23,6 +23,7 @@ from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.transfer import METHODS
 from cxrkeras.training.plan import resolve
 from data_prep.errors import UserError
+from tests.cxrkeras.models.backbones.names import NAMES
 
 NUMBERS = {
     "epochs": st.integers(1, 10**6),
@@ -38,7 +39,7 @@ WORDS = {
     "loss": st.sampled_from(["bw_bce", "bw_bce_per_label", "bce"]),
     "augment": st.sampled_from(["study", "light", "none"]),
     "data": st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
-    "backbone": st.lists(st.sampled_from(BACKBONES.names()), min_size=1).map(tuple),
+    "backbone": st.lists(st.sampled_from(NAMES), min_size=1).map(tuple),
     "source": st.lists(st.sampled_from(["imagenet", "a=x y", "w.keras,b=../z"])).map(tuple),
     "shuffle_labels": st.booleans(),
     "uncertain": st.sampled_from([*POLICIES.names(), "Edema=half,zeros-lsr:low=0.1"]),
@@ -70,7 +71,7 @@ def test_what_is_written_reads_back_equal(tmp_path_factory, choices):
         ({"augment": "lots"}, ("--augment", "'lots'")),
         ({"backbone": ()}, ("--backbone", "()")),
         ({"epoch_s": 3}, ("'epoch_s'", "'epochs'")),
-        ({"source": ("val=x",)}, ("--source", "not `val`")),
+        ({"source": ("val=x",)}, ("--source", "isn.t `val`")),
         ({"source": ("nih",)}, ("--source", "'nih'", "NAME=DIR")),
         ({"source": ("nih=x,imagenet",)}, ("begin a chain", "nih=x,imagenet")),
     ],
@@ -130,6 +131,15 @@ def test_old_spellings_are_read_with_a_warning(capsys):
         make_experiment({"reuse": "layers", "recipe": "frozen"})
 
 
+def test_the_old_name_of_the_label_set_is_read_with_a_warning(capsys):
+    assert make_experiment({"labels": []}).label_set == ()
+    assert not capsys.readouterr().err
+    assert make_experiment({"labels": ["nih14"]}) == make_experiment({"label_set": ["nih14"]})
+    assert "--labels is now --label-set" in capsys.readouterr().err
+    with pytest.raises(UserError, match="Give --label-set alone"):
+        make_experiment({"labels": ["nih14"], "label_set": ["nih14"]})
+
+
 def test_a_part_s_options_come_as_text_or_as_a_table(tmp_path):
     (tmp_path / "c.toml").write_text('[loss]\nname = "bw-bce"\nper_label = true\n')
     experiment = make_experiment(read_choices(tmp_path / "c.toml"))
@@ -187,6 +197,8 @@ def test_the_choices_are_the_registries():
     [
         ({"backbone": "resnet5"}, ("parts backbone", "'resnet5'", "Did you mean")),
         ({"backbone": "xception", "image_size": 64}, ("at least 71 px", "64")),
+        ({"backbone": "vgg16:width=2"}, ("vgg16 has no option 'width'",)),
+        ({"backbone": "hub"}, ("--backbone hub needs the option 'preset'",)),
         ({"zzz": 3}, ("'zzz'", "--help")),
     ],
 )

@@ -16,14 +16,14 @@ FOLDS = 3
 PREPARED = 40
 
 
-def build(seed: int) -> keras.Model:
+def build(seed: int, side: int = SIDE) -> keras.Model:
     """What our models begin and end with, and two layers between."""
     keras.utils.set_random_seed(seed)
-    image = keras.Input((SIDE, SIDE, 1), name="image")
+    image = keras.Input((side, side, 1), name="image")
     x = grey_to_colour(image, SCALINGS["torch"])
     x = keras.layers.Conv2D(6, 5, strides=2, activation="relu")(x)
     x = keras.layers.BatchNormalization()(x)
-    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     x = keras.layers.Dropout(0.5)(x)
     x = keras.layers.Dense(len(LABELS), name="target", kernel_initializer="he_normal")(x)
     return keras.Model(image, keras.layers.Activation("sigmoid", name="probability")(x))
@@ -41,7 +41,7 @@ POINTS = {
 def write_model(folder: Path, seed: int = 0, **facts) -> Path:
     """A model folder; `facts` replace those of its model.json."""
     folder.mkdir(parents=True)
-    build(seed).save(folder / "model.keras")
+    build(seed, facts.get("image_size", SIDE)).save(folder / "model.keras")
     card = {
         "labels": LABELS,
         "image_size": SIDE,
@@ -56,14 +56,17 @@ def write_model(folder: Path, seed: int = 0, **facts) -> Path:
     return folder
 
 
-def write_run(run: Path, *, frozen: bool = False, noted: bool = True) -> Path:
+def write_run(
+    run: Path, *, frozen: bool = False, noted: bool = True, first: int = 0, **facts
+) -> Path:
     """Three folds; with `frozen` their models differ in the dense layer alone.
 
     `noted`: whether model.json says how images were prepared, as those of older runs don't.
+    `first`: the first seed. `facts` replace those of each model.json.
     """
-    predictions = simulated()
+    predictions = simulated(first)
     for k in range(FOLDS):
-        _write_fold(run / "folds" / str(k), k, frozen=frozen, noted=noted)
+        _write_fold(run / "folds" / str(k), first + k, frozen=frozen, noted=noted, **facts)
     write_predictions(run / "predictions.csv", predictions)
     rows = zip(predictions.images, predictions.patients, predictions.folds, strict=True)
     pd.DataFrame(rows, columns=["image", "patient", "fold"]).to_csv(run / "folds.csv", index=False)
@@ -80,10 +83,11 @@ def write_run(run: Path, *, frozen: bool = False, noted: bool = True) -> Path:
     return run
 
 
-def simulated() -> Predictions:
+def simulated(seed: int = 0) -> Predictions:
     """90 out-of-fold predictions; of the second label nothing is known."""
     rng = np.random.default_rng(0)
     truth = (rng.random((90, 3)) < 0.3).astype(float)
+    rng = np.random.default_rng(100 + seed) if seed else rng  # other scores, the same truth
     prob = np.clip(0.4 + 0.2 * truth + rng.normal(0, 0.1, (90, 3)), 0, 1)
     truth[:, 1] = np.nan
     names = [f"{n}" for n in range(90)]
@@ -97,20 +101,22 @@ def simulated() -> Predictions:
     )
 
 
-def _write_fold(folder: Path, k: int, *, frozen: bool, noted: bool) -> None:
+def _write_fold(folder: Path, k: int, *, frozen: bool, noted: bool, **facts) -> None:
     folder.mkdir(parents=True)
-    model = build(0 if frozen else k)
+    model = build(0 if frozen else k, facts.get("image_size", SIDE))
     if frozen:
         head = model.get_layer("target")
         rng = np.random.default_rng(k)
         head.set_weights([rng.normal(size=w.shape) for w in head.get_weights()])
     model.save(folder / "model.keras")
-    facts = {"training_prevalence": _prevalence(k), "inflation": _inflation(k)}
-    (folder / "fold.json").write_text(json.dumps(facts), encoding="utf-8")
-    card = {"labels": LABELS, "image_size": SIDE, "trained_on": "ours", **facts}
+    fitted = {"training_prevalence": _prevalence(k), "inflation": _inflation(k)}
+    (folder / "fold.json").write_text(json.dumps(fitted), encoding="utf-8")
+    card = {"labels": LABELS, "image_size": SIDE, "trained_on": "ours", **fitted}
+    if frozen:
+        card["frozen"] = {"digest": "0" * 64, "features": "pool"}
     if noted:
         card["preparation"] = {"image_size": PREPARED, "pad": False, "stretch": None}
-    (folder / "model.json").write_text(json.dumps(card), encoding="utf-8")
+    (folder / "model.json").write_text(json.dumps(card | facts), encoding="utf-8")
 
 
 def _prevalence(k: int) -> dict:

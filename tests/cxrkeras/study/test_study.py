@@ -149,19 +149,22 @@ def test_overrides_touch_their_cells_only_and_stages_stay_shared(file):
         (("[grid]", '[grid]\nmethods = ["mixed"]'), "unknown key 'grid.methods'"),
         (('method = "cotrain"', 'methot = "cotrain"'), "Did you mean 'method'?"),
         (('method = "cotrain"', 'method = "joint"'), "'cotrain'"),
-        (('data = "{data}/target"', "seed = 1"), "names the prepared target as `data`"),
-        (("folds = 2", 'backbone = "tiny"'), "[run] backbone: the grid and the settings say it"),
+        (('data = "{data}/target"', "seed = 1"), "must name the prepared target as `data`"),
+        (("folds = 2", 'backbone = "tiny"'), "[run] backbone: this belongs to the grid"),
         (("folds = 2", "folds = 1"), "--folds"),
         (("[grid]", "[override.tiny]\nfolds = 3\n[grid]"), "only [run] may say it"),
         (("[grid]", "[override.layer]\nepochs = 3\n[grid]"), "Did you mean 'layers'?"),
         (("[grid]", "[override.layers]\nepoch = 3\n[grid]"), "Did you mean 'epochs'?"),
-        (('name = "random"', 'name = "a"'), "each setting has a name of its own. Twice: 'a'"),
-        (('"finetune", "frozen"]', '"frozen", "frozen"]'), "Twice: 'layers'"),
+        (
+            ('name = "random"', 'name = "a"'),
+            "needs a name of its own. Given twice: 'a'",
+        ),
+        (('"finetune", "frozen"]', '"frozen", "frozen"]'), "twice: 'frozen'"),
         (('["a", "b"]', '["a", "c"]'), "Cell finetune-tiny-a-b: a setting's source is a name of"),
-        (('["a", "b"]', '["a"]'), "Cell finetune-tiny-a-b: cotrain trains two or more"),
+        (('["a", "b"]', '["a"]'), "Cell finetune-tiny-a-b: cotrain trains on two or more"),
         (('backbone = ["tiny"]', 'backbone = ["resnet5"]'), "Cell finetune-resnet5-a: --backbone"),
         (('a = "{data}/a"', 'a = { other = "x" }'), "has no line for 'tiny'"),
-        (("folds = 2", 'labels = ["c=chexpert5"]\nfolds = 2'), "--labels c=… names no source"),
+        (("folds = 2", 'label-set = ["c=chexpert5"]\nfolds = 2'), "--label-set c=… names no"),
         (('name = "random"', ""), "'setting.1.name' is missing"),
         (('backbone = ["tiny"]', ""), "'grid.backbone' is missing"),
         (("random-trunk = true", ""), "Cell frozen-tiny-random: --recipe frozen freezes the trunk"),
@@ -184,7 +187,7 @@ def test_wrong_calls(file, tmp_path, capsys):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     assert code_of(file(), "--out", tmp_path / "full") == 1
-    assert "holds something that is no study" in capsys.readouterr().err
+    assert "holds something that isn't a study" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["thesis.txt"]
 
 
@@ -345,3 +348,11 @@ def test_the_time_left_is_reckoned_from_cells_alike(file, tmp_path):
     study.states["frozen-tiny-random"].word = "done"
     study.states["frozen-tiny-random"].seconds = 20
     assert clock.where(1) == "2 min elapsed, about 20 s left"
+
+
+def test_the_old_name_of_the_label_set_is_read_with_a_warning(file, tmp_path, capsys):
+    description = file(("folds = 2", 'labels = ["c=chexpert5"]\nfolds = 2'))
+    assert code_of(description, "--out", tmp_path / "out") == 1
+    warning, error = capsys.readouterr().err.splitlines()
+    assert warning == "Warning: --labels is now --label-set."
+    assert "--label-set c=… names no source" in error

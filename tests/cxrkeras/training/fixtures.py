@@ -51,6 +51,7 @@ def experiment(data):
             "batch_size": 8,
             "learning_rate": 3e-3,
             "source_learning_rate": 3e-3,
+            "random_trunk": True,
         }
         return make_experiment(small | choices)
 

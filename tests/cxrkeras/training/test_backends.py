@@ -32,7 +32,7 @@ from pathlib import Path
 from cxrkeras import runtime
 runtime.start()
 import numpy as np
-from cxrkeras.serving.model.model import load_model
+from cxrkeras.serving.predictor.loaded import load_model
 folder, run = map(Path, sys.argv[1:])
 np.save(folder / "answer.npy", load_model(run).predict(np.load(folder / "images.npy")))
 """
@@ -95,7 +95,7 @@ def test_from_cv_to_report_to_predict_and_heat_maps(runs, film, tmp_path, method
 
 @pytest.mark.parametrize(("method", "recipe"), [("cotrain", "finetune"), ("regular", "frozen")])
 def test_the_other_backend_gives_the_same_probabilities(runs, tmp_path, method, recipe):
-    from cxrkeras.serving.model.model import load_model
+    from cxrkeras.serving.predictor.loaded import load_model
 
     pytest.importorskip("jax")
     run = runs(method, recipe)

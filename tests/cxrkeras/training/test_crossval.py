@@ -15,9 +15,9 @@ from cxrkeras.data.dataset import load_dataset
 from cxrkeras.runs.description import make_experiment, read_experiment
 from cxrkeras.runs.target import load_target
 from cxrkeras.training import crossval
+from cxrkeras.training import folds as fitting
 from cxrkeras.training.crossval import cross_validate
 from cxrkeras.training.final import train_final
-from cxrkeras.training.recipes import fold_fit
 from data_prep.errors import UserError
 from tests.cxrkeras.plain_keras import plain_predictions
 from tests.cxrkeras.training.tiny import write_dataset
@@ -29,7 +29,7 @@ METHODS = {
     "cotrain": {"method": "cotrain", "source": ["{a}", "b={b}"], "joint": "merged"},
     "scratch": {"test_fraction": 0.2, "validation_fraction": 0, "uncertain": "ignore"},
     "layers": {"source": "{a}", "recipe": "frozen", "epochs": 5, "test_fraction": 0.2},
-    "views": {"recipe": "frozen", "augment": "light", "views": 2, "validation_fraction": 0.2},
+    "copies": {"recipe": "frozen:copies=2", "augment": "light", "validation_fraction": 0.2},
 }
 
 
@@ -137,7 +137,7 @@ def test_a_run_folder_keeps_the_contract(runs, data, name):
         assert {"epoch", "loss", "binary_accuracy", "mae", "learning_rate"} <= set(history)
         facts = json.loads((folder / "fold.json").read_text())
         own = {"format", "training_prevalence", "inflation", "images", "seconds"}
-        frozen = {"features"} if METHODS[name].get("recipe") == "layers" else set()
+        frozen = {"features"} if METHODS[name].get("recipe", "").startswith("frozen") else set()
         assert set(facts) == own | frozen
         assert set(facts["training_prevalence"]) == set(facts["inflation"]) == set(LABELS)
         assert facts["images"] <= (folds["fold"] != fold).sum() - tested.sum()
@@ -222,7 +222,7 @@ def finished(copied, monkeypatch):
 
     def make(name: str) -> Path:
         run = copied(name)
-        monkeypatch.setattr(fold_fit, "fit_folds", lambda *args: pytest.fail("fitted again"))
+        monkeypatch.setattr(fitting, "fit_folds", lambda *args: pytest.fail("fitted again"))
         return run
 
     return make
@@ -268,7 +268,7 @@ def test_changed_data_are_refused(finished, experiment, choices, data, tmp_path)
     run = finished("scratch")
     changed = shutil.copytree(data / "target", tmp_path / "changed")
     drop_last_row(changed / "manifest.csv")
-    with pytest.raises(UserError, match="prepared data changed"):
+    with pytest.raises(UserError, match="prepared data have changed"):
         cross_validate(experiment(**{**choices("scratch"), "data": str(changed)}), run)
 
 
@@ -279,7 +279,7 @@ def test_changed_sources_are_refused_while_a_fold_is_missing(
     (run / "folds" / "1" / "fold.json").unlink()
     changed = shutil.copytree(data / "a", tmp_path / "a")
     drop_last_row(changed / "manifest.csv")
-    with pytest.raises(UserError, match="source's data or weights changed"):
+    with pytest.raises(UserError, match="source's data or weights have changed"):
         cross_validate(experiment(**{**choices("layers"), "source": f"a={changed}"}), run)
 
 
@@ -346,7 +346,7 @@ def test_what_a_kill_during_the_first_write_left_is_taken_over(experiment, tmp_p
 def test_folds_of_an_earlier_run_are_used_as_they_are(runs, experiment, tmp_path, monkeypatch):
     given = runs("scratch") / "folds.csv"  # with a test set
     fitted = []
-    monkeypatch.setattr(fold_fit, "fit_folds", lambda plan, e, t, run, folds: fitted.extend(folds))
+    monkeypatch.setattr(fitting, "fit_folds", lambda plan, t, run, folds: fitted.extend(folds))
     monkeypatch.setattr(crossval, "gather", lambda *args: None)
     monkeypatch.setattr(crossval, "write_metrics", lambda *args: {})
     monkeypatch.setattr(crossval, "write_operating_points", lambda *args: None)

@@ -18,8 +18,8 @@ from cxrkeras.evaluation.rules import PrevalenceRule, parse_rule
 from cxrkeras.evaluation.scores.operating import thresholds_of
 from cxrkeras.evaluation.scores.predictions import TEST_FOLD, read_predictions
 from cxrkeras.runs.description import write_experiment
-from cxrkeras.serving.model.card import read_card
-from cxrkeras.serving.model.model import load_model
+from cxrkeras.serving.predictor.loaded import load_model
+from cxrkeras.serving.predictor.read import read_card
 from cxrkeras.training import folds
 from cxrkeras.training.crossval import cross_validate
 from cxrkeras.training.final import train_final
@@ -102,7 +102,7 @@ def test_it_learns_from_all_folds_and_carries_the_run_s_points(copied, tmp_path,
     assert told["macro"]["auroc"]["value"] == pytest.approx(pooled["pooled"]["auroc"], abs=1e-12)
     corrected = thresholds_of(read.operating_points(parse_rule("corrected")), LABELS)
     prevalence = np.array([means[label] for label in LABELS])
-    odds = read.inflation * prevalence / (1 - prevalence)
+    odds = read.distortion.w * prevalence / (1 - prevalence)
     np.testing.assert_allclose(corrected, odds / (1 + odds))
     model = load_model(tmp_path / "m")
     assert model.predict(np.zeros((2, SIDE, SIDE))).shape == (2, 2)
@@ -182,7 +182,7 @@ def test_killed_it_goes_on_to_the_same_weights(copied, tmp_path, name, monkeypat
     assert not (tmp_path / "again").exists()
     assert (run / "final" / "checkpoint.npz").is_file()
     train_final(run, tmp_path / "again")
-    one, other = (load_model(tmp_path / place).members[0] for place in ("whole", "again"))
+    one, other = (load_model(tmp_path / place).keras_model() for place in ("whole", "again"))
     for weight, same in zip(one.get_weights(), other.get_weights(), strict=True):
         assert np.array_equal(weight, same)
     histories = [(tmp_path / place / "history.csv").read_text() for place in ("whole", "again")]
@@ -213,7 +213,7 @@ def test_an_unfinished_run_is_refused_with_the_command_that_finishes_it(copied, 
 
 
 def test_what_no_model_can_be_made_of_is_refused(copied, experiment, tmp_path):
-    with pytest.raises(UserError, match="--run is a run folder"):
+    with pytest.raises(UserError, match="--run must be a run folder"):
         train_final(tmp_path, tmp_path / "m")
     run = copied("layers")
     shuffled = experiment(**KINDS["layers"], shuffle_labels=True)

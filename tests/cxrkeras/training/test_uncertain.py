@@ -9,10 +9,10 @@ import pytest
 from scipy.special import expit
 
 from cxrkeras.data.dataset import load_dataset
+from cxrkeras.data.distortion import Factor
 from cxrkeras.data.labels.entries import MASKED
 from cxrkeras.data.labels.targets import Targets, targets_from_codes
 from cxrkeras.data.pipeline import Features, Part, three_way_labels
-from cxrkeras.evaluation.scores.thresholds import inflate
 from cxrkeras.models.network import classifiers
 from cxrkeras.runs.target import check_uncertain
 from cxrkeras.training.crossval import cross_validate
@@ -70,9 +70,9 @@ def test_guesses_are_the_masked_model_s_probabilities_on_their_true_scale(experi
     plain = part("ignore", blank="ignore")
     learn(learner, [plain])  # the same seed: the first of the two fits
     scores = expit(logits.predict(VALUES, verbose=0)["h"])
-    w = learner.inflations([plain])["h"]
+    w = learner.distortions([plain])["h"].w
     asked = CODES == -1
-    np.testing.assert_allclose(inflate(found.values, w)[asked], scores[asked], rtol=1e-5)
+    np.testing.assert_allclose(Factor(w).distort(found.values)[asked], scores[asked], rtol=1e-5)
     assert ((found.values[asked] > 0) & (found.values[asked] < 1)).all()
     np.testing.assert_array_equal(found.values[~asked], plain.targets.values[~asked])
 
@@ -105,7 +105,7 @@ def test_the_inflation_behind_guesses_is_that_of_the_batches(experiment):
     rates = [(p.targets.values == v).mean(axis=0) for v in (1, 0) for p in (one, two)]
     positive, negative = (rates[0] + rates[1]).sum(), (rates[2] + rates[3]).sum()
     learner, _ = learner_of(experiment, [one, two], batch_size=10**6)
-    w = learner.inflations([one, two])["h"]
+    w = learner.distortions([one, two])["h"].w
     np.testing.assert_allclose(w, negative / positive, rtol=1e-4)
 
 
@@ -235,7 +235,7 @@ def test_several_sources_with_policies_of_their_own_share_merged_labels(
 def test_a_label_that_no_dataset_has_is_named_before_anything_is_made(experiment, data, tmp_path):
     source = f"b={data / 'b'}"
     check_uncertain(experiment(source=source, uncertain="frame=zeros"))  # frame is b's alone
-    check_uncertain(experiment(source=source, labels=["b=nih14"], uncertain="Hernia=zeros"))
+    check_uncertain(experiment(source=source, label_set=["b=nih14"], uncertain="Hernia=zeros"))
     unknown = experiment(source=source, uncertain="Edema=zeros")
     with pytest.raises(UserError, match=r"names Edema, .* They have: disc, frame, bar\."):
         cross_validate(unknown, tmp_path / "unknown")

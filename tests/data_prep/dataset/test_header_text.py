@@ -33,7 +33,7 @@ def test_prep_repeats_no_free_text(marked, tmp_path, capfd, caplog):
     rows = [["image", "Mass"], *([file.name, n % 2] for n, file in enumerate(files))]
     table, out = write_csv(tmp_path / "t.csv", rows), tmp_path / "out"
     words = ["prep", "table", "--images", marked, "--labels", table, "--out", out, "--no-near"]
-    words += ["--size", 32, "--workers", 0, "--key-file", tmp_path / "key"]
+    words += ["--image-size", 32, "--workers", 0, "--key-file", tmp_path / "key"]
     with caplog.at_level(logging.DEBUG):
         assert run(*words) == 0
     said = "".join(capfd.readouterr()) + caplog.text

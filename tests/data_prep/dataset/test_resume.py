@@ -174,7 +174,7 @@ def test_real_kills_change_no_byte(tmp_path):
     key = tmp_path / "key"
     key.write_text(KEY.hex())
     prepare(source, tmp_path / "whole" / "out", **{**FAST, "size": 64})
-    arguments = ["--images", films, "--labels", table, "--size", 64, "--workers", 2]
+    arguments = ["--images", films, "--labels", table, "--image-size", 64, "--workers", 2]
     kill_and_resume(arguments, tmp_path / "out", key, kills=2, latest=2.0, seed=1)
     assert contents(tmp_path / "out") == contents(tmp_path / "whole" / "out")
 

@@ -78,6 +78,7 @@ GREY = np.zeros((2, 2), "uint8")
         ("m.json", {"a": float("nan")}, {"a": 1.0}, "differs", "inf"),
         ("m.json", {"b": {"seconds": 1}}, {"b": {"seconds": 2}}, "excused", "seconds"),
         ("m.json", {"a": 1, "seconds": 1}, {"a": 1, "seconds": 2}, "excused", "seconds"),
+        ("s.json", {"stages": {"a-1": 1}}, {"stages": {"a-2": 3}}, "excused", "stages"),
         ("x.npy", np.float32([1, 2]), np.float32([1, 2]), "equal", ""),
         ("x.npy", np.float32([1, 2]), np.float32([1, 3]), "differs", "1 of 2 values differ by"),
         ("x.npy", np.float32([1, 2]), np.float64([1, 2]), "differs", "float32(2,) before, float64"),

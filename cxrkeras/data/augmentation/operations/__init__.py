@@ -14,26 +14,27 @@ FULL_RANGE = 255.0
 class Operation(Part):
     """A random change of each image of a batch, with options that say how far it may go.
 
-    Written with `keras.ops`, imported in the methods, since a preset is named and checked without
+    It uses `keras.ops`, imported within the methods, because presets are named and checked without
     Keras.
     """
 
     def neutral(self) -> bool:
-        """Whether nothing changes with these options; such an operation draws nothing."""
+        """Whether these options change nothing; such an operation draws no random numbers."""
         raise NotImplementedError
 
     def compiles(self) -> bool:
-        """Whether XLA can compile it with these options on the backend of this process."""
+        """Whether XLA can compile it with these options on the current backend."""
         return True
 
     def apply(self, images: Any, draws: "Draws") -> Any:
-        """The changed images; at strength 0 the same to the last bit.
+        """Change the images; at strength 0 they stay the same to the last bit.
 
         Args:
-            images: (N, H, W, 1) float32, 0-255 up to what earlier operations did: the range is
-                clipped after the last one.
-            draws: all that may be random; its numbers shrink with the strength, from 1 to 0. They
-                come in the order in which they are asked for, so a new order gives new results.
+            images: (N, H, W, 1) float32, 0-255 except where earlier operations left that range,
+                which is clipped after the last one.
+            draws: the only source of randomness; its numbers shrink with the strength, from 1 to 0.
+                They come in the order in which they are asked for, so another order gives other
+                results.
 
         Returns:
             The same shape and dtype.

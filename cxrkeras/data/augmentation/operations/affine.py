@@ -19,8 +19,8 @@ def _above_nothing(value: tuple[float, float]) -> tuple[float, float]:
 class Part(Operation):
     """One affine map per image, about its centre ((W-1)/2, (H-1)/2).
 
-    Flip, then zoom (equal in x and y, so that the cardiothoracic ratio stays), shear, rotation and
-    shift. Outside lies black, as outside the collimated field.
+    It flips, zooms (equally in x and y, which keeps the cardiothoracic ratio), shears, rotates and
+    shifts. What comes in from outside is black, as outside the collimated field.
     """
 
     rotation: float = option(10.0, "Largest rotation in degrees, either way.", ge=0, le=180)
@@ -42,19 +42,19 @@ class Part(Operation):
     vflip: float = option(0.0, "Probability of swapping top and bottom.", ge=0, le=1)
 
     def neutral(self) -> bool:
-        """Where no image can move."""
+        """True if no image can move."""
         return self.zoom == (1.0, 1.0) and not any(
             (self.rotation, self.shift, self.shear, self.hflip, self.vflip)
         )
 
     def compiles(self) -> bool:
-        """TensorFlow's resampling kernel has no XLA version; JAX's compiles."""
+        """Only with JAX: TensorFlow's resampling kernel has no XLA version."""
         import keras
 
         return keras.backend.backend() != "tensorflow"
 
     def apply(self, images: Any, draws: Any) -> Any:
-        """Seven draws: rotation, shift in x and y, shear, zoom, flips left-right and top-bottom."""
+        """Resample with seven draws: rotation, shift in x and y, shear, zoom, and the two flips."""
         from keras import ops
 
         height, width = images.shape[1:3]
@@ -78,8 +78,8 @@ class Part(Operation):
 def affine_maps(height, width, *, rotation, shift_x, shift_y, shear, zoom, flip_x, flip_y):
     """The affine maps that `keras.ops.image.affine_transform` takes: from output to input pixels.
 
-    About the centre ((W-1)/2, (H-1)/2) an image is flipped, magnified, sheared, turned and shifted,
-    in this order; the map returned undoes that in reverse.
+    An image is flipped, magnified, sheared, turned and shifted, in this order, about the centre
+    ((W-1)/2, (H-1)/2); the returned map undoes that in reverse.
 
     Args:
         height: of the images, in pixels.
@@ -89,8 +89,8 @@ def affine_maps(height, width, *, rotation, shift_x, shift_y, shear, zoom, flip_
         shift_y: (N,) pixels down.
         shear: (N,) pixels to the right per pixel down.
         zoom: (N,) magnification.
-        flip_x: (N,) -1 = swap left and right, 1 = leave.
-        flip_y: (N,) -1 = swap top and bottom, 1 = leave.
+        flip_x: (N,) -1 swaps left and right, 1 leaves them.
+        flip_y: (N,) -1 swaps top and bottom, 1 leaves them.
 
     Returns:
         (N, 8) float32.

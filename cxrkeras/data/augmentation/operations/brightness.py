@@ -1,4 +1,4 @@
-"""Every grey value times a factor, one per image."""
+"""Multiply every grey value by a factor, one per image."""
 
 from typing import Any
 
@@ -14,9 +14,9 @@ class Part(Operation):
     brightness: Range = option((0.9, 1.1), "Lowest and highest factor on the grey values.")
 
     def neutral(self) -> bool:
-        """Where the factor can be 1 only."""
+        """True if the factor can only be 1."""
         return self.brightness == (1.0, 1.0)
 
     def apply(self, images: Any, draws: Any) -> Any:
-        """A draw: the factor."""
+        """Multiply, with one draw: the factor."""
         return images * draws.per_image(draws.uniform(*self.brightness, neutral=1.0))

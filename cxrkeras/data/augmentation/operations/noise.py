@@ -16,10 +16,10 @@ class Part(Operation):
     )
 
     def neutral(self) -> bool:
-        """Where sigma can be 0 only."""
+        """True if sigma can only be 0."""
         return self.noise == (0.0, 0.0)
 
     def apply(self, images: Any, draws: Any) -> Any:
-        """Two draws: sigma, then the noise."""
+        """Add noise, with two draws: sigma, then the noise."""
         sigma = FULL_RANGE * draws.uniform(*self.noise)
         return images + draws.per_image(sigma) * draws.normal(images)

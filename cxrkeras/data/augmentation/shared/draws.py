@@ -1,4 +1,4 @@
-"""The random numbers that operations get."""
+"""The random numbers given to operations."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from keras import ops
 
 
 class Draws:
-    """Random numbers for one batch, a stream in the order in which they are asked for.
+    """Random numbers for one batch: a stream, in the order in which they are asked for.
 
     Args:
         images: the batch, (N, H, W, 1).

@@ -1,4 +1,4 @@
-"""The layer that changes images in training."""
+"""The layer that augments images during training."""
 
 from typing import Any
 
@@ -13,16 +13,16 @@ from cxrkeras.registry import PRESETS
 
 @keras.saving.register_keras_serializable("cxrkeras")
 class Augment(keras.layers.Layer):
-    """A preset's operations, one after another, then a clip to 0-255; only where `training=True`.
+    """Apply a preset's operations in turn, then clip to 0-255; only if `training=True`.
 
-    All is computed in float32.
+    Everything is computed in float32.
 
     The weight `strength` scales every range and probability: 1.0 at first; after
     `layer.strength.assign(0.0)` images pass unchanged to the last bit, with no retracing.
 
     Args:
-        preset: the operations; as text, e.g. `study:hflip=0`, where a saved model has it.
-        seed: of the layer's own random state.
+        preset: the operations; a saved model holds it as text, e.g. `study:hflip=0`.
+        seed: seed of the layer's own random state.
 
     Call arguments: images (N, H, W, 1), 0-255. Returns float32 of the same shape.
     """
@@ -39,7 +39,7 @@ class Augment(keras.layers.Layer):
         self.supports_jit = all(operation.compiles() for operation in self.preset.active())
 
     def call(self, images, training=False):
-        """Augment a batch; the identity unless `training`."""
+        """Augment a batch; returns it unchanged unless `training`."""
         images = ops.cast(images, "float32")
         active = self.preset.active()
         if not training or not active:

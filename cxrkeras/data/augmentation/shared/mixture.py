@@ -1,4 +1,4 @@
-"""A preset from operations: their options become its own."""
+"""A preset made of operations, whose options become its own."""
 
 from typing import Annotated, ClassVar
 
@@ -10,7 +10,7 @@ from cxrkeras.registry import option
 
 
 class Mixture(Preset):
-    """Operations in a fixed order, all of whose options are options of the preset.
+    """Operations in a fixed order; all their options are options of the preset.
 
     Attributes:
         kinds: the operations' classes.
@@ -19,19 +19,19 @@ class Mixture(Preset):
     kinds: ClassVar[tuple[type[Operation], ...]] = ()
 
     def operations(self) -> tuple[Operation, ...]:
-        """One of each kind, with the preset's values."""
+        """One operation of each kind, with the preset's values."""
         return tuple(
             kind(**{name: getattr(self, name) for name in kind.model_fields}) for kind in self.kinds
         )
 
 
 def mixture(module: str, *operations: Operation) -> type[Preset]:
-    """The class `Part` of a preset's file.
+    """Make the class `Part` of a preset's file.
 
     Args:
         module: the file's `__name__`.
-        *operations: in their order. Their options, with the values that they have here as
-            defaults, are the preset's options; no two operations may share the name of one.
+        *operations: in order. Their options become the preset's, with the values that they have
+            here as defaults; no two operations may share an option's name.
     """
     fields: dict = {}
     for operation in operations:

@@ -1,4 +1,4 @@
-"""What an uncertain entry of a label, code -1, teaches: one policy per file."""
+"""What a label's uncertain entries (code -1) teach: one policy per file."""
 
 from typing import ClassVar
 
@@ -6,19 +6,19 @@ from cxrkeras.registry import Part
 
 
 class Policy(Part):
-    """What becomes of a label's uncertain entries; the codes 0 and 1 are none of its business.
+    """What becomes of a label's uncertain entries; the codes 0 and 1 aren't affected.
 
     Attributes:
-        guessed: the entries are masked at first, then replaced by the probabilities of the model
-            that was fitted without them.
+        guessed: the entries are masked at first, and then replaced by the probabilities from the
+            model fitted without them.
     """
 
     guessed: ClassVar[bool] = False
 
     def ends(self) -> tuple[float, float]:
-        """The range from which their target is drawn anew for each epoch, lowest and highest.
+        """Both ends of the range from which targets are drawn anew in each epoch, low then high.
 
-        In [0, 1], or both MASKED, or both UNCERTAIN_CLASS (`cxrkeras.data.labels.entries`). Equal
-        ends are a fixed target.
+        Both are in [0, 1], or MASKED, or UNCERTAIN_CLASS (`cxrkeras.data.labels.entries`). Equal
+        ends give a fixed target.
         """
         raise NotImplementedError

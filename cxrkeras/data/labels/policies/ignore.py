@@ -1,4 +1,4 @@
-"""Uncertain teaches nothing: the entry is masked, not the image (U-Ignore).
+"""Uncertain entries teach nothing: the entry is masked, not the image (U-Ignore).
 
 Source: Irvin et al., CheXpert, AAAI 2019
 """

@@ -1,4 +1,4 @@
-"""Uncertain is a class of its own beside positive and negative (U-MultiClass).
+"""Uncertain is a third class beside positive and negative (U-MultiClass).
 
 Source: Irvin et al., CheXpert, AAAI 2019
 """

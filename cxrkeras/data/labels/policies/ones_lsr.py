@@ -1,4 +1,4 @@
-"""Uncertain means rather present: the target is drawn anew from a range in each epoch (U-Ones+LSR).
+"""Uncertain means probably present: each epoch draws the target from a range (U-Ones+LSR).
 
 Source: Pham et al., Neurocomputing 2021
 """

@@ -1,4 +1,4 @@
-"""Uncertain is what a model fitted without these entries says of them (U-SelfTrained).
+"""Uncertain entries become what a model fitted without them predicts (U-SelfTrained).
 
 Source: Irvin et al., CheXpert, AAAI 2019
 """

@@ -1,4 +1,4 @@
-"""Uncertain means rather absent: the target is drawn anew from a range in each epoch (U-Zeros+LSR).
+"""Uncertain means probably absent: each epoch draws the target from a range (U-Zeros+LSR).
 
 Source: Pham et al., Neurocomputing 2021
 """

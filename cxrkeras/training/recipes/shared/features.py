@@ -21,12 +21,12 @@ from data_prep.say import say
 
 
 def frozen_features(network: Network, session: Session, copies: int) -> np.ndarray:
-    """(1 + V, N, C) float32: the features of every image as it is, then of V augmented copies.
+    """(1 + V, N, C) float32: features of every image as it is, then of V augmented copies.
 
     Args:
         network: with its weights loaded.
-        session: the images, decoded only where the features aren't known; augmentation, seed.
-        copies: V, where the preset changes anything.
+        session: the images, decoded only if their features aren't cached; augmentation and seed.
+        copies: V, if the preset changes anything.
     """
     preset = session.plan.augment
     copies = copies if preset.active() else 0
@@ -46,10 +46,10 @@ def frozen_features(network: Network, session: Session, copies: int) -> np.ndarr
 
 
 def identity(session: Session, copies: int) -> dict:
-    """Everything that the features depend on, as JSON."""
+    """Everything on which the features depend, as JSON."""
     plan = session.plan
     inputs = plan.architecture.inputs
-    # Copies are drawn batch by batch, so their batch size is part of what they are.
+    # Copies are drawn batch by batch, so they depend on the batch size.
     drawn = [plan.augment.described(), copies, plan.experiment.batch_size] if copies else []
     return {
         **on_backend(),

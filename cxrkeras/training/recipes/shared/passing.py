@@ -1,4 +1,4 @@
-"""Images pass through the network in every epoch."""
+"""Fits by passing images through the network in every epoch."""
 
 from pathlib import Path
 
@@ -14,15 +14,15 @@ from cxrkeras.training.session import Session, part
 
 
 class Passing:
-    """A `Fitter` of the whole network, or of what stands on frozen trunks.
+    """A `Fitter` of the whole network, or of the layers on top of frozen trunks.
 
     Args:
-        session: what to learn.
-        frozen: leave the trunks as they are, batch-norm statistics too.
+        session: what is to be learnt.
+        frozen: leave the trunks as they are, including batch-norm statistics.
     """
 
     def __init__(self, session: Session, *, frozen: bool = False):
-        self.facts: dict = {}  # nothing to add to a fit's own
+        self.facts: dict = {}  # nothing to add to the fit's own
         self._network, self._inputs = session.network(), session.images
         for trunk in self._network.trunks:
             trunk.trainable = not frozen
@@ -39,7 +39,7 @@ class Passing:
         learned = [part(self._inputs, train, targets)]
         held = [part(self._inputs, validation, targets)] if len(validation) else []
         history = self._learner.learn(learned, held, **how)
-        return Learned(history, targets[train], self._learner.inflations(learned)[TARGET])
+        return Learned(history, targets[train], self._learner.distortions(learned)[TARGET])
 
     def weights(self) -> list[np.ndarray]:
         """Those of the last fit, trunks and head."""

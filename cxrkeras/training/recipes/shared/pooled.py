@@ -1,4 +1,4 @@
-"""A head on features that are computed once, over trunks that stand still."""
+"""Fits a head on features that are computed once, on trunks that don't change."""
 
 import hashlib
 from pathlib import Path
@@ -16,17 +16,17 @@ from cxrkeras.training.recipes.shared.features import frozen_features
 from cxrkeras.training.recipes.shared.saving import save_keras
 from cxrkeras.training.session import Session, part
 
-_LEVEL = 1e-6  # a spread, relative to the mean, that is rounding
+_LEVEL = 1e-6  # a spread, relative to the mean, that is only rounding error
 
 
 class Pooled:
     """A `Fitter` of the head alone.
 
-    It learns on features standardised over the training images, which changes nothing in what the
-    network can express: the scaling goes into the dense layer afterwards, exactly; where the head
-    is more than that layer, it stands before it. In an epoch
-    each image is seen about once, as it is or in one of its augmented copies. `facts` says of the
-    last fit how many features there are, and how many don't vary over the training images.
+    It learns on features standardised over the training images, which doesn't change what the
+    network can express: afterwards the scaling is folded into the dense layer, exactly, or, if the
+    head is more than that layer, put before it. In an epoch each image is seen about once, as it is
+    or as one of its augmented copies. `facts` gives the number of features in the last fit, and how
+    many don't vary over the training images.
     """
 
     def __init__(self, session: Session, copies: int):
@@ -52,10 +52,10 @@ class Pooled:
         self._learner = Learner(self._head, plan, [everything], average=True)
 
     def fit(self, train: np.ndarray, validation: np.ndarray, targets: Targets, **how) -> Learned:
-        """See `Fitter.fit`; puts the head on the network."""
+        """See `Fitter.fit`; also puts the head on the network."""
         copies, images, width = self._copies.shape
         mean, scale = self._copies[0, train].mean(axis=0), self._copies[0, train].std(axis=0)
-        # Relative: what a trunk of random weights gives differs in the eleventh decimal only.
+        # Relative, since features of a random trunk differ only in the eleventh decimal.
         constant = scale <= _LEVEL * np.abs(mean)
         self.facts = {"features": {"all": width, "constant": int(constant.sum())}}
         scale = np.where(constant, 1.0, scale)
@@ -67,10 +67,10 @@ class Pooled:
         self._mean, self._scale = mean, scale
         if self._is_dense():
             self._fold_scaling()
-        return Learned(history, targets[train], self._learner.inflations(learned)[TARGET])
+        return Learned(history, targets[train], self._learner.distortions(learned)[TARGET])
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
-        """See `Fitter.predict`; from the features."""
+        """See `Fitter.predict`; computed from the features."""
         features = self._copies[0, rows]
         if self._is_dense():
             kernel, bias = self._network.logits.get_layer(TARGET).get_weights()
@@ -85,7 +85,7 @@ class Pooled:
         return said | {"frozen": shared}
 
     def _is_dense(self) -> bool:
-        """Whether the head is the one layer (and its neighbour, which only the loss sees)."""
+        """Whether the head is one dense layer (and its neighbour, which only the loss sees)."""
         learning = [layer for layer in self._logits.layers if layer.weights]
         return [layer.name for layer in learning] == [TARGET] and isinstance(
             learning[0], keras.layers.Dense

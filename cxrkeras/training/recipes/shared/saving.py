@@ -1,4 +1,4 @@
-"""A Keras model into a model folder."""
+"""Writes a Keras model into a model folder."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ _STOCK = ("keras", "builtins", "cxrkeras")
 
 
 def save_keras(model: keras.Model, folder: Path) -> dict:
-    """Write `model.keras` in one step; gives what `model.json` says of it."""
+    """Write `model.keras` in one step; returns what `model.json` says of it."""
     with replacing(folder / "model.keras", ".keras") as temporary:
         model.save(temporary)
     inputs = [tensor.name for tensor in model.inputs]

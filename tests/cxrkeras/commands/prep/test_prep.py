@@ -40,7 +40,7 @@ def run(films, table: str | bytes, *options: str, verb: str = "table"):
     path.write_bytes(table if isinstance(table, bytes) else table.encode())
     given = {"table": "--labels", "eda": "--table"}[verb]
     arguments = ["prep", verb, "--images", films, given, path, "--out", films.parent / "out"]
-    arguments += ["--size", "32", "--workers", "0", *options]
+    arguments += ["--image-size", "32", "--workers", "0", *options]
     with pytest.raises(SystemExit) as exit_:
         main([str(word) for word in arguments])
     return exit_.value.code
@@ -127,7 +127,7 @@ def test_what_training_advises_for_a_damaged_image_cures_it(films, capsys):
 
 def test_what_training_advises_for_the_built_in_data_cures_them(tmp_path, capsys):
     out = tmp_path / "phantoms"
-    asked = ["prep", "phantom", "--out", out, "--patients", 3, "--size", 32, "--workers", 0]
+    asked = ["prep", "phantom", "--out", out, "--patients", 3, "--image-size", 32, "--workers", 0]
     with pytest.raises(SystemExit):
         main([str(word) for word in asked])
     image = next((out / "hospital_a" / "images").iterdir())
@@ -197,7 +197,7 @@ OPTIONS = {
     "label of a manifest name": (["--labels-from", "image"], 1, "can't be a label"),
     "linkage inside": (["--linkage", "OUT/link.csv"], 1, "inside the dataset"),
     "stretch": (["--stretch", "9", "2"], 2, "0 <= LOW < HIGH <= 100"),
-    "size": (["--size", "0"], 2, "--size"),
+    "size": (["--image-size", "0"], 2, "--image-size"),
     "out inside images": (["--out", "IMAGES/out"], 1, "lies inside --images"),
 }
 
@@ -227,7 +227,8 @@ def test_eda_merges_and_reports(films, capsys):
 
 
 def test_phantoms_are_written_and_prepared(tmp_path, capsys):
-    words = ["prep", "phantom", "--out", str(tmp_path / "p"), "--patients", "2", "--size", "32"]
+    words = ["prep", "phantom", "--out", str(tmp_path / "p"), "--patients", "2"]
+    words += ["--image-size", "32"]
     with pytest.raises(SystemExit) as exit_:
         main([*words, "--workers", "0"])
     assert exit_.value.code == 0

@@ -65,7 +65,7 @@ def chexpert(tmp_path):
 
 def run(verb, *words, size=32):
     with pytest.raises(SystemExit) as exit_:
-        main(["prep", verb, *map(str, words), "--size", str(size), "--workers", "0"])
+        main(["prep", verb, *map(str, words), "--image-size", str(size), "--workers", "0"])
     return exit_.value.code
 
 
@@ -167,7 +167,7 @@ def test_chexpert_is_prepared_and_scored_per_study(chexpert, tmp_path, capsys):
 
 
 def test_chexperts_five_labels_frontal_from_one_table(chexpert, tmp_path):
-    words = ["--labels", "chexpert5", "--table", chexpert / "train.csv"]
+    words = ["--label-set", "chexpert5", "--table", chexpert / "train.csv"]
     assert run("chexpert", chexpert, "--out", tmp_path / "out", *words) == 0
     (row,) = manifest(tmp_path / "out")
     assert tuple(row)[len(MANIFEST) :] == CHEXPERT5
@@ -200,7 +200,11 @@ BAD = {
         "lies inside the archive",
     ),
     "limit 0": (lambda t: ("nih", t, "--out", t / "o", "--limit", "0"), 2, "--limit"),
-    "labels": (lambda t: ("chexpert", t, "--out", t / "o", "--labels", "nih14"), 2, "chexpert14"),
+    "labels": (
+        lambda t: ("chexpert", t, "--out", t / "o", "--label-set", "nih14"),
+        2,
+        "chexpert14",
+    ),
     "no list": (
         lambda t: ("nih", t / "nih", "--out", t / "o", "--exclude", t / "gone.csv"),
         1,

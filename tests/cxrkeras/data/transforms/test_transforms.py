@@ -134,7 +134,7 @@ def test_parts_are_changed_each_by_itself(name):
 
 
 def test_what_is_not_shuffled_is_not_transformed():
-    with pytest.raises(ValueError, match="for shuffled batches"):
+    with pytest.raises(ValueError, match="needs shuffled batches"):
         labelled_batches(two_parts(), 4, transform=TRANSFORMS.make(NAMES[0]))
 
 

@@ -154,7 +154,7 @@ def test_what_differs_is_refused_by_name(simulated):
     elsewhere = dataclasses.replace(simulated, images=tuple(f"x{i}" for i in range(300)))
     with pytest.raises(UserError, match="without a common image"):
         compare({"a": simulated, "b": elsewhere}, common=True)
-    with pytest.raises(UserError, match="two runs or more"):
+    with pytest.raises(UserError, match="at least two runs"):
         compare({"a": simulated})
 
 

@@ -62,12 +62,12 @@ def test_a_point_is_doubted_just_where_its_interval_or_the_limits_say_so(counted
 def test_a_point_that_calls_every_image_is_told_in_words():
     edema, fine = point(15, 15, 531, 531), point(80, 100, 90, 446)
     assert str(point_doubt(edema)) == (
-        "no better than chance: sensitivity 1.000, specificity 0.000; called in 100.0% of images, "
-        "found in 2.7%"
+        "no better than chance: sensitivity 1.000, specificity 0.000; "
+        "positive in 100.0% of images, labelled in 2.7%"
     )
     assert points_in_words({"Edema": edema, "Effusion": fine}) == [
-        "No better than chance, sensitivity + specificity being near 1: Edema 1.000 + 0.000.",
-        "Called far more or less often than found, in % of images: Edema 100.0% for 2.7%.",
+        "No better than chance, with sensitivity + specificity near 1: Edema 1.000 + 0.000.",
+        "Positive far more or less often than labelled, in % of images: Edema 100.0% for 2.7%.",
     ]
     assert points_in_words({"Effusion": fine}) == []
 
@@ -87,7 +87,7 @@ def test_without_counts_the_limits_and_the_given_prevalence_decide():
     """As a `model.json` of before they were noted has it."""
     old = {"cross_fitted": {"sensitivity": 0.9, "specificity": 0.5}}
     assert not point_doubt(old).calls
-    assert str(point_doubt(old, 0.03)) == "called in 51.2% of images, found in 3.0%"
+    assert str(point_doubt(old, 0.03)) == "positive in 51.2% of images, labelled in 3.0%"
     assert not point_doubt(old, 0.3).calls
     assert not point_doubt(old, 0.03).chance
     assert point_doubt({"cross_fitted": {"sensitivity": 0.5, "specificity": 0.55}}).chance
@@ -100,7 +100,7 @@ def test_without_counts_the_limits_and_the_given_prevalence_decide():
 def test_counts_that_the_two_shares_can_t_be_of_are_as_none(positives):
     """As anybody's `model.json` may have them: both shares take positives and negatives."""
     odd = {"n": 5, "positives": positives, "cross_fitted": {"sensitivity": 0.9, "specificity": 0.5}}
-    assert str(point_doubt(odd, 0.03)) == "called in 51.2% of images, found in 3.0%"
+    assert str(point_doubt(odd, 0.03)) == "positive in 51.2% of images, labelled in 3.0%"
 
 
 def part(value, low, high):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, recall_score
 
+from cxrkeras.data.distortion import Factor
 from cxrkeras.evaluation.evidence.evidence import fold_numbers
 from cxrkeras.evaluation.evidence.out_of_fold import (
     FILE,
@@ -18,7 +19,6 @@ from cxrkeras.evaluation.rules import parse_rule
 from cxrkeras.evaluation.scores.calibration import calibrate
 from cxrkeras.evaluation.scores.operating import fit_points
 from cxrkeras.evaluation.scores.predictions import read_predictions
-from cxrkeras.evaluation.scores.thresholds import deflate
 from data_prep.errors import UserError
 
 
@@ -60,7 +60,7 @@ def test_points_are_on_the_models_own_scores_and_calibration_on_undistorted_ones
         where="out-of-fold predictions",
     )
     assert facts["operating_points"]["sensitivity=0.9"] == expected["sensitivity=0.9"]
-    undistorted = deflate(predictions.prob, 9.0)
+    undistorted = Factor(9.0).undistort(predictions.prob)
     told = calibrate(facts["calibration"], predictions.labels, undistorted, "temperature")
     known = np.isfinite(predictions.truth)
     losses = [log_loss(predictions.truth[known], p[known]) for p in (told, predictions.prob)]

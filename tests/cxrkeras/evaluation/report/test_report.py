@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cxrkeras.data.distortion import Factor
 from cxrkeras.evaluation.evidence.evidence import row_thresholds, write_evaluation, write_metrics
 from cxrkeras.evaluation.report import samples
 from cxrkeras.evaluation.report.run import write_report
@@ -157,7 +158,7 @@ def test_names_are_escaped(tmp_path, simulated):
         simulated.prob,
         simulated.truth,
     )
-    training = {"prevalence": np.full(7, 0.1), "inflation": np.ones(7)}
+    training = {"prevalence": np.full(7, 0.1), "distortion": Factor(np.ones(7))}
     about = {"predictions": "p.csv", "labels": "<b>.csv", "thresholds": "a file", "notes": ["<i>"]}
     write_evaluation(tmp_path, p, training, about)
     page = check(write_report(tmp_path))
@@ -245,7 +246,7 @@ def test_calibration_is_drawn_with_and_without_the_inflation(run_of):
 def test_accuracy_no_better_than_never_calling_is_said(tmp_path, simulated, score, warned):
     prob = np.where(simulated.truth == 1, score, 0.05)
     p = dataclasses.replace(simulated, folds=("0",) * 300, prob=prob)
-    training = {"prevalence": np.full(7, 0.1), "inflation": np.ones(7)}
+    training = {"prevalence": np.full(7, 0.1), "distortion": Factor(np.ones(7))}
     write_evaluation(tmp_path, p, training, {"thresholds": "a file"})
     text = check(write_report(tmp_path)).text
     assert ("is no better than that of a model that never finds anything" in text) == warned
@@ -284,7 +285,7 @@ def test_pages_of_decisions_and_of_scores_are_whole(tmp_path, simulated, ranks_o
     prob = simulated.prob * 40 - 9 if ranks_only else (simulated.prob > 0.5).astype(float)
     folds = ("0",) * 300
     p = dataclasses.replace(simulated, folds=folds, prob=prob, ranks_only=ranks_only)
-    training = {"prevalence": np.full(7, 0.1), "inflation": np.ones(7)}
+    training = {"prevalence": np.full(7, 0.1), "distortion": Factor(np.ones(7))}
     about = {"predictions": "p.csv", "labels": "l.csv", "thresholds": "", "notes": []}
     metrics = write_evaluation(tmp_path, p, training, about)
     page = check(write_report(tmp_path))

@@ -1,20 +1,19 @@
 """What every threshold rule must be, our own and those of installed packages; two of others."""
 
 import json
-from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cxrkeras.data.distortion import Factor
 from cxrkeras.evaluation.evidence.evidence import write_metrics
 from cxrkeras.evaluation.evidence.out_of_fold import fit_on_run
 from cxrkeras.evaluation.rules import FittedRule, PrevalenceRule, parse_rule
 from cxrkeras.evaluation.scores.curve import BELOW_ALL, Curve
 from cxrkeras.evaluation.scores.operating import fit_points, from_prevalence, prevalence_points
 from cxrkeras.evaluation.scores.predictions import read_predictions
-from cxrkeras.evaluation.scores.thresholds import inflate
 from cxrkeras.registry import RULES
 from data_prep.errors import UserError
 from tests.cxrkeras.their_rules import install_rules
@@ -48,12 +47,12 @@ def test_a_threshold_from_prevalence_is_elementwise(name, data):
     rule = example(name)
     shares = np.array(data.draw(st.lists(st.one_of(SHARES, st.just(np.nan)), max_size=6)))
     factors = np.array([data.draw(st.floats(0.01, 100)) for _ in shares])
-    found = from_prevalence(shares, factors, [rule])[str(rule)]
+    found = from_prevalence(shares, Factor(factors), [rule])[str(rule)]
     assert found.shape == shares.shape
     assert found.dtype == np.float64
     assert np.array_equal(np.isnan(found), np.isnan(shares))
     for k, share in enumerate(shares):
-        alone = rule.threshold(np.array([[share]]), partial(inflate, inflation=factors[k]))
+        alone = rule.threshold(np.array([[share]]), Factor(factors[k]).distort)
         assert alone.shape == (1, 1)
         assert np.array_equal(alone.ravel(), found[k : k + 1], equal_nan=True)
     known = found[np.isfinite(found)]

@@ -12,6 +12,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from cxrkeras.data.distortion import Factor
 from cxrkeras.evaluation.scores.metrics import evaluate
 from cxrkeras.evaluation.scores.operating import from_prevalence
 
@@ -150,7 +151,7 @@ def test_random_scores_reach_chance():
 def test_thresholds_of_each_fold_are_used_and_shown():
     truth, prob, fold = random_set(9, masked=0)
     prevalence = np.array([0.1, 0.2, 0.3, 0.3])[fold][:, None] * np.ones((1, 3))
-    rules = from_prevalence(prevalence, np.full(prob.shape, 3.0))
+    rules = from_prevalence(prevalence, Factor(np.full(prob.shape, 3.0)))
     result = evaluate(truth, prob, LABELS, fold=fold, thresholds=rules)
     label = result["per_label"]["Mass"]
     shown = label["thresholds"]["prevalence"]

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
+from cxrkeras.data.distortion import Factor
 from cxrkeras.evaluation.rules import parse_rule
 from cxrkeras.evaluation.scores.operating import (
     STANDARD,
@@ -15,7 +16,6 @@ from cxrkeras.evaluation.scores.operating import (
     prevalence_points,
     thresholds_of,
 )
-from cxrkeras.evaluation.scores.thresholds import inflate
 from data_prep.errors import UserError
 
 YOUDEN = parse_rule("youden")
@@ -134,9 +134,9 @@ def test_points_are_json():
 def test_points_from_prevalence_are_the_mean_over_the_models_that_have_them():
     prevalence = np.array([[0.1, 0.0], [0.3, np.nan]])
     inflation = np.array([[9.0, 2.0], [4.0, 2.0]])
-    points = prevalence_points(["a", "b"], prevalence, inflation)
+    points = prevalence_points(["a", "b"], prevalence, [Factor(w) for w in inflation])
     assert points["prevalence"]["a"]["threshold"] == pytest.approx(0.2)
-    corrected = inflate([0.1, 0.3], [9.0, 4.0]).mean()
+    corrected = Factor([9.0, 4.0]).distort([0.1, 0.3]).mean()
     assert points["corrected"]["a"]["threshold"] == pytest.approx(corrected)
     assert points["prevalence"]["b"]["threshold"] is None
     assert "isn't known" in points["corrected"]["b"]["from"]

@@ -5,16 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cxrkeras.data.distortion import Factor
 from cxrkeras.evaluation.scores.operating import from_prevalence
-from cxrkeras.evaluation.scores.thresholds import (
-    deflate,
-    inflate,
-    known_prevalence,
-)
+from cxrkeras.evaluation.scores.thresholds import known_prevalence
 
 
 def corrected(prevalence, inflation):
-    return from_prevalence(prevalence, inflation)["corrected"]
+    return from_prevalence(prevalence, Factor(inflation))["corrected"]
 
 
 counts = st.integers(1, 10_000)
@@ -42,26 +39,17 @@ def test_no_inflation_gives_prevalence(pi):
     assert known_prevalence(pi) == pi
 
 
-@given(p=probabilities, w=factors)
-def test_deflate_undoes_inflate_and_odds_scale_by_w(p, w):
-    q = inflate(p, w)
-    assert deflate(q, w) == pytest.approx(p, rel=1e-9)
-    assert q / (1 - q) == pytest.approx(w * p / (1 - p), rel=1e-9)
-
-
 def test_study_scale_example():
     # 5 % prevalence under |N|/|P| = 19 is cut at one half: the loss has balanced the classes
     assert corrected(0.05, 19.0) == pytest.approx(0.5)
 
 
 def test_one_class_in_training_has_no_threshold():
-    rules = from_prevalence(np.array([0.0, 0.3, 1.0]), np.array([4.0, 4.0, 4.0]))
+    rules = from_prevalence(np.array([0.0, 0.3, 1.0]), Factor([4.0, 4.0, 4.0]))
     for values in rules.values():
         assert np.isnan(values[[0, 2]]).all()
         assert np.isfinite(values[1])
 
 
-@pytest.mark.parametrize("w", [0.0, -1.0, np.inf, np.nan])
-def test_impossible_inflation_is_refused(w):
-    with pytest.raises(ValueError, match="positive and finite"):
-        corrected(0.1, w)
+def test_without_a_known_distortion_there_is_no_corrected_rule():
+    assert list(from_prevalence(np.array([0.1, 0.3]), None)) == ["prevalence"]

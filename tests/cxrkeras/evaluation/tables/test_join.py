@@ -234,12 +234,14 @@ def test_prevalence_files(tmp_path):
     table.write_text("label,prevalence,inflation\nMass,0.1,4\nEffusion,0.3,\n")
     values = read_prevalence(table, ("Effusion", "Mass"))
     assert values["prevalence"].tolist() == [0.3, 0.1]
-    assert values["inflation"].tolist() == [1, 4]
+    assert values["distortion"].w.tolist() == [1, 4]
     plain, fold = tmp_path / "p.json", tmp_path / "fold.json"
     plain.write_text(json.dumps({"Mass": 0.1, "Hernia": 0.01}))
     assert read_prevalence(plain, ["Mass"])["prevalence"].tolist() == [0.1]
     fold.write_text(json.dumps({"training_prevalence": {"Mass": 0.2}, "inflation": {"Mass": 9}}))
-    assert read_prevalence(fold, ["Mass"])["inflation"].tolist() == [9]
+    assert read_prevalence(fold, ["Mass"])["distortion"].w.tolist() == [9]
+    fold.write_text(json.dumps({"training_prevalence": {"Mass": 0.2}}))
+    assert read_prevalence(fold, ["Mass"])["distortion"] is None
 
 
 @pytest.mark.parametrize(
@@ -361,7 +363,7 @@ def test_numbers_are_no_names_of_files_where_names_are(tables):
     files = predicted(["f/2.png", "f/1.png"])
     p, _ = joined(tables, files, ",name,Mass\n1,2.png,0\n2,1.png,1\n")
     assert p.truth.ravel().tolist() == [0, 1]
-    with pytest.raises(UserError, match="both name the predicted files, but not alike"):
+    with pytest.raises(UserError, match="both name the predicted files, but differently"):
         joined(tables, files, "row,name,Mass\n1,2,0\n2,1,1\n")
 
 

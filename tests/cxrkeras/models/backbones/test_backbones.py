@@ -11,11 +11,12 @@ import pytest
 from cxrkeras.models.backbones import check_backbone
 from cxrkeras.models.backbones.families.applications import spell
 from cxrkeras.models.backbones.shared.scaling import SCALINGS, grey_to_colour
-from cxrkeras.models.network import TARGET, build_network
+from cxrkeras.models.network import TARGET
 from cxrkeras.models.weights.trunk import save_trunk
 from cxrkeras.registry import BACKBONES
 from data_prep.errors import UserError
 from tests.cxrkeras.models.backbones.names import APPLICATIONS, NAMES
+from tests.cxrkeras.networks import network_of
 from tests.cxrkeras.plain_keras import plain_predictions
 
 
@@ -114,7 +115,7 @@ def test_every_kind_opens_in_plain_keras(tmp_path):
     kinds = {theirs(name).__module__: name for name in APPLICATIONS}  # one of each module
     for name in [*kinds.values(), *(name for name in NAMES if name not in APPLICATIONS)]:
         side = BACKBONES.make(name).smallest()
-        network = build_network((name,), side, {TARGET: 2})
+        network = network_of((name,), side, {TARGET: 2})
         kernel, bias = network.probability.get_layer(TARGET).get_weights()
         network.probability.get_layer(TARGET).set_weights([rng.normal(size=kernel.shape), bias])
         path = tmp_path / f"{name}.keras"

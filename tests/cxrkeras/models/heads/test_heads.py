@@ -20,7 +20,7 @@ def drawn(rng) -> np.ndarray:
 def biases(name, targets, **options) -> dict[str, np.ndarray]:
     rows = [batches(len(targets))]
     loss = LOSSES.make(name)
-    return prior_biases("h", [targets], lambda values: loss.inflation(values, rows), **options)
+    return prior_biases("h", [targets], lambda values: loss.distortion(values, rows), **options)
 
 
 def batches(rows) -> np.ndarray:
@@ -94,7 +94,7 @@ def test_a_class_that_is_missing_leaves_it_finite(name):
     found = biases(name, targets)["h"]
     assert np.isfinite(found).all()
     assert found[0] < found[3] < found[1]
-    w = LOSSES.make(name).inflation([targets], [batches(len(targets))])
+    w = LOSSES.make(name).distortion([targets], [batches(len(targets))]).w
     np.testing.assert_allclose(found[2:], np.log(w[2:]), atol=1e-12)  # as much for as against
 
 

@@ -23,7 +23,7 @@ def part_of(values, head="h", epoch=None):
 
 def found(parts, batch_size, per_label):
     rows = drawn_rows(parts, batch_size)
-    return bw_bce.Part(per_label=per_label).inflation([p.targets.values for p in parts], rows)
+    return bw_bce.Part(per_label=per_label).distortion([p.targets.values for p in parts], rows).w
 
 
 def simulated(batches, per_label):

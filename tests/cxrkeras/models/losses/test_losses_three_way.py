@@ -148,7 +148,7 @@ def test_inflation_is_that_of_positive_against_negative():
     optimum = {"bce": asked[:2] / negative[:2], "bw_bce": pooled, "bw_bce_per_label": np.ones(2)}
     for name in NAMES:
         loss = LOSSES.make(name).layer()
-        w = LOSSES.make(name).inflation([targets], [np.arange(6000)[None]])  # one batch of all
+        w = LOSSES.make(name).distortion([targets], [np.arange(6000)[None]]).w  # one batch of all
         f = np.log(w * positive / negative)
         u = np.append(np.log(optimum[name]), NEVER)
         _, gradient = value_and_gradient(loss, targets, np.tile(np.concatenate([f, u]), (6000, 1)))

@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-from cxrkeras.models.network import build_network
 from cxrkeras.models.summary.cost import multiply_adds, sight, training_memory
 from cxrkeras.models.summary.diagram import diagram
 from cxrkeras.registry import BACKBONES
+from tests.cxrkeras.networks import network_of
 
 # Receptive fields: Araujo, Norris and Sim, "Computing Receptive Fields of Convolutional Neural
 # Networks", Distill 2019 (their ResNet50 strides elsewhere, with the same field), and for
@@ -111,7 +111,7 @@ def test_any_graph_can_be_drawn():
 def test_the_drawing_is_xml_with_every_part_once():
     from xml.etree import ElementTree
 
-    network = build_network(("mobilenet_v3_small",) * 2, 32, {"target": 3})
+    network = network_of(("mobilenet_v3_small",) * 2, 32, {"target": 3})
     svg = ElementTree.fromstring(diagram(network.probability))
     names = [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")]
     for layer in network.probability.layers:

@@ -9,11 +9,13 @@ import keras
 import numpy as np
 import pytest
 
-from cxrkeras.models.network import TARGET, build_network
+from cxrkeras.models.network import TARGET
 from cxrkeras.models.weights.trunk import fingerprint, load_trunk, save_trunk
 from cxrkeras.registry import BACKBONES
 from cxrkeras.runs.sources import Weights
 from data_prep.errors import UserError
+from tests.cxrkeras.models.backbones.names import NAMES
+from tests.cxrkeras.networks import network_of
 
 SMALL = "mobilenet_v3_small"
 IMAGENET = Weights("imagenet")
@@ -91,7 +93,7 @@ def test_a_trunk_is_found_bit_for_bit(tmp_path, models, donor, trunk, place, end
 
 
 def test_a_model_that_cv_saved_gives_its_trunk(tmp_path, trunk):
-    network = build_network((SMALL,), 48, {TARGET: 2})
+    network = network_of((SMALL,), 48, {TARGET: 2})
     randomize(network.probability, 3).save(tmp_path / "model.keras")
     load_trunk(trunk, SMALL, Weights(str(tmp_path / "model.keras")))
     assert same(trunk, network.trunks[0])
@@ -121,7 +123,7 @@ def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, donor,
 
 
 def test_of_two_trunks_neither_is_taken(tmp_path, trunk):
-    build_network((SMALL, SMALL), 32, {TARGET: 2}).probability.save(tmp_path / "x.keras")
+    network_of((SMALL, SMALL), 32, {TARGET: 2}).probability.save(tmp_path / "x.keras")
     message = refusal(trunk, SMALL, tmp_path / "x.keras")
     assert f"holds 2 {SMALL} trunks (" in message
     assert message.count("/layers/functional") == 2
@@ -152,7 +154,7 @@ def test_a_backbone_of_the_same_family_is_refused(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backbone", [name for name in BACKBONES.names() if name != SMALL])
+@pytest.mark.parametrize("backbone", [name for name in NAMES if name != SMALL])
 def test_every_backbone_goes_from_one_size_to_another(tmp_path, backbone):
     one = randomize(BACKBONES.make(backbone).trunk(BACKBONES.make(backbone).smallest()), 1)
     nested(one, one.input_shape[1]).save(tmp_path / "x.keras")

@@ -82,7 +82,7 @@ def served_elsewhere(tmp_path_factory):
     pytest.importorskip("tensorflow_serving.apis", reason="tensorflow-serving-api (extra serve)")
     from cxrkeras.evaluation.rules import parse_rule
     from cxrkeras.serving.export.run import export_model
-    from cxrkeras.serving.model.card import read_card
+    from cxrkeras.serving.predictor.read import read_card
     from tests.cxrkeras.serving.stand_in import Loaded, grpc_server
 
     folder = tmp_path_factory.mktemp("elsewhere")

@@ -15,9 +15,9 @@ from cxrkeras.serving.app.picture import Window
 from cxrkeras.serving.app.reading import see
 from cxrkeras.serving.app.sheet import WRITERS, as_json, as_pdf, as_png
 from cxrkeras.serving.app.terms import Terms
-from cxrkeras.serving.model.card import read_card
-from cxrkeras.serving.model.model import load_model
 from cxrkeras.serving.predict.films import prepare_film
+from cxrkeras.serving.predictor.loaded import load_model
+from cxrkeras.serving.predictor.read import read_card
 from data_prep.films.admission import Admission
 from data_prep.films.square import Settings
 from tests.cxrkeras.serving.app import page_files

@@ -2,10 +2,10 @@
 
 import keras
 import numpy as np
-from cxrkeras.models.heads.pooled import classifier, pooled_features
 from keras import layers
 
 from cxrkeras.models.backbones.shared.scaling import SCALINGS, grey_to_colour
+from cxrkeras.registry import HEADS
 
 SIDE, LABELS = 30, 3
 IMAGES = np.random.default_rng(0).uniform(0, 255, (5, SIDE, SIDE)).astype(np.float32)
@@ -26,7 +26,9 @@ def network(*strides: int, seed: int = 0) -> keras.Model:
     for number, stride in enumerate(strides):
         scaled = grey_to_colour(image, SCALINGS["tf"])
         found.append(trunk(stride, 4 + number, f"trunk_{number}")(scaled))
-    logits, _ = classifier(pooled_features(found), LABELS, dropout=0.5, name="target")
+    head = HEADS.make("gap")
+    features = head.features([{"last": map_} for map_ in found], None, seed=0)
+    logits = head.classify(features, {"target": LABELS}, dropout=0.5, seed=0)["target"]
     model = keras.Model(image, layers.Activation("sigmoid", name="probability")(logits))
     rng = np.random.default_rng(seed)
     for layer in model.layers[-2:-1]:

@@ -85,7 +85,7 @@ def test_members_on_one_trunk_run_it_once(monkeypatch):
     dense = layers.Dense(LABELS, name="other")
     other = keras.Model(model.input, layers.Activation("sigmoid")(dense(model.layers[-2].input)))
     first = Explainer(model)
-    second = Explainer(other, trunk=first.parts)
+    second = Explainer(other, trunks=[first.parts])
     assert second.parts.trunk is first.parts.trunk
     calls = []
     run = Explainer.features
@@ -94,7 +94,7 @@ def test_members_on_one_trunk_run_it_once(monkeypatch):
     )
     Ensemble([first, second]).explain(IMAGES)
     assert len(calls) == 1
-    apart = Explainer(network(5, seed=3), trunk=first.parts)
+    apart = Explainer(network(5, seed=3), trunks=[first.parts])
     assert apart.parts.trunk is not first.parts.trunk
 
 

@@ -16,9 +16,9 @@ from cxrkeras.evaluation.rules import parse_rule
 from cxrkeras.serving.app.judge import LocalJudge
 from cxrkeras.serving.app.reading import see
 from cxrkeras.serving.explain.choice import check_choice, choose
-from cxrkeras.serving.model.card import read_card
-from cxrkeras.serving.model.model import load_members
 from cxrkeras.serving.predict.unseen import own_images
+from cxrkeras.serving.predictor.loaded import load_card
+from cxrkeras.serving.predictor.read import read_card
 from data_prep.errors import UserError
 from data_prep.films.film import read_film, to_square
 from data_prep.films.square import Settings
@@ -192,7 +192,7 @@ def test_a_copy_of_the_runs_data_is_recognised_by_its_content(served, tmp_path):
 
 def test_the_page_notes_a_raw_film_that_the_run_learnt_from(served):
     card = read_card(served / "run")
-    judge = LocalJudge(card, load_members(card), parse_rule("corrected"))
+    judge = LocalJudge(card, load_card(card), parse_rule("corrected"))
     for film, noted in (("film 4.png", True), ("film 7.png", False)):
         seen = see((served / "raw" / film).read_bytes(), Settings(PREPARED))
         assert judge.notes(seen) == (LEARNT_BY_FOLDS,) * noted

@@ -8,9 +8,11 @@ import pytest
 
 from cxrkeras.evaluation.rules import parse_rule
 from cxrkeras.serving.export.run import Exported, export_model
-from cxrkeras.serving.model.card import Card, read_card
-from cxrkeras.serving.model.model import Model, load_members
 from cxrkeras.serving.predict.films import prepare_film
+from cxrkeras.serving.predictor.card import Card
+from cxrkeras.serving.predictor.loaded import load_card
+from cxrkeras.serving.predictor.predictor import Predictor
+from cxrkeras.serving.predictor.read import read_card
 from tests.cxrkeras.serving.export.picture_files import png
 from tests.cxrkeras.serving.served_runs import PREPARED, write_model
 
@@ -28,7 +30,7 @@ class Proof:
     """
 
     card: Card
-    model: Model
+    model: Predictor
     exported: Exported
     contents: list[bytes]
     images: np.ndarray
@@ -46,7 +48,7 @@ def ensemble(tmp_path_factory) -> Card:
     prepared = {"image_size": PREPARED, "pad": True, "stretch": [2, 98]}
     folders = [write_model(out / str(seed), seed, preparation=prepared) for seed in (0, 1)]
     card = read_card(folders[0])
-    return replace(card, members=tuple(folder / "model.keras" for folder in folders))
+    return replace(card, kind="ensemble", file=None, members=tuple(map(read_card, folders)))
 
 
 @pytest.fixture(scope="session")
@@ -58,12 +60,12 @@ def proof(ensemble, tmp_path_factory) -> Proof:
     )
     grey = np.random.default_rng(0).integers(0, 256, (5, 31, 45), np.uint8)
     contents = [png(one) for one in grey]
-    model = load_members(ensemble)
+    model = load_card(ensemble)
     images = np.stack([_prepared(content, model, home.parent) for content in contents])
     return Proof(ensemble, model, exported, contents, images, model.predict(images))
 
 
-def _prepared(content: bytes, model: Model, folder: Path) -> np.ndarray:
+def _prepared(content: bytes, model: Predictor, folder: Path) -> np.ndarray:
     (folder / "film.png").write_bytes(content)
     film = prepare_film(folder / "film.png", model.preparation, model.image_size)
     return film.image[..., None].astype(np.float32)

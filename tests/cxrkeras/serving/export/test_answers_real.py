@@ -18,7 +18,7 @@ from cxrkeras.cli import main
 from cxrkeras.data.pipeline import Images
 from cxrkeras.serving.export.portable import run_litert, run_onnx
 from cxrkeras.serving.export.saved_model import SavedModel
-from cxrkeras.serving.model.card import read_card
+from cxrkeras.serving.predictor.read import read_card
 from cxrkeras.serving.server.client import as_png
 from tests.cxrkeras.serving.served_runs import write_model
 
@@ -59,7 +59,7 @@ def prepared(files, model, tmp_path_factory):
     pd.DataFrame({"image": names, "Mass": 0}).to_csv(home / "labels.csv", index=False)
     card = read_card(model)
     prep = card.preparation
-    words = ["--size", prep.image_size, *(["--pad"] if prep.pad else [])]
+    words = ["--image-size", prep.image_size, *(["--pad"] if prep.pad else [])]
     words += ["--stretch", *prep.stretch] if prep.stretch else []
     linkage = home / "linkage.csv"
     call(
@@ -79,7 +79,7 @@ def keras_says(prepared, model):
     images = np.asarray(images.take(np.arange(len(prepared))), np.float32)
     told = []
     for member in card.members:
-        loaded = keras.models.load_model(member, compile=False)
+        loaded = keras.models.load_model(member.file, compile=False)
         told.append(loaded.predict(images, batch_size=8, verbose=0).astype(np.float64))
         keras.backend.clear_session()
     return images, np.mean(told, axis=0)

@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from operator import attrgetter
 
 import numpy as np
 import pytest
@@ -13,9 +14,8 @@ from cxrkeras.serving.export import portable as export_portable
 from cxrkeras.serving.export.layout import next_version, versions
 from cxrkeras.serving.export.run import export_model
 from cxrkeras.serving.export.saved_model import SavedModel
-from cxrkeras.serving.model.card import read_card
-from cxrkeras.serving.model.ensemble import joined
-from cxrkeras.serving.model.model import load_members
+from cxrkeras.serving.predictor.loaded import load_card
+from cxrkeras.serving.predictor.read import read_card
 from data_prep.errors import UserError
 from tests.cxrkeras.serving.served_runs import LABELS, POINTS, SIDE, write_model
 
@@ -27,7 +27,10 @@ def tree(folder):
 
 
 def test_the_mean_of_the_members(proof):
-    each = [model.predict(proof.images, verbose=0) for model in proof.model.members]
+    each = [
+        model.predict(proof.images, verbose=0)
+        for model in map(attrgetter("model"), proof.model.members())
+    ]
     assert np.abs(each[0] - each[1]).max() > 0.01
     np.testing.assert_allclose(proof.probability, np.mean(each, axis=0), atol=1e-7)
     found = SavedModel(proof.folder).probability(proof.images)
@@ -37,14 +40,15 @@ def test_the_mean_of_the_members(proof):
 def test_members_on_one_trunk_keep_it_once(tmp_path):
     import keras
 
-    card = read_card(write_model(tmp_path / "0"))
-    other = keras.models.load_model(card.members[0])
+    frozen = {"digest": "0" * 64, "features": "pool"}
+    cards = [read_card(write_model(tmp_path / name, frozen=frozen)) for name in ("0", "1")]
+    other = keras.models.load_model(cards[1].file)
     dense = other.get_layer("target")
     dense.set_weights([values + 0.5 for values in dense.get_weights()])
-    other.save(tmp_path / "1.keras")
-    model = load_members(replace(card, members=(card.members[0], tmp_path / "1.keras")))
-    single = len(model.members[0].weights)
-    ensemble = joined(model.members)
+    other.save(cards[1].file)
+    model = load_card(replace(cards[0], kind="ensemble", file=None, members=tuple(cards)))
+    single = len(model.members()[0].model.weights)
+    ensemble = model.keras_model()
     assert len(ensemble.weights) == single + 2
     images = np.random.default_rng(0).uniform(0, 255, (3, SIDE, SIDE, 1)).astype(np.float32)
     expected = model.predict(images)
@@ -70,7 +74,7 @@ def test_signatures(proof):
 
 def test_everything_in_model_json_is_there_again(proof):
     kept = json.loads((proof.folder / "assets.extra" / "model.json").read_text("utf-8"))
-    source = json.loads(proof.card.members[0].with_name("model.json").read_text("utf-8"))
+    source = json.loads(proof.card.members[0].file.with_name("model.json").read_text("utf-8"))
     for key, value in source.items():
         if key != "operating_points":
             assert kept[key] == value, key

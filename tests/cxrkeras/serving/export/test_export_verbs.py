@@ -16,7 +16,7 @@ from cxrkeras.evaluation.scores.predictions import Predictions, write_prediction
 from cxrkeras.serving.export.card import model_card
 from cxrkeras.serving.export.layout import earlier
 from cxrkeras.serving.export.run import Difference
-from cxrkeras.serving.model.card import read_card
+from cxrkeras.serving.predictor.read import read_card
 from tests.cxrkeras.serving.served_runs import LABELS, write_model
 
 

@@ -15,8 +15,7 @@ from cxrkeras.cli import main
 from cxrkeras.data.pipeline import Images
 from cxrkeras.evaluation.rules import parse_rule
 from cxrkeras.evaluation.scores.calibration import calibrate
-from cxrkeras.evaluation.scores.thresholds import deflate
-from cxrkeras.serving.model.card import read_card
+from cxrkeras.serving.predictor.read import read_card
 from data_prep.films.film import read_film, to_square
 from tests.cxrkeras.serving.served_runs import LABELS, PREPARED, SIDE, write_model, write_run
 from tests.cxrkeras.their_rules import install_rules
@@ -157,14 +156,14 @@ def test_csv_and_json_hold_what_keras_says_of_prepared_images(served, capsys, tm
         Image.fromarray(square).save(squares / f"{number}.png")
     images = Images([str(path) for path in sorted(squares.iterdir())], SIDE).take(np.arange(4))
     expected = np.mean(
-        [keras.models.load_model(m).predict(images, verbose=0) for m in card.members], axis=0
+        [keras.models.load_model(m.file).predict(images, verbose=0) for m in card.members], axis=0
     )
     columns = {
         prefix: rows.loc[:3, [f"{prefix}_{label}" for label in LABELS]].to_numpy(float)
         for prefix in ("prob", "undistorted", "calibrated", "threshold", "called")
     }
     np.testing.assert_allclose(columns["prob"], expected, atol=1e-6)
-    undistorted = deflate(columns["prob"], card.inflation)
+    undistorted = card.distortion.undistort(columns["prob"])
     np.testing.assert_allclose(columns["undistorted"], undistorted, atol=1e-12)
     told = calibrate(card.calibration(), LABELS, undistorted, "isotonic")
     np.testing.assert_allclose(columns["calibrated"], told, atol=1e-12)
@@ -224,8 +223,9 @@ def test_its_table_joins_labels_without_a_key(served, capsys, tmp_path):
     for n in range(3):
         (films / f"{n}.png").write_bytes((served / "films" / f"{n}.png").read_bytes())
     prep = ["prep", "table", "--images", films, "--labels", tmp_path / "labels.csv"]
+    words = ["--out", str(tmp_path / "data"), "--image-size", "32", "--workers", "0"]
     with pytest.raises(SystemExit) as end:
-        main([*map(str, prep), "--out", str(tmp_path / "data"), "--size", "32", "--workers", "0"])
+        main([*map(str, prep), *words])
     assert end.value.code == 0
     capsys.readouterr()
     evaluated(capsys, *given, "--labels", tmp_path / "data", "--out", tmp_path / "prepared")

@@ -135,7 +135,7 @@ def test_only_what_the_intervals_support_is_said(study):
         ("finetune-densenet121-imagenet", "finetune-densenet121-nih")
     ]
     assert (
-        "1 of 2 differences in macro AUROC can be told from luck: NIH with densenet121 above "
+        "1 of 2 differences in macro AUROC can be told from chance: NIH with densenet121 above "
         "ImageNet with densenet121 by " in said
     )
     assert "The other 1 is not distinguishable on 240 images." in said
@@ -155,10 +155,10 @@ def test_sentences():
         == "A and B are not distinguishable by macro AUROC on 546 images."
     )
     assert sentence({"pairs": [unclear] * 3}, names, 546) == (
-        "Not one of 3 differences in macro AUROC is distinguishable on 546 images."
+        "None of 3 differences in macro AUROC is distinguishable on 546 images."
     )
     assert sentence({"pairs": [clear]}, names, 1) == (
-        "1 of 1 difference in macro AUROC can be told from luck: "
+        "1 of 1 difference in macro AUROC can be told from chance: "
         "B above A by 0.020 (0.010 to 0.030)."
     )
     assert sentence({"pairs": [clear] * 5}, names, 9).endswith("; and 2 more.")
@@ -198,7 +198,7 @@ def test_without_a_test_set_its_columns_stay_empty_and_that_is_said(tmp_path):
     out = write_study_folder(tmp_path / "out", test=0, images=60)
     write_study(out)
     said = " ".join((out / "study.md").read_text().split())
-    assert "no held-out test set, so the columns of the test stay empty" in said
+    assert "there is no held-out test set, so its columns are empty" in said
     assert "| 0.290 ± 0.010 | – | – |" in said
     assert not any(name.startswith("test_") for name in pd.read_csv(out / "study.csv"))
     check(out / "study.html")

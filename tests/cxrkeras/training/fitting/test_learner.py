@@ -8,7 +8,6 @@ from scipy.special import expit
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.pipeline import Features, Images, Part
 from cxrkeras.evaluation.scores.operating import achieved
-from cxrkeras.evaluation.scores.thresholds import inflate
 from cxrkeras.registry import HEADS
 from cxrkeras.training.fitting import learner as learning
 from cxrkeras.training.fitting.batch_norm import batch_norms
@@ -63,7 +62,7 @@ def test_a_short_averaged_fit_calls_a_rare_label_as_its_prevalence_says(experime
     learner = Learner(model, resolve(one), [part], average=True)
     learner.learn([part], [], epochs=10, learning_rate=1e-4, seed=0, title="t")
     values = part.targets.values
-    threshold = inflate(values.mean(axis=0), learner.inflations([part])["h"])
+    threshold = learner.distortions([part])["h"].distort(values.mean(axis=0))
     called = expit(model.predict(features[400:], verbose=0)["h"]) > threshold
     assert ((called.mean(axis=0) > 0.25) & (called.mean(axis=0) < 0.75)).all()
     reached = achieved(truth[400:, 0], called[:, 0])

@@ -60,7 +60,7 @@ def test_a_label_without_positives_or_without_any_known_entry(experiment, datase
     part = Part(TARGET, Features(np.zeros((36, 1))), np.arange(36), Targets(targets))
     model = network_of(("tiny",), 32, {TARGET: 2}).logits
     learner = Learner(model, resolve(experiment()), [part])
-    assert learner.inflations([part])[TARGET].tolist() == [1, 1]
+    assert learner.distortions([part])[TARGET].w.tolist() == [1, 1]
 
 
 def test_the_inflation_told_is_that_of_the_rows_that_were_learnt(experiment, dataset):
@@ -73,9 +73,9 @@ def test_the_inflation_told_is_that_of_the_rows_that_were_learnt(experiment, dat
     values = target.targets.values[fitted[0]]
     assert len(values) < 30
     drawn = np.random.default_rng(1).permuted(np.tile(np.arange(len(values)), (9000, 1)), axis=1)
-    told = bw_bce.Part().inflation([values], [drawn[:, :5]])
+    told = bw_bce.Part().distortion([values], [drawn[:, :5]]).w
     np.testing.assert_allclose(list(facts["inflation"].values()), told, rtol=0.04)
-    without = bw_bce.Part().inflation([target.targets.values], [np.tile(rows, (2, 1))])
+    without = bw_bce.Part().distortion([target.targets.values], [np.tile(rows, (2, 1))]).w
     assert (abs(told / without - 1) > 0.08).all()  # what the test can tell apart
 
 

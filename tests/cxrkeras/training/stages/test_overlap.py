@@ -149,7 +149,7 @@ def test_rows_left_out_decide_the_rest_of_a_source(target, tmp_path):
     ("way", "warning"),
     [
         ({"patients": False}, "the patients of 4 of its 4 images aren't known"),
-        ({"key": KEYS["theirs"]}, "named under another key than the target's"),
+        ({"key": KEYS["theirs"]}, "hashed with another key than the target's"),
         ({"pad": True}, "prepared in another way than the target (--pad)"),
         ({"stretch": (1.0, 99.0)}, "prepared in another way than the target (--stretch)"),
         ({"size": 64}, None),

@@ -9,7 +9,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from cxrkeras.data.dataset import load_dataset
-from cxrkeras.runs.folder import check_sources, fold_folder
+from cxrkeras.evaluation.run_folder import RunFolder
+from cxrkeras.runs.folder import check_sources
 from cxrkeras.study.folds import share_folds
 from cxrkeras.training import crossval
 from cxrkeras.training.plan import resolve
@@ -126,7 +127,7 @@ def test_a_begun_run_refuses_data_prepared_in_another_way(ways, experiment, tmp_
     begin = partial(experiment, folds=2)
     crossval._open(begin(data=str(ways / "plain")), run)
     crossval._open(begin(data=str(ways / "plain again")), run)
-    with pytest.raises(UserError, match="prepared data changed"):
+    with pytest.raises(UserError, match="prepared data have changed"):
         crossval._open(begin(data=str(ways / way)), run)
 
 
@@ -139,10 +140,10 @@ def test_a_begun_run_refuses_a_source_prepared_in_another_way(ways, experiment, 
 
     run = tmp_path / "run"
     check_sources(run, origin("plain"))
-    fold_folder(run, 0).mkdir(parents=True)
-    (fold_folder(run, 0) / "fold.json").write_text("{}")
+    RunFolder(run).fold(0).path.mkdir(parents=True)
+    RunFolder(run).fold(0).facts.write_text("{}")
     check_sources(run, origin("plain again"))
-    with pytest.raises(UserError, match="source's data or weights changed"):
+    with pytest.raises(UserError, match="source's data or weights have changed"):
         check_sources(run, origin(way))
 
 

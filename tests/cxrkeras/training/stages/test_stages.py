@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from cxrkeras.training.recipes.learn import Learner
 from sklearn.metrics import roc_auc_score
 
 from cxrkeras.data.dataset import load_dataset, open_dataset
@@ -17,6 +16,7 @@ from cxrkeras.evaluation.scores.predictions import read_predictions
 from cxrkeras.models.weights.trunk import load_trunk
 from cxrkeras.registry import BACKBONES
 from cxrkeras.runs.sources import Weights
+from cxrkeras.training.fitting.learner import Learner
 from cxrkeras.training.fitting.progress import EpochLines
 from cxrkeras.training.plan import resolve
 from cxrkeras.training.stages import fit as stage_fit
@@ -296,7 +296,7 @@ def test_a_killed_stage_goes_on_after_its_last_epoch_to_the_same_bits(
         trained(origin_of(one), resolve(one), tmp_path / "two")
     capfd.readouterr()
     again = trunk_of(trained(origin_of(one), resolve(one), tmp_path / "two"))
-    assert "begun before, going on" in capfd.readouterr().err
+    assert "resumed" in capfd.readouterr().err
     assert epochs[:3] == [0, 1, 1]
     assert not different(whole, again)
     assert next((tmp_path / "two").glob("stages/*/history.csv")).read_bytes() == history
@@ -375,7 +375,7 @@ def test_the_labels_wanted_of_a_source_and_of_the_target_are_picked_by_meaning(
 ):
     monkeypatch.setitem(LABEL_SETS, "chexpert5", ("Frame", "bar"))
     monkeypatch.setitem(LABEL_SETS, "nih14", ("disc",))
-    one = experiment(source=f"a={data / 'a'}", labels=("a=chexpert5", "nih14"))
+    one = experiment(source=f"a={data / 'a'}", label_set=("a=chexpert5", "nih14"))
     stage = origin_of(one)
     assert stage.datasets["a"].labels == ("Frame", "bar")
     every = load_dataset(data / "a")

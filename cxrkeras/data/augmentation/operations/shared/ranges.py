@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 
 def _pair(value: Any) -> Any:
-    """`0.9..1.1`, or one number for both ends; what else comes, such as a list, is a pair."""
+    """Read `0.9..1.1`, or one number for both ends; a list and the like are pairs already."""
     if isinstance(value, str):
         low, dots, high = value.partition("..")
         return (low, high) if dots else (low, low)
@@ -31,4 +31,4 @@ Range = Annotated[
     AfterValidator(_in_order),
     PlainSerializer(_text, when_used="json"),
 ]
-"""Lowest and highest, not below 0."""
+"""Lowest and highest value, neither below 0."""

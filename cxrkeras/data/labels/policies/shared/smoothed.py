@@ -1,4 +1,4 @@
-"""A target that is drawn from a range, whose ends are options."""
+"""A target drawn from a range whose ends are options."""
 
 from typing import Any
 
@@ -10,16 +10,16 @@ from cxrkeras.registry import option
 
 def lowest(default: float) -> Any:
     """The option `low`."""
-    return option(default, "Lowest target that is drawn.", ge=0, le=1)
+    return option(default, "Lowest target that may be drawn.", ge=0, le=1)
 
 
 def highest(default: float) -> Any:
     """The option `high`."""
-    return option(default, "Highest target that is drawn.", ge=0, le=1)
+    return option(default, "Highest target that may be drawn.", ge=0, le=1)
 
 
 class Smoothed(Policy):
-    """Drawn from U(low, high); a part says where the range lies by default."""
+    """The target is drawn from U(low, high); each part sets the default range."""
 
     low: float = lowest(0.0)
     high: float = highest(1.0)

@@ -7,11 +7,13 @@ import keras
 import numpy as np
 import pytest
 
+from cxrkeras.data.distortion import Factor
 from cxrkeras.data.preparation import Preparation
 from cxrkeras.evaluation.rules import PrevalenceRule, parse_rule
 from cxrkeras.evaluation.scores.operating import from_prevalence, thresholds_of
-from cxrkeras.serving.model.card import read_card
-from cxrkeras.serving.model.model import even_batches, load_model
+from cxrkeras.serving.predictor.loaded import load_model
+from cxrkeras.serving.predictor.predictor import even_batches
+from cxrkeras.serving.predictor.read import read_card
 from data_prep.errors import UserError
 from tests.cxrkeras.serving.served_runs import FOLDS, LABELS, PREPARED, SIDE, write_model, write_run
 
@@ -50,7 +52,7 @@ def test_a_model_predicts_as_keras_does(folder, images, place):
     found = model.predict(images)
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, by_keras(folder / "model.keras", images), atol=1e-6)
-    assert (model.labels, model.image_size, len(model.members)) == (LABELS, SIDE, 1)
+    assert (model.labels, model.image_size, len(model.members())) == (LABELS, SIDE, 1)
 
 
 @pytest.mark.parametrize("kind", ["frozen", "free"])
@@ -59,16 +61,17 @@ def test_a_run_is_the_mean_of_its_folds(runs, images, kind):
     files = [runs[kind] / "folds" / str(k) / "model.keras" for k in range(FOLDS)]
     each = [by_keras(file, images) for file in files]
     np.testing.assert_allclose(model.predict(images), np.mean(each, axis=0), atol=1e-6)
-    for member, expected in zip(model.members, each, strict=True):
+    members = [member.model for member in model.members()]
+    for member, expected in zip(members, each, strict=True):
         found = member.predict(images[..., None].astype(np.float32), verbose=0)
         np.testing.assert_allclose(found, expected, atol=1e-6)
-    convolutions = {id(member.layers[2]) for member in model.members}
+    convolutions = {id(member.layers[2]) for member in members}
     assert len(convolutions) == (1 if kind == "frozen" else FOLDS)
 
 
 def test_a_frozen_run_s_trunk_runs_once_per_batch(runs, images):
     model = load_model(runs["frozen"])
-    layer, calls = model.members[0].layers[2], []
+    layer, calls = model.members()[0].model.layers[2], []
     original = layer.call
     layer.call = lambda *args, **how: calls.append(1) or original(*args, **how)
     model.predict(images)
@@ -119,7 +122,7 @@ def test_a_run_s_card_is_its_folds_mean(runs):
         LABELS[1]: None,
         LABELS[2]: pytest.approx(0.05),
     }
-    rules = from_prevalence([[0.2], [0.21], [0.22]], [[4.0], [5.0], [6.0]])
+    rules = from_prevalence([[0.2], [0.21], [0.22]], Factor([[4.0], [5.0], [6.0]]))
     for rule, thresholds in rules.items():
         found = thresholds_of(card.operating_points(parse_rule(rule)), LABELS)
         assert found[0] == pytest.approx(thresholds.mean())

@@ -6,20 +6,22 @@ import keras
 from keras import layers
 
 
-def joined(members: Sequence[keras.Model]) -> keras.Model:
+def joined(
+    members: Sequence[keras.Model], features: Sequence[keras.KerasTensor | None]
+) -> keras.Model:
     """One model: image (N, S, S, 1), grey 0-255 -> probability (N, K), the members' mean.
 
     Args:
         members: at least one, of equal input and output shapes; their weights are shared with the
-            result. Members on one trunk are those of `model.load_members`: the same tensor goes
-            into the last layer but one of each.
+            result.
+        features: where each member's own part begins, on the tensors of a trunk that it shares;
+            None where it shares none.
     """
     if len(members) == 1:
         return members[0]
     image = keras.Input(members[0].inputs[0].shape[1:], name="image")
-    starts = [member.layers[-2].input for member in members]
-    start = image
-    if any(other is not starts[0] for other in starts):
+    starts, start = list(features), image
+    if starts[0] is None or any(other is not starts[0] for other in starts):
         starts = [member.inputs[0] for member in members]
     else:
         start = keras.Model(members[0].inputs[0], starts[0], name="trunk")(image)

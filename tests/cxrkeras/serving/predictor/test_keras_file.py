@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from cxrkeras.serving.model.keras_file import load_keras
-from cxrkeras.serving.model.model import load_model
+from cxrkeras.serving.predictor.keras_file import load_keras
+from cxrkeras.serving.predictor.loaded import load_model
 from data_prep.errors import UserError
 from tests.cxrkeras.serving.served_runs import SIDE, build, write_model
 
@@ -86,18 +86,31 @@ def test_a_deeply_nested_description_is_refused(saved):
     assert "can't be loaded as a Keras 3 model" in refusal(saved)
 
 
-def test_a_layer_of_another_version_is_named(saved):
-    """Earlier versions saved the scaling as a layer of their own."""
+def _with_scaling(saved, **changes):
+    """The file with another class where the layer that scales was."""
     with zipfile.ZipFile(saved) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     config = json.loads(parts["config.json"])
     (scaling,) = (one for one in config["config"]["layers"] if one["class_name"] == "Rescaling")
-    scaling |= {"module": "cxrkeras.models.trunks", "class_name": "GreyToBackbone"}
-    scaling |= {"registered_name": "cxrkeras>GreyToBackbone"}
+    scaling |= changes
     with zipfile.ZipFile(saved, "w") as archive:
         for name, content in (parts | {"config.json": json.dumps(config)}).items():
             archive.writestr(name, content)
+
+
+def test_a_layer_of_another_version_is_named(saved):
+    """Earlier versions saved the scaling as a layer of their own."""
+    name = "cxrkeras>GreyToBackbone"
+    place = {"module": "cxrkeras.models.trunks", "class_name": "GreyToBackbone"}
+    _with_scaling(saved, registered_name=name, **place)
     assert "another version of cxrkeras: this one has no layer GreyToBackbone" in refusal(saved)
+
+
+def test_a_layer_of_keras_hub_names_the_extra(saved, monkeypatch):
+    monkeypatch.setattr("cxrkeras.serving.predictor.keras_file.find_spec", lambda _: None)
+    place = {"module": "keras_hub.src.models.absent", "class_name": "Absent"}
+    _with_scaling(saved, registered_name="keras_hub>Absent", **place)
+    assert "pip install 'cxrkeras[hub]'" in refusal(saved)
 
 
 def test_outputs_that_are_no_probabilities_are_refused(tmp_path):

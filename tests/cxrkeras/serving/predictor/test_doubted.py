@@ -12,9 +12,9 @@ from cxrkeras.evaluation.rules import parse_rule
 from cxrkeras.serving.app import words
 from cxrkeras.serving.app.judge import Finding, _about
 from cxrkeras.serving.export.card import model_card
-from cxrkeras.serving.model.card import read_card
 from cxrkeras.serving.predict import answers
 from cxrkeras.serving.predict.predict import Row, answer
+from cxrkeras.serving.predictor.read import read_card
 from tests.cxrkeras.serving.served_runs import LABELS, write_model, write_run
 
 BAD, UNKNOWN = LABELS[2], LABELS[1]  # its corrected threshold lies below every score
@@ -26,9 +26,9 @@ AT_CHANCE = {
     "constant_predictions": [{"label": LABELS[0], "fold": "test"}],
 }
 TOLD = (
-    f"The same score for every image, so nothing is told: {LABELS[0]}.",
+    f"The same score for every image, which says nothing: {LABELS[0]}.",
     "The macro AUROC can't be told from chance: 0.520 (0.410 to 0.630).",
-    f"AUROCs that can't be told from chance, 0.5: {BAD} (0.520).",
+    f"AUROCs that can't be told from chance (0.5): {BAD} (0.520).",
 )
 
 

@@ -1,31 +1,37 @@
 """A `.keras` file from anybody to a Keras model, or to one line that says why not."""
 
 import math
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from cxrkeras.models.weights.files import shapes_of, weights_of
+from cxrkeras.serving.predictor.packages import bring_layers
 from data_prep.errors import UserError
 
 _UNSAVED = 1_000_000  # weights that a file may leave out, such as those of an unused layer
 _PER_IMAGE = 2**28  # 1 GiB; at 2048 pixels a side, the first maps of a DenseNet121 have that
 
 
-def load_keras(path: Path) -> keras.Model:
+def load_keras(path: Path, packages: Sequence[str] = ()) -> keras.Model:
     """Load a `.keras` file, uncompiled, after a look at what it asks for (`models.weights.bounds`).
 
+    Args:
+        path: the file.
+        packages: that bring layers for it, see `packages.bring_layers`.
+
     Raises:
-        UserError: it is none that Keras 3 knows, holds a layer of another version of this package,
-            asks for more memory than its own weights justify, or holds weights that are no finite
-            numbers.
+        UserError: it is none that Keras 3 knows, holds a layer that nobody brings, or of KerasHub
+            where that isn't installed, asks for more memory than its own weights justify, or holds
+            weights that are no finite numbers.
     """
     with weights_of(path) as store:
         values = sum(map(math.prod, shapes_of(store).values()))
+    bring_layers(path, packages)
     spent = _Spent(values + _UNSAVED)
     try:
         with spent.counted():
@@ -35,10 +41,10 @@ def load_keras(path: Path) -> keras.Model:
             raise _refused(
                 path, f"it builds more than the {values:,} weights that it holds"
             ) from None
-        if found := re.search(r"'registered_name': 'cxrkeras>(\w+)'", str(error)):
+        if "'module': 'keras_hub" in str(error) and find_spec("keras_hub") is None:
             raise UserError(
-                f"{path} was saved by another version of cxrkeras: this one has no layer "
-                f"{found[1]}. Train the model again, or use the version that saved it."
+                f"{path} has layers of KerasHub, which isn't installed. Install it: "
+                "pip install 'cxrkeras[hub]'."
             ) from None
         raise UserError(
             f"{path} can't be loaded as a Keras 3 model ({type(error).__name__}). "

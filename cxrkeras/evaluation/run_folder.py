@@ -1,0 +1,121 @@
+"""Where everything of a run lies: the one place that spells the names of its files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDS, STAGES = "folds", "stages"
+
+
+@dataclass(frozen=True)
+class FoldFolder:
+    """What one fold left.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+
+    @property
+    def facts(self) -> Path:
+        """JSON, written last: with it the fold is whole."""
+        return self.path / "fold.json"
+
+    @property
+    def model(self) -> Path:
+        """The Keras model."""
+        return self.path / "model.keras"
+
+    @property
+    def card(self) -> Path:
+        """JSON that says what the model's outputs are."""
+        return self.path / "model.json"
+
+    @property
+    def predictions(self) -> Path:
+        """CSV of the images that the fold holds out."""
+        return self.path / "predictions.csv"
+
+    @property
+    def test_predictions(self) -> Path:
+        """CSV of the test set's images, by this fold's model."""
+        return self.path / "test_predictions.csv"
+
+    @property
+    def history(self) -> Path:
+        """CSV, a row per epoch."""
+        return self.path / "history.csv"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run, or what `cxrkeras evaluate` writes of predictions made elsewhere.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+
+    @property
+    def experiment(self) -> Path:
+        """TOML, the description."""
+        return self.path / "experiment.toml"
+
+    @property
+    def environment(self) -> Path:
+        """JSON: data, packages, machine."""
+        return self.path / "environment.json"
+
+    @property
+    def fold_table(self) -> Path:
+        """CSV: which fold holds each image out."""
+        return self.path / "folds.csv"
+
+    @property
+    def sources(self) -> Path:
+        """JSON: what the trunks start from."""
+        return self.path / "sources.json"
+
+    @property
+    def predictions(self) -> Path:
+        """CSV of all images, each by the model that hasn't seen it."""
+        return self.path / "predictions.csv"
+
+    @property
+    def test_predictions(self) -> Path:
+        """CSV of the test set, the mean over the folds' models; not every run has one."""
+        return self.path / "test_predictions.csv"
+
+    @property
+    def metrics(self) -> Path:
+        """JSON, what the scores are."""
+        return self.path / "metrics.json"
+
+    @property
+    def operating_points(self) -> Path:
+        """JSON: thresholds and calibration, fitted out of fold."""
+        return self.path / "operating_points.json"
+
+    @property
+    def report(self) -> Path:
+        """The page for people."""
+        return self.path / "report.html"
+
+    @property
+    def folds(self) -> Path:
+        """The folder of the folds."""
+        return self.path / FOLDS
+
+    @property
+    def stages(self) -> Path:
+        """The folder of what was trained before the target."""
+        return self.path / STAGES
+
+    def fold(self, number: int | str) -> FoldFolder:
+        """One fold's folder."""
+        return FoldFolder(self.folds / str(number))
+
+    def finished_folds(self) -> list[FoldFolder]:
+        """Those that are whole."""
+        return [FoldFolder(path.parent) for path in self.folds.glob("*/fold.json")]

@@ -1,0 +1,133 @@
+"""Several predictors asked as one, whatever their kinds, trunks and image sizes."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cxrkeras.data.pipeline import resized
+from cxrkeras.serving.predictor.card import IMAGE, Card, Picture, one_picture
+from cxrkeras.serving.predictor.combine import combined, layered
+from cxrkeras.serving.predictor.joined import joined
+from cxrkeras.serving.predictor.predictor import Inputs, Member, Predictor
+
+
+class Ensemble(Predictor):
+    """Members, and how their scores become one.
+
+    Args:
+        card: of the whole; that of a run is the plain mean of its folds.
+        parts: the members, loaded.
+    """
+
+    def __init__(self, card: Card, parts: Sequence[Predictor]):
+        super().__init__(card)
+        self.parts = tuple(parts)
+        noted = card.facts.get("members") or [{}] * len(self.parts)
+        self._how = card.facts.get("combine") or "mean"
+        self._weights = [one.get("weight", 1 / len(self.parts)) for one in noted]
+        self._grids = [
+            [one["ranks"][name] for name in self.labels] for one in noted if one.get("ranks")
+        ]
+        self._orders = [_order(self.labels, part.labels) for part in self.parts]
+
+    def scores(self, inputs: Inputs, *, traced: bool) -> np.ndarray:
+        """As `Predictor` says."""
+        sized: dict[tuple, np.ndarray] = {}  # one array of a size: a shared trunk knows it again
+        told = [
+            part.scores(self._inputs(part.card, inputs, sized), traced=traced)[:, order]
+            for part, order in zip(self.parts, self._orders, strict=True)
+        ]
+        return combined(self._how, told, self._weights, self._grids)
+
+    def _inputs(self, card: Card, inputs: Inputs, sized: dict) -> dict[str, np.ndarray]:
+        """A member's own inputs; its images resized as in its training."""
+        found = {}
+        for name, picture in card.pictures.items():
+            key = (picture.preparation.image_size, picture.side)
+            if key not in sized:
+                sized[key] = self._image(picture, inputs)
+            found[name] = sized[key]
+        return found | {name: inputs[name] for name in card.extras}
+
+    def _image(self, wanted: Picture, inputs: Inputs) -> np.ndarray:
+        if wanted == self.card.pictures[IMAGE]:
+            return inputs[IMAGE]
+        side = wanted.preparation.image_size
+        name = IMAGE if side == self.preparation.image_size else f"{IMAGE}_{side}"
+        if wanted.side == inputs[name].shape[1]:
+            return inputs[name]
+        return resized(inputs[name], wanted.side).numpy().astype(np.float32)
+
+    def members(self) -> list[Member]:
+        """Those of all parts."""
+        return [
+            Member(found.model, tuple(found.order[k] for k in order), found.weight * weight)
+            for part, order, weight in zip(self.parts, self._orders, self._weights, strict=True)
+            for found in part.members()
+        ]
+
+    def keras_model(self) -> keras.Model:
+        """One model: image (N, S, S, 1), grey 0-255 -> (N, K). A shared trunk stands in it once.
+
+        Raises:
+            UserError: members take more than one image prepared in one way, or aren't of Keras.
+        """
+        one_picture(self.card)
+        models = [part.keras_model() for part in self.parts]
+        if self._plain(models):
+            return joined(models, [getattr(part, "features", None) for part in self.parts])
+        image = keras.Input((self.image_size, self.image_size, 1), name=IMAGE)
+        sized: dict[int, keras.KerasTensor] = {self.image_size: image}
+        outputs = []
+        for number, (part, model) in enumerate(zip(self.parts, models, strict=True)):
+            side = part.image_size
+            if side not in sized:
+                sized[side] = _resized(image, side)
+            inner = keras.Model(model.inputs, model.outputs[0], name=f"member_{number}")
+            outputs.append(_reordered(inner(sized[side]), self._orders[number]))
+        whole = layered(self._how, outputs, self._weights, self._grids)
+        whole = keras.layers.Identity(name="probability")(whole)
+        return keras.Model(image, whole, name="ensemble")
+
+    def _plain(self, models: Sequence[keras.Model]) -> bool:
+        """Whether it is the plain mean of models that see the same image."""
+        return (
+            self._how == "mean"
+            and len(set(self._weights)) == 1
+            and all(order == list(range(len(order))) for order in self._orders)
+            and {model.input_shape[1] for model in models} == {self.image_size}
+        )
+
+
+def _order(labels: Sequence[str], theirs: Sequence[str]) -> list[int]:
+    return [list(theirs).index(name) for name in labels]
+
+
+def _resized(image: keras.KerasTensor, side: int) -> keras.KerasTensor:
+    """As `data.pipeline.resized`: its linear filter as two products with one matrix.
+
+    ONNX has no such filter. Summed in another order, up to one pixel of ten thousand comes out one
+    grey level off, where it lies next to a half.
+    """
+    size = image.shape[1]
+    rows = keras.layers.Reshape((size, size), name=f"rows_{side}")(image)
+    for axis in ("columns", "rows"):
+        dense = keras.layers.Dense(side, use_bias=False, trainable=False, name=f"{axis}_to_{side}")
+        rows = keras.layers.Permute((2, 1), name=f"{axis}_{side}_turned")(dense(rows))
+        dense.set_weights([_filter(size, side)])
+    square = keras.layers.Reshape((side, side, 1), name=f"at_{side}")(rows)
+    return keras.ops.round(square)
+
+
+def _filter(size: int, side: int) -> np.ndarray:
+    """(size, side) float32: what each pixel of a line gives to each of the smaller one."""
+    lines = np.eye(size, dtype=np.float32)[..., None]
+    return tf.image.resize(lines, (size, side), "bilinear", antialias=True).numpy()[..., 0]
+
+
+def _reordered(output: keras.KerasTensor, order: list[int]) -> keras.KerasTensor:
+    if order == list(range(len(order))):
+        return output
+    return keras.ops.take(output, np.array(order), axis=-1)

@@ -1,0 +1,203 @@
+"""What every predictor is: asked for scores batch by batch, whatever stands behind it."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from cxrkeras.data.preparation import Preparation
+from cxrkeras.serving.predictor.card import IMAGE, Card
+from data_prep.errors import UserError
+
+if TYPE_CHECKING:
+    import keras
+
+BATCH = 16
+Inputs = Mapping[str, np.ndarray]
+
+
+class Member(NamedTuple):
+    """A Keras model within a predictor, which heat maps are made of.
+
+    Args:
+        model: image (N, s, s, 1) -> (N, K).
+        order: (K,) the columns of its output, in the order of the predictor's labels.
+        weight: its share in the whole; they sum to 1.
+    """
+
+    model: "keras.Model"
+    order: tuple[int, ...]
+    weight: float
+
+
+class Predictor:
+    """A loaded model.
+
+    Args:
+        card: what is known of it.
+    """
+
+    def __init__(self, card: Card):
+        self.card = card
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The K names, in the output's order."""
+        return self.card.labels
+
+    @property
+    def image_size(self) -> int:
+        """The side S in pixels of the input `image`."""
+        return self.card.image_size
+
+    @property
+    def preparation(self) -> Preparation:
+        """How films are prepared before they are resized to S."""
+        return self.card.preparation
+
+    def scores(self, inputs: Inputs, *, traced: bool) -> np.ndarray:
+        """One batch, all at once; what every kind must have.
+
+        Args:
+            inputs: the model's own, by name: `image` (B, S, S, 1) float32, grey 0-255.
+            traced: compile the graph first, for this B; seconds that pay from the fourth batch on.
+
+        Returns:
+            (B, K) in [0, 1].
+        """
+        raise NotImplementedError
+
+    def keras_model(self) -> "keras.Model":
+        """The same as one Keras model, image (N, S, S, 1) -> (N, K), for export.
+
+        Raises:
+            UserError: where it is none.
+        """
+        raise self.lacks("Keras model, which an export takes")
+
+    def members(self) -> Sequence[Member]:
+        """The Keras models in it, for heat maps; of a run its folds', in their order.
+
+        Raises:
+            UserError: where there are none.
+        """
+        raise self.lacks("heat maps")
+
+    def lacks(self, what: str) -> UserError:
+        """What is said where a kind of predictor can't do something."""
+        return UserError(
+            f"{self.card.path} is a predictor of the kind {self.card.kind!r}, which has no {what}. "
+            "Give another model."
+        )
+
+    def predict(self, images: np.ndarray | Inputs, batch_size: int = BATCH) -> np.ndarray:
+        """Scores of any number of images.
+
+        Args:
+            images: (N, S, S) or (N, S, S, 1), grey 0-255; or all inputs by name.
+            batch_size: at most so many at a time.
+
+        Returns:
+            (N, K) float64.
+        """
+        inputs = _with_channel(images)
+        self._check(inputs[IMAGE])
+        batches = list(even_batches(len(inputs[IMAGE]), batch_size))
+        size = max((rows.stop - rows.start for rows in batches), default=0)
+        traced = worth_tracing(len(batches))
+        parts = [
+            self.run(
+                {name: values[rows] for name, values in inputs.items()}, traced=traced, size=size
+            )
+            for rows in batches
+        ]
+        return np.concatenate(parts) if parts else np.empty((0, len(self.labels)))
+
+    def run(
+        self, batch: np.ndarray | Inputs, *, traced: bool = False, size: int | None = None
+    ) -> np.ndarray:
+        """One batch, all at once.
+
+        Args:
+            batch: (B, S, S, 1), grey 0-255; or all inputs by name, others than the model's too.
+            traced: see `scores`.
+            size: fill up to so many images first, so that a last batch isn't compiled for itself.
+
+        Returns:
+            (B, K) float64.
+
+        Raises:
+            UserError: an input is missing, or the model gives something else than numbers in
+                [0, 1].
+        """
+        inputs = select(_with_channel(batch), [*self.card.pictures, *self.card.extras])
+        count = len(inputs[IMAGE])
+        filled = {name: _filled(values, max(size or 0, count)) for name, values in inputs.items()}
+        found = np.asarray(self.scores(filled, traced=traced), np.float64)[:count]
+        if found.shape != (count, len(self.labels)) or not ((found >= 0) & (found <= 1)).all():
+            raise UserError(
+                "This model's outputs aren't probabilities: not all lie between 0 and 1. Train it "
+                "again, or give another."
+            )
+        return found
+
+    def _check(self, images: np.ndarray) -> None:
+        wanted = (self.image_size, self.image_size, 1)
+        if images.shape[1:] != wanted:
+            raise ValueError(f"images must be (N, {wanted}). Received: {images.shape}")
+
+
+def select(inputs: Inputs, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Exactly a model's inputs: an extra one would make Keras give wrong numbers, with a warning.
+
+    Args:
+        inputs: (N, …) arrays by name; scalars may be (N,).
+        names: the model's.
+
+    Returns:
+        Those, in the names' order; scalars as (N, 1).
+
+    Raises:
+        UserError: one is missing.
+    """
+    if missing := [name for name in names if name not in inputs]:
+        raise UserError(
+            f"This model's inputs are {', '.join(names)}. Missing: {', '.join(missing)}. Give them "
+            "too."
+        )
+    arrays = {name: np.asarray(inputs[name]) for name in names}
+    return {name: v[:, None] if v.ndim == 1 else v for name, v in arrays.items()}
+
+
+def even_batches(count: int, batch_size: int) -> list[slice]:
+    """Slices over `count` rows in as few batches as can be, of nearly equal size."""
+    batches = -(-count // batch_size)
+    return [
+        slice(number * count // batches, (number + 1) * count // batches)
+        for number in range(batches)
+    ]
+
+
+_FEW = 3  # batches that run sooner as they are than after their graph has been traced
+
+
+def worth_tracing(batches: int) -> bool:
+    """Whether so many batches run sooner with a compiled graph than without.
+
+    Compiling a DenseNet121's costs as much as four batches save (2 s of CPU against 0.5 s each).
+    """
+    return batches > _FEW
+
+
+def _with_channel(images: np.ndarray | Inputs) -> dict[str, np.ndarray]:
+    inputs = dict(images) if isinstance(images, Mapping) else {IMAGE: np.asarray(images)}
+    picture = inputs.get(IMAGE)
+    if picture is not None and picture.ndim == 3:
+        inputs[IMAGE] = picture[..., None]
+    return inputs
+
+
+def _filled(values: np.ndarray, size: int) -> np.ndarray:
+    filled = np.zeros((size, *values.shape[1:]), np.float32)
+    filled[: len(values)] = values
+    return filled
