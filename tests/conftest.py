@@ -1,6 +1,8 @@
 """Fixtures that every test may use: the real files, or a skip that says where they were sought."""
 
+import gc
 import os
+from functools import cache
 from pathlib import Path
 
 import hypothesis
@@ -11,7 +13,39 @@ hypothesis.settings.register_profile("cxrkeras", deadline=None)
 hypothesis.settings.load_profile("cxrkeras")
 
 ROOT = Path(__file__).resolve().parents[1]
+TRAINED = Path("tests", "cxrkeras", "training")
 REAL = Path(os.environ.get("CXRKERAS_REAL_DATA", ROOT.parent / "shared" / "data"))
+
+
+def pytest_collection_modifyitems(items):
+    """The tests of training come first: they take longest, and short files fill what is left."""
+    items.sort(key=lambda item: TRAINED not in item.path.relative_to(ROOT).parents)
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config, log):
+    """A file is one process's, and the files that share runs are all one process's."""
+    from xdist.scheduler import LoadFileScheduling
+
+    @cache
+    def shares(file: str) -> bool:
+        return "mark.shares_runs" in (ROOT / file).read_text(encoding="utf-8")
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return "runs" if shares(file) else file
+
+    return Scheduling(config, log)
+
+
+def pytest_collection_finish():
+    """Whatever is imported by now stays: no collection of garbage need look through it again.
+
+    `keras.backend.clear_session`, which many tests call, is such a collection.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -16,8 +16,8 @@ from cxrkeras.evaluation.report import curves, history, narrative, plots, sample
 from cxrkeras.evaluation.report.page import page
 from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.evaluation.scores.decisions import means
+from cxrkeras.evaluation.scores.operating import FROM_PREVALENCE
 from cxrkeras.evaluation.scores.predictions import Predictions, read_predictions
-from cxrkeras.evaluation.scores.thresholds import RULES
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_text
 
@@ -104,7 +104,11 @@ def _context(run: _Run) -> dict:
         "facts": narrative.facts(run.experiment),
         "environment": narrative.environment_facts(run.environment),
         "distortion": _distortion(run),
-        "rules": [name for name in RULES if f"hamming_{name}" in metrics["micro"]["pooled"]],
+        "rules": [
+            name
+            for name in map(str, FROM_PREVALENCE)
+            if f"hamming_{name}" in metrics["micro"]["pooled"]
+        ],
         "strips": {name: _strips(part, name) for name, part in _rows(metrics)},
         "figures": _figures(run),
         "training": _training(run),

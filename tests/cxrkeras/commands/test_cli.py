@@ -41,6 +41,18 @@ def test_no_help_imports_tensorflow_and_each_has_examples():
     assert [line for line in lines if line.split("|")[1].strip()] == []
 
 
+def test_the_list_of_verbs_needs_click_and_nothing_else():
+    """What makes `cxrkeras --help` slow is another package."""
+    code = (
+        "import sys; before = set(sys.modules); from cxrkeras.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n"
+        "    new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "    print(*sorted(new - set(sys.stdlib_module_names)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1].split() == ["click", "cxrkeras", "data_prep"]
+
+
 def test_help_lists_every_verb_with_what_it_is_for(capsys):
     assert code_of("--help") == 0
     said = " ".join(capsys.readouterr().out.split())

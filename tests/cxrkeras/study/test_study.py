@@ -30,6 +30,7 @@ learning-rate = 3e-3
 source-learning-rate = 3e-3
 test-fraction = 0.25
 random-trunk = true
+augment = "none"
 [source]
 a = "{data}/a"
 b = "{data}/b"

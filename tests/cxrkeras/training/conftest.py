@@ -1,5 +1,13 @@
 """The tiny data and backbone that tests of training, runs and study share."""
 
-from tests.cxrkeras.training.fixtures import cache, data, experiment, tiny
+from tests.cxrkeras.training.fixtures import (
+    cache,
+    choices,
+    data,
+    experiment,
+    runs,
+    shared_cache,
+    tiny,
+)
 
-__all__ = ["cache", "data", "experiment", "tiny"]
+__all__ = ["cache", "choices", "data", "experiment", "runs", "shared_cache", "tiny"]

@@ -21,6 +21,7 @@ from tests.conftest import ROOT
 from tests.cxrkeras.training.tiny import SIDE, draw
 
 ON_JAX = keras.backend.backend() == "jax"
+pytestmark = pytest.mark.shares_runs
 WAYS = {
     "regular": {"source": "a={data}/a,b={data}/b"},
     "mixed": {"method": "mixed", "source": ["a={data}/a", "b={data}/b"]},
@@ -33,14 +34,16 @@ from cxrkeras import runtime
 runtime.start()
 import numpy as np
 from cxrkeras.serving.predictor.loaded import load_model
-folder, run = map(Path, sys.argv[1:])
-np.save(folder / "answer.npy", load_model(run).predict(np.load(folder / "images.npy")))
+folder, *runs = map(Path, sys.argv[1:])
+images = np.load(folder / "images.npy")
+for run in runs:
+    np.save(folder / f"{run.name}.npy", load_model(run).predict(images))
 """
 
 
 @pytest.fixture(scope="module")
-def runs(experiment, data, tmp_path_factory):
-    """`runs(method, recipe)`: a finished run; made once."""
+def ways(experiment, data, tmp_path_factory):
+    """`ways(method, recipe)`: a finished run; made once."""
     made, caches = {}, tmp_path_factory.mktemp("caches")
 
     def filled(value):
@@ -78,8 +81,8 @@ def verb(*words: object) -> None:
 @pytest.mark.skipif(not ON_JAX, reason="TensorFlow's are test_crossval's")
 @pytest.mark.parametrize("recipe", ["finetune", "frozen"])
 @pytest.mark.parametrize("method", WAYS)
-def test_from_cv_to_report_to_predict_and_heat_maps(runs, film, tmp_path, method, recipe):
-    run = runs(method, recipe)
+def test_from_cv_to_report_to_predict_and_heat_maps(ways, film, tmp_path, method, recipe):
+    run = ways(method, recipe)
     assert (run / "report.html").read_text().lower().startswith("<!doctype html>")
     known = json.loads((run / "environment.json").read_text())
     assert known["backend"] == "jax"
@@ -93,25 +96,25 @@ def test_from_cv_to_report_to_predict_and_heat_maps(runs, film, tmp_path, method
     assert all(np.isfinite(one).all() for one in maps)
 
 
-@pytest.mark.parametrize(("method", "recipe"), [("cotrain", "finetune"), ("regular", "frozen")])
-def test_the_other_backend_gives_the_same_probabilities(runs, tmp_path, method, recipe):
+def test_the_other_backend_gives_the_same_probabilities(runs, tmp_path):
     from cxrkeras.serving.predictor.loaded import load_model
 
     pytest.importorskip("jax")
-    run = runs(method, recipe)
+    made = [runs("cotrain"), runs("layers")]
     images = np.random.default_rng(0).uniform(0, 255, (3, SIDE, SIDE, 1)).astype(np.float32)
     np.save(tmp_path / "images.npy", images)
     other = "tensorflow" if ON_JAX else "jax"
     environment = {"KERAS_BACKEND": other, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", ANSWER, tmp_path, run],
+        [sys.executable, "-c", ANSWER, tmp_path, *made],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    answer, own = np.load(tmp_path / "answer.npy"), load_model(run).predict(images)
-    np.testing.assert_allclose(answer, own, rtol=0, atol=1e-5)
+    for run in made:
+        answer, own = np.load(tmp_path / f"{run.name}.npy"), load_model(run).predict(images)
+        np.testing.assert_allclose(answer, own, rtol=0, atol=1e-5)
 
 
 @pytest.mark.slow

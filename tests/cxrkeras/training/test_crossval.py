@@ -20,57 +20,18 @@ from cxrkeras.training.crossval import cross_validate
 from cxrkeras.training.final import train_final
 from data_prep.errors import UserError
 from tests.cxrkeras.plain_keras import plain_predictions
+from tests.cxrkeras.training.fixtures import METHODS
 from tests.cxrkeras.training.tiny import write_dataset
 
 LABELS = ["disc", "bar"]
-METHODS = {
-    "regular": {"source": "{a},b={b}", "epochs": 2},
-    "mixed": {"method": "mixed", "source": ["{a}", "b={b}"]},
-    "cotrain": {"method": "cotrain", "source": ["{a}", "b={b}"], "joint": "merged"},
-    "scratch": {"test_fraction": 0.2, "validation_fraction": 0, "uncertain": "ignore"},
-    "layers": {"source": "{a}", "recipe": "frozen", "epochs": 5, "test_fraction": 0.2},
-    "copies": {"recipe": "frozen:copies=2", "augment": "light", "validation_fraction": 0.2},
-}
-
-
-@pytest.fixture(scope="module")
-def choices(data):
-    """The choices of a name in METHODS, with the data's places."""
-
-    def fill(value):
-        if isinstance(value, list):
-            return [fill(one) for one in value]
-        return value.format(a=f"a={data / 'a'}", b=data / "b") if isinstance(value, str) else value
-
-    return lambda name: {key: fill(value) for key, value in METHODS[name].items()}
-
-
-@pytest.fixture(scope="module")
-def shared_cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
+pytestmark = pytest.mark.shares_runs
 
 
 @pytest.fixture(autouse=True)
 def cache(shared_cache, monkeypatch):
-    """One cache for all runs of this module, so that the stage of `a` is trained once."""
+    """The cache of the shared runs."""
     monkeypatch.setenv("CXRKERAS_CACHE", str(shared_cache))
     return shared_cache
-
-
-@pytest.fixture(scope="module")
-def runs(experiment, choices, tmp_path_factory, shared_cache):
-    """`runs(name)`: the finished run of a name in METHODS; made once. Don't write into it."""
-    made = {}
-
-    def run(name: str) -> Path:
-        if name not in made:
-            made[name] = tmp_path_factory.mktemp("runs") / name
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setenv("CXRKERAS_CACHE", str(shared_cache))
-                cross_validate(experiment(**choices(name)), made[name])
-        return made[name]
-
-    return run
 
 
 @pytest.fixture

@@ -104,7 +104,8 @@ def test_the_inflation_behind_guesses_is_that_of_the_batches(experiment):
     one, two = part("ignore", slice(0, 30)), part("ignore", slice(30, 40))
     rates = [(p.targets.values == v).mean(axis=0) for v in (1, 0) for p in (one, two)]
     positive, negative = (rates[0] + rates[1]).sum(), (rates[2] + rates[3]).sum()
-    learner, _ = learner_of(experiment, [one, two], batch_size=10**6)
+    # A batch holds all of the long part, and all of the short one three times.
+    learner, _ = learner_of(experiment, [one, two], batch_size=30)
     w = learner.distortions([one, two])["h"].w
     np.testing.assert_allclose(w, negative / positive, rtol=1e-4)
 

@@ -15,6 +15,7 @@ from cxrkeras.models.metrics import MaskedBinaryAccuracy, MaskedMAE
 from cxrkeras.registry import LOSSES
 from tests.cxrkeras.models.losses.losses_by_hand import value_and_gradient
 
+pytestmark = pytest.mark.jax
 NAMES = ["bce", "bw_bce", "bw_bce_per_label"]
 ON_JAX = keras.backend.backend() == "jax"
 EXAMPLES = 8 if ON_JAX else 50  # JAX compiles every operation anew for each shape
@@ -201,8 +202,3 @@ def test_watched_metrics_weigh_images():
     metric = MaskedBinaryAccuracy()
     metric.update_state(targets, logits, sample_weight=np.array([3.0, 1.0]))
     assert float(metric.result()) == pytest.approx(3 / 7)
-
-
-@pytest.mark.skipif(ON_JAX, reason="this is that subprocess")
-def test_the_same_on_jax(on_jax):
-    on_jax(__file__)

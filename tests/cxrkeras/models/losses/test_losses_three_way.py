@@ -16,6 +16,7 @@ from cxrkeras.models.metrics import MaskedBinaryAccuracy, MaskedMAE
 from cxrkeras.registry import LOSSES, POLICIES
 from tests.cxrkeras.models.losses.losses_by_hand import value_and_gradient
 
+pytestmark = pytest.mark.jax
 NAMES = ["bce", "bw_bce", "bw_bce_per_label"]
 ON_JAX = keras.backend.backend() == "jax"
 EXAMPLES = 5 if ON_JAX else 40
@@ -170,8 +171,3 @@ def test_watched_metrics_look_at_f_and_at_what_is_positive_or_negative(batch):
     )
     error = np.abs(y - expit(f)).mean() if y.size else 0
     assert float(mae.result()) == pytest.approx(error, rel=1e-5, abs=1e-7)
-
-
-@pytest.mark.skipif(ON_JAX, reason="this is that subprocess")
-def test_the_same_on_jax(on_jax):
-    on_jax(__file__)

@@ -65,10 +65,19 @@ def models(donor):
     }
 
 
+@pytest.fixture(scope="module")
+def built():
+    """A trunk for 64 pixels with another random start, and that start."""
+    trunk = randomize(BACKBONES.make(SMALL).trunk(64), 2)
+    return trunk, trunk.get_weights()
+
+
 @pytest.fixture
-def trunk():
-    """A trunk for 64 pixels with another random start."""
-    return randomize(BACKBONES.make(SMALL).trunk(64), 2)
+def trunk(built):
+    """The trunk as it started."""
+    trunk, start = built
+    trunk.set_weights(start)
+    return trunk
 
 
 def refusal(trunk, backbone: str, path) -> str:

@@ -9,6 +9,8 @@ from cxrkeras.serving.explain.maps import Explainer
 from data_prep.errors import UserError
 from tests.cxrkeras.serving.explain.explained_nets import IMAGES, flattening, network
 
+pytestmark = pytest.mark.jax
+
 
 def test_gradients_are_the_scores_differences():
     explainer = Explainer(flattening())
@@ -45,8 +47,3 @@ def test_another_backend_is_refused_in_one_line(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "numpy")
     with pytest.raises(UserError, match=r"TensorFlow or JAX\. Received: numpy"):
         score_gradient(explainer.parts.head, [], 0)
-
-
-def test_on_jax_too(on_jax):
-    if keras.backend.backend() == "tensorflow":
-        on_jax(__file__)

@@ -14,6 +14,14 @@ from cxrkeras.training.crossval import cross_validate
 from cxrkeras.training.pretrain import pretrain
 from data_prep.errors import UserError
 
+pytestmark = pytest.mark.shares_runs
+
+
+@pytest.fixture(autouse=True)
+def cache(shared_cache, monkeypatch):
+    """The cache of the shared runs."""
+    monkeypatch.setenv("CXRKERAS_CACHE", str(shared_cache))
+
 
 def trunk_of(path):
     trunk = BACKBONES.make("tiny").trunk(64)  # another size than it was trained at
@@ -25,7 +33,7 @@ def test_a_chain_gives_a_trunk_with_history_and_scores_which_cv_finds_again(
     experiment, data, tmp_path, capfd
 ):
     chain = f"a={data / 'a'},b={data / 'b'}"
-    one = experiment(source=chain)
+    one = experiment(source=chain, augment="study")  # as in the shared run `regular`
     out = tmp_path / "trunks"
     assert pretrain(one, out) == [out]
     files = {path.name for path in out.iterdir()}

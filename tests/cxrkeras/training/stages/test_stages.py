@@ -100,8 +100,8 @@ MATTER_NOT = [
 
 @pytest.mark.parametrize("choices", [*MATTER, *MATTER_NOT], ids=str)
 def test_a_stage_is_kept_under_the_settings_that_matter_to_it(experiment, data, choices):
-    source = f"a={data / 'a'}"
-    one, other = experiment(source=source), experiment(source=source, **choices)
+    usual = {"source": f"a={data / 'a'}", "augment": None}
+    one, other = experiment(**usual), experiment(**usual | choices)
     equal = describe(origin_of(one), resolve(one)) == describe(origin_of(other), resolve(other))
     assert equal == (choices in MATTER_NOT)
 
@@ -184,11 +184,9 @@ def cotrained(experiment, data):
     return make
 
 
-def test_cotraining_gives_each_source_a_head_of_its_own(cotrained, tmp_path, fits):
-    stage, one = cotrained("heads")
-    trained(stage, resolve(one), tmp_path / "run")
-    assert fits == ["a+b"]
-    (folder,) = (tmp_path / "run" / "stages").iterdir()
+def check_own_heads(run, stage):
+    """Each co-trained source has a head of its own."""
+    (folder,) = (run / "stages").iterdir()
     history = pd.read_csv(folder / "history.csv")
     assert {"a_binary_accuracy", "b_binary_accuracy", "val_a_mae"} <= set(history)
     scores = json.loads((folder / "metrics.json").read_text())
@@ -200,9 +198,11 @@ def test_cotraining_gives_each_source_a_head_of_its_own(cotrained, tmp_path, fit
 def test_the_order_of_cotrained_sources_changes_nothing(experiment, data, tmp_path, cache, fits):
     sources = [f"a={data / 'a'}", f"b={data / 'b'}"]
     weights = []
-    for order in (sources, sources[::-1]):
+    for run, order in (("run", sources), ("turned", sources[::-1])):
         one = experiment(method="cotrain", source=order)
-        weights.append(trunk_of(trained(origin_of(one), resolve(one), tmp_path / "run")))
+        stage = origin_of(one)
+        weights.append(trunk_of(trained(stage, resolve(one), tmp_path / run)))
+        check_own_heads(tmp_path / run, stage)
         shutil.rmtree(cache)
     assert fits == ["a+b", "a+b"]
     assert not different(*weights)
@@ -240,12 +240,19 @@ def test_a_stage_starts_from_the_weights_that_its_chain_names(cotrained, tmp_pat
     path = tmp_path / "given.weights.h5"
     trunk.save_weights(path)
     starts = []
-    monkeypatch.setattr(
-        stage_fit, "load_trunk", lambda trunk, name, weights: starts.append((name, weights.where))
-    )
+
+    class Loaded(Exception):
+        """Seen what there is to see."""
+
+    def load(trunk, name, weights):
+        starts.append((name, weights.where))
+        raise Loaded
+
+    monkeypatch.setattr(stage_fit, "load_trunk", load)
     stage, one = cotrained("heads", start=f"{path},")
     assert isinstance(stage.before, Weights)
-    trained(stage, resolve(one), tmp_path / "run")
+    with pytest.raises(Loaded):
+        trained(stage, resolve(one), tmp_path / "run")
     assert starts == [("tiny", str(path))]
     fresh, _ = cotrained("heads")
     assert describe(fresh, resolve(one)) != describe(stage, resolve(one))
@@ -279,7 +286,8 @@ def test_a_killed_stage_goes_on_after_its_last_epoch_to_the_same_bits(
 ):
     """Several sources of unequal length, shuffled, augmented, with early stopping."""
     sources = [f"a={data / 'a'}", f"b={data / 'b'}"]
-    one = experiment(method="cotrain", source=sources, epochs=4, early_stopping=1)
+    how = {"epochs": 4, "early_stopping": 1, "augment": "study"}
+    one = experiment(method="cotrain", source=sources, **how)
     whole = trunk_of(trained(origin_of(one), resolve(one), tmp_path / "one"))
     history = next((tmp_path / "one").glob("stages/*/history.csv")).read_bytes()
     shutil.rmtree(cache)
