@@ -1,5 +1,7 @@
 """What a loss must be: blind to masked entries, finite, and truthful about what it distorts."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -80,13 +82,14 @@ def test_its_distortion_is_the_optimum_of_simulated_batches(part_id):
     targets[rng.random(targets.shape) < 0.2] = MASKED
     order = rng.permuted(np.tile(np.arange(ROWS), (EPOCHS, 1)), axis=1)
     rows = order.reshape(-1, BATCH)
-    inflation = made(part_id).inflation([targets], [rows])
-    if inflation is None:
+    distortion = made(part_id).distortion([targets], [rows])
+    if distortion is None:
         pytest.skip("it says nothing of what it distorts")
-    assert inflation.shape == (2,)
-    assert (inflation > 0).all()
     share = np.nanmean(np.where(targets == MASKED, np.nan, targets), axis=0)
-    said = np.log(inflation * share / (1 - share))
+    scores = distortion.distort(share)
+    np.testing.assert_allclose(distortion.undistort(scores), share, rtol=1e-6)
+    json.dumps(distortion.as_facts(["a", "b"]), allow_nan=False)
+    said = np.log(scores / (1 - scores))
     layer = layer_of(part_id, 2, 2)
     for away in (-0.2, 0.2):
         logits = np.tile(np.float32(said + away), (BATCH, 1))

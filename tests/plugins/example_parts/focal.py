@@ -5,6 +5,7 @@ Source: Lin et al., Focal Loss, ICCV 2017 (equation 4); Kendall et al., CVPR 201
 
 import numpy as np
 
+from cxrkeras.data.distortion import Curve
 from cxrkeras.models.losses import Loss
 from cxrkeras.registry import option
 
@@ -18,9 +19,13 @@ class Part(Loss):
     main = "gamma"
     gamma: float = option(2.0, "How much less: 0 is plain cross-entropy.", ge=0, le=10)
 
-    def inflation(self, targets, rows):
-        """1 for cross-entropy; for a greater gamma it is a curve and no factor."""
-        return np.ones(targets[0].shape[1]) if self.gamma == 0 else None
+    def distortion(self, targets, rows):
+        """A curve: by the derivative of p L(q, 1) + (1 - p) L(q, 0), which is 0 at the best q."""
+        g, line = self.gamma, np.linspace(-20, 20, 201) / (1 + self.gamma)
+        q, not_q = 1 / (1 + np.exp(-line)), 1 / (1 + np.exp(line))
+        up = q**g * (1 / not_q - g * np.log(not_q) / q)
+        down = not_q**g * (1 / q - g * np.log(q) / not_q)
+        return Curve(((up / (up + down), q),) * targets[0].shape[1])
 
     def layer(self):
         """See `Loss.layer`."""
