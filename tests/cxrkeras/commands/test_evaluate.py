@@ -107,7 +107,7 @@ def test_whole_patients_are_named_only_where_there_are_some(run, tmp_path):
     (tmp_path / "l.csv").write_text(partly)
     out = run(out="partly")[1]
     assert "resamples of whole patients and images without one." in out
-    assert "4 images without a patient: each counts as one of its own." in out
+    assert "4 images without a patient: each counts as a patient of its own." in out
 
 
 def test_any_scores_are_ranked_and_get_no_threshold(run, tmp_path):

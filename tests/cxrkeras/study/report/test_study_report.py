@@ -8,6 +8,7 @@ import pytest
 
 from cxrkeras.evaluation.compare.compare import compare_predictions
 from cxrkeras.evaluation.compare.intervals import holm
+from cxrkeras.evaluation.evidence.evidence import write_metrics
 from cxrkeras.evaluation.scores.predictions import Predictions, read_predictions, write_predictions
 from cxrkeras.study.report.differences import compare_cells, families
 from cxrkeras.study.report.published import published
@@ -202,6 +203,24 @@ def test_without_a_test_set_its_columns_stay_empty_and_that_is_said(tmp_path):
     assert "| 0.290 ± 0.010 | – | – |" in said
     assert not any(name.startswith("test_") for name in pd.read_csv(out / "study.csv"))
     check(out / "study.html")
+
+
+def test_a_column_of_the_corrected_rule_stands_where_a_distortion_is_known(tmp_path):
+    out = write_study_folder(tmp_path / "out", images=60)
+    runs = sorted((out / "runs").iterdir())
+    for number, run in enumerate(runs):
+        for path in run.glob("folds/*/fold.json"):
+            facts = json.loads(path.read_text())
+            del facts["inflation"]
+            path.write_text(json.dumps(facts))
+        write_metrics(run)
+        if number == 0:
+            write_study(out)
+            assert "Hamming, corrected rule" in (out / "study.md").read_text()
+    write_study(out)
+    assert "Hamming, corrected rule" not in (out / "study.md").read_text()
+    assert "Hamming, prevalence rule" in (out / "study.md").read_text()
+    assert "corrected rule, out of fold" not in (out / "study.html").read_text()
 
 
 def test_unfinished_cells_are_named_with_their_reason(tmp_path):
