@@ -102,7 +102,7 @@ def _with_weights(layers: Sequence) -> list[keras.layers.Layer]:
 
 
 def _grid(layer: keras.layers.Layer) -> tuple | None:
-    shape = layer._inbound_nodes[0].output_tensors[0].shape
+    shape = keras.tree.flatten(layer.output)[0].shape
     return tuple(shape[1:3]) if len(shape) == 4 else None
 
 

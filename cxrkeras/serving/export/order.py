@@ -49,7 +49,7 @@ def export(
     card.operating_points(rule)
     from cxrkeras import runtime
 
-    runtime.check_tensorflow("export")
+    runtime.use_tensorflow("export")
     runtime.start()
     from cxrkeras.serving.export.card import model_card
     from cxrkeras.serving.export.run import export_model

@@ -146,7 +146,7 @@ class Card:
         known = self.facts["operating_points"]
         for name in ("corrected", "prevalence", "youden"):
             if any(point["threshold"] is not None for point in known.get(name, {}).values()):
-                return Rule(name)
+                return parse_rule(name)
         return parse_rule("corrected" if "corrected" in known else "prevalence")
 
     def operating_points(self, rule: Rule) -> dict[str, dict]:
