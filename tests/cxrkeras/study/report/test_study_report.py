@@ -155,7 +155,7 @@ def test_sentences():
         == "A and B are not distinguishable by macro AUROC on 546 images."
     )
     assert sentence({"pairs": [unclear] * 3}, names, 546) == (
-        "None of 3 differences in macro AUROC is distinguishable on 546 images."
+        "Not one of 3 differences in macro AUROC is distinguishable on 546 images."
     )
     assert sentence({"pairs": [clear]}, names, 1) == (
         "1 of 1 difference in macro AUROC can be told from chance: "
