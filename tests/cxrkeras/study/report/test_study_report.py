@@ -163,7 +163,9 @@ def test_sentences():
     )
     assert sentence({"pairs": [clear] * 5}, names, 9).endswith("; and 2 more.")
     mixed = {"pairs": [unclear, pair(0.02, 0.2, 0.01)]}
-    assert sentence(mixed, names, 9).endswith("9 images. By average precision, 1 of 2 can be told from chance.")
+    assert sentence(mixed, names, 9).endswith(
+        "9 images. By average precision, 1 of 2 can be told from chance."
+    )
     assert reading({"value": 0.1, "p_holm": None}) == "–"
 
 
