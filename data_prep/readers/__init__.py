@@ -12,8 +12,8 @@ from data_prep.readers.shared.records import Source
 from data_prep.registry import Part, docstring, option
 
 VIEWS = (
-    "Films to keep, by their view in the table, else in the DICOM header; an unknown view counts "
-    "as frontal."
+    "Films to keep, by their view in the table or else in the DICOM header; an unknown view "
+    "counts as frontal."
 )
 """The help of `--views`."""
 
@@ -83,7 +83,7 @@ class TableReader(Reader):
 
     citation: str = option("", "What to cite for these data.")
     encoding: str | None = option(
-        None, "Encoding of the table, if it isn't found out (e.g. gb18030)."
+        None, "Encoding of the table, if it isn't detected (e.g. gb18030)."
     )
     image_column: str | None = option(None, "Column of the table with the image.")
     patient_column: str | None = option(None, "Column of the table with the patient.")

@@ -1,15 +1,15 @@
 """CheXpert of Stanford: 223,414 films of 64,540 patients to train on, 234 and 668 to test.
 
-ROOT is CheXpert-v1.0 or CheXpert-v1.0-small, or the folder that holds it; a part of the images
+ROOT is CheXpert-v1.0 or CheXpert-v1.0-small, or the folder that contains it; a part of the images
 will do. train.csv, valid.csv and the test set's table (per film, or one row per study) become
 train, valid and test in the column `split`. Patient and study come from the path and stay.
 
-The codes stay as they are: 1, 0, -1 uncertain, blank not mentioned. What uncertain and blank
-mean is chosen in training and evaluation (--uncertain, --blank). Tables that others re-headed
-(underscores, foreign paths) or labelled anew (CheXbert) are taken with --table.
+The codes are kept: 1, 0, -1 uncertain, blank not mentioned. What uncertain and blank mean is chosen
+in training and evaluation (--uncertain, --blank). Tables with other headings (underscores, foreign
+paths) or new labels (CheXbert) can be given with --table.
 
 Download: https://stanfordmlgroup.github.io/competitions/chexpert/
-Terms: research without commerce, under Stanford's agreement; the films may not be passed on
+Terms: non-commercial research under Stanford's agreement; the films may not be passed on
 
 Source: Irvin J, Rajpurkar P, Ko M, et al. CheXpert: A Large Chest Radiograph Dataset with
 Uncertainty Labels and Expert Comparison. AAAI 2019.
@@ -63,7 +63,8 @@ class Part(Reader):
 
     table: tuple[Path, ...] = option(
         (),
-        "May be given again. [default: train.csv, valid.csv, test.csv in ROOT, those there are]",
+        "Table to read. Repeatable. [default: those of train.csv, valid.csv and test.csv that "
+        "are in ROOT]",
     )
     label_set: Literal["chexpert14", "chexpert5"] = option(
         "chexpert14", "Labels to keep: all, or the competition's five."

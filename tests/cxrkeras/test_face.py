@@ -193,7 +193,7 @@ def test_predict_and_its_verb_make_the_same_bytes(ours):
 def test_one_file_that_cannot_be_read_keeps_its_reason(ours):
     table = cxrkeras.load("runs/first").predict(["films/one.dcm", "labels.csv", "gone"], workers=0)
     assert list(table["error"].astype(bool)) == [False, True, True]
-    assert table["called_Effusion"].isna().tolist() == [False, True, True]
+    assert table["positive_Effusion"].isna().tolist() == [False, True, True]
     assert isinstance(table, pd.DataFrame)
 
 

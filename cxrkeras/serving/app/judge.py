@@ -30,7 +30,7 @@ class Finding:
     Attributes:
         label: its name.
         probability: the model's output, in [0, 1]; the operating point is on its scale.
-        undistorted: the same with the loss's inflation undone; None where there is none.
+        adjusted: the same with the loss's inflation undone; None where there is none.
         prevalence: of the label in the training data; None where not known.
         threshold: the operating point; None where there is none.
         origin: where the operating point comes from, in words.
@@ -39,14 +39,14 @@ class Finding:
 
     label: str
     probability: float
-    undistorted: float | None
+    adjusted: float | None
     prevalence: float | None
     threshold: float | None
     origin: str
     doubt: str = ""
 
     @property
-    def called(self) -> bool | None:
+    def positive(self) -> bool | None:
         """Whether the probability exceeds the operating point; None where there is none."""
         return None if self.threshold is None else self.probability > self.threshold
 
@@ -62,7 +62,7 @@ class Judge(Protocol):
         preparation: how films are prepared for it.
         no_maps: why there are no heat maps; "" where there are.
         unit: of the maps' values.
-        distorted: whether findings have `undistorted`.
+        distorted: whether findings have `adjusted`.
     """
 
     labels: tuple[str, ...]
@@ -119,7 +119,7 @@ class LocalJudge:
             Finding(
                 label,
                 float(told.probability[0, k]),
-                float(told.undistorted[0, k]) if told.distorted else None,
+                float(told.adjusted[0, k]) if told.distorted else None,
                 known[label],
                 told.points[label]["threshold"],
                 told.points[label]["from"],

@@ -249,7 +249,7 @@ def _warned(check: Check) -> list[str]:
         return []
     return [
         "  Warning: maps that hardly change with the head's weights don't say why this model "
-        "decides as it does. Try another --method."
+        "decides as it does. Try another --map."
     ]
 
 

@@ -68,7 +68,7 @@ class Explainer:
         if self.method == "cam" and self.parts.why_not:
             raise UserError(
                 "CAM is exact where a dense layer stands on global average pooling. In this model "
-                f"{self.parts.why_not}. Take --method gradcam."
+                f"{self.parts.why_not}. Take --map gradcam."
             )
         shapes = self.parts.map_shapes
         self.labels = self.parts.head.outputs[0].shape[-1]

@@ -58,7 +58,7 @@ class Heat:
         head = f"{self.label}  {shown(self.probability)}"
         if self.threshold is None:
             return head, "no operating point"
-        sign, word = (">", "called") if self.positive else ("<=", "not called")
+        sign, word = (">", "positive") if self.positive else ("<=", "negative")
         return head, f"{word}: {sign} {shown(self.threshold)} ({self.origin})"
 
 

@@ -74,7 +74,7 @@ def write_config(
 def _check_ours(path: Path) -> None:
     if path.exists() and _MARK not in path.read_text(encoding="utf-8", errors="replace"):
         raise UserError(
-            f"{path} is there, and not of this verb's making. Give another --config, or move it."
+            f"{path} exists and wasn't written by this verb. Give another --out, or move it."
         )
 
 

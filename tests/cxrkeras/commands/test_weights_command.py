@@ -130,7 +130,7 @@ def test_show_knows_other_files_too(tmp_path, foreign, imported, donor, capsys):
     assert "267 tensors, PyTorch's ResNet50" in capsys.readouterr().out
     save_trunk(donor, tmp_path / "trunk.weights.h5")
     assert run("show", tmp_path / "trunk.weights.h5") == 0
-    assert "neither in it nor beside it" in capsys.readouterr().out
+    assert "Neither the file nor one beside it" in capsys.readouterr().out
     (tmp_path / "stage.json").write_text('{"name": "nih+chexpert"}', "utf-8")
     assert run("show", tmp_path / "trunk.weights.h5") == 0
     assert "nih+chexpert" in capsys.readouterr().out

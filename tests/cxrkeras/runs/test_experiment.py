@@ -71,7 +71,7 @@ def test_what_is_written_reads_back_equal(tmp_path_factory, choices):
         ({"augment": "lots"}, ("--augment", "'lots'")),
         ({"backbone": ()}, ("--backbone", "()")),
         ({"epoch_s": 3}, ("'epoch_s'", "'epochs'")),
-        ({"source": ("val=x",)}, ("--source", "isn.t `val`")),
+        ({"source": ("val=x",)}, ("--source", "`val`")),
         ({"source": ("nih",)}, ("--source", "'nih'", "NAME=DIR")),
         ({"source": ("nih=x,imagenet",)}, ("begin a chain", "nih=x,imagenet")),
     ],

@@ -189,7 +189,7 @@ def test_a_server_is_asked_with_bare_pixels(monkeypatch):
     assert judge.no_maps
     seen = see(page_files.dicom(page_files.grey(0)), Settings(size=64), True)
     findings = judge.findings(seen)
-    assert [(f.label, f.probability, f.threshold, f.called) for f in findings] == [
+    assert [(f.label, f.probability, f.threshold, f.positive) for f in findings] == [
         ("Mass", 0.7, 0.5, True),
         ("Nodule", 0.2, None, None),
     ]

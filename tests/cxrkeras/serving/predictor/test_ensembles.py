@@ -90,7 +90,7 @@ def test_a_mean_of_ranks_shows_nothing_adjusted(root, tmp_path):
     card = make_ensemble([root / "small", root / "large"], tmp_path / "both", "ranks")
     told = predict_words(card, [str(root / "films")], card.default_rule, workers=0)
     assert card.default_rule == parse_rule("youden")
-    assert not [name for name in as_table(told) if name.startswith("undistorted")]
+    assert not [name for name in as_table(told) if name.startswith("adjusted")]
     with pytest.raises(UserError, match="has no calibration"):
         card.calibration()
     with pytest.raises(UserError, match="no operating point corrected"):
