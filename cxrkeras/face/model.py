@@ -107,7 +107,7 @@ class Model:
             batch_size: images at a time.
             workers: decoding processes, one per core by default; 0 decodes in this process,
                 without its limits of memory and time.
-            **admission: what is taken for a film, as for `cxrkeras.prepare`.
+            **admission: what is accepted as a film, as for `cxrkeras.prepare`.
 
         Returns:
             A row for each file, in order: `file`, `file_name`, then for each label `prob_LABEL`,
@@ -179,7 +179,7 @@ class Model:
             file: a DICOM, PNG, JPEG or TIFF file.
             map: `cam`, `gradcam` or `gradcam++`; by default `cam` if it is exact, else `gradcam`.
             workers: as for `predict`.
-            **admission: what is taken for a film, as for `cxrkeras.prepare`.
+            **admission: what is accepted as a film, as for `cxrkeras.prepare`.
 
         Returns:
             The maps, with what they show.

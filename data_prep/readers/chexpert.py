@@ -158,7 +158,7 @@ def chexpert_table(
     if frame["image"].duplicated().any():
         raise UserError(
             f"{int(frame['image'].duplicated().sum())} films stand twice in "
-            f"{', '.join(path.name for path in paths)}. Name the tables to take with --table."
+            f"{', '.join(path.name for path in paths)}. Choose the tables with --table."
         )
     lateral = int((frame["view"] == "LATERAL").sum())
     notes.append(
@@ -197,12 +197,13 @@ def _places(table: pd.DataFrame, path: Path) -> list[Place]:
             if None in places:
                 raise UserError(
                     f"{path.name}: data row {places.index(None) + 1} has no path like "
-                    f"patient00001/study1/view1_frontal.jpg in column {column!r}. Mend that row."
+                    f"patient00001/study1/view1_frontal.jpg in column {column!r}. Correct that "
+                    "row."
                 )
             return places
     raise UserError(
         f"{path.name} has no column of paths like patient00001/study1/view1_frontal.jpg: it isn't "
-        "a table of CheXpert. For another layout take `cxrkeras prep table`."
+        "a table of CheXpert. For other layouts use `cxrkeras prep table`."
     )
 
 
@@ -244,7 +245,7 @@ def _label_columns(table: pd.DataFrame, labels: tuple[str, ...], path: Path) -> 
     if lacking:
         raise UserError(
             f"{path.name} has no column {lacking[0]!r} ({len(lacking)} of {len(labels)} labels "
-            f"lack). {nearest(lacking[0], table.columns)}"
+            f"are missing). {nearest(lacking[0], table.columns)}"
         )
     return [found[canonical(label)] for label in labels]
 

@@ -224,7 +224,7 @@ def adjudicated_table(path: Path, archive: ArchiveTable) -> ArchiveTable:
     codes = codes[~codes.index.duplicated()]
     rows = archive.frame[archive.frame["image"].isin(codes.index)]
     if rows.empty:
-        raise UserError(f"{path.name} names no image of the archive's table. Check the file.")
+        raise UserError(f"{path.name} names no image in the archive's table. Check the file.")
     codes = codes.loc[rows["image"]].set_axis(rows.index)
     about = rows.drop(columns=list(archive.labels))
     note = f"{path.name}: labels of {len(rows):,} images: {', '.join(labels)}"
@@ -241,8 +241,8 @@ def _said(values: pd.Series, path: Path) -> pd.Series:
     table = {value: YES_NO.get(value.casefold(), code_of(value)) for value in values.unique()}
     if None in table.values():
         raise UserError(
-            f"{path.name}: column {values.name!r} holds something else than YES, NO, 1, 0, -1 and "
-            "blank. Mend it."
+            f"{path.name}: column {values.name!r} holds values other than YES, NO, 1, 0, -1 and "
+            "blank. Correct it."
         )
     return values.map(table)
 

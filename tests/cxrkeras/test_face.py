@@ -224,7 +224,7 @@ def test_the_keras_model_gives_what_predict_gives(ours):
     [
         (lambda: cxrkeras.build("xception", labels=3, image_size=64), "Raise image_size="),
         (lambda: cxrkeras.build("exception", labels=3), "backbone= must be one of"),
-        (lambda: cxrkeras.build(labels="nih14"), "labels= are the names"),
+        (lambda: cxrkeras.build(labels="nih14"), "labels= must be a list"),
         (lambda: cxrkeras.build(labels=[]), "labels= received"),
         (lambda: cxrkeras.prepare("films", "labels.csv", "films/out"), "out= films/out lies"),
         (lambda: cxrkeras.prepare("films", "labels.csv", "o", stretch=(9, 1)), "stretch= needs"),

@@ -1,4 +1,4 @@
-"""Who says what a film shows: a model in this process, or a server elsewhere."""
+"""What answers for a film: a model in this process, or a server elsewhere."""
 
 import threading
 from dataclasses import dataclass
@@ -30,9 +30,9 @@ class Finding:
     Attributes:
         label: its name.
         probability: the model's output, in [0, 1]; the operating point is on its scale.
-        adjusted: the same with the loss's inflation undone; None where there is none.
+        adjusted: the same with the loss's inflation undone; None if there is none.
         prevalence: of the label in the training data; None where not known.
-        threshold: the operating point; None where there is none.
+        threshold: the operating point; None if there is none.
         origin: where the operating point comes from, in words.
         doubt: what must be said of the operating point, see `evidence.doubts`; "" for none.
     """
@@ -47,12 +47,12 @@ class Finding:
 
     @property
     def positive(self) -> bool | None:
-        """Whether the probability exceeds the operating point; None where there is none."""
+        """Whether the probability exceeds the operating point; None if there is none."""
         return None if self.threshold is None else self.probability > self.threshold
 
 
 class Judge(Protocol):
-    """What the page asks.
+    """What the page needs of a model.
 
     Attributes:
         labels: K names.
@@ -163,7 +163,7 @@ class RemoteJudge:
         self._server, self.name, self.rule = server, name, "as the server says"
         self.labels = predict_remote(server, name, [grey_png(_RAMP)]).labels
         self.preparation, self.unit, self.distorted = Preparation(), "", False
-        self.no_maps = "a server gives probabilities, not feature maps."
+        self.no_maps = "a server gives probabilities but no feature maps."
         told = f"Before you believe it: {UNMEASURED}"
         self.about = (f"The model {name} on {server} answers.", told)
 

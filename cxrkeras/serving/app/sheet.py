@@ -1,4 +1,4 @@
-"""What a visitor takes along: a sheet, or JSON. Nothing in it names a file or a person."""
+"""What a visitor can save: a sheet, or JSON. Neither names a file or a person."""
 
 import io
 import json
@@ -137,11 +137,11 @@ def _draw_table(
             _write(draw, (1080, y + 9), f"{change:+.3f}", 19)
         y += _ROW
     draw.line([(_MARGIN, y), (WIDTH - _MARGIN, y)], fill=_LINE)
-    note = f"Upright mark: the operating point ({judge.rule}). Called: a probability above it."
+    note = f"Upright mark: the operating point ({judge.rule}). Positive: a probability above it."
     _write(draw, (_MARGIN, y + 12), note, 16, _SOFT)
     doubted = [finding.label for finding in films[0][1].findings if finding.doubt]
     if doubted:
-        told = f"Operating points to beware of, as the page and the JSON say: {', '.join(doubted)}."
+        told = f"Doubtful operating points, as the page and the JSON say: {', '.join(doubted)}."
         _write(draw, (_MARGIN, y + 36), told, 16, _WARN)
 
 

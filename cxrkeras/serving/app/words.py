@@ -1,4 +1,4 @@
-"""The page's text and tables as HTML: every figure is also a word, not a colour alone."""
+"""The page's text and tables as HTML: nothing is told by colour alone."""
 
 from collections.abc import Sequence
 from html import escape
@@ -52,8 +52,8 @@ def message(text: str, number: int, *, bad: bool) -> str:
 def forgotten() -> str:
     """In the place of a film that isn't held any more."""
     told = (
-        "This film is forgotten: it lay unused for an hour, too many visitors came after it, or "
-        "the page was started anew. Send it again."
+        "This film has been forgotten: it was unused for an hour, too many visitors came after "
+        "it, or the page was restarted. Send it again."
     )
     return f'<p class="cx-message cx-bad" role="alert">{told}</p>'
 
@@ -170,7 +170,7 @@ def downloads(key: str) -> str:
         for kind, words in (("pdf", "Sheet as PDF"), ("png", "Sheet as PNG"), ("json", "JSON"))
     )
     return (
-        f'<nav class="cx-downloads" aria-label="Downloads"><h2>Take it with you</h2>{links}</nav>'
+        f'<nav class="cx-downloads" aria-label="Downloads"><h2>Save the results</h2>{links}</nav>'
     )
 
 

@@ -20,20 +20,16 @@ from data_prep.files import atomic_write_json
 def write_onnx(described: Described, folder: Path) -> None:
     """Write `model.onnx`: `image` (N, S, S, 1) -> `probability` (N, K).
 
-    Its metadata hold `labels` and `thresholds` as JSON lists (null where there is none) in the
+    Its metadata hold `labels` and `thresholds` as JSON lists (null if there is none) in the
     order of the output, and `model.json` as a whole.
     """
     import onnx
-    import tf2onnx
-    from keras.src.export.tf2onnx_lib import patch_tf2onnx
 
-    function = tf.function(
-        lambda image: {"probability": described.model(image, training=False)},
-        input_signature=[described.image],
-    )
+    path, signature = folder / "model.onnx", [described.image]
     with _quiet():
-        patch_tf2onnx()  # Keras's own mend: tf2onnx 1.17 doesn't know NumPy 2
-        model, _ = tf2onnx.convert.from_function(function, function.input_signature)
+        # Through Keras, which mends tf2onnx 1.17: that doesn't know NumPy 2.
+        described.model.export(path, format="onnx", verbose=False, input_signature=signature)
+    model = onnx.load(path)
     _rename(model.graph, model.graph.input[0], "image")
     _rename(model.graph, model.graph.output[0], "probability")
     thresholds = [None if np.isnan(t) else float(t) for t in described.thresholds]
@@ -45,7 +41,7 @@ def write_onnx(described: Described, folder: Path) -> None:
     texts = {name: json.dumps(value, ensure_ascii=False) for name, value in properties.items()}
     onnx.helper.set_model_props(model, texts)
     onnx.checker.check_model(model)
-    onnx.save(model, folder / "model.onnx")
+    onnx.save(model, path)
 
 
 def write_litert(described: Described, folder: Path) -> None:

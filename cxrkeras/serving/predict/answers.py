@@ -1,4 +1,4 @@
-"""An answer as lines for a terminal, as a CSV table and as JSON."""
+"""An answer as text for a terminal, as a CSV table and as JSON."""
 
 import json
 from collections import Counter
@@ -21,7 +21,7 @@ _DECISIONS = {1.0: "yes", 0.0: "no"}
 
 
 def as_lines(answer: Answer) -> Iterator[str]:
-    """For a person: what is called in each image, and where each label's threshold comes from."""
+    """As text: what is positive in each image, and where each label's threshold comes from."""
     readable = answer.readable
     full = len(readable) <= FULL
     for number in readable:
@@ -65,7 +65,7 @@ def as_csv(answer: Answer) -> str:
 
 
 def as_json(answer: Answer) -> str:
-    """Everything: the model, the operating points, each image's labels, files that failed."""
+    """Everything: the model, its operating points, each image's labels, and files that failed."""
     card, labels = answer.card, answer.card.labels
     content = {
         "format": FORMAT,
@@ -209,7 +209,7 @@ def _reached(answer: Answer) -> Reached:
 
 
 def _expected(answer: Answer) -> dict[str, list[str]]:
-    """Columns for what the thresholds reach, where that is known."""
+    """Columns with what the thresholds achieve, if that is known."""
     found = _reached(answer)
     columns = {"sensitivity": found.sensitivity, "specificity": found.specificity}
     return {name: _figures(values) for name, values in columns.items() if found.where}
@@ -266,7 +266,7 @@ def _legend(answer: Answer, full: bool) -> Iterator[str]:
 def _combined(answer: Answer) -> str:
     who, how = answer.card.who, answer.card.facts.get("combine", "mean")
     if how == "ranks":
-        return f"no probability, but the mean rank by {who} among their out-of-fold scores"
+        return f"not a probability, but the mean rank by {who} among their out-of-fold scores"
     return f"the mean of {who}" + (", taken over log odds" if how == "logits" else "")
 
 
@@ -275,11 +275,14 @@ def _distortion(answer: Answer) -> str:
         return ""
     known = answer.card.facts.get("inflation")
     if not known:
-        return "without what the loss did to the probability; to set by the prevalence."
+        return "with what the loss did to the probability undone; compare it with the prevalence."
     factors = np.array([known[name] for name in answer.card.labels])
     alike = np.ptp(factors) < 0.05 * factors.min()
     by = f"{factors.mean():.1f}" if alike else "a factor for each label"
-    return f"without the loss's weights, which multiply the odds by {by}; to set by the prevalence."
+    return (
+        f"with the loss's weights undone, which multiply the odds by {by}; "
+        "compare it with the prevalence."
+    )
 
 
 def _calibrated(answer: Answer) -> str:

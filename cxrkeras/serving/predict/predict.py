@@ -26,7 +26,7 @@ Score = Callable[[dict[str, np.ndarray], int], np.ndarray]
 
 @dataclass(frozen=True)
 class Row:
-    """One file of an answer: `reason` says why it could not be used, and is "" where it could."""
+    """One file of an answer: `reason` says why it couldn't be used, and is "" if it could."""
 
     path: Path
     reason: str
@@ -44,10 +44,10 @@ class Answer:
         calibration: the method of `calibrated`, or None.
         rows: N, in the order of the files.
         probability: (N, K) the model's own output, which `positive` goes by.
-        adjusted: (N, K) the same with the loss's distortion undone; equal where there is none
+        adjusted: (N, K) the same with the loss's distortion undone; equal if there is none
             or none is known.
         calibrated: (N, K) fitted out of fold, on `adjusted`; None where not asked for.
-        positive: (N, K) 1 above the operating point, else 0; NaN where there is none.
+        positive: (N, K) 1 above the operating point, else 0; NaN if there is none.
     """
 
     card: Card

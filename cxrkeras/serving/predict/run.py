@@ -38,9 +38,9 @@ def predict_words(
         rule: of the operating points.
         calibration: a key of `calibration.METHODS`, or None.
         batch_size: images at a time.
-        admission: what is taken for a film.
-        workers: decoding processes; the machine's cores where None; 0 decodes in this process.
-        load: gives the loaded model; the card's is loaded where None.
+        admission: what is accepted as a film.
+        workers: decoding processes; the machine's cores if None; 0 decodes in this process.
+        load: gives the loaded model; the card's is loaded if None.
 
     Returns:
         The answer; files that can't be used stand in it with the reason, the last those that there

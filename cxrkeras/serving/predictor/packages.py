@@ -1,4 +1,4 @@
-"""Layers of other packages, which a saved model needs before Keras can build it."""
+"""Layers of other packages, which Keras needs before it can build a saved model."""
 
 import importlib
 import json

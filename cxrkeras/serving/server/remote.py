@@ -48,9 +48,9 @@ def ask(
         name: the model's name there.
         files: N DICOM, PNG, JPEG or TIFF files.
         refused: what stands in the answer after them, unread.
-        admission: what is taken for a film.
+        admission: what is accepted as a film.
         batch_size: images in one request.
-        workers: decoding processes; the machine's cores where None; 0 decodes in this process.
+        workers: decoding processes; the machine's cores if None; 0 decodes in this process.
 
     Raises:
         UserError: no file can be read, or as `predict_remote`.

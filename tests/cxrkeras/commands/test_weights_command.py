@@ -161,9 +161,9 @@ def test_two_imports_are_alike_to_the_byte(foreign, tmp_path, capsys, monkeypatc
         (["--as", "densenet121"], "looks like PyTorch's ResNet50. Give --as resnet50_v1_5"),
         (["--as", "resnet50"], "looks like PyTorch's ResNet50. Give --as resnet50_v1_5"),
         (["--as", RESNET, "--labels", "a,b"], "names 2 labels"),
-        (["--as", RESNET, "--labels", "a,a,b"], "--labels is one of"),
+        (["--as", RESNET, "--labels", "a,a,b"], "--labels must be one of"),
         (["--as", RESNET, "--labels", "a,b,c", "--trunk-only"], "give one of the two"),
-        (["--as", RESNET, "--scaling", "xrv", "--out", "OCCUPIED"], "is there already"),
+        (["--as", RESNET, "--scaling", "xrv", "--out", "OCCUPIED"], "already exists"),
     ],
     ids=str,
 )

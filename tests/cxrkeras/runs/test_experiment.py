@@ -152,7 +152,7 @@ def test_a_part_s_options_come_as_text_or_as_a_table(tmp_path):
 @pytest.mark.parametrize(
     ("loss", "said"),
     [
-        ("bw_bce:pooled=true", "has no option 'pooled'. There: per_label."),
+        ("bw_bce:pooled=true", "has no option 'pooled'. Its options: per_label."),
         ("bw_bce:per_label=maybe", "per_label must be a valid boolean"),
         ("bw_bce:per_label", "Options follow a colon, each once"),
     ],

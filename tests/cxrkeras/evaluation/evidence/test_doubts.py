@@ -120,7 +120,7 @@ def test_scores_whose_interval_holds_a_half_are_told():
     assert doubts.sentences == [
         "The same score for every image, which says nothing: luck (fold 3).",
         "The macro AUROC can't be told from chance: 0.550 (0.490 to 0.610).",
-        "AUROCs that can't be told from chance, 0.5: luck (0.600).",
+        "AUROCs that can't be told from chance (0.5): luck (0.600).",
     ]
     assert score_doubts(part(0.8, 0.7, 0.9), {"good": labels["good"]}).sentences == []
 

@@ -103,7 +103,7 @@ def test_models_beside_a_run_and_labels_in_another_order(root, tmp_path, capsys)
     order = LABELS[::-1]
     write_model(tmp_path / "turned", seed=3, labels=order, operating_points=None)
     make_ensemble([root / "small", tmp_path / "turned"], tmp_path / "both")
-    assert "Nothing is known of how this ensemble does" in capsys.readouterr().err
+    assert "This ensemble's performance on new images is unknown" in capsys.readouterr().err
     card = read_card(tmp_path / "both")
     assert card.performance() is None
     assert set(card.facts["operating_points"]) == {"prevalence", "corrected"}
