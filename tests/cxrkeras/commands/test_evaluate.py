@@ -166,7 +166,7 @@ def test_decisions_get_sensitivity_and_specificity(run, tmp_path):
     assert "Mean sensitivity" in page
     assert "Receiver operating characteristic" not in page
     assert "Scores per label" not in page
-    assert "A label is called when" not in page
+    assert "A label is positive if" not in page
     assert "0/1 decisions. No better than chance" in out
     assert "Corrected rule" not in out
     assert "Thresholds" not in out

@@ -164,7 +164,10 @@ def test_overrides_touch_their_cells_only_and_stages_stay_shared(file):
         (('["a", "b"]', '["a", "c"]'), "Cell finetune-tiny-a-b: a setting's source is a name of"),
         (('["a", "b"]', '["a"]'), "Cell finetune-tiny-a-b: cotrain trains on two or more"),
         (('backbone = ["tiny"]', 'backbone = ["resnet5"]'), "Cell finetune-resnet5-a: --backbone"),
-        (('a = "{data}/a"', 'a = { other = "x" }'), "has no line for 'tiny'"),
+        (
+            ('a = "{data}/a"', 'a = { other = "x" }'),
+            "has a place for each backbone, but none for 'tiny'",
+        ),
         (("folds = 2", 'label-set = ["c=chexpert5"]\nfolds = 2'), "--label-set c=… names no"),
         (('name = "random"', ""), "'setting.1.name' is missing"),
         (('backbone = ["tiny"]', ""), "'grid.backbone' is missing"),

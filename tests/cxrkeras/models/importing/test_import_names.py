@@ -162,7 +162,7 @@ def test_what_is_left_over_is_named(states):
     state = states["densenet121"]
     beside = {"location.weight": np.zeros(3), "location.bias": np.zeros(3)}
     said = leftover(state, beside)
-    assert "2 tensors that --as has no place for: location.weight and 1 more" in said
+    assert "2 tensors for which --as has no place: location.weight and 1 more" in said
     assert "--trunk-only leaves them out" in said
     assert leftover(state, beside, trunk_only=True) is None
     inside = {"features.denseblock2.denselayer13.conv1.weight": np.zeros(3)}

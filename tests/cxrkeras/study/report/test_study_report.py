@@ -69,7 +69,7 @@ def test_what_cannot_be_told_from_chance_stands_before_the_tables(tmp_path):
     beware = said[said.index("## Before you believe a number") : said.index("## Backbone")]
     assert "- finetune-resnet50-nih: The macro AUROC can't be told from chance: 0.5" in beware
     assert beware.count("macro AUROC") == 1
-    assert "0.5, in how many of 4 cells: " in beware
+    assert "(0.5), and in how many of 4 cells: " in beware
     assert "Lung patterns (1)" in beware
     page = (out / "study.html").read_text()
     assert "finetune-resnet50-nih: The macro AUROC can&#39;t be told from chance" in page
@@ -156,7 +156,7 @@ def test_sentences():
         == "A and B are not distinguishable by macro AUROC on 546 images."
     )
     assert sentence({"pairs": [unclear] * 3}, names, 546) == (
-        "None of 3 differences in macro AUROC is distinguishable on 546 images."
+        "Not one of 3 differences in macro AUROC is distinguishable on 546 images."
     )
     assert sentence({"pairs": [clear]}, names, 1) == (
         "1 of 1 difference in macro AUROC can be told from chance: "
@@ -164,7 +164,9 @@ def test_sentences():
     )
     assert sentence({"pairs": [clear] * 5}, names, 9).endswith("; and 2 more.")
     mixed = {"pairs": [unclear, pair(0.02, 0.2, 0.01)]}
-    assert sentence(mixed, names, 9).endswith("9 images. By average precision, 1 of 2 can be told.")
+    assert sentence(mixed, names, 9).endswith(
+        "9 images. By average precision, 1 of 2 can be told from chance."
+    )
     assert reading({"value": 0.1, "p_holm": None}) == "–"
 
 

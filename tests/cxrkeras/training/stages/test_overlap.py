@@ -154,7 +154,7 @@ def test_rows_left_out_decide_the_rest_of_a_source(target, tmp_path):
 @pytest.mark.parametrize(
     ("way", "warning"),
     [
-        ({"patients": False}, "the patients of 4 of its 4 images aren't known"),
+        ({"patients": False}, "the patients of 4 of its 4 images are unknown"),
         ({"key": KEYS["theirs"]}, "hashed with another key than the target's"),
         ({"pad": True}, "prepared in another way than the target (--pad)"),
         ({"stretch": (1.0, 99.0)}, "prepared in another way than the target (--stretch)"),
