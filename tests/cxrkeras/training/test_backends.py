@@ -301,7 +301,7 @@ def test_what_was_made_on_one_backend_is_not_gone_on_with_on_the_other(monkeypat
     check_backend(tmp_path)
     assert on_backend() == {}
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    with pytest.raises(UserError, match=r"begun with Keras on tensorflow, .* runs on jax"):
+    with pytest.raises(UserError, match=r"begun with Keras on tensorflow, .* uses jax"):
         check_backend(tmp_path)
     assert on_backend() == {"backend": "jax"}
 
