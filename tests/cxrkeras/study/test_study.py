@@ -154,14 +154,14 @@ def test_overrides_touch_their_cells_only_and_stages_stay_shared(file):
         (("folds = 2", 'backbone = "tiny"'), "[run] backbone: this belongs to the grid"),
         (("folds = 2", "folds = 1"), "--folds"),
         (("[grid]", "[override.tiny]\nfolds = 3\n[grid]"), "only [run] may say it"),
-        (("[grid]", "[override.layer]\nepochs = 3\n[grid]"), "Did you mean 'frozen'?"),
+        (("[grid]", "[override.frosen]\nepochs = 3\n[grid]"), "Did you mean 'frozen'?"),
         (("[grid]", "[override.frozen]\nepoch = 3\n[grid]"), "Did you mean 'epochs'?"),
         (
             ('name = "random"', 'name = "a"'),
             "needs a name of its own. Given twice: 'a'",
         ),
         (('"finetune", "frozen"]', '"frozen", "frozen"]'), "twice: 'frozen'"),
-        (('["a", "b"]', '["a", "c"]'), "Cell finetune-tiny-a-b: a setting's source is a name of"),
+        (('["a", "b"]', '["a", "c"]'), "Cell finetune-tiny-a-b: a setting's source must be a name in"),
         (('["a", "b"]', '["a"]'), "Cell finetune-tiny-a-b: cotrain trains on two or more"),
         (('backbone = ["tiny"]', 'backbone = ["resnet5"]'), "Cell finetune-resnet5-a: --backbone"),
         (
@@ -323,7 +323,7 @@ def test_a_failing_cell_is_noted_and_the_others_go_on(file, tmp_path, capsys, mo
         return "The loss became NaN." if "-a" in folder.name else in_process(description, folder)
 
     monkeypatch.setitem(run_study.__kwdefaults__, "runner", runner)
-    assert code_of(path, "--out", out, "--only", "layers") == 1
+    assert code_of(path, "--out", out, "--only", "frozen") == 1
     said = capsys.readouterr()
     assert "1 of 6 cells are done." in said.out
     assert "2 of the cells failed or lack a source: frozen-tiny-a, frozen-tiny-a-b" in said.err
@@ -355,7 +355,7 @@ def test_the_time_left_is_reckoned_from_cells_alike(file, tmp_path):
 
 
 def test_the_old_name_of_the_label_set_is_read_with_a_warning(file, tmp_path, capsys):
-    description = file(("folds = 2", 'labels = ["c=chexpert5"]\nfolds = 2'))
+    description = file("folds = 2", 'labels = ["c=chexpert5"]\nfolds = 2')
     assert code_of(description, "--out", tmp_path / "out") == 1
     warning, error = capsys.readouterr().err.splitlines()
     assert warning == "Warning: --labels is now --label-set."
