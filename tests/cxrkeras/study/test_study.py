@@ -99,7 +99,7 @@ def test_the_studys_own_file_is_its_grid():
     assert {method for _, method, _ in grid} == {"regular", "mixed", "cotrain"}
     for cell in cells:
         assert cell.experiment.folds_file == str(Path("folds.csv").absolute())
-        sets = cell.experiment.labels
+        sets = cell.experiment.label_set
         assert sets == (("chexpert=chexpert5",) if "chexpert" in sum(cell.links, ()) else ())
     mixed = [cell for cell in cells if cell.experiment.method == "mixed"]
     assert all(len(cell.plan) == 2 for cell in mixed)
@@ -134,7 +134,7 @@ def test_a_source_may_lie_elsewhere_for_each_backbone(file):
 
 
 def test_overrides_touch_their_cells_only_and_stages_stay_shared(file):
-    more = "[override.layers]\nepochs = 9\n[override.A]\nbatch_size = 4\n[grid]"
+    more = "[override.frozen]\nepochs = 9\n[override.A]\nbatch_size = 4\n[grid]"
     for cell in plan_cells(read_study(file("[grid]", more)), Path("f.csv")):
         assert cell.experiment.epochs == (9 if cell.recipe == "frozen" else 2)
         assert cell.experiment.batch_size == (4 if cell.setting == "A" else 8)
@@ -154,8 +154,8 @@ def test_overrides_touch_their_cells_only_and_stages_stay_shared(file):
         (("folds = 2", 'backbone = "tiny"'), "[run] backbone: this belongs to the grid"),
         (("folds = 2", "folds = 1"), "--folds"),
         (("[grid]", "[override.tiny]\nfolds = 3\n[grid]"), "only [run] may say it"),
-        (("[grid]", "[override.layer]\nepochs = 3\n[grid]"), "Did you mean 'layers'?"),
-        (("[grid]", "[override.layers]\nepoch = 3\n[grid]"), "Did you mean 'epochs'?"),
+        (("[grid]", "[override.layer]\nepochs = 3\n[grid]"), "Did you mean 'frozen'?"),
+        (("[grid]", "[override.frozen]\nepoch = 3\n[grid]"), "Did you mean 'epochs'?"),
         (
             ('name = "random"', 'name = "a"'),
             "needs a name of its own. Given twice: 'a'",

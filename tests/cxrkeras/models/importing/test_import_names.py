@@ -168,7 +168,7 @@ def test_what_is_left_over_is_named(states):
     inside = {"features.denseblock2.denselayer13.conv1.weight": np.zeros(3)}
     for trunk_only in (False, True):
         said = leftover(state, inside, trunk_only=trunk_only)
-        assert "features.denseblock2.denselayer13.conv1.weight. So it is another network" in said
+        assert "features.denseblock2.denselayer13.conv1.weight. So this is another network" in said
 
 
 def test_a_classifier_that_is_not_linear_is_no_head(states):
