@@ -14,22 +14,24 @@ from data_prep.errors import UserError, WrongUse
 
 VERBS = {
     "prep": "raw DICOM, images and tables -> a prepared dataset",
-    "pretrain": "train a trunk on archives, to start from later",
-    "cv": "compare a way of transferring by cross-validation: models, predictions, a report",
-    "study": "compare all ways of transferring on the same folds: the study's tables",
+    "pretrain": "train a trunk on public archives, to start from later",
+    "cv": "cross-validate one way of transferring: models, predictions, a report",
+    "study": "compare many ways of transferring on the same folds: the study's tables",
     "compare": "compare runs on the same images, with the uncertainty of their differences",
     "evaluate": "score anyone's predictions against labels",
     "report": "write a run's report again",
-    "weights": "trunks that others trained: import them, see where a trunk comes from",
-    "train": "the final model of a finished run, from all of its target data",
+    "weights": "import trunks that others trained, or see where a trunk comes from",
+    "train": "train the final model of a finished run on all of its target data",
     "ensemble": "several runs and models as one model, which answers as their mean",
-    "predict": "what a model says of image files: probabilities, decisions, where they come from",
-    "explain": "where in an image a score comes from: heat maps, scored where boxes are known",
-    "export": "a model or ensemble for TensorFlow Serving, ONNX and LiteRT, checked, with its card",
-    "serve": "the files and the line with which TensorFlow Serving serves exported models",
-    "app": "a page where a person drops a film and sees what the model sees",
-    "parts": "what there is to choose from: backbones, heads, losses, rules, each with its options",
-    "summary": "the Keras model summary of any combination, without data",
+    "predict": "get a model's probabilities and decisions for image files",
+    "explain": "show where in an image a score comes from: heat maps, scored if boxes are known",
+    "export": "export a model or ensemble to TensorFlow Serving, ONNX or LiteRT, checked, with "
+    "its card",
+    "serve": "write the files and the command that serve exported models with TensorFlow Serving",
+    "app": "open a page where people drop a film and see what the model sees",
+    "parts": "list what there is to choose from: backbones, heads, losses, rules, with their "
+    "options",
+    "summary": "print the Keras model summary of any combination, without data",
 }
 
 _RESUMED = ("prep", "pretrain", "cv", "study", "train")
@@ -48,7 +50,7 @@ class _Verbs(click.Group):
         return module.command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple:
-        """As `click.Group` does; a verb that there isn't brings the nearest."""
+        """As `click.Group` does; an unknown verb brings up the nearest."""
         check_verb(ctx, args[0], VERBS, "cxrkeras --help")
         return super().resolve_command(ctx, args)
 
@@ -63,7 +65,7 @@ class _Verbs(click.Group):
     "--debug", is_flag=True, help="Show the traceback of an error (works after a verb too)."
 )
 def cli(debug: bool) -> None:
-    """Chest radiographs to a multi-label classifier: prepare, transfer, compare, report.
+    """From chest radiographs to a multi-label classifier: prepare, transfer, compare, report.
 
     Not for clinical use.
 
@@ -78,7 +80,7 @@ def cli(debug: bool) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit: 0, 1 for input that can't be used, 2 for wrong usage."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a file's name may be no text at all
+        if isinstance(stream, io.TextIOWrapper):  # a file's name may not be valid text
             stream.reconfigure(errors="backslashreplace")
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in argv
@@ -87,7 +89,7 @@ def main(argv: list[str] | None = None) -> None:
         code = cli.main(argv, prog_name="cxrkeras", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
         resumed = next((word for word in argv if word in VERBS), "") in _RESUMED
-        _fail("Stopped." + (" The same command goes on from here." if resumed else ""), 130, debug)
+        _fail("Stopped." + (" The same command resumes from here." if resumed else ""), 130, debug)
     except click.UsageError as error:
         error.show()
         sys.exit(2)
@@ -100,8 +102,8 @@ def main(argv: list[str] | None = None) -> None:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
         _fail(
-            f"Error: unforeseen {type(error).__name__} at {place}. "
-            "Run again with --debug for the trace, and please report it.",
+            f"Error: unforeseen {type(error).__name__} at {place}. Run again with --debug for the "
+            "traceback, and please report it.",
             1,
             debug,
         )

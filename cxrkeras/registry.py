@@ -51,7 +51,7 @@ KINDS: tuple[Registry, ...] = (
 
 
 def in_words(kind: Registry, text: str) -> str:
-    """A part with what it is, `frozen: the trunk stands still; …`; its text if it isn't here."""
+    """A part and its description, `frozen: the trunk doesn't change; …`; else its text alone."""
     try:
         line = kind.about(text).line
     except UserError:

@@ -55,25 +55,48 @@ def backend() -> str:
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow quietly; off the GPUs where it only reads files for another backend."""
+    """Import TensorFlow quietly; off the GPUs where it only reads files for another backend.
+
+    Raises:
+        UserError: it isn't installed.
+    """
     with quietly():
-        import tensorflow as tf
+        try:
+            import tensorflow as tf
+        except ModuleNotFoundError as error:
+            raise UserError(
+                "This reads its images with TensorFlow, whatever Keras runs on, and TensorFlow "
+                f"isn't installed ({error}). Install it: pip install tensorflow"
+            ) from error
 
         if backend() != TENSORFLOW:
             tf.config.set_visible_devices([], "GPU")
 
 
-def check_tensorflow(verb: str) -> None:
-    """Check that Keras runs on TensorFlow, for a verb that needs it.
+def use_tensorflow(verb: str) -> None:
+    """Let Keras run on TensorFlow in the rest of this process, for what only TensorFlow writes.
+
+    Call it before anything imports Keras. A model that was trained on JAX is read all the same.
+
+    Args:
+        verb: what needs it, said where that isn't the backend that was asked for.
 
     Raises:
-        UserError: where it runs on JAX.
+        UserError: Keras runs on another backend already.
     """
-    if backend() != TENSORFLOW:
+    asked = backend()
+    if asked == TENSORFLOW:
+        return
+    if "keras" in sys.modules:
         raise UserError(
-            f"{verb} works with Keras on TensorFlow only; models of either backend are read. "
-            f"Set KERAS_BACKEND={TENSORFLOW}."
+            f"{verb} needs Keras on {TENSORFLOW}, and in this process it runs on {asked} already. "
+            f"Use `cxrkeras {verb}`, which is a process of its own, or set "
+            f"KERAS_BACKEND={TENSORFLOW} before Keras is imported."
         )
+    from data_prep.say import say
+
+    say(f"{verb}: Keras runs on {TENSORFLOW} here, not {asked}; it reads models of both.")
+    os.environ["KERAS_BACKEND"] = TENSORFLOW
 
 
 def _configured() -> str:

@@ -1,8 +1,8 @@
-"""The ways in which input can be wrong: for the whole command, or for one file of many."""
+"""The ways in which input can be wrong: for the whole command, or for one of many files."""
 
 
 class UserError(Exception):
-    """A mistake that the user can mend.
+    """A mistake that the user can correct.
 
     The message is one line: the rule, the value received, the next thing to do. The command line
     prints it without a traceback and exits with 1. It never holds patient data.

@@ -1,4 +1,4 @@
-"""Names of files that hold whatever bytes a file system allows."""
+"""File names that may hold any bytes that a file system allows."""
 
 import os
 import unicodedata
@@ -10,7 +10,7 @@ _HIDDEN = ("Cc", "Cs", "Zl", "Zp")  # control characters, lone surrogates, line 
 
 
 def printable(name: str | Path) -> str:
-    r"""A name as any file and any terminal can hold it, on one line.
+    r"""A name in a form that any file or terminal can hold, on one line.
 
     Bytes that aren't UTF-8, control characters, and blanks at the ends are written as `\xe9`,
     `\n`, `\x20`; any other name stays as it is.

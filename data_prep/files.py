@@ -10,11 +10,11 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path, ending: str = ".tmp") -> Iterator[Path]:
-    """Give a temporary name beside `path`; what is written there takes its place if all went well.
+    """Yield a temporary name beside `path`; what is written there replaces it if all goes well.
 
     Args:
-        path: the file; its folder is made if need be.
-        ending: of the temporary name, for a writer that looks at it (`.keras`, `.weights.h5`).
+        path: the file; its folder is created if necessary.
+        ending: suffix of the temporary name, for writers that need one (`.keras`, `.weights.h5`).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{ending}")
@@ -46,11 +46,11 @@ def atomic_write_json(path: Path, content: object) -> None:
 
 
 LARGEST_JSON = 32_000_000
-"""Bytes of a description that is read; a model's with a thousand labels has a tenth."""
+"""Largest description that is read, in bytes; a model's with a thousand labels has a tenth."""
 
 
 def read_json(path: Path) -> object:
-    """What a JSON file says that anyone may have written.
+    """Read a JSON file that anyone may have written.
 
     Raises:
         FileNotFoundError, OSError: it isn't there or can't be read.
@@ -80,7 +80,7 @@ _KINDS = (
 
 
 def not_a_file(path: Path) -> str:
-    """What else a path leads to, e.g. `a pipe`, which would keep its reader waiting; else ""."""
+    """What else a path leads to, e.g. `a pipe`, which would make readers wait; "" for a file."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):  # opening it gives the reason
@@ -89,5 +89,5 @@ def not_a_file(path: Path) -> str:
 
 
 def reason_of(error: OSError) -> str:
-    """Why the system refused, in its words and without the path."""
+    """Why the system refused, in its own words and without the path."""
     return (error.strerror or "the system refused").lower()

@@ -1,4 +1,4 @@
-"""Results of a verb in --out: what may be replaced there, and what may not.
+"""What a verb may replace in --out, and what it may not.
 
 One rule for all verbs that write results: --out is new, or an empty folder; earlier results of the
 same verb are replaced if `--overwrite` asks for it; anything else is left alone.
@@ -16,32 +16,32 @@ def check_folder(out: Path, verb: str, earlier: Callable[[Path], bool], *, overw
 
     Args:
         out: the folder.
-        verb: that writes.
+        verb: the verb that writes.
         earlier: whether the folder holds earlier results of the verb.
         overwrite: whether those may be replaced.
 
     Raises:
-        UserError: it holds something else, or results that aren't to be replaced.
+        UserError: it holds something else, or results that mustn't be replaced.
     """
     # a killed run may leave a hidden temporary file
     if not out.exists() or (out.is_dir() and all(p.name.startswith(".") for p in out.iterdir())):
         return
     if not out.is_dir() or not earlier(out):
         raise UserError(
-            f"--out is a new or empty folder, or one that `cxrkeras {verb}` wrote. "
-            f"Received: {out}, which holds something else. Give another folder."
+            f"--out must be a new or empty folder, or one that `cxrkeras {verb}` wrote. Received: "
+            f"{out}, which holds something else. Give another folder."
         )
     _check_overwrite(out, verb, overwrite)
 
 
 def check_file(out: Path, verb: str, earlier: Callable[[Path], bool], *, overwrite: bool) -> None:
-    """The same for results in one file."""
+    """The same check for results in one file."""
     if not out.exists():
         return
     if not out.is_file() or not earlier(out):
         raise UserError(
-            f"--out is a new file, or one that `cxrkeras {verb}` wrote. "
-            f"Received: {out}, which is something else. Give another name."
+            f"--out must be a new file, or one that `cxrkeras {verb}` wrote. Received: {out}, "
+            "which is something else. Give another name."
         )
     _check_overwrite(out, verb, overwrite)
 
@@ -49,13 +49,13 @@ def check_file(out: Path, verb: str, earlier: Callable[[Path], bool], *, overwri
 def _check_overwrite(out: Path, verb: str, overwrite: bool) -> None:
     if not overwrite:
         raise UserError(
-            f"--out {out} holds earlier results of `cxrkeras {verb}`. Give another name, or "
+            f"--out {out} holds earlier results of `cxrkeras {verb}`. Give another name, or add "
             "--overwrite."
         )
 
 
 def remove(files: Iterable[Path], folders: Iterable[Path] = ()) -> None:
-    """Remove what an earlier call wrote; folders only if that empties them."""
+    """Remove what an earlier call wrote, and folders if that leaves them empty."""
     for path in files:
         path.unlink(missing_ok=True)
     for folder in folders:

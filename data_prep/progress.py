@@ -1,4 +1,4 @@
-"""How far a long job is: a bar on a terminal, a line per tenth elsewhere."""
+"""Progress of a long job: a bar on a terminal, elsewhere a line per tenth."""
 
 import time
 
@@ -14,9 +14,9 @@ class Steps:
 
     Args:
         title: what the job does.
-        total: its steps.
+        total: the number of its steps.
         done: steps of an earlier start.
-        shown: False = say nothing.
+        shown: False prints nothing.
         transient: leave nothing behind: the bar vanishes, and elsewhere no line is printed.
     """
 
@@ -43,7 +43,7 @@ class Steps:
         self.close()
 
     def start(self) -> "Steps":
-        """Show where the job stands."""
+        """Show the job's progress."""
         if self._shown and console.is_terminal:
             layout = (TextColumn("{task.description}", markup=False), BarColumn())
             columns = (*layout, MofNCompleteColumn(), TimeRemainingColumn())
@@ -55,7 +55,7 @@ class Steps:
         return self
 
     def step(self) -> None:
-        """One more is done."""
+        """Count one more step."""
         self.done += 1
         if self._bar:
             self._bar.advance(self._task)
@@ -64,7 +64,7 @@ class Steps:
             self._say()
 
     def close(self) -> None:
-        """Give the terminal its cursor back; a second call does nothing."""
+        """Give the terminal its cursor back; calling it again does nothing."""
         if self._bar:
             self._bar.stop()
             self._bar = None

@@ -1,4 +1,4 @@
-"""Parts: one file each, found by its name here or in any installed package; options checked.
+"""Parts: one file each, found by name here or in any installed package, with checked options.
 
 A kind of part is a folder; its `__init__` says what such a part must be. A part is a module of that
 folder, or of another package that names it as an entry point of the group that is called like the
@@ -29,9 +29,9 @@ def option(default: Any, text: str, *, metavar: str = "", **rules: Any) -> Any:
     """A field of a part that users may set.
 
     Args:
-        default: its value where nobody does; `...` where somebody must.
+        default: its value if nobody does; `...` if somebody must.
         text: what it is, for the help.
-        metavar: how the help calls its value, e.g. `PIXELS`.
+        metavar: the name of its value in the help, e.g. `PIXELS`.
         **rules: as `pydantic.Field` takes them, e.g. `ge=0`.
     """
     shown = {"metavar": metavar} if metavar else None
@@ -39,7 +39,7 @@ def option(default: Any, text: str, *, metavar: str = "", **rules: Any) -> Any:
 
 
 class Part(BaseModel):
-    """What every part is: its options as fields, checked, and compared by value.
+    """The base of every part: its options are fields, checked, and compared by value.
 
     Attributes:
         main: the option that may stand without its name, as in `hub:PRESET`; "" for none.
@@ -54,7 +54,7 @@ class Part(BaseModel):
         return cls.__module__.rpartition(".")[2]
 
     def changed(self) -> dict[str, Any]:
-        """The options that differ from their defaults, as JSON has them."""
+        """The options that differ from their defaults, as in JSON."""
         return self.model_dump(mode="json", exclude_defaults=True)
 
     def described(self) -> str | dict[str, Any]:
@@ -79,7 +79,7 @@ class About:
         name: the part's.
         line: what it is, in a sentence.
         source: the paper, or "".
-        package: the installed package that brings it, or "" for our own.
+        package: the installed package that provides it, or "" for our own.
     """
 
     name: str
@@ -89,7 +89,7 @@ class About:
 
 
 class Family(Protocol):
-    """Parts that aren't files, such as those of a library."""
+    """Parts that aren't files, such as a library's."""
 
     def names(self) -> list[str]:
         """Their names, found without importing the library."""
@@ -98,7 +98,7 @@ class Family(Protocol):
         """The class of one of them."""
 
     def about(self, name: str) -> About:
-        """What one of them is."""
+        """The description of one of them."""
 
 
 class Registry(Generic[P]):
@@ -107,7 +107,7 @@ class Registry(Generic[P]):
     Args:
         kind: in words, e.g. `head`.
         package: the folder, which is also the entry points' group.
-        argument: how users name it, e.g. `--head`; `--KIND` by default.
+        argument: how users refer to it, e.g. `--head`; `--KIND` by default.
         family: the module of a `Family`, a variable `FAMILY` in it; "" for none.
     """
 
@@ -116,12 +116,12 @@ class Registry(Generic[P]):
         self.argument = argument or f"--{kind}"
 
     def names(self) -> list[str]:
-        """All that there are, without importing one."""
+        """The names of all parts, without importing any."""
         own = {*self._places, *(self.family.names() if self._family else ())}
         return sorted(own)
 
     def name_of(self, text: str) -> str:
-        """The name that begins a text such as `fpn:width=256`.
+        """The name at the beginning of a text such as `fpn:width=256`.
 
         Raises:
             UserError: there is no such part.
@@ -149,7 +149,7 @@ class Registry(Generic[P]):
         if not (isinstance(found, type) and issubclass(found, Part)):
             raise UserError(
                 f"The {self.kind} {name} of the module {self._places[name]} has no class Part. "
-                "Mend that package, or remove it."
+                "Repair that package, or remove it."
             )
         return found
 
@@ -157,16 +157,16 @@ class Registry(Generic[P]):
         """A part from `NAME`, `NAME:key=value,…` or, where it has a main option, `NAME:VALUE`.
 
         Raises:
-            UserError: there is no such part, or an option that it hasn't or that is out of bounds.
+            UserError: there is no such part, or an option is unknown or out of bounds.
         """
         part = self.load(self.name_of(text))
         return self.of(part, _split(text, part.main))
 
     def of(self, part: str | type[P], options: Mapping[str, Any]) -> P:
-        """A part from its name or class, and its options, as Python and TOML have them.
+        """A part from its name or class, and its options as in Python and TOML.
 
         Raises:
-            UserError: there is no such part, or an option that it hasn't or that is out of bounds.
+            UserError: there is no such part, or an option is unknown or out of bounds.
         """
         part = self.load(part) if isinstance(part, str) else part
         try:
@@ -175,7 +175,7 @@ class Registry(Generic[P]):
             raise UserError(self._said(part, error)) from None
 
     def about(self, name: str) -> About:
-        """What a part is, read from its file without importing it."""
+        """A part's description, read from its file without importing it."""
         name = self.name_of(name)
         if name not in self._places:
             return self.family.about(name)
@@ -185,7 +185,7 @@ class Registry(Generic[P]):
 
     @cached_property
     def family(self) -> Family:
-        """Where names come from that aren't files."""
+        """The source of names that aren't files."""
         return importlib.import_module(self._family).FAMILY
 
     def _import(self, module: str) -> ModuleType:
@@ -199,12 +199,13 @@ class Registry(Generic[P]):
             module = point.value.partition(":")[0]
             if point.name != module.rpartition(".")[2]:
                 raise UserError(
-                    f"A part is called like its file. The package {module.partition('.')[0]} names "
-                    f"the {self.kind} {point.name} in {module}. Mend that package, or remove it."
+                    f"A part must be named after its file. The package {module.partition('.')[0]} "
+                    f"names the {self.kind} {point.name} in {module}. Repair that package, or "
+                    "remove it."
                 )
             if places.setdefault(point.name, module) != module:
                 raise UserError(
-                    f"Two packages bring a {self.kind} {point.name}: {places[point.name]} and "
+                    f"Two packages provide a {self.kind} {point.name}: {places[point.name]} and "
                     f"{module}. Remove one of them."
                 )
         return places
@@ -215,7 +216,7 @@ class Registry(Generic[P]):
         name = part.part_name()
         if first["type"] == "extra_forbidden":
             known = ", ".join(part.model_fields) or "none"
-            return f"{self.argument} {name} has no option {key!r}. There: {known}."
+            return f"{self.argument} {name} has no option {key!r}. Its options: {known}."
         if first["type"] == "missing":
             what = part.model_fields[key].description
             return f"{self.argument} {name} needs the option {key!r}: {what}"

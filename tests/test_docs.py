@@ -2,9 +2,13 @@
 
 import re
 
+import numpy as np
 import pytest
 
+from cxrkeras.registry import HEADS, KINDS
 from tests.conftest import ROOT
+from tests.cxrkeras.networks import network_of
+from tests.other_package import install
 
 _NAME = re.compile(r"`([\w./]+\.py)`")
 
@@ -20,3 +24,25 @@ def test_every_file_that_a_document_names_is_there(document):
             missing.append(name)
         folder = found[0].parent if found else folder
     assert not missing
+
+
+def test_the_example_of_a_part_is_one(tmp_path, monkeypatch):
+    """The head in docs/architecture.md, put into a package: it builds a network."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    (source,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    site = install(tmp_path / "site", {"cxrkeras.models.heads/peak": source}, "documented")
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.delitem(HEADS.__dict__, "_places", raising=False)
+    assert HEADS.about("peak").package == "documented"
+    network = network_of(("mobilenet_v3_small",), 32, {"target": 2}, head="peak:share=1")
+    images = np.zeros((3, 32, 32, 1), np.float32)
+    assert network.probability(images).shape == (3, 2)
+    monkeypatch.delitem(HEADS.__dict__, "_places")
+
+
+def test_the_table_of_parts_has_every_kind_and_its_example():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for kind in KINDS:
+        (row,) = re.findall(rf"^\| {kind.kind} \| `{kind.package}` .*$", text, re.MULTILINE)
+        example = re.findall(r"`(\w+)`", row)[-1]
+        assert (ROOT / "tests" / "plugins" / "example_parts" / f"{example}.py").is_file()

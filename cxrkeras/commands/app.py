@@ -17,8 +17,8 @@ _HERE = ("127.0.0.1", "localhost", "::1")
 @click.option(
     "--server",
     metavar="URL",
-    help="A TensorFlow Serving that holds the model, http://HOST:8501 or grpc://HOST:8500. "
-    "MODEL_OR_RUN is then its name there. No heat maps.",
+    help="TensorFlow Serving with the model, http://HOST:8501 or grpc://HOST:8500. MODEL_OR_RUN "
+    "is then the model's name on it. No heat maps.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
@@ -26,16 +26,16 @@ _HERE = ("127.0.0.1", "localhost", "::1")
     type=click.IntRange(0, 65535),
     default=7860,
     show_default=True,
-    help="0: any free one.",
+    help="Port to listen on; 0: any free one.",
 )
 @click.option(
     "--max-mb",
     type=Finite(0, 1024, min_open=True),
     default=64,
     show_default=True,
-    help="Largest upload.",
+    help="Largest upload, in MB.",
 )
-@operating_point("Where a label is called, as `cxrkeras predict` has it.")
+@operating_point("Threshold above which a label is positive, as for `cxrkeras predict`.")
 @admission
 @click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
 def command(
@@ -48,12 +48,12 @@ def command(
     admission,
     open_page: bool,
 ) -> None:
-    """Open a page where a person drops a PNG, JPEG or DICOM film and sees what the model sees.
+    """Open a page where people drop a PNG, JPEG or DICOM film and see what the model sees.
 
-    The film with window and level, a heat map for each label, probabilities against operating
-    points, two films side by side; a sheet (PDF, PNG) or JSON to take along. It works offline, and
-    films stay in memory: they leave no trace on disk. Only this computer reaches it, unless --host
-    says otherwise: there is no password. Not for clinical use.
+    It shows the film with window and level, a heat map for each label, probabilities against
+    operating points, and two films side by side; results can be saved as a sheet (PDF, PNG) or
+    JSON. It works offline, and films stay in memory and leave no trace on disk. Only this computer
+    can open it, unless --host says otherwise: there is no password. Not for clinical use.
 
     \b
     Examples:

@@ -14,33 +14,43 @@ WIDTH = 28
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @click.option("--test", is_flag=True, help="Compare on the held-out test sets.")
-@click.option("--common", is_flag=True, help="Keep the images that all runs have, drop others.")
-@click.option("--all-pairs", is_flag=True, help="Each with each, not each with the first.")
+@click.option("--common", is_flag=True, help="Use only the images that all runs have.")
+@click.option(
+    "--all-pairs", is_flag=True, help="Compare each run with each, not only with the first."
+)
 @click.option(
     "--resamples",
     type=click.IntRange(100),
     default=2000,
     show_default=True,
-    help="Of patients, or of images where none is known.",
+    help="Resamples of patients, or of images if no patient is known.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of resampling.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Random seed of the resampling.",
+)
 @click.option(
     "--level",
     type=Finite(0, 1, min_open=True, max_open=True),
     default=0.95,
     show_default=True,
-    help="Of the intervals.",
+    help="Confidence level of the intervals.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="New folder for JSON, CSV and a page.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="New folder for JSON, CSV and an HTML page."
+)
 @overwriting
 def command(runs, test, common, all_pairs, resamples, seed, level, out, overwrite) -> None:
-    """Compare runs on the same images: who is better, by how much, and how sure that is.
+    """Compare runs on the same images: which is better, by how much, and with what certainty.
 
     A RUN is a folder that `cxrkeras cv` or `evaluate` wrote, or a predictions.csv. The others are
-    held against the first: a difference is the later run minus the first, and is printed with both
-    names. Whole patients are resampled for the differences of macro AUROC and average precision
-    (images where no patient is known, which is said); labels are compared by DeLong's test with
-    Holm's correction.
+    compared with the first: a difference is the later run minus the first, printed with both names.
+    Whole patients are resampled for the differences of macro AUROC and average precision (images if
+    no patient is known, which is then stated); labels are compared by DeLong's test with Holm's
+    correction.
 
     \b
     Examples:

@@ -10,13 +10,15 @@ from cxrkeras.commands.shared.options import SectionedCommand, chosen, experimen
 
 @click.command(cls=SectionedCommand)
 @experiment_options()
-@click.option("--config", type=click.Path(path_type=Path), help="TOML with these options as keys.")
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder [default: runs/NAME].")
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="TOML file with these options as keys."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder. [default: runs/NAME]")
 def command(config: Path | None, out: Path | None, **options: Any) -> None:
     """Cross-validate one way of transferring: models, predictions, metrics and a report.
 
-    Every run can be stopped or killed at any moment; the same command goes on from there. Source
-    stages are trained once and reused by later runs.
+    A run can be stopped or killed at any time; the same command resumes it. Source stages are
+    trained once and reused by later runs.
 
     \b
     Examples:

@@ -13,25 +13,27 @@ import click
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
-    help="The model folder to be made. It holds all of its members.",
+    help="Model folder to create; it holds all members.",
 )
 @click.option(
     "--combine",
     type=click.Choice(["mean", "logits", "ranks"]),
     default="mean",
     show_default=True,
-    help="The mean of the probabilities, of their log odds, or of each member's ranks among its "
-    "own out-of-fold scores, which give no probability.",
+    help="Take the mean of the probabilities, of their log odds, or of each member's ranks among "
+    "its own out-of-fold scores; ranks give no probability.",
 )
-@click.option("--weights", metavar="W,W,…", help="Of the members, in order. [default: equal ones]")
+@click.option(
+    "--weights", metavar="W,W,…", help="Weights of the members, in order. [default: equal]"
+)
 def command(models: tuple[Path, ...], out: Path, combine: str, weights: str | None) -> None:
-    """One model of several: runs, model folders, other ensembles, of any backbone and image size.
+    """Make one model of several: runs, model folders or ensembles, of any backbone and image size.
 
-    They must have the same labels (in any order), and films prepared alike but for --size. Where
-    all are runs on the same images and folds, their out-of-fold predictions are combined too:
-    operating points, calibration and performance come from these, and DIR/predictions.csv has
-    them. Elsewhere nothing is known of how the ensemble does. `predict`, `explain`, `export` and
-    `app` take DIR as any model. Not for clinical use.
+    They must have the same labels (in any order), and their films must be prepared alike except for
+    --image-size. If all are runs on the same images and folds, their out-of-fold predictions are
+    combined too: operating points, calibration and performance come from these, and
+    DIR/predictions.csv has them. Otherwise the ensemble's performance is unknown. `predict`,
+    `explain`, `export` and `app` take DIR like any model. Not for clinical use.
 
     \b
     Examples:

@@ -29,20 +29,20 @@ LABEL_WIDTH = 28
 @overwriting
 @click.option(
     "--key",
-    help="Column to join on, or PREDICTIONS_COLUMN=LABELS_COLUMN. Default: the first shared one; "
-    "for a table of `cxrkeras predict` the one that names its files.",
+    help="Column to join on, or PREDICTIONS_COLUMN=LABELS_COLUMN. Default: the first shared "
+    "column; for a table of `cxrkeras predict`, the one that names its files.",
 )
 @click.option(
     "--patient-column",
     metavar="COLUMN",
-    help="Column of patients, of the labels or else the predictions. Default: found by its name.",
+    help="Column of patients, in the labels or else the predictions. Default: found by its name.",
 )
 @key_file
 @click.option(
     "--scores",
     "ranks_only",
     is_flag=True,
-    help="The predictions are any real scores, no probabilities: judge only their order (AUROC, "
+    help="The predictions are any real scores, not probabilities: judge only their order (AUROC, "
     "average precision).",
 )
 @click.option(
@@ -63,15 +63,15 @@ LABEL_WIDTH = 28
     type=click.Choice(["zeros", "ignore"]),
     default="zeros",
     show_default=True,
-    help="What a finding that is not mentioned counts as.",
+    help="What a blank (finding not mentioned) counts as.",
 )
 @click.option(
     "--per",
     type=click.Choice(["image", "study"]),
     default="image",
     show_default=True,
-    help="study: the highest probability of a study's views is its own (as CheXpert is scored). "
-    "Studies come from a column of the labels, or from CheXpert's paths.",
+    help="Score images, or studies by the highest probability over their views (as CheXpert is "
+    "scored). Studies come from a column of the labels, or from CheXpert's paths.",
 )
 def command(
     predictions,
@@ -89,9 +89,9 @@ def command(
 ) -> None:
     """Score anyone's predictions against labels: metrics.json, predictions.csv and a report.
 
-    Rows are joined on a shared column; extra rows and columns of either table are left out, and
-    named. Intervals come from resamples of whole patients where a column tells who they are.
-    Columns of 0/1 decisions get sensitivity and specificity.
+    Rows are joined on a shared column; extra rows and columns of either table are left out and
+    named. Intervals come from resamples of whole patients, if a column identifies them. Columns of
+    0/1 decisions get sensitivity and specificity.
 
     \b
     Examples:

@@ -28,9 +28,10 @@ _SHOWN = 12  # refused files listed on the terminal; all of them are in rejected
     help="Explain a prepared dataset's images instead of FILES.",
 )
 @click.option(
-    "--method",
+    "--map",
+    "method",
     type=click.Choice(["cam", "gradcam", "gradcam++"]),
-    help="How maps are made. [default: cam where it is exact, else gradcam]",
+    help="Kind of heat map. [default: cam if it is exact, else gradcam]",
 )
 @click.option(
     "--labels",
@@ -38,18 +39,20 @@ _SHOWN = 12  # refused files listed on the terminal; all of them are in rejected
     default="positive",
     show_default=True,
     metavar="WHICH",
-    help="Labels to make pictures of: positive (above the operating point), all, top3 (the three "
-    "whose odds are the highest multiple of their operating point's), or names joined by commas.",
+    help="Labels to draw: positive (above the operating point), all, top3 (the three whose odds "
+    "are the highest multiple of their operating point's), or names joined by commas.",
 )
-@operating_point("Where a label is called, as for `cxrkeras predict`.")
+@operating_point("Threshold above which a label is positive, as for `cxrkeras predict`.")
 @click.option(
     "--opacity",
     type=Finite(0, 1),
     default=0.6,
     show_default=True,
-    help="Of a map's highest value over the film.",
+    help="Opacity of a map's highest value over the film.",
 )
-@click.option("--pictures/--no-pictures", default=True, help="Or only tables and maps.")
+@click.option(
+    "--pictures/--no-pictures", default=True, help="Draw pictures, or write only tables and maps."
+)
 @click.option(
     "--boxes",
     type=click.Path(path_type=Path),
@@ -62,30 +65,30 @@ _SHOWN = 12  # refused files listed on the terminal; all of them are in rejected
     type=Finite(0),
     default=0.0,
     show_default=True,
-    help="Pixels around a box that count in the pointing game.",
+    help="Pixels around a box that still count as hits in the pointing game.",
 )
 @click.option(
     "--randomisation-check",
     is_flag=True,
-    help="Randomise the top layers' weights: maps must change.",
+    help="Randomise the top layers' weights, which must change the maps.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of those weights.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Random seed of that check.")
 @key_file
 @admission
 @decoding_workers
 def command(model: Path, files: tuple[str, ...], out: Path, rule: str | None, **how) -> None:
-    """Heat maps for FILES: overlays, sheets, raw maps, boxes; scored where boxes are known.
+    """Make heat maps for FILES: overlays, sheets, raw maps, boxes; scored if boxes are known.
 
-    MODEL_OR_RUN is a model folder or a run of `cxrkeras cv`, whose folds are averaged. Images that
-    the run itself was made with are explained out of fold, by the one model that hasn't seen them.
-    Files that can't be read are listed, and the rest is done. Pictures and maps of a DICOM file
-    are named by a keyed hash, as `cxrkeras prep` names its image; explained.csv says which is
-    which. Not for clinical use.
+    MODEL_OR_RUN is a model folder or a run of `cxrkeras cv`, whose folds are averaged. The run's
+    own images are explained out of fold, by the one model that hasn't seen them. Files that can't
+    be read are listed, and the rest are processed. Pictures and maps of a DICOM file are named by a
+    keyed hash, as `cxrkeras prep` names its image; explained.csv says which is which. Not for
+    clinical use.
 
     \b
     Examples:
       cxrkeras explain runs/first film.dcm --out why
-      cxrkeras explain runs/first films/ --labels top3 --method gradcam++ --out why
+      cxrkeras explain runs/first films/ --labels top3 --map gradcam++ --out why
       cxrkeras explain runs/first --data data/ours --no-pictures --out why --randomisation-check
       cxrkeras explain runs/first --data data/nih --boxes BBox_List_2017.csv --only-boxed --out why
     """

@@ -15,7 +15,7 @@ from cxrkeras.serving.export.layout import FORMATS
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
-    help="The folder of all exported models; NAME/VERSION is made in it.",
+    help="Folder of all exported models, in which NAME/VERSION is created.",
 )
 @click.option(
     "--format",
@@ -33,14 +33,14 @@ from cxrkeras.serving.export.layout import FORMATS
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     multiple=True,
     metavar="FILE",
-    help="A radiograph for the round trip. Repeatable. [default: synthetic ones]",
+    help="Radiograph with which to check the export. Repeatable. [default: synthetic ones]",
 )
 @click.option(
-    "--license",
+    "--licence",
     "license_name",
     default="other",
     show_default=True,
-    help="Of the weights, for the model card, as Hugging Face spells it.",
+    help="Licence of the weights for the model card, in Hugging Face's spelling.",
 )
 @admission
 def command(
@@ -53,13 +53,13 @@ def command(
     license_name: str,
     admission,
 ) -> None:
-    """Write a model, or a run's ensemble as one, in the formats that servers and devices read.
+    """Export a model, or a run's ensemble as one, in the formats that servers and devices read.
 
     OUT/NAME/1 is a SavedModel for TensorFlow Serving, with decoding and preparing inside: its
     signature `encoded` takes PNG and JPEG files within --min-side and --max-pixels.
-    onnx/1/model.onnx and litert/1/model.tflite take prepared images. A further export becomes
-    version 2; nothing is overwritten but the model card, OUT/NAME/README.md. Every format is asked
-    for the same images as Keras before it counts. Not for clinical use.
+    onnx/1/model.onnx and litert/1/model.tflite take prepared images. The next export becomes
+    version 2; nothing but the model card, OUT/NAME/README.md, is overwritten. Every format is
+    checked against Keras on the same images before it is published. Not for clinical use.
 
     \b
     Examples:

@@ -27,10 +27,11 @@ _BOUNDS = {
 @click.argument("kind", required=False)
 @click.argument("name", required=False)
 def command(kind: str | None, name: str | None) -> None:
-    """What there is to choose from, from here and from other installed packages.
+    """List what there is to choose from, here and in other installed packages.
 
-    Without a KIND, the kinds and how many there are of each; with one, its parts; with a NAME, what
-    that part is and its options. A part's options are given as NAME:option=value,option=value.
+    Without KIND, lists the kinds and the number of parts of each; with KIND, its parts; with NAME,
+    that part's description and options. A part's options are given as
+    NAME:option=value,option=value.
 
     \b
     Examples:

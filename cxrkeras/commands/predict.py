@@ -17,13 +17,13 @@ _WRITERS = (".csv", ".json")
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL_OR_RUN")
 @click.argument("files", nargs=-1, required=True, metavar="FILES...")
-@operating_point(f"Where a label is called: {rules_named()}")
+@operating_point(f"Threshold above which a label is positive: {rules_named()}")
 @click.option(
     "--calibrate",
     type=click.Choice(["none", "temperature", "isotonic"]),
     default="none",
     show_default=True,
-    help="Give calibrated probabilities too, fitted on the run's out-of-fold predictions.",
+    help="Also give calibrated probabilities, fitted on the run's out-of-fold predictions.",
 )
 @table_of_inputs
 @click.option(
@@ -36,12 +36,12 @@ _WRITERS = (".csv", ".json")
 @click.option(
     "--server",
     help="Ask a server instead: http://HOST:8501 or grpc://HOST:8500. MODEL_OR_RUN is then the "
-    "model's name there.",
+    "model's name on it.",
 )
 @click.option("--json", "to_stdout", is_flag=True, help="Print JSON instead of tables.")
 @admission
 @click.option(
-    "--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Images at a time."
+    "--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Images per batch."
 )
 @decoding_workers
 def command(
@@ -58,14 +58,13 @@ def command(
     workers: int | None,
     admission,
 ) -> None:
-    """Probabilities and decisions for FILES: DICOM, PNG, JPEG or TIFF, folders, patterns.
+    """Give probabilities and decisions for FILES: DICOM, PNG, JPEG or TIFF, folders, patterns.
 
     MODEL_OR_RUN is a model folder (model.keras with model.json) or a run of `cxrkeras cv`, whose
-    folds answer as an ensemble: the mean of their probabilities. Each image is prepared as the
-    model's training images were. What a model takes beside the image (age, sex, view) is read from
-    DICOM headers or --table; where it isn't known, the model answers without it, which a warning
-    counts. Files that can't be read are listed with the reason, and the rest is done. Not for
-    clinical use.
+    folds act as an ensemble: the mean of their probabilities. Each image is prepared as the model's
+    training images were. What a model takes beside the image (age, sex, view) is read from DICOM
+    headers or --table; a warning counts the films where it isn't known. Files that can't be read
+    are listed with the reason, and the rest are processed. Not for clinical use.
 
     \b
     Examples:
@@ -120,7 +119,7 @@ def _check(out: tuple[Path, ...], overwrite: bool) -> None:
 
     for path in out:
         if path.suffix.lower() not in _WRITERS:
-            raise click.UsageError(f"--out is FILE.csv or FILE.json. Received: {path}.")
+            raise click.UsageError(f"--out must be FILE.csv or FILE.json. Received: {path}.")
     for path in out:
         check_file(path, "predict", is_answer, overwrite=overwrite)
 

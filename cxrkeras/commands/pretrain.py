@@ -18,15 +18,18 @@ _FIELDS = (
 
 @click.command(cls=SectionedCommand)
 @experiment_options(*_FIELDS)
-@click.option("--config", type=click.Path(path_type=Path), help="TOML with these options as keys.")
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="TOML file with these options as keys."
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the trunk.")
 def command(config: Path | None, out: Path, **options: Any) -> None:
     """Train a trunk on archives: the source stages of `cxrkeras cv`, on their own.
 
     --out gets trunk.weights.h5, its history, and its scores on each archive's own test (or valid)
-    part, which is never trained on. `cv` and `study` find the same stage again by what describes
-    it, or take the file: --source OUT/trunk.weights.h5. Killed, the same command goes on after the
-    last finished epoch. With --data, images and patients of that target are left out, as in `cv`.
+    part, which is never used for training. `cv` and `study` recognise the same stage by its
+    description, or take the file: --source OUT/trunk.weights.h5. If killed, the same command
+    resumes after the last finished epoch. With --data, images and patients of that target are left
+    out, as in `cv`.
 
     \b
     Examples:

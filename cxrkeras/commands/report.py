@@ -9,7 +9,7 @@ import click
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @click.option("--open", "show", is_flag=True, help="Open each report in the browser.")
 def command(runs: tuple[Path, ...], show: bool) -> None:
-    """Write the report of each RUN again, from its metrics.json and predictions.csv.
+    """Rewrite the report of each RUN from its metrics.json and predictions.csv.
 
     \b
     Example:

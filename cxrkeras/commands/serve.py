@@ -13,44 +13,46 @@ from cxrkeras.commands.shared.numbers import Finite
     "models", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="EXPORTED..."
 )
 @click.option(
-    "--config",
+    "--out",
+    "config",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
-    help="The folder for the server's files.",
+    help="Folder for the server's files.",
 )
 @click.option(
     "--batch-size",
     type=click.IntRange(1),
     default=16,
     show_default=True,
-    help="Images that one call of the model takes at most.",
+    help="Largest number of images in one call of the model.",
 )
 @click.option(
     "--wait",
     type=Finite(0),
     default=5.0,
     show_default=True,
-    help="Milliseconds for which an image waits for others to fill the batch.",
+    help="Milliseconds that an image waits for others to fill the batch.",
 )
 @click.option(
     "--threads",
     type=click.IntRange(1),
     default=2,
     show_default=True,
-    help="Batches at a time.",
+    help="Number of batches processed at a time.",
 )
 def command(
     models: tuple[Path, ...], config: Path, batch_size: int, wait: float, threads: int
 ) -> None:
     """Write what TensorFlow Serving needs to serve EXPORTED models (DIR/NAME of `export`).
 
-    CONFIG gets models.config, batching.config and run.sh, whose `docker run` line is printed too.
-    The server answers this machine only, REST on port 8501 and gRPC on 8500: it asks nobody who
-    they are, so put a proxy that does before it. It takes up a new version of a model by itself.
+    --out gets models.config, batching.config and run.sh, whose `docker run` line is printed too.
+    The server answers only this machine, by REST on port 8501 and gRPC on 8500. It has no
+    authentication, so put a proxy that has in front of it. It picks up new versions of a model by
+    itself.
 
     \b
     Examples:
-      cxrkeras serve served/chest --config serving
+      cxrkeras serve served/chest --out serving
       sh serving/run.sh
       cxrkeras predict chest film.dcm --server http://localhost:8501
     """
@@ -61,7 +63,7 @@ def command(
     try:
         words = write_config(config, homes, batch=batch_size, wait=wait, threads=threads)
     except OSError as error:
-        raise UserError(f"--config {config} can't be written: {error.strerror}.") from error
+        raise UserError(f"--out {config} can't be written: {error.strerror}.") from error
     click.echo(shlex.join(words))
     for name in ("models.config", "batching.config", "run.sh"):
         click.echo(f"Written: {config / name}", err=True)

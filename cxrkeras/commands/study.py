@@ -15,26 +15,26 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Folder [default: runs/FILE's name].")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder. [default: runs/FILE's name]")
 @click.option(
     "--only",
     metavar="PATTERN",
     multiple=True,
-    help="Run only the cells whose name has this in it, or fits it where it has * or ?. "
+    help="Run only the cells whose names contain PATTERN, or match it if it has * or ?. "
     "Repeatable.",
 )
 @click.option(
-    "--list", "listed", is_flag=True, help="Show the cells and how far each is; run nothing."
+    "--list", "listed", is_flag=True, help="Show the cells and their progress; run nothing."
 )
 def command(file: Path, out: Path | None, only: tuple[str, ...], listed: bool) -> None:
-    """Run what is missing of the study that FILE describes, and write its tables.
+    """Run what is missing of the study described by FILE, and write its tables.
 
     Each cell is one `cxrkeras cv` into OUT/runs/NAME. All are scored on the same folds and the
     same test set (OUT/folds.csv), and source stages are trained once for all. Paths in FILE are
     relative to the folder in which the command is run.
 
-    A study can be stopped or killed at any moment; the same command goes on from there. A cell
-    that fails is noted with its reason, and the others go on.
+    A study can be stopped or killed at any time; the same command resumes it. If a cell fails, the
+    reason is noted and the others continue.
 
     \b
     Examples:

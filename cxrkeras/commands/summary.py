@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     "method", "backbone", "head", "inputs", "recipe", "image_size", "dropout", "batch_size"
 )
 @click.option(
-    "--outputs", type=click.IntRange(1), default=7, show_default=True, help="Number of labels."
+    "--outputs",
+    type=click.IntRange(1),
+    default=7,
+    show_default=True,
+    help="Number of outputs, one per label.",
 )
 @click.option("--trunk-layers", is_flag=True, help="List the layers inside the trunks too.")
 @click.option(
@@ -27,10 +31,10 @@ if TYPE_CHECKING:
 def command(
     model: Path | None, outputs: int, trunk_layers: bool, plot: Path | None, **options: Any
 ) -> None:
-    """Print the Keras summary of a combination, or of a saved model, and what it costs.
+    """Print the Keras summary of a combination, or of a saved model, and its cost.
 
-    After it a table of the parts: parameters, the feature map, how many pixels of the image one
-    place of the map sees, and the operations for one image; then the memory for a batch.
+    Then a table of its parts: parameters, the feature map, how many pixels of the image one cell of
+    the map sees, and the operations per image; and the memory for a batch.
 
     \b
     Examples:
@@ -78,7 +82,8 @@ def _saved(path: Path, options: dict[str, Any]) -> "tuple[int, keras.Model]":
     given = [name for name in chosen(options) if name != "batch_size"]
     if given:
         raise click.UsageError(
-            f"A saved model has its own --{given[0].replace('_', '-')}: give it, or MODEL_OR_RUN."
+            f"A saved model has its own --{given[0].replace('_', '-')}: give either that option "
+            "or MODEL_OR_RUN."
         )
     folds = sorted(path.glob("folds/*/model.keras"))
     places = [path, path / "model.keras", *folds[:1]]

@@ -15,23 +15,23 @@ from cxrkeras.commands.shared.operating_point import rule_of
     "--out", required=True, type=click.Path(path_type=Path), help="New folder for the model."
 )
 @click.option(
-    "--with-test", is_flag=True, help="Learn from the run's held-out test set too, if it has one."
+    "--with-test", is_flag=True, help="Also learn from the run's held-out test set, if it has one."
 )
 @click.option(
     "--operating-point",
     "rules",
     multiple=True,
     metavar="RULE",
-    help="Keep this one too, e.g. sensitivity=0.97. Repeatable. Always there: youden, prevalence, "
-    "corrected, and 0.8, 0.9, 0.95, 0.99 of sensitivity and specificity.",
+    help="Also keep this operating point, e.g. sensitivity=0.97. Repeatable. Always kept: "
+    "youden, prevalence, corrected, and 0.8, 0.9, 0.95, 0.99 of sensitivity and specificity.",
 )
 def command(run: Path, out: Path, with_test: bool, rules: tuple[str, ...]) -> None:
-    """Make one model of all folds' images, with the run's own settings.
+    """Train one model on all folds' images, with the run's own settings.
 
     Sources aren't trained again. Operating points and calibration are the run's, fitted on its
     out-of-fold predictions. The model is scored on the run's held-out test set, if it has one;
-    otherwise no images are left, and what is known is what the run's models reached. Stopped or
-    killed, the same command goes on from the last epoch.
+    otherwise no images are left for that, and the run's own performance is reported. If stopped or
+    killed, the same command resumes after the last epoch.
 
     \b
     Examples:

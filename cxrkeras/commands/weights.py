@@ -13,7 +13,7 @@ _file = click.Path(path_type=Path, dir_okay=False)
 
 @click.group("weights")
 def command() -> None:
-    """Trunks that others trained: import them, and see where a trunk comes from.
+    """Import trunks that others trained, or see where a trunk comes from.
 
     \b
     Examples:
@@ -30,29 +30,29 @@ def command() -> None:
 )
 @click.option(
     "--labels",
-    help="Labels of the classifier's outputs in order, A,B,… (a blank leaves one out), or nih14, "
-    "chexpert14, chexpert5, xrv18.",
+    help="Labels of the classifier's outputs, in order: A,B,… (a blank leaves one out), or "
+    "nih14, chexpert14, chexpert5 or xrv18.",
 )
-@click.option("--origin", default="", help="Who trained it on what, and where you had it.")
-@click.option("--licence", default="", help="Under which it may be used.")
+@click.option("--origin", default="", help="Who trained it, on what, and where you got it.")
+@click.option("--licence", default="", help="Licence under which it may be used.")
 @click.option(
     "--image-size",
     type=click.IntRange(32),
-    help="Side in pixels of the model that predicts. [default: 224; xception, inception_v3: 299]",
+    help="Side of model.keras's images, in pixels. [default: 224; xception, inception_v3: 299]",
 )
 @click.option(
     "--scaling",
     type=click.Choice(_SCALINGS),
-    help="What the original's pixels were: torch, caffe, tf (keras.applications' modes), unit "
-    "(0 to 1), xrv (-1024 to 1024). [default: the usual of its kind]",
+    help="How the original's pixels were scaled: torch, caffe, tf (keras.applications' modes), "
+    "unit (0 to 1), xrv (-1024 to 1024). [default: the usual way for its kind]",
 )
-@click.option("--trunk-only", is_flag=True, help="Leave out whatever stands beside the trunk.")
+@click.option("--trunk-only", is_flag=True, help="Leave out everything but the trunk.")
 def import_command(file: Path, backbone: str, out: Path | None, labels: str | None, **wish) -> None:
     """Make a trunk for --source out of a FILE that was trained elsewhere.
 
     FILE is a .safetensors file, a PyTorch state dict (.pth, .pt, .pth.tar; needs torch: pip install
-    'cxrkeras[torch]') or a Keras 2 .h5 file. Understood are torchvision's DenseNet121 and ResNet50
-    (resnet50_v1_5: its stride sits in the 3x3 convolution, so it is not Keras's resnet50), the old
+    'cxrkeras[torch]') or a Keras 2 .h5 file. It understands torchvision's DenseNet121 and ResNet50
+    (resnet50_v1_5: its stride is in the 3x3 convolution, so it isn't Keras's resnet50), the old
     spelling norm.1, conv.1 of released CheXNet weights, prefixes such as module., torchxrayvision's
     one-channel networks, and keras.applications' names. Nothing in FILE is executed.
 
@@ -82,7 +82,7 @@ def import_command(file: Path, backbone: str, out: Path | None, labels: str | No
 @command.command("show")
 @click.argument("file", type=_file)
 def show_command(file: Path) -> None:
-    """Say where the weights in FILE come from, as far as that is written in it or beside it.
+    """Show where the weights in FILE come from, as far as it or a file beside it says.
 
     FILE is a .weights.h5 or .keras file, or one that could be imported.
 
@@ -116,24 +116,24 @@ def _report(done) -> None:
         click.echo(f"{done.folder / 'model.keras'}, model.json: predicts the labels above")
     elif done.outputs:
         click.echo(
-            f"Its classifier of {done.outputs} outputs is left out: what they mean isn't known. "
-            "--labels says it (CheXNet: --labels nih14)."
+            f"Its classifier of {done.outputs} outputs is left out, since their meaning is "
+            "unknown. Give --labels (CheXNet: --labels nih14)."
         )
     backbone = done.facts["backbone"]
     click.echo(f"\nNext: cxrkeras cv --data DIR --backbone {backbone} --source {trunk}")
 
 
 def _say_facts(facts: dict) -> None:
-    """Every entry on its line; a value that nobody gave is said to be unknown."""
+    """Print each entry on its line; missing values are reported as such."""
     for name, value in facts.items():
         if name == "format" or (isinstance(value, list) and not value):
             continue
         text = ", ".join(map(str, value)) if isinstance(value, list) else value
-        click.echo(_plain(f"{name + ':':<10} {text or 'not said'}"))
+        click.echo(_plain(f"{name + ':':<10} {text or 'not given'}"))
 
 
 def _plain(line: str) -> str:
-    """Without the signs that steer a terminal: anyone may have written it."""
+    """A line without control characters: anyone may have written it."""
     return "".join(sign if sign.isprintable() else "?" for sign in line)
 
 
@@ -143,7 +143,7 @@ def _show_foreign(file: Path) -> None:
 
     state = read_state(file)
     found = recognise(state)
-    click.echo(f"{file}: {len(state.tensors)} tensors, {found or 'no network known by name'}")
+    click.echo(f"{file}: {len(state.tensors)} tensors, {found or 'not a known network'}")
     if found in IMPORTABLE:
         click.echo(f"\nNext: cxrkeras weights import {file} --as {IMPORTABLE[found]}")
 
@@ -160,6 +160,6 @@ def _show_own(file: Path) -> None:
         _say_facts(held.facts)
     elif found:
         click.echo(f"{found[0].name} beside it says:")
-        click.echo(json.dumps(read_any(found[0], "Remove it, or make it again."), indent=1))
+        click.echo(json.dumps(read_any(found[0], "Remove it, or create it again."), indent=1))
     else:
-        click.echo("Where they come from is written neither in it nor beside it.")
+        click.echo("Neither the file nor one beside it says where they come from.")

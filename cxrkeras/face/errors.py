@@ -1,4 +1,4 @@
-"""Errors as a caller from Python reads them: they name arguments, not options."""
+"""Errors for callers from Python: they name arguments, not options."""
 
 import functools
 import inspect
@@ -18,7 +18,7 @@ _OPTION = re.compile(r"cxrkeras [a-z]+ (?:[^`\n]*--[^`\n]*)|--([a-z][a-z0-9]*(?:
 def names_arguments(function: Callable) -> Callable:
     """Decorate a function so that its `UserError`s say `image_size=` for `--image-size`.
 
-    Only options that are arguments of the function are renamed. The error's kind stays.
+    Only options that are arguments of the function are renamed. The error's type is kept.
     """
     known = set(inspect.signature(function).parameters)
     if "admission" in known:
@@ -35,7 +35,7 @@ def names_arguments(function: Callable) -> Callable:
 
 
 def in_arguments(text: str, arguments: Collection[str]) -> str:
-    """A text that speaks of options, speaking of those that are arguments as such."""
+    """A text with those options that are arguments named as arguments."""
 
     def renamed(match: re.Match) -> str:
         name = (match[1] or "").replace("-", "_")

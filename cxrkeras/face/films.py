@@ -12,15 +12,15 @@ PathLike = str | os.PathLike[str]
 
 
 def admitted(chosen: Mapping[str, Any]) -> Admission:
-    """What is taken for a film.
+    """Make an `Admission` from arguments.
 
     Raises:
-        UserError: for a name that `Admission` doesn't have.
+        UserError: `Admission` has no such name.
     """
     known = [field.name for field in fields(Admission)]
     if unknown := [name for name in chosen if name not in known]:
         raise UserError(
-            f"There is no argument {unknown[0]!r}. What is taken for a film is said with "
+            f"There is no argument {unknown[0]!r}. What is accepted as a film is set with "
             f"{', '.join(known)}."
         )
     return Admission(**chosen)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cxrkeras.face.errors import names_arguments
 from cxrkeras.face.films import PathLike, admitted
+from cxrkeras.face.old_arguments import formerly
 from data_prep.errors import UserError
 
 if TYPE_CHECKING:
@@ -110,13 +111,13 @@ class Model:
             batch_size: images at a time.
             workers: decoding processes, one per core by default; 0 decodes in this process,
                 without its limits of memory and time.
-            **admission: what is taken for a film, as for `cxrkeras.prepare`.
+            **admission: what is accepted as a film, as for `cxrkeras.prepare`.
 
         Returns:
             A row for each file, in order: `file`, `file_name`, then for each label `prob_LABEL`,
-            `undistorted_LABEL` (where the loss distorts), `calibrated_LABEL` (where asked for),
-            `threshold_LABEL` and `called_LABEL`; then `warnings`, and `error` with the reason of a
-            file that can't be used, whose numbers are missing. `cxrkeras predict --out FILE.csv`
+            `adjusted_LABEL` (where the loss distorts), `calibrated_LABEL` (where asked for),
+            `threshold_LABEL` and `positive_LABEL`; then `warnings`, and `error` with the reason of
+            a file that can't be used, whose numbers are missing. `cxrkeras predict --out FILE.csv`
             writes the same.
 
         Raises:
@@ -165,28 +166,28 @@ class Model:
         return self._loaded.keras_model()
 
     @names_arguments
+    @formerly(method="map")
     def explain(
         self,
         file: PathLike,
         *,
-        method: str | None = None,
+        map: str | None = None,
         workers: int | None = None,
         **admission: Any,
     ) -> "Explained":
         """Where in a film each label's score comes from. Not for clinical use.
 
         A film of the run's own is explained by the one model that hasn't seen it. `cxrkeras
-        explain` writes the same of many films into a folder.
+        explain` does the same for many films, into a folder.
 
         Args:
             file: a DICOM, PNG, JPEG or TIFF file.
-            method: `cam`, `gradcam` or `gradcam++`; `cam` where it is exact, else `gradcam`, by
-                default.
+            map: `cam`, `gradcam` or `gradcam++`; by default `cam` if it is exact, else `gradcam`.
             workers: as for `predict`.
-            **admission: what is taken for a film, as for `cxrkeras.prepare`.
+            **admission: what is accepted as a film, as for `cxrkeras.prepare`.
 
         Returns:
-            The maps, with what they are maps of.
+            The maps, with what they show.
 
         Raises:
             UserError: the film can't be read, or the model has no such map.
@@ -196,13 +197,13 @@ class Model:
             >>> len(told.maps)
             4
         """
-        _check_among("method", method, _MAPS)
+        _check_among("map", map, _MAPS)
         from cxrkeras.serving.explain.run import explain_film
 
         told = explain_film(
             self._card,
             Path(file),
-            method=method,
+            method=map,
             admission=admitted(admission),
             workers=workers,
             load=lambda: self._loaded,

@@ -23,7 +23,7 @@ def formerly(**names: str) -> Callable:
             for old, new in names.items():
                 if old in given:
                     if new in given:
-                        raise UserError(f"{old}= is called {new}= now. Give {new}= alone.")
+                        raise UserError(f"{old}= is now {new}=. Give {new}= alone.")
                     say(f"Warning: {old}= is now {new}=.")
                     given[new] = given.pop(old)
             return function(*args, **given)

@@ -59,55 +59,54 @@ def prepare(
 ) -> "Summary":
     """Prepare a folder of films and a table of labels into a dataset, as `cxrkeras prep table`.
 
-    What was understood of the table is said on standard error. After a kill the same call goes on.
-    Decoding runs in processes of its own: a script that calls this needs the guard
-    `if __name__ == "__main__":`, or `workers=0`.
+    How the table was understood is printed on standard error. After a kill the same call resumes.
+    Decoding runs in separate processes: a script that calls this needs the guard `if __name__ ==
+    "__main__":`, or `workers=0`.
 
     Args:
         images: folder of DICOM, PNG, JPEG or TIFF files.
         labels: CSV or TSV with one header line and a row for each image.
-        out: new folder for the dataset, or one that the same call left unfinished.
+        out: new folder for the dataset, or one that the same call began.
         name: of the dataset; the name of `out` by default.
         labels_from: the label columns; found by their values by default.
         findings_column: the column of findings such as `Mass|Effusion`.
         image_column: the column that names the image; found by its name by default, as are
             `patient_column`, `study_column`, `sex_column`, `age_column`, `view_column` and
             `split_column`.
-        patient_column: of the patient.
-        study_column: of the examination.
-        sex_column: of the sex.
-        age_column: of the age.
-        view_column: of the view.
-        split_column: of the split.
-        encoding: of the table, if it isn't found out.
+        patient_column: column of the patient.
+        study_column: column of the examination.
+        sex_column: column of the sex.
+        age_column: column of the age.
+        view_column: column of the view.
+        split_column: column of the split.
+        encoding: of the table, if it isn't detected.
         citation: what to cite for these data.
         views: `all`, `frontal` or `lateral`: the films to keep.
-        exclude: lists of images to leave out, one file name a line.
-        limit: only a sample of about so many images: whole patients.
-        seed: draws that sample.
+        exclude: lists of images to leave out, one file name per line.
+        limit: take only a sample of about this many images: whole patients.
+        seed: random seed of that sample.
         image_size: side of the prepared square images, 16 to 4096 pixels.
-        pad: keep the aspect and pad to a square, instead of stretching to it.
+        pad: keep the aspect ratio and pad to a square, instead of stretching to it.
         stretch: percentiles (low, high) that become black and white.
-        near: look for near-duplicates as well as exact ones.
-        merge_patients: take two patient numbers with a copy of one film between them for one
-            person.
-        key_file: the secret key of the pseudonyms; made if it doesn't exist. By default
+        near: also look for near-duplicates.
+        merge_patients: treat two patient numbers that share a copy of one film as one person.
+        key_file: file with the pseudonyms' secret key; created if missing. By default
             `CXRKERAS_KEY_FILE`, or `identity.key` in your config folder.
-        public: a public archive: identifiers stay as they are.
-        hash_names: name images that aren't DICOM by keyed hashes too.
-        linkage: private file outside `out` that tells which file became which image.
-        verify: read every image of a finished dataset, and make damaged ones again.
+        public: a public archive: keep identifiers as they are.
+        hash_names: also name images that aren't DICOM by keyed hashes.
+        linkage: private file outside `out` that records which file became which image.
+        verify: read every image of a finished dataset, and restore damaged ones.
         workers: decoding processes, one per core by default; 0 decodes in this process, without
             its limits of memory and time.
-        **admission: what is taken for a film: `any_body_part`, `any_modality`, `min_side`,
+        **admission: what is accepted as a film: `any_body_part`, `any_modality`, `min_side`,
             `max_pixels`, `max_memory`, `max_seconds`, as the options of these names.
 
     Returns:
         What the dataset holds: `out`, `description` (its `dataset.json`), `rejected` and
-        `duplicates` (counters). It may be given wherever the dataset's folder is wanted.
+        `duplicates` (counters). It may be given wherever the dataset's folder is expected.
 
     Raises:
-        UserError: nothing can be prepared, the table can't be used, or `out` is taken.
+        UserError: nothing can be prepared, the table can't be used, or `out` holds something else.
 
     Example:
         >>> data = cxrkeras.prepare("films", labels="labels.csv", out="data/ours",
@@ -171,22 +170,21 @@ def cross_validate(
 ) -> "Run":
     """Cross-validate one way of transferring, as `cxrkeras cv`: models, predictions, a report.
 
-    After a kill the same call goes on. For repeatable runs the backend's operations are made
-    deterministic, for the rest of the process too.
+    After a kill the same call resumes. To make runs repeatable, the backend's operations are made
+    deterministic for the rest of the process.
 
     Args:
         out: the run's folder; `runs/NAME` by default.
         config: a TOML file of choices, such as the `experiment.toml` of an earlier run; arguments
-            go before it.
-        **choices: the settings below; one that is None counts as not given. Paths may stand for
-            texts.
+            override it.
+        **choices: the settings below; None counts as not given. Paths may be given for texts.
 
     Returns:
         The run: `folder`, `experiment` and `metrics` (what its `metrics.json` holds). It may be
-        given wherever the run's folder is wanted, so `cxrkeras.load(run)` is its model.
+        given wherever the run's folder is expected, so `cxrkeras.load(run)` is its model.
 
     Raises:
-        UserError: for settings, data or sources that can't be used, or a folder of another run.
+        UserError: settings, data or sources can't be used, or the folder holds another run.
 
     Example:
         >>> run = cxrkeras.cross_validate(data="data/ours", backbone="mobilenet_v3_small",
@@ -240,17 +238,17 @@ _with_fields()
 
 @names_arguments
 def load(path: PathLike) -> Model:
-    """Load a model to ask: its weights are read when they are first needed.
+    """Load a model to predict with; its weights are read when first needed.
 
     Args:
-        path: a run of `cross_validate`, which answers as the ensemble of its folds; a model folder
-            of `cxrkeras train`; or a `.keras` file with its `model.json` beside it.
+        path: a run of `cross_validate`, which acts as the ensemble of its folds; a model folder of
+            `cxrkeras train`; or a `.keras` file with its `model.json` beside it.
 
     Returns:
         The model.
 
     Raises:
-        UserError: for anything else, an unfinished run, or parts that don't fit each other.
+        UserError: it is something else, an unfinished run, or has files that don't fit together.
 
     Example:
         >>> model = cxrkeras.load("runs/first")
@@ -277,7 +275,7 @@ def ensemble(
             the same labels in any order.
         out: the model folder to be made, which holds all of them.
         combine: `mean` of the probabilities, `logits` (of their log odds), or `ranks`: of the ranks
-            among each member's own out-of-fold scores, which are no probabilities.
+            among each member's own out-of-fold scores, which aren't probabilities.
         weights: positive, one for each of the models; equal ones by default.
 
     Returns:
@@ -308,24 +306,25 @@ def build(
     dropout: float = 0.5,
     seed: int = 0,
 ) -> "keras.Model":
-    """A network as cross-validation builds it, with random weights, as a plain `keras.Model`.
+    """Build a network as cross-validation does, with random weights, as a plain `keras.Model`.
 
     Args:
-        backbone: a name that `cxrkeras parts backbone` lists, perhaps with options; several see
+        backbone: a name listed by `cxrkeras parts backbones`, optionally with options; several see
             the same image and share one head.
-        labels: names of the outputs, of which only the number matters here, or that number.
-        head: a name that `cxrkeras parts head` lists, perhaps with options: `NAME:key=value`.
-        inputs: what the network is told: `image`, and any of `age`, `sex` and `view`.
-        image_size: side of the images, pixels.
+        labels: names of the outputs, of which only the number matters, or that number.
+        head: a name listed by `cxrkeras parts heads`, optionally with options: `NAME:key=value`.
+        inputs: the network's inputs: `image`, and any of `age`, `sex` and `view`.
+        image_size: side of the images, in pixels.
         dropout: rate before the head, 0 to below 1.
-        seed: of the weights. The random state of Python, NumPy and Keras is set to it.
+        seed: seed of the weights; also sets the random state of Python, NumPy and Keras.
 
     Returns:
         A model from `image`, (N, S, S, 1) grey with values 0 to 255, to `probability`, (N, K). With
         further inputs it takes a dictionary, with each (N, 1): see `cxrkeras.data.inputs`.
 
     Raises:
-        UserError: for an unknown backbone, images too small for it, no label, or another rate.
+        UserError: the backbone is unknown, images are too small for it, or labels or rate are
+            invalid.
 
     Example:
         >>> net = cxrkeras.build("mobilenet_v3_small", labels=cxrkeras.labels.NIH14, image_size=64)
@@ -336,10 +335,10 @@ def build(
     from cxrkeras.training.plan import resolve
 
     if isinstance(labels, str | Mapping):
-        raise UserError(f"--labels are the names in a list, or their number. Received: {labels!r}.")
+        raise UserError(f"--labels must be a list of names, or their number. Received: {labels!r}.")
     count = labels if isinstance(labels, int) else len(labels)
     if count < 1:
-        raise UserError(f"A network needs a label at least. --labels received: {labels!r}.")
+        raise UserError(f"A network needs at least one label. --labels received: {labels!r}.")
     backbones = (backbone,) if isinstance(backbone, str) else tuple(backbone)
     choices = {
         "method": "mixed" if len(backbones) > 1 else "regular",

@@ -1,4 +1,4 @@
-"""What a network is put together from. Imports no Keras."""
+"""What a network is made of. Doesn't import Keras."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,15 @@ from cxrkeras.models.heads import Head
 
 @dataclass(frozen=True)
 class Architecture:
-    """What decides a network's graph, but for its outputs.
+    """What decides a network's graph, except its outputs.
 
     Args:
         backbones: one per trunk; the trunks see the same image.
-        head: what stands on them.
+        head: the layers on top of them.
         image_size: the side S in pixels.
-        inputs: `image`, and what else the network is told (see `data.inputs`).
+        inputs: `image` and further inputs (see `data.inputs`).
         dropout: the heads' dropout rate.
-        seed: of every initial weight.
+        seed: seed of all initial weights.
     """
 
     backbones: tuple[Backbone, ...]

@@ -1,4 +1,4 @@
-"""A network's inputs, and what it is told beside the image, scaled by Keras's own layers."""
+"""A network's inputs; those beside the image are scaled by Keras's own layers."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,7 @@
 """Metrics to watch while fitting, from logits and with masked entries (the study's two).
 
 Entries of an uncertain class count as masked, and its logits (see `losses`) aren't looked at.
-What is reported comes from saved predictions (`cxrkeras.evaluation`), never from here.
+Reports use saved predictions (`cxrkeras.evaluation`), never these.
 """
 
 import keras

@@ -20,8 +20,8 @@ TARGET = "target"
 class Network:
     """One graph; its models share every weight.
 
-    They take images (N, S, S, 1), grey 0-255, or where the network has further inputs a dictionary
-    with exactly these.
+    They take images (N, S, S, 1), grey 0-255, or, if the network has further inputs, a dictionary
+    with exactly its inputs.
 
     Args:
         trunks: the nested backbones, in order.
@@ -43,7 +43,7 @@ def build_network(
     *,
     three_way: Mapping[str, np.ndarray] | None = None,
 ) -> Network:
-    """A network with a random start.
+    """Build a network with random weights.
 
     Args:
         architecture: see there.
@@ -52,7 +52,7 @@ def build_network(
             training only and no part of `probability`.
 
     Raises:
-        UserError: for an image too small for a backbone.
+        UserError: the image is too small for a backbone.
     """
     seed = architecture.seed
     keras.utils.set_random_seed(seed)

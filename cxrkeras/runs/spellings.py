@@ -20,7 +20,7 @@ def renewed(choices: Mapping[str, Any]) -> dict[str, Any]:
     reuse, copies, sets = (new.pop(name, None) for name in (*OLD, "labels"))
     if reuse is not None:
         if "recipe" in new:
-            raise UserError("--reuse is called --recipe now. Give --recipe alone.")
+            raise UserError("--reuse is now --recipe. Give --recipe alone.")
         new["recipe"] = "frozen" if reuse == "layers" else reuse
         say(f"Warning: --reuse {reuse} is now --recipe {new['recipe']}.")
     if copies is not None:
@@ -29,7 +29,7 @@ def renewed(choices: Mapping[str, Any]) -> dict[str, Any]:
             new["recipe"] = f"frozen:copies={copies}"
     if sets:  # an earlier run's experiment.toml names it even where nothing was chosen
         if "label_set" in new:
-            raise UserError("--labels is called --label-set now. Give --label-set alone.")
+            raise UserError("--labels is now --label-set. Give --label-set alone.")
         new["label_set"] = sets
         say("Warning: --labels is now --label-set.")
     return new

@@ -12,6 +12,7 @@ from cxrkeras.registry import BACKBONES, HEADS, LOSSES, PRESETS, RECIPES, TRANSF
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.transfer import TrunkPlan, check_frozen, make_plan
 from cxrkeras.training.recipes import Recipe
+from data_prep.errors import UserError
 
 SOURCE_AUGMENT = "study"
 SOURCE_VALIDATION = 0.15
@@ -53,7 +54,8 @@ def resolve(experiment: Experiment) -> Plan:
 
     Raises:
         UserError: a part doesn't have such an option, images are too small for a backbone, method
-            and sources don't fit together, or a frozen trunk has learnt nothing.
+            and sources don't fit together, a frozen trunk has learnt nothing, or a
+            transform changes images where features are learnt from.
     """
     trunks = make_plan(experiment.method, experiment.backbone, experiment.chains)
     recipe: Recipe = RECIPES.make(experiment.recipe)
@@ -65,6 +67,12 @@ def resolve(experiment: Experiment) -> Plan:
     for backbone in backbones:
         backbone.check(experiment.image_size)
     head: Head = HEADS.make(experiment.head)
+    transform = TRANSFORMS.make(experiment.transform) if experiment.transform else None
+    if transform and transform.images and recipe.freezes and head.pooled:
+        raise UserError(
+            f"--transform {transform} changes images; --recipe {recipe} learns from features, "
+            "computed once. Leave --transform out, or give --recipe finetune."
+        )
     fraction = experiment.validation_fraction
     return Plan(
         experiment=experiment,
@@ -78,7 +86,7 @@ def resolve(experiment: Experiment) -> Plan:
             experiment.seed,
         ),
         loss=LOSSES.make(experiment.loss),
-        transform=TRANSFORMS.make(experiment.transform) if experiment.transform else None,
+        transform=transform,
         recipe=recipe,
         augment=PRESETS.make(experiment.augment or recipe.augment),
         source_augment=PRESETS.make(experiment.augment or SOURCE_AUGMENT),

@@ -1,4 +1,4 @@
-"""Keyed hashes in place of identifiers: the same patient stays the same, and nobody can look it up.
+"""Keyed hashes in place of identifiers: a patient keeps the same one, and nobody can look it up.
 
 A plain hash of a patient number is undone by hashing every number. HMAC-SHA256 (RFC 2104) with a
 secret key that stays with the user isn't; the holder of the key can link datasets made with it.
@@ -32,27 +32,27 @@ def keyed_hash(key: bytes, kind: str, value: str) -> str:
 
 
 def key_check(key: bytes) -> str:
-    """What tells one key from another, and nothing of the key."""
+    """A value that tells keys apart but reveals nothing of the key."""
     return keyed_hash(key, "key", "check")
 
 
 def default_key_file() -> Path:
-    """Where the key lies unless told otherwise: $CXRKERAS_KEY_FILE, or the user's config folder."""
+    """The default key file: $CXRKERAS_KEY_FILE, or one in the user's config folder."""
     named = os.environ.get(KEY_VARIABLE)
     return Path(named) if named else Path(platformdirs.user_config_dir("cxrkeras")) / "identity.key"
 
 
 def load_key(path: Path | None = None) -> bytes:
-    """The secret key of a key file; where there is none it is made, for its owner's eyes only.
+    """Read the secret key of a key file; if there is none, create one that only its owner can read.
 
     Args:
-        path: the key file; `default_key_file()` where None.
+        path: the key file; `default_key_file()` if None.
 
     Returns:
         32 bytes.
 
     Raises:
-        UserError: the file can't be read or made, or isn't such a key.
+        UserError: the file can't be read or created, or isn't such a key.
     """
     path = path or default_key_file()
     if kind := not_a_file(path):
@@ -69,8 +69,8 @@ def load_key(path: Path | None = None) -> bytes:
         key = b""
     if len(key) != _KEY_BYTES:
         raise UserError(
-            f"{path} isn't a key file (64 hexadecimal digits). Name a file that doesn't exist yet, "
-            "and it will be made."
+            f"{path} isn't a key file (64 hexadecimal digits). Name a file that doesn't exist "
+            "yet, and it will be created."
         )
     return key
 

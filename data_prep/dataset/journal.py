@@ -1,4 +1,4 @@
-"""The memory of an unfinished preparation: a kill at any moment loses no more than seconds of work.
+"""The journal of an unfinished preparation: a kill at any time loses only seconds of work.
 
 `OUT/.prepare/` holds `settings.json`, `journal.jsonl` (one line per file done, appended), the
 prepared images under `staged/`, and, once finished, only `done.json`. Files are known by keyed
@@ -40,7 +40,9 @@ class Journal:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._lock.close()
-            raise UserError(f"Another preparation is writing to {self.out}. Let it end.") from None
+            raise UserError(
+                f"Another preparation is writing to {self.out}. Wait until it has finished."
+            ) from None
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -63,10 +65,10 @@ class Journal:
             )
 
     def require(self, settings: dict) -> None:
-        """Go on only with the settings that the folder was begun with.
+        """Check that the settings are those with which the folder was begun.
 
         Raises:
-            UserError: they differ; the line says in what.
+            UserError: they differ; the message says in what.
         """
         file = self.folder / "settings.json"
         begun = _read_json(file)
@@ -74,18 +76,18 @@ class Journal:
             atomic_write_json(file, settings)
         elif begun.get("format") != settings.get("format"):
             raise UserError(
-                f"{self.out} was begun by another version of this program. Remove that folder, and "
-                "give the command again."
+                f"{self.out} was begun by another version of this program. Remove that folder, "
+                "and run the command again."
             )
         elif begun != settings:
             names = [name for name in settings if begun.get(name) != settings[name]]
             raise UserError(
                 f"{self.out} was begun with other settings ({', '.join(names)}). Give the same "
-                "ones to go on, or another --out."
+                "ones to resume, or another --out."
             )
 
     def results(self) -> dict[str, Result]:
-        """What is done: results by file identity, without those whose image is gone.
+        """Finished results by file identity, without those whose image is gone.
 
         A torn last line (a kill while writing) is cut off.
         """
@@ -109,11 +111,11 @@ class Journal:
         return path.is_file() and path.stat().st_size == result.bytes
 
     def image(self, id_: str) -> Path:
-        """Where the prepared image of a file lies until all is done."""
+        """The place of a file's prepared image until everything is done."""
         return self.staged / f"{id_}.png"
 
     def add(self, result: Result) -> None:
-        """Append a result; a kill afterwards doesn't lose it."""
+        """Append a result, which a later kill doesn't lose."""
         if self._lines is None:
             self._lines = self._file.open("ab")
         self._lines.write(json.dumps(as_line(result)).encode() + b"\n")

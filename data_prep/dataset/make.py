@@ -1,4 +1,4 @@
-"""From what somebody asks for to a prepared dataset: read, selected, pseudonymised, prepared."""
+"""From a request to a prepared dataset: read, selected, pseudonymised, prepared."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -31,18 +31,18 @@ def make_dataset(
     tell: Callable[[str], None] = say,
     **settings: Any,
 ) -> Summary:
-    """Read raw files, take the wanted part of them, and prepare that.
+    """Read raw files, select the wanted part, and prepare it.
 
     Args:
         reader: of their layout.
         raw: their folder; `out` can't lie in it.
         out: the dataset's folder.
-        name: of the dataset; the name of `out` where None.
+        name: of the dataset; the name of `out` if None.
         exclude: lists of images to leave out, see `selection.without`.
-        limit: only a sample of about so many images, see `selection.limited`.
-        seed: draws that sample.
-        key_file: of the secret key of pseudonyms; the user's own where None.
-        tell: takes each line on what was understood, before the work begins.
+        limit: take only a sample of about this many images, see `selection.limited`.
+        seed: seed of that sample.
+        key_file: file of the pseudonyms' secret key; the user's own if None.
+        tell: called with each line about how the data were understood, before the work begins.
         **settings: of `prepare.prepare`. A public archive's identifiers stay, and with `public`
             those of other data; no key is needed then.
 
@@ -50,7 +50,8 @@ def make_dataset(
         What the dataset holds.
 
     Raises:
-        UserError: as `Reader.read` and `prepare.prepare`; `out` or the key would lie wrongly.
+        UserError: as `Reader.read` and `prepare.prepare`; or `out` or the key would be in a wrong
+            place.
         WrongUse: `stretch` isn't two percentiles.
     """
     _check(reader, raw, out, settings.get("stretch"))
@@ -71,7 +72,7 @@ def make_dataset(
 def _check(reader: Reader, raw: Path, out: Path, stretch: tuple[float, float] | None) -> None:
     if out.resolve().is_relative_to(raw.resolve()):
         what = "the archive's folder" if reader.archive else "--images"
-        raise UserError(f"--out {out} lies inside {what}: give a place outside that folder.")
+        raise UserError(f"--out {out} lies inside {what}. Give a place outside that folder.")
     if stretch and not 0 <= stretch[0] < stretch[1] <= 100:
         raise WrongUse(
             f"--stretch needs two percentiles, 0 <= LOW < HIGH <= 100; received {stretch[0]:g} "
@@ -84,7 +85,7 @@ def _key(path: Path | None, out: Path, tell: Callable[[str], None]) -> bytes:
     if path.resolve().is_relative_to(out.resolve()):
         raise UserError(f"The key file {path} would lie inside the dataset. Give a place outside.")
     key = load_key(path)
-    tell(f"patients become pseudonyms under the key {path} (keep it, and keep it secret)")
+    tell(f"patients become pseudonyms with the key {path} (keep it, and keep it secret)")
     return key
 
 

@@ -1,4 +1,4 @@
-"""Who is one person: two patient numbers with a copy of one film between them."""
+"""Which patients are one person: two patient numbers that share a copy of one film."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class Persons:
             if self.people
             else ("images without a patient have their copy's")
         )
-        return f"{found}: {merged}; see duplicates.csv, and --keep-patients where that is wrong"
+        return f"{found}: {merged}; see duplicates.csv, and give --keep-patients if that is wrong"
 
 
 def persons(

@@ -1,4 +1,4 @@
-"""Work spread over processes that may die: a decoder's segfault costs one file, not the run.
+"""Work spread over processes that may die: a decoder's segfault costs a file, not the run.
 
 Each process does one item after the other, so the item that it died of is known. On systems that
 can (Linux), it has limits of memory and processor time, anew for each item.
@@ -41,7 +41,7 @@ def spread(
 
     Args:
         work: a picklable function.
-        items: what to apply it to; consumed as the work goes on, so memory stays flat.
+        items: what to apply it to; consumed as the work proceeds, so that memory stays flat.
         workers: processes; 0 works in this one, which has no limits.
         limits: of each item.
 
@@ -108,8 +108,8 @@ def _replace(worker: "Worker", crew: list["Worker"]) -> None:
 
 def _unable() -> UserError:
     return UserError(
-        "Worker processes can't be started here: memory is short, or a script lacks "
-        "`if __name__ == '__main__':`. Mend that, or work without them (--workers 0)."
+        "Worker processes can't be started: memory is short, or a script lacks `if __name__ == "
+        "'__main__':`. Correct that, or do without them (--workers 0)."
     )
 
 

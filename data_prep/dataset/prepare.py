@@ -1,4 +1,4 @@
-"""The driver: a source becomes a prepared dataset: parallel, resumable, refusals with reasons."""
+"""Turns a source into a prepared dataset: in parallel, resumable, with reasons for refusals."""
 
 import csv
 import hashlib
@@ -77,27 +77,27 @@ def prepare(
     verify: bool = False,
     progress: bool = True,
 ) -> Summary:
-    """Prepare a source into a folder. After a kill the same call goes on, to the same bytes.
+    """Prepare a source in a folder. After a kill the same call resumes, giving the same bytes.
 
     Images of a finished dataset that are missing or have lost a part are made again.
 
     Args:
         source: what to prepare.
-        out: a new or empty folder, or one that the same call left unfinished or finished.
-        key: secret of the pseudonyms (`identity.load_key`).
+        out: a new or empty folder, or one that the same call began or finished.
+        key: the pseudonyms' secret key (`identity.load_key`).
         size: side of the prepared images, pixels.
-        pad: keep the aspect and pad to a square, instead of stretching to it.
+        pad: keep the aspect ratio and pad to a square, instead of stretching to it.
         stretch: percentiles (low, high) that become black and white.
-        workers: processes; the machine's cores where None; 0 works in this process.
+        workers: processes; the machine's cores if None; 0 works in this process.
         public: keep patient, study and image identifiers as they are.
-        hash_names: name images that aren't DICOM by keyed hashes too.
+        hash_names: also name images that aren't DICOM by keyed hashes.
         views: the films to keep, by their view (`views.CHOICES`).
-        admission: what is taken for a film.
+        admission: what is accepted as a film.
         near: look for near-duplicates as well as exact ones.
-        merge_patients: take two patients with a copy of one film between them for one.
-        linkage: a file outside `out` to hold which file became which image.
-        verify: read every image of a finished dataset, and make again those that are damaged.
-        progress: show how far it is.
+        merge_patients: treat two patients that share a copy of one film as one.
+        linkage: a file outside `out` that records which file became which image.
+        verify: read every image of a finished dataset, and restore damaged ones.
+        progress: show progress.
 
     Returns:
         What the dataset holds.
@@ -147,8 +147,8 @@ def prepare(
                 write_linkage(linkage, source, files, images)
     except OSError as error:
         raise UserError(
-            f"Writing to {out} failed ({error.strerror or type(error).__name__}). Mend that, then "
-            "the same command goes on from here."
+            f"Writing to {out} failed ({error.strerror or type(error).__name__}). Correct that; "
+            "the same command then resumes."
         ) from error
     return replace(summary(out, already), mended=mended, verified=already and verify)
 
@@ -296,12 +296,12 @@ def _unlike(
             unlike += not one_film(duplicate)
     return [
         f"{WARNING}{unlike} files dropped as duplicates have the SOPInstanceUID of another file "
-        "but another picture: mend the UIDs if those are different films"
+        "but a different picture: correct the UIDs if these are different films"
     ] * bool(unlike)
 
 
 def summary(out: Path, already: bool = False) -> Summary:
-    """Read what a prepared dataset says of itself."""
+    """Read a prepared dataset's own summary."""
     description = json.loads((out / "dataset.json").read_text(encoding="utf-8"))
     rejected = _read(out / "rejected.csv")
     duplicates = _read(out / "duplicates.csv")

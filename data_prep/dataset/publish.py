@@ -262,13 +262,13 @@ def _remarks(
         )
     if alone := patients.count(""):
         notes.append(
-            f"{WARNING}{alone} of {len(kept)} images have no known patient: folds take each for a "
-            "patient of its own and can't keep a patient's images together"
+            f"{WARNING}{alone} of {len(kept)} images have no known patient: each counts as a "
+            "patient of its own, so folds can't keep a patient's images together"
         )
     differing = sum(bool(conflict(duplicate, source)) for duplicate in duplicates)
     if differing:
         notes.append(
-            f"{WARNING}{differing} duplicates have other labels than the copy kept: see "
+            f"{WARNING}{differing} duplicates have labels that differ from the kept copy's: see "
             "duplicates.csv"
         )
     return notes

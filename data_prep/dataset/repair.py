@@ -1,4 +1,4 @@
-"""A finished dataset when its command is given again: what is damaged or missing is made again."""
+"""A finished dataset whose command is given again: damaged and missing images are restored."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ def mend(
     workers: int,
     shown: bool,
 ) -> int:
-    """Make again the images of a finished dataset that are missing or damaged, to the same pixels.
+    """Restore missing or damaged images of a finished dataset, with the same pixels.
 
     Args:
         journal: the dataset's.
@@ -77,23 +77,24 @@ def mend(
         How many images were made again.
 
     Raises:
-        UserError: the dataset is of another call, or a raw file that is needed is gone or changed.
+        UserError: the dataset is another call's, or a raw file that is needed is gone or has
+            changed.
     """
     done = journal.done() or {}
     if done.get("made") != call.made:
         raise _other(journal)
     if missing := [name for name in _TABLES if not (journal.out / name).is_file()]:
         raise UserError(
-            f"{journal.out} has lost {missing[0]}. Remove that folder, and give the command again."
+            f"{journal.out} has lost {missing[0]}. Remove that folder, and run the command again."
         )
     broken = _broken(journal.out, done["images"], verify, workers, shown)
     mended = _make_again(journal, call, done, broken, make)
     if mended < len(broken):
         raise UserError(
-            f"{len(broken) - mended} of {len(done['images'])} prepared images of {journal.out} are "
-            "damaged or missing, and the raw files from which to make them again are gone, "
-            "damaged or changed. Put those files back and give the same command, or remove the "
-            "folder and prepare what is left."
+            f"{len(broken) - mended} of {len(done['images'])} prepared images of {journal.out} "
+            "are damaged or missing, and the raw files needed to restore them are gone, damaged "
+            "or changed. Put those files back and run the same command, or remove the folder and "
+            "prepare what is left."
         )
     if done["request"] != call.request or done["files"].keys() != call.files.keys():
         raise _other(journal)
@@ -172,7 +173,7 @@ def _same_content(journal: Journal, call: Call, done: dict, make: Callable, show
     if not other:
         return True
     gave = {file: digest for file, (_, _, digest) in done["images"].items()} | done.get("left", {})
-    what = f"{journal.out.name}: files with another time compared"
+    what = f"{journal.out.name}: comparing files whose time differs"
     with Steps(what, len(other), shown=shown) as steps:
         for result in make(set(other)):
             journal.image(result.id).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What a file must be in order to be taken for a film, and what reading it may cost.
+"""What a file must be to be accepted as a film, and what reading it may cost.
 
 One rule for all that read films: preparing, predicting, explaining, checking an export, the page.
 """
@@ -25,12 +25,12 @@ class Limits:
 
     @property
     def too_greedy(self) -> str:
-        """The reason of an item that wanted more memory."""
+        """The reason for refusing an item that needed more memory."""
         return f"needs more than {self.memory / GB:g} GB of memory (--max-memory)"
 
     @property
     def too_slow(self) -> str:
-        """The reason of an item that wanted more time."""
+        """The reason for refusing an item that needed more time."""
         return f"takes longer than {self.seconds} s to read (--max-seconds)"
 
 
@@ -39,12 +39,12 @@ class Admission:
     """What is taken for a film.
 
     Attributes:
-        any_body_part: DICOM files whose header names another part of the body too.
-        any_modality: DICOM files of other modalities than radiography too.
-        min_side: pixels that either side must have.
-        max_pixels: that a picture may have.
-        max_memory: GB that reading it may take.
-        max_seconds: of a processor that reading it may take.
+        any_body_part: also accept DICOM files whose header names another body part.
+        any_modality: also accept DICOM files of modalities other than radiography.
+        min_side: the least pixels on either side.
+        max_pixels: the most pixels in a picture.
+        max_memory: the most memory for reading it, in GB.
+        max_seconds: the most processor time for reading it, in seconds.
     """
 
     any_body_part: bool = False
@@ -65,7 +65,7 @@ class Admission:
         return self.max_pixels * _BYTES_PER_PIXEL
 
     def check_size(self, rows: int, columns: int) -> None:
-        """Refuse a picture for its size, before anything is decoded.
+        """Refuse a picture of a wrong size, before anything is decoded.
 
         Raises:
             RejectedFile: naming the bound.
@@ -80,11 +80,11 @@ class Admission:
             )
 
     def check_bytes(self, count: int, what: str) -> None:
-        """Refuse a file for its length.
+        """Refuse a file that is too long.
 
         Args:
             count: its bytes.
-            what: they are, e.g. `the file`.
+            what: what they are, e.g. `the file`.
 
         Raises:
             RejectedFile: naming the bound.

@@ -124,7 +124,7 @@ def apply_modality(
 
 
 def _lut_item(dataset: Dataset, keyword: str, warnings: list[str] | None) -> Dataset | None:
-    """A sequence's first LUT; None where there is none, or one without content."""
+    """A sequence's first LUT; None if there is none, or one without content."""
     items = dataset.get(keyword)
     if not items:
         return None

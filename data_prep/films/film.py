@@ -1,4 +1,4 @@
-"""Any file to display-ready grey, and grey of any size to the square that models see."""
+"""Turns any file into display-ready grey, and grey of any size into the square that models see."""
 
 import hashlib
 from dataclasses import dataclass

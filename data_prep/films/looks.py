@@ -1,4 +1,4 @@
-"""Does a picture look like a frontal chest film? Four traits of its grey at 32 x 32.
+"""Whether a picture looks like a frontal chest film, by four traits of its grey at 32 x 32.
 
 They tell what is hardly a chest film (a photograph, a slice, noise, a hand) from what may be one.
 They don't judge a film's quality, and reject nothing. How often real films lack one is in
@@ -20,7 +20,7 @@ _CORNERS = ((0.0, 0.2, 0.0, 0.1), (0.8, 1.0, 0.0, 0.1))
 
 
 def looks(pixels: np.ndarray) -> tuple[str, ...]:
-    """What tells a picture from a frontal chest film.
+    """How a picture differs from a frontal chest film.
 
     Args:
         pixels: (H, W) in [0, 1], upright, not constant.

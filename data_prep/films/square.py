@@ -1,4 +1,4 @@
-"""One file of any kind to the grey square that a dataset holds and a model is asked about."""
+"""Turns one file of any kind into the grey square that a dataset holds and a model takes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ class Settings:
         stretch: percentiles (low, high), or None.
         public: keep identifiers as they are.
         views: the films to keep (`views.CHOICES`).
-        admission: what is taken for a film.
+        admission: what is accepted as a film.
     """
 
     size: int = 512

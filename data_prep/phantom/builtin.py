@@ -33,16 +33,16 @@ def builtin_datasets(
     verify: bool = False,
     progress: bool = True,
 ) -> tuple[Path, Path, Path]:
-    """Write and prepare the built-in data; at once where that is done already.
+    """Write and prepare the built-in data; returns at once if that is already done.
 
     Args:
         folder: gets `raw/HOSPITAL/` (DICOM, labels, boxes) and the prepared `target`,
             `hospital_a`, `hospital_b`.
         patients: of the target.
-        source_patients: of each source hospital; `patients` where None.
+        source_patients: of each source hospital; `patients` if None.
         size: side of the DICOM images and of the prepared ones, pixels.
         seed: makes the data; equal settings give equal bytes.
-        workers: processes; the machine's cores where None; 0 works in this process.
+        workers: processes; the machine's cores if None; 0 works in this process.
         verify: check every image of a folder that is there, whatever its settings, and make again
             what is damaged or missing.
         progress: show how far it is.

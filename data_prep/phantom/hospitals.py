@@ -93,9 +93,9 @@ HOSPITALS = {
 
 
 def find_hospital(name: str) -> Hospital:
-    """The hospital of that name; UserError with the names that there are if none has it."""
+    """The hospital of that name; raises a UserError with the known names if there is none."""
     if name not in HOSPITALS:
         raise UserError(
-            f"a phantom's hospital is {', '.join(HOSPITALS)}; got {name!r}; choose one of these"
+            f"A phantom's hospital is one of {', '.join(HOSPITALS)}. Received: {name!r}."
         )
     return HOSPITALS[name]

@@ -69,7 +69,7 @@ def write_phantoms(
     _check("seed", seed, 0, 2**63 - 1)
     people = [make_patient(place, seed, index) for index in range(patients)]
     if out.exists() and not out.is_dir():
-        raise UserError(f"phantoms go into a folder; {out} is a file; choose another name")
+        raise UserError(f"Phantoms need a folder. Received: {out}, which is a file. Give another.")
     folder = out / "dicom"
     todo = _missing(folder, people, size)
     folder.mkdir(parents=True, exist_ok=True)
@@ -84,18 +84,18 @@ def write_phantoms(
 
 def _check(name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
-        raise UserError(f"{name} lies between {low} and {high}; got {value}; choose one within")
+        raise UserError(f"{name} must be {low} to {high}. Received: {value}.")
 
 
 def _missing(folder: Path, people: list[Patient], size: int) -> list[int]:
-    """The patients of whom an image is not there yet; UserError if images of another run are."""
+    """The patients with missing images; raises UserError if another run's images are there."""
     wanted = {e.name: uid(e, size, "image") for p in people for e in p.exposures}
     there = {path.name for path in folder.glob("*.dcm")} if folder.is_dir() else set()
     for name in sorted(there):
         if wanted.get(name) != _instance(folder / name):
             raise UserError(
-                f"a folder of phantoms holds one set only; {folder} has images of another seed, "
-                "size or number of patients; choose an empty folder or empty this one"
+                f"A folder of phantoms holds only one set. {folder} has images of another seed, "
+                "size or number of patients. Give an empty folder, or empty this one."
             )
     return [k for k, p in enumerate(people) if any(e.name not in there for e in p.exposures)]
 
@@ -115,8 +115,8 @@ def _run(jobs: list[_Job], workers: int, progress: bool) -> None:
         for _, outcome in spread(_draw, jobs, spare):
             if isinstance(outcome, Died):
                 raise UserError(
-                    f"drawing needs memory; a process of {spare} died; take fewer workers or a "
-                    "smaller size, and the run goes on where it was"
+                    f"Drawing needs memory: one of {spare} processes died. Give fewer --workers "
+                    "or a smaller --image-size; the same command then resumes."
                 )
             steps.step()
 

@@ -12,8 +12,8 @@ from data_prep.readers.shared.records import Source
 from data_prep.registry import Part, docstring, option
 
 VIEWS = (
-    "Films to keep, by their view in the table, else in the DICOM header; an unknown view counts "
-    "as frontal."
+    "Films to keep, by their view in the table or else in the DICOM header; an unknown view "
+    "counts as frontal."
 )
 """The help of `--views`."""
 
@@ -26,7 +26,7 @@ class Reader(Part):
     the place of the option `--views`, and the reader then keeps the films of those views itself.
 
     Attributes:
-        archive: whether the films lie with their tables in ROOT; otherwise their folder is
+        archive: whether films and tables are together in ROOT; otherwise the films' folder is
             `--images`.
         public: whether the identifiers are public, and stay; otherwise they become keyed hashes.
         default_views: of `--views`: `all`, `frontal` or `lateral`.
@@ -37,14 +37,14 @@ class Reader(Part):
     default_views: ClassVar[str] = "all"
 
     def read(self, raw: Path, name: str) -> Source:
-        """Read what there is; of the images, no more than that they are there.
+        """Read what there is; of the images, only whether they exist.
 
         Args:
             raw: ROOT, or the folder of films.
             name: the dataset's name.
 
         Raises:
-            UserError: a table is absent or can't be used so, or none of its images is here.
+            UserError: a table is missing or can't be used, or none of its images is there.
         """
         raise NotImplementedError
 
@@ -83,7 +83,7 @@ class TableReader(Reader):
 
     citation: str = option("", "What to cite for these data.")
     encoding: str | None = option(
-        None, "Encoding of the table, if it isn't found out (e.g. gb18030)."
+        None, "Encoding of the table, if it isn't detected (e.g. gb18030)."
     )
     image_column: str | None = option(None, "Column of the table with the image.")
     patient_column: str | None = option(None, "Column of the table with the patient.")

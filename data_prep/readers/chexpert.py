@@ -1,15 +1,15 @@
 """CheXpert of Stanford: 223,414 films of 64,540 patients to train on, 234 and 668 to test.
 
-ROOT is CheXpert-v1.0 or CheXpert-v1.0-small, or the folder that holds it; a part of the images
+ROOT is CheXpert-v1.0 or CheXpert-v1.0-small, or the folder that contains it; a part of the images
 will do. train.csv, valid.csv and the test set's table (per film, or one row per study) become
 train, valid and test in the column `split`. Patient and study come from the path and stay.
 
-The codes stay as they are: 1, 0, -1 uncertain, blank not mentioned. What uncertain and blank
-mean is chosen in training and evaluation (--uncertain, --blank). Tables that others re-headed
-(underscores, foreign paths) or labelled anew (CheXbert) are taken with --table.
+The codes are kept: 1, 0, -1 uncertain, blank not mentioned. What uncertain and blank mean is chosen
+in training and evaluation (--uncertain, --blank). Tables with other headings (underscores, foreign
+paths) or new labels (CheXbert) can be given with --table.
 
 Download: https://stanfordmlgroup.github.io/competitions/chexpert/
-Terms: research without commerce, under Stanford's agreement; the films may not be passed on
+Terms: non-commercial research under Stanford's agreement; the films may not be passed on
 
 Source: Irvin J, Rajpurkar P, Ko M, et al. CheXpert: A Large Chest Radiograph Dataset with
 Uncertainty Labels and Expert Comparison. AAAI 2019.
@@ -63,7 +63,8 @@ class Part(Reader):
 
     table: tuple[Path, ...] = option(
         (),
-        "May be given again. [default: train.csv, valid.csv, test.csv in ROOT, those there are]",
+        "Table to read. Repeatable. [default: those of train.csv, valid.csv and test.csv that "
+        "are in ROOT]",
     )
     label_set: Literal["chexpert14", "chexpert5"] = option(
         "chexpert14", "Labels to keep: all, or the competition's five."
@@ -157,7 +158,7 @@ def chexpert_table(
     if frame["image"].duplicated().any():
         raise UserError(
             f"{int(frame['image'].duplicated().sum())} films stand twice in "
-            f"{', '.join(path.name for path in paths)}. Name the tables to take with --table."
+            f"{', '.join(path.name for path in paths)}. Choose the tables with --table."
         )
     lateral = int((frame["view"] == "LATERAL").sum())
     notes.append(
@@ -196,12 +197,13 @@ def _places(table: pd.DataFrame, path: Path) -> list[Place]:
             if None in places:
                 raise UserError(
                     f"{path.name}: data row {places.index(None) + 1} has no path like "
-                    f"patient00001/study1/view1_frontal.jpg in column {column!r}. Mend that row."
+                    f"patient00001/study1/view1_frontal.jpg in column {column!r}. Correct that "
+                    "row."
                 )
             return places
     raise UserError(
         f"{path.name} has no column of paths like patient00001/study1/view1_frontal.jpg: it isn't "
-        "a table of CheXpert. For another layout take `cxrkeras prep table`."
+        "a table of CheXpert. For other layouts use `cxrkeras prep table`."
     )
 
 
@@ -243,7 +245,7 @@ def _label_columns(table: pd.DataFrame, labels: tuple[str, ...], path: Path) -> 
     if lacking:
         raise UserError(
             f"{path.name} has no column {lacking[0]!r} ({len(lacking)} of {len(labels)} labels "
-            f"lack). {nearest(lacking[0], table.columns)}"
+            f"are missing). {nearest(lacking[0], table.columns)}"
         )
     return [found[canonical(label)] for label in labels]
 

@@ -1,7 +1,7 @@
-"""The study's layout: DICOM files, and a table of one row per (image, sub-finding).
+"""The study's layout: DICOM files, and a table with one row per image and sub-finding.
 
 19 sub-findings are merged to the study's categories: seven labels; normal is the all-zero row
-and the pacemaker is dropped. Several rows of one image are OR-ed into one.
+and the pacemaker is dropped. Rows of one image are merged by OR.
 
 Examples:
   cxrkeras prep eda --images dicom --table findings.csv --out data/eda
@@ -46,11 +46,11 @@ class Part(TableReader):
     1 where the table says so and no category is 1.
     """
 
-    table: Path = option(..., "CSV or TSV: rows of (image, sub-finding).")
+    table: Path = option(..., "CSV or TSV with rows of image and sub-finding.")
     finding_column: str | None = option(None, "The column of sub-findings.")
-    include_normal: bool = option(False, "An eighth label: normal.")
+    include_normal: bool = option(False, "Add an eighth label: normal.")
     keep_pacemaker: bool = option(
-        False, "Keep images with nothing but a pacemaker, as all-zero rows."
+        False, "Keep images that show only a pacemaker, as all-zero rows."
     )
 
     def read(self, raw: Path, name: str) -> Source:

@@ -1,14 +1,14 @@
 """ChestX-ray14 of the NIH Clinical Center: 112,120 films of 30,805 patients.
 
-ROOT holds Data_Entry_2017.csv (either release) and the images: images_001/images to
-images_012/images, one folder, or loose; a part of them will do. train_val_list.txt and
-test_list.txt beside the table become the column `split`, BBox_List_2017.csv becomes boxes.csv
-in pixels of the prepared images. Tables may be gzipped. Patient numbers are public and stay.
+ROOT holds Data_Entry_2017.csv (either release) and the images: in images_001/images to
+images_012/images, in one folder, or loose; a part of them will do. train_val_list.txt and
+test_list.txt beside the table become the column `split`, BBox_List_2017.csv becomes boxes.csv in
+pixels of the prepared images. Tables may be gzipped. Patient numbers are public and are kept.
 
-Labels are those 14 of the archive, mined from reports; 'No Finding' is the all-zero row. Ages
-over 100 are errors of the first release: they are left blank and counted.
+The labels are the archive's 14, mined from reports; 'No Finding' is the all-zero row. Ages over 100
+are errors of the first release: they are left blank and counted.
 
---adjudicated makes an evaluation set of its own: Google's four findings, read by radiologists.
+--adjudicated makes a separate evaluation set: Google's four findings, read by radiologists.
 `cxrkeras evaluate` scores its 'Nodule or mass' against the higher of Nodule and Mass.
 
 Download: https://nihcc.app.box.com/v/ChestXray-NIHCC
@@ -76,7 +76,7 @@ class Part(Reader):
     table: Path | None = option(None, "[default: Data_Entry_2017*.csv in ROOT]")
     adjudicated: Path | None = option(
         None,
-        "Table of labels that readers agreed upon (YES, NO): prepare the images it names.",
+        "Table of labels on which readers agreed (YES, NO): prepare only the images that it names.",
     )
 
     def read(self, raw: Path, name: str) -> Source:
@@ -224,7 +224,7 @@ def adjudicated_table(path: Path, archive: ArchiveTable) -> ArchiveTable:
     codes = codes[~codes.index.duplicated()]
     rows = archive.frame[archive.frame["image"].isin(codes.index)]
     if rows.empty:
-        raise UserError(f"{path.name} names no image of the archive's table. Check the file.")
+        raise UserError(f"{path.name} names no image in the archive's table. Check the file.")
     codes = codes.loc[rows["image"]].set_axis(rows.index)
     about = rows.drop(columns=list(archive.labels))
     note = f"{path.name}: labels of {len(rows):,} images: {', '.join(labels)}"
@@ -241,8 +241,8 @@ def _said(values: pd.Series, path: Path) -> pd.Series:
     table = {value: YES_NO.get(value.casefold(), code_of(value)) for value in values.unique()}
     if None in table.values():
         raise UserError(
-            f"{path.name}: column {values.name!r} holds something else than YES, NO, 1, 0, -1 and "
-            "blank. Mend it."
+            f"{path.name}: column {values.name!r} holds values other than YES, NO, 1, 0, -1 and "
+            "blank. Correct it."
         )
     return values.map(table)
 

@@ -2,12 +2,12 @@
 
 The table has one row per image, with 0/1 columns (1, 0, -1 uncertain, blank not mentioned; or
 yes and no throughout) or one column of findings like 'Mass|Effusion'. Images are found by
-relative path, file name, name without suffix or SOPInstanceUID. Which column was taken for what
-is printed; every choice can be overridden.
+relative path, file name, name without suffix or SOPInstanceUID. How each column was understood is
+printed; every choice can be overridden.
 
 Patients become keyed hashes, and DICOM images are named by keyed hashes. Files that aren't
-DICOM keep their names: give --hash-names where those tell who it is. rejected.csv and
-duplicates.csv name files as they are called.
+DICOM keep their names: give --hash-names if those identify people. rejected.csv and duplicates.csv
+contain original file names.
 
 Examples:
   cxrkeras prep table --images films --labels labels.csv --out data/ours

@@ -134,7 +134,7 @@ def parse_codes(
 
     Args:
         frame: a table of strings, as `read_table` gives it.
-        columns: its label columns, in the order wanted; all of them where None.
+        columns: its label columns, in the order wanted; all of them if None.
         advice: what to do about another value.
 
     Returns:
@@ -203,7 +203,7 @@ def findings_to_codes(
 
     Args:
         series: one string per row.
-        labels: the labels, in order; where None, those that occur (ChestX-ray14's own order if they
+        labels: the labels, in order; if None, those that occur (ChestX-ray14's own order if they
             are all of that set, otherwise alphabetical).
 
     Returns:

@@ -193,7 +193,7 @@ def test_predict_and_its_verb_make_the_same_bytes(ours):
 def test_one_file_that_cannot_be_read_keeps_its_reason(ours):
     table = cxrkeras.load("runs/first").predict(["films/one.dcm", "labels.csv", "gone"], workers=0)
     assert list(table["error"].astype(bool)) == [False, True, True]
-    assert table["called_Effusion"].isna().tolist() == [False, True, True]
+    assert table["positive_Effusion"].isna().tolist() == [False, True, True]
     assert isinstance(table, pd.DataFrame)
 
 
@@ -224,7 +224,7 @@ def test_the_keras_model_gives_what_predict_gives(ours):
     [
         (lambda: cxrkeras.build("xception", labels=3, image_size=64), "Raise image_size="),
         (lambda: cxrkeras.build("exception", labels=3), "backbone= must be one of"),
-        (lambda: cxrkeras.build(labels="nih14"), "labels= are the names"),
+        (lambda: cxrkeras.build(labels="nih14"), "labels= must be a list"),
         (lambda: cxrkeras.build(labels=[]), "labels= received"),
         (lambda: cxrkeras.prepare("films", "labels.csv", "films/out"), "out= films/out lies"),
         (lambda: cxrkeras.prepare("films", "labels.csv", "o", stretch=(9, 1)), "stretch= needs"),

@@ -31,30 +31,34 @@ to_folder = options(
 raw_folder = {
     True: click.argument("raw", type=FOLDER, metavar="ROOT"),
     False: click.option(
-        "--images", "raw", type=FOLDER, required=True, help="Folder of DICOM, PNG, JPEG, TIFF."
+        "--images",
+        "raw",
+        type=FOLDER,
+        required=True,
+        help="Folder of DICOM, PNG, JPEG and TIFF files.",
     ),
 }
-"""Where the raw files lie, of an archive or not."""
+"""Where the raw files are, for archives and for other data."""
 sample = options(
     click.option(
         "--limit",
         type=click.IntRange(1),
         metavar="N",
-        help="Only a sample of about N images: whole patients, drawn by --seed.",
+        help="Take only a sample of about N images: whole patients, drawn by --seed.",
     ),
     click.option(
         "--seed",
         type=click.IntRange(0),
         default=0,
         show_default=True,
-        help="Draws the sample of --limit.",
+        help="Random seed of the sample of --limit.",
     ),
 )
 exclude = click.option(
     "--exclude",
     type=FILE,
     multiple=True,
-    help="List of images to leave out: one file name a line, no header. May be given again.",
+    help="List of images to leave out: one file name per line, no header. Repeatable.",
 )
 picture = options(
     click.option(
@@ -63,9 +67,13 @@ picture = options(
         type=click.IntRange(16, 4096),
         default=512,
         show_default=True,
-        help="Side of the prepared square images, pixels.",
+        help="Side of the prepared square images, in pixels.",
     ),
-    click.option("--pad", is_flag=True, help="Keep the aspect: pad to a square, don't stretch."),
+    click.option(
+        "--pad",
+        is_flag=True,
+        help="Keep the aspect ratio: pad to a square instead of stretching to it.",
+    ),
     click.option(
         "--stretch",
         type=float,
@@ -77,20 +85,20 @@ picture = options(
         "--near/--no-near",
         default=True,
         show_default=True,
-        help="Look for near-duplicates too (re-encoded, resized, slightly cropped copies).",
+        help="Also look for near-duplicates (re-encoded, resized, slightly cropped copies).",
     ),
     click.option(
         "--merge-patients/--keep-patients",
         default=True,
         show_default=True,
-        help="Take two patient numbers with a copy of one film between them for one person.",
+        help="Treat two patient numbers that share a copy of one film as one person.",
     ),
 )
 reading = options(admission, decoding_workers)
 verify = click.option(
     "--verify",
     is_flag=True,
-    help="Read every image of a finished dataset, and make again what is damaged or missing.",
+    help="Read every image of a finished dataset, and restore what is damaged or missing.",
 )
 
 
@@ -115,11 +123,11 @@ privacy = options(
     click.option(
         "--hash-names",
         is_flag=True,
-        help="Name images that aren't DICOM by keyed hashes too (DICOM always are).",
+        help="Also name images that aren't DICOM by keyed hashes (DICOM images always are).",
     ),
     click.option(
         "--linkage",
         type=FILE,
-        help="Private file, outside --out, telling which file became which image.",
+        help="Private file, outside --out, that records which file became which image.",
     ),
 )

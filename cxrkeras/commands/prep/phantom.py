@@ -11,7 +11,11 @@ from cxrkeras.commands.prep.report import report
 @click.command("phantom")
 @click.option("--out", type=FOLDER, required=True, help="New folder.")
 @click.option("--patients", type=click.IntRange(1), default=120, show_default=True)
-@click.option("--source-patients", type=click.IntRange(1), help="[default: as --patients]")
+@click.option(
+    "--source-patients",
+    type=click.IntRange(1),
+    help="Patients of each source hospital. [default: as --patients]",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option(
     "--image-size",
@@ -19,7 +23,7 @@ from cxrkeras.commands.prep.report import report
     type=click.IntRange(32, 2048),
     default=512,
     show_default=True,
-    help="Side of the images, pixels.",
+    help="Side of the images, in pixels.",
 )
 @verify
 @click.option("--workers", type=click.IntRange(0), help="Processes. [default: one per core]")

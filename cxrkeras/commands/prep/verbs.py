@@ -35,12 +35,11 @@ class _Readers(click.Group):
 
 @click.group("prep", cls=_Readers)
 def command() -> None:
-    """Prepare raw DICOM, images and tables into a dataset to train on.
+    """Turn raw DICOM files, images and tables into a dataset to train on.
 
-    Each verb may be stopped or killed at any moment: the same command then goes on. A file that
-    can't be used never stops the run; it stands in rejected.csv with the reason. Of a finished
-    dataset, the same command makes again images that are missing, and with --verify those that are
-    damaged.
+    Each verb may be stopped or killed at any time; the same command then resumes. A file that can't
+    be used never stops the run; it is listed in rejected.csv with the reason. In a finished
+    dataset, the same command restores missing images, and with --verify damaged ones too.
 
     \b
     Examples:

@@ -12,37 +12,38 @@ from data_prep.films.admission import DEFAULT
 _ADMISSION = {
     "any_body_part": {
         "is_flag": True,
-        "help": "Take DICOM files whose header names another body part.",
+        "help": "Accept DICOM files whose header names another body part.",
     },
     "any_modality": {
         "is_flag": True,
-        "help": "Take DICOM files whose header names another modality than radiography.",
+        "help": "Accept DICOM files whose header names a modality other than radiography.",
     },
     "min_side": {
         "type": click.IntRange(1),
         "metavar": "PIXELS",
-        "help": "Refuse a picture one of whose sides is shorter.",
+        "help": "Refuse pictures with a shorter side than this.",
     },
     "max_pixels": {
         "type": click.IntRange(1),
         "metavar": "N",
-        "help": "Refuse a picture of more pixels, and a file of more than 8 bytes for each.",
+        "help": "Refuse pictures with more pixels, and files with more than 8 bytes for each of "
+        "these.",
     },
     "max_memory": {
         "type": Finite(0.25),
         "metavar": "GB",
-        "help": "Refuse a file that takes more to read (Linux).",
+        "help": "Refuse files that need more memory to read (Linux).",
     },
     "max_seconds": {
         "type": click.IntRange(1),
         "metavar": "S",
-        "help": "Refuse a file that takes longer to read, in a processor's time.",
+        "help": "Refuse files that take more processor time to read.",
     },
 }
 
 
 def admission(command: Callable) -> Callable:
-    """The options of what is taken for a film, handed on as one `admission`."""
+    """The options of what is accepted as a film, passed on as one `admission`."""
 
     @wraps(command)
     def together(**options):
@@ -70,5 +71,6 @@ table_of_inputs = click.option(
 decoding_workers = click.option(
     "--workers",
     type=click.IntRange(0),
-    help="Decoding processes; 0: none, and no limits of memory and time. [default: one per core]",
+    help="Decoding processes; 0 for none, without limits of memory and time. [default: one per "
+    "core]",
 )

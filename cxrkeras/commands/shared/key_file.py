@@ -7,6 +7,6 @@ import click
 key_file = click.option(
     "--key-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Secret key of the pseudonyms; made if absent. "
-    "[default: $CXRKERAS_KEY_FILE, or identity.key in your config folder]",
+    help="File with the pseudonyms' secret key; created if missing. [default: "
+    "$CXRKERAS_KEY_FILE, or identity.key in your config folder]",
 )

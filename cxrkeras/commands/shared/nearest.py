@@ -1,4 +1,4 @@
-"""A verb that there isn't."""
+"""Unknown verbs."""
 
 from collections.abc import Collection
 from difflib import get_close_matches
@@ -7,16 +7,16 @@ import click
 
 
 def check_verb(ctx: click.Context, word: str, verbs: Collection[str], listing: str) -> None:
-    """Fail, with the nearest verb, for a word that is none; an option's word passes.
+    """Fail on an unknown verb, naming the nearest; options pass.
 
     Args:
         ctx: of the group of verbs.
         word: what the user wrote.
-        verbs: those that there are.
+        verbs: the known verbs.
         listing: the command that lists them.
 
     Raises:
-        click.UsageError: the word is no verb.
+        click.UsageError: the word isn't a verb.
     """
     if word in verbs or word.startswith("-"):
         return

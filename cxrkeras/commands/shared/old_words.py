@@ -12,6 +12,9 @@ OLD: dict[tuple[str, ...], dict[str, str]] = {
     ("prep",): _IMAGE_SIZE,
     ("prep", "chexpert"): _LABEL_SET,
     ("summary",): {"--labels": "--outputs"},
+    ("explain",): {"--method": "--map"},
+    ("export",): {"--license": "--licence"},
+    ("serve",): {"--config": "--out"},
 }
 """For each verb: {old spelling: today's}."""
 

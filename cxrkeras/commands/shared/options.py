@@ -1,4 +1,4 @@
-"""The fields of an experiment as options of a command: said once, in `Experiment`."""
+"""The fields of an experiment as options of a command; `Experiment` declares them once."""
 
 from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
@@ -18,7 +18,7 @@ class SectionedCommand(click.Command):
     """A command whose help lists its options under headings."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options by section, those without one first."""
+        """Write the options by section; those without one come first."""
         sections: dict[str, list] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
@@ -30,9 +30,9 @@ class SectionedCommand(click.Command):
 
 
 def experiment_options(*names: str) -> Callable:
-    """Decorate a command with the options of these fields (all where none is named).
+    """Decorate a command with the options of these fields, or of all fields.
 
-    An option that isn't given reaches the command as None, so that a file or a default can fill it.
+    Options that aren't given reach the command as None, so that a file or a default can fill them.
     """
     fields = {name: Experiment.model_fields[name] for name in names or Experiment.model_fields}
 
@@ -71,7 +71,7 @@ def _option(name: str, field: FieldInfo) -> Callable:
 
 
 class PartType(click.ParamType):
-    """A part by its name, perhaps with options: `NAME` or `NAME:key=value,…`."""
+    """A part by its name, optionally with options: `NAME` or `NAME:key=value,…`."""
 
     name = "part"
 
@@ -79,7 +79,7 @@ class PartType(click.ParamType):
         self._parts = parts
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The text, if it begins with the name of a part."""
+        """Return the text, if it begins with the name of a part."""
         try:
             self._parts.name_of(value)
         except UserError as error:
@@ -87,7 +87,7 @@ class PartType(click.ParamType):
         return value
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
-        """The names, where they are few."""
+        """The names, if they are few."""
         names = self._parts.names()
         return f"[{'|'.join(names)}]" if len(names) <= _FEW else "NAME"
 

@@ -1,6 +1,6 @@
 """Random changes of whole training batches, inputs and targets together: one per file."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from cxrkeras.registry import Part
 
@@ -13,7 +13,13 @@ class Transform(Part):
 
     It has no state: what it draws depends on `seed` alone, so batches are the same on every
     backend, and after a killed run resumes.
+
+    Attributes:
+        images: whether it changes images alone. Then targets come out as they went in, so that what
+            the loss does to the odds stays known; and it is refused where features are learnt from.
     """
+
+    images: ClassVar[bool] = False
 
     def apply(
         self, inputs: Any, targets: "dict[str, tf.Tensor]", seed: "tf.Tensor"

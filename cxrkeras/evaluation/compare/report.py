@@ -28,7 +28,7 @@ def write_comparison(out: Path, comparison: Mapping) -> Path:
     """Write `comparison.json`, `comparison.csv` and `comparison.html`.
 
     Args:
-        out: the folder, made if need be.
+        out: the folder, created if necessary.
         comparison: what `compare_predictions` gave.
 
     Returns:

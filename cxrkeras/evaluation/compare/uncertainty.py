@@ -21,7 +21,7 @@ def with_intervals(scores: dict, predictions: Predictions, decided: Collection[i
 
     Returns:
         `scores`, whose `pooled` parts of `macro` and each of `per_label` now also have
-        `auroc_interval` and `average_precision_interval`, {low, high}, or None where there is none
+        `auroc_interval` and `average_precision_interval`, {low, high}, or None if there is none
         (`intervals.score_interval`); and `intervals` {level, resamples, seed, patients, units,
         drawn (of what, in words), undefined_resamples}, how they were made.
     """

@@ -26,7 +26,7 @@ class Subgroup:
         images: how many.
         labels: over how many labels the mean goes; the others lack a positive or a negative here.
         auroc: the mean, None where there is no such label.
-        low, high: its 95 % interval, None where there is none.
+        low, high: its 95 % interval, None if there is none.
     """
 
     what: str

@@ -182,7 +182,7 @@ def _unknown_patients(metrics: Mapping) -> list[str]:
             "too narrow if a patient has several (--patient-column names the column)."
         ]
     images = _count(made["units"] - made["patients"], "image")
-    return [f"{images} without a patient: each counts as one of its own."]
+    return [f"{images} without a patient: each counts as a patient of its own."]
 
 
 def _learnt_from(metrics: Mapping) -> list[str]:

@@ -61,7 +61,7 @@ def _p(value: float | None) -> str:
 
 
 def _bounds(part: Mapping | None, signed: bool = False) -> str:
-    """`low` and `high` of an interval, or nothing where there is none."""
+    """`low` and `high` of an interval, or nothing if there is none."""
     if part is None or part["low"] is None:
         return ""
     show = _signed if signed else _num

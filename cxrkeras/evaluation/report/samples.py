@@ -51,7 +51,7 @@ def choose(predictions: Predictions, thresholds: np.ndarray) -> dict[str, list[t
 
     Args:
         predictions: N images by K labels.
-        thresholds: (N, K); NaN where there is none: such an entry is never shown.
+        thresholds: (N, K); NaN if there is none: such an entry is never shown.
 
     Returns:
         {group: [(row, column)]}, the most extreme first, up to twice as many as are shown, since an

@@ -134,7 +134,7 @@ def add_held_out(
 
 
 def thresholds_of(points: Mapping[str, Mapping], labels: Sequence[str]) -> np.ndarray:
-    """(K,) float64 thresholds of {label: point}, NaN where there is none."""
+    """(K,) float64 thresholds of {label: point}, NaN if there is none."""
     return np.array([points[name]["threshold"] for name in labels], dtype=np.float64)
 
 

@@ -22,7 +22,8 @@ from data_prep.tables.table import read_table
 _DONE = {"ignore": "masked", "zeros": "counted as 0", "ones": "counted as 1"}
 MANIFEST = ["image", "patient", "study", "view", "sex", "age", "split", "source_id", "sha256"]
 _BESIDE = ("file_name", "warnings", "error")  # of a table that `cxrkeras predict` wrote
-_DERIVED = ("undistorted_", "calibrated_", "threshold_", "called_")
+_DERIVED = ("adjusted_", "calibrated_", "threshold_", "positive_")
+_DERIVED_BEFORE = ("undistorted_", "called_")  # as a release ago
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def _offered(scores: pd.DataFrame) -> pd.DataFrame:
     """Without what `cxrkeras predict` writes beside its probabilities."""
     if not from_predict(scores):
         return scores
-    own = [c for c in scores if c in _BESIDE or c.startswith(_DERIVED)]
+    own = [c for c in scores if c in _BESIDE or c.startswith(_DERIVED + _DERIVED_BEFORE)]
     return scores.drop(columns=own)
 
 

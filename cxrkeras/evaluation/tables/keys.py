@@ -43,7 +43,7 @@ def keys_of(scores: pd.DataFrame, truth: pd.DataFrame, key: str | None, patient:
     Args:
         scores: the predictions. A table that `cxrkeras predict` wrote is joined by its files: to
             the column of the labels in which most of them stand, by as much of their paths as tells
-            them apart, and without suffix where need be.
+            them apart, and without suffix if necessary.
         truth: the labels.
         key: a column of both, or `PREDICTIONS_COLUMN=LABELS_COLUMN`; None takes the first column of
             the predictions that the labels have too and that holds no label.
@@ -82,7 +82,7 @@ def _by_file(scores: pd.DataFrame, truth: pd.DataFrame, patient: set[str]) -> Ke
 
 
 def matches(keys: Keys) -> np.ndarray:
-    """(N,) the labels' row of each row of the predictions; NaN where there is none."""
+    """(N,) the labels' row of each row of the predictions; NaN if there is none."""
     theirs = keys.theirs.to_numpy()
     place = pd.Series(np.arange(len(theirs)), index=theirs)[theirs != ""]
     return place.reindex(keys.ours.to_numpy()).to_numpy(dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Backbones: image -> feature map. A part's file has a class `Part(Backbone)`; here is no Keras."""
+"""Backbones: image -> feature map. A part's file has a class `Part(Backbone)`. Imports no Keras."""
 
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 
 class Backbone(Part):
-    """What a backbone is: its trunk, and the scaling that the trunk's weights expect.
+    """The base of backbones: a trunk, and the scaling that its weights expect.
 
-    A part of its own has `build`, and says `scaling` and `side` where they differ.
+    A part defines `build`, and `scaling` and `side` if they differ.
 
     Attributes:
-        scaling: what its pixels are, one of `shared.scaling.SCALINGS`.
+        scaling: how its pixels are scaled: one of `shared.scaling.SCALINGS`.
         side: the smallest image side in pixels that it accepts.
     """
 
@@ -23,7 +23,7 @@ class Backbone(Part):
     side: ClassVar[int] = 32
 
     def build(self, image_size: int, weights: str | None) -> "keras.Model":
-        """The trunk under any name; arguments as `trunk` has them."""
+        """Build the trunk; arguments as for `trunk`."""
         raise NotImplementedError
 
     def smallest(self) -> int:
@@ -34,7 +34,7 @@ class Backbone(Part):
         """Refuse images that are too small.
 
         Raises:
-            UserError: the side is under `smallest`.
+            UserError: the side is below `smallest`.
         """
         if image_size < self.smallest():
             raise UserError(
@@ -50,10 +50,10 @@ class Backbone(Part):
         Args:
             image_size: the side S in pixels.
             name: the layer name in a larger model; the part's own by default.
-            weights: None for a random start, or `imagenet` for those that its makers publish.
+            weights: None for a random start, or `imagenet` for the published weights.
 
         Raises:
-            UserError: the image is smaller than it accepts, or it has no such weights.
+            UserError: the image is too small, or there are no such weights.
         """
         self.check(image_size)
         trunk = self.build(image_size, weights)
@@ -63,7 +63,7 @@ class Backbone(Part):
     def scaled(self, image, *, trunk: str | None = None):
         """Grey replicated to three channels and scaled as the weights expect it.
 
-        Keras's own layers do it, so that a saved model opens where this package isn't installed.
+        Keras's own layers do it, so that a saved model opens without this package.
 
         Args:
             image: (N, H, W, 1) float, 0-255, symbolic or an array.
@@ -77,10 +77,10 @@ class Backbone(Part):
         return grey_to_colour(image, SCALINGS[self.scaling], trunk=trunk)
 
     def maps(self, trunk: "keras.Model") -> "dict[str, keras.KerasTensor]":
-        """The maps of a trunk of it by their stride in pixels of the image, the last among them.
+        """A trunk's maps by their stride in pixels of the image, including the last.
 
         Args:
-            trunk: as `trunk` gives it.
+            trunk: as `trunk` returns it.
 
         Returns:
             {`s04`: (N, h, w, C), `s08`: …}, tensors of the trunk's own graph, the strides
@@ -92,10 +92,10 @@ class Backbone(Part):
 
 
 def check_backbone(text: str, image_size: int) -> Backbone:
-    """The backbone, `NAME` or `NAME:key=value`, if it takes such images.
+    """Return the backbone `NAME` or `NAME:key=value`, if it accepts such images.
 
     Raises:
-        UserError: there is no such backbone or option, or the image is smaller than it accepts.
+        UserError: there is no such backbone or option, or the image is too small.
     """
     backbone = BACKBONES.make(text)
     backbone.check(image_size)

@@ -77,7 +77,7 @@ class Part(Backbone):
             raise self._no(f"can't be built for {image_size} px", error) from error
         (image,) = net.inputs
         if not isinstance(net.output, keras.KerasTensor):
-            raise self._no("is no image backbone: it has several outputs")
+            raise self._no("isn't an image backbone: it has several outputs")
         if len(net.output.shape) == 4:
             trunk = keras.Model(image, net.output)
             trunk.levels = dict(getattr(net, "pyramid_outputs", None) or {})

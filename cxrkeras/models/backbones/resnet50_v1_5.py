@@ -1,4 +1,4 @@
-"""ResNet50 "v1.5", as torchvision and NVIDIA train it: the stride sits in the 3x3 convolution.
+"""ResNet50 "v1.5", as torchvision and NVIDIA train it: the stride is in the 3x3 convolution.
 
 `keras.applications.ResNet50` is He et al. (CVPR 2016) as published in Caffe: a block that halves
 the map does so in its first 1x1 convolution. torchvision's does it in the 3x3, which sees every
@@ -24,7 +24,7 @@ STACKS = ((64, 3), (128, 4), (256, 6), (512, 3))
 
 
 class Part(Backbone):
-    """ResNet50 v1.5, whose stride sits in the 3x3 convolution."""
+    """ResNet50 v1.5, whose stride is in the 3x3 convolution."""
 
     scaling = "torch"
 
@@ -32,13 +32,13 @@ class Part(Backbone):
         """(N, S, S, 3) -> (N, S/32, S/32, 2048).
 
         Raises:
-            UserError: for `imagenet`, which Keras doesn't have for it.
+            UserError: `imagenet` was asked for, which Keras doesn't have for it.
         """
         if weights:
             raise UserError(
-                "Keras has no ImageNet weights of resnet50_v1_5. Received: --source imagenet. "
-                "Download torchvision's ResNet50, cxrkeras weights import resnet50.pth "
-                "--as resnet50_v1_5 --trunk-only, and give the trunk file as --source."
+                "Keras has no ImageNet weights for resnet50_v1_5. Received: --source imagenet. "
+                "Download torchvision's ResNet50, run cxrkeras weights import resnet50.pth --as "
+                "resnet50_v1_5 --trunk-only, and give the trunk file as --source."
             )
         return _trunk(image_size)
 

@@ -1,4 +1,4 @@
-"""Heads: from a network's feature maps, and what else is known of an image, to logits."""
+"""Heads: from a network's feature maps and further inputs to logits."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,14 +13,14 @@ Maps = Mapping[str, "keras.KerasTensor"]
 
 
 class Head(Part):
-    """What stands on the trunks.
+    """The layers on top of the trunks.
 
-    The logits of an image depend on that image alone, and in prediction on no random state.
+    An image's logits depend on that image alone, and in prediction on no random state.
 
     Attributes:
         strides: the maps that it needs beside each trunk's last, e.g. `("s08", "s16")`.
-        pooled: whether `features` gives (N, C) and has no weights. Then, over trunks that stand
-            still, they are computed once for each image, and standardised.
+        pooled: whether `features` returns (N, C) and has no weights. On frozen trunks they are then
+            computed once for each image, and standardised.
     """
 
     strides: ClassVar[tuple[str, ...]] = ()
@@ -29,11 +29,11 @@ class Head(Part):
     def features(
         self, maps: Sequence[Maps], known: "keras.KerasTensor | None", *, seed: int
     ) -> Any:
-        """What the classifiers share, from the maps of each trunk, with Keras's layers.
+        """The features that the classifiers share, from each trunk's maps, with Keras's layers.
 
         Args:
             maps: of each trunk, the last and those of `strides`.
-            known: (N, E) what else is known of the images, scaled; None where that is nothing.
+            known: (N, E) further inputs, scaled; None if there are none.
             seed: of initial weights and random states.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Global average pooling, dropout and a dense layer; of several trunks, features side by side.
+"""Global average pooling, dropout and a dense layer; features of several trunks side by side.
 
 Source: Huang et al., Diagnostics 2022; heat maps are exact on it (Zhou et al., CVPR 2016).
 """
@@ -14,7 +14,7 @@ class Part(Head):
     pooled: ClassVar[bool] = True
 
     def features(self, maps, known, *, seed):
-        """(N, sum of C): each trunk's last map averaged, then what else is known."""
+        """(N, sum of C): each trunk's last map averaged, then the further inputs."""
         from keras import layers
 
         pooled = [

@@ -1,1 +1,1 @@
-"""Weights that others trained, from their file formats and names into a trunk of ours."""
+"""Weights that others trained: from their file formats and names into our trunks."""

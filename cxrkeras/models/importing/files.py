@@ -1,4 +1,4 @@
-"""The tensors of a file that somebody else wrote, by the names that they have there."""
+"""The tensors of somebody else's file, by their names there."""
 
 import pickle
 import re
@@ -27,10 +27,10 @@ def read_state(path: Path) -> State:
     """Read a `.safetensors`, PyTorch or Keras 2 file. Nothing in it is executed.
 
     Args:
-        path: its ending says what it is: one of `FOREIGN_FILES`.
+        path: its suffix says what it is: one of `FOREIGN_FILES`.
 
     Raises:
-        UserError: for a file that is absent, of no such kind, damaged, or more than tensors.
+        UserError: the file is missing, of another kind, damaged, or holds more than tensors.
     """
     if not path.is_file():
         raise UserError(f"There is no file {path} to import. Give one that exists.")
@@ -42,7 +42,9 @@ def read_state(path: Path) -> State:
     if name.endswith(FOREIGN_FILES):
         return _of_numbers(read_keras_h5(path), path)
     if name.endswith(".keras"):
-        raise UserError(f"{path} is Keras 3's own: it needs no import. Use it: --source {path}.")
+        raise UserError(
+            f"{path} is a Keras 3 file, which needs no import. Use it: --source {path}."
+        )
     raise UserError(f"weights import reads {', '.join(FOREIGN_FILES)}. Received: {path}.")
 
 
@@ -68,8 +70,8 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         ) from error
     except (TypeError, AttributeError) as error:  # bfloat16 and float8, which NumPy doesn't have
         raise UserError(
-            f"{path} holds numbers of a kind that NumPy has not (bfloat16 or float8). "
-            "Save it in float32 first."
+            f"{path} holds numbers of a kind that NumPy lacks (bfloat16 or float8). Save it in "
+            "float32 first."
         ) from error
 
 
@@ -112,8 +114,8 @@ def _check_held(declared: int, path: Path) -> None:
     """A tensor may be one number, repeated by its strides as often as it claims."""
     if declared > _REPEATED * path.stat().st_size:
         raise UserError(
-            f"{path} isn't read: its tensors take more than {_REPEATED} times the file. Save them "
-            "again, each by itself."
+            f"{path} is refused: its tensors take more than {_REPEATED} times the file. Save them "
+            "again, each separately."
         )
 
 
@@ -121,9 +123,9 @@ def _more_than_tensors(path: Path, message: str) -> str:
     named = re.search(r"(?:GLOBAL|class|type) ([\w.]+\.[\w.]+)", message)
     what = f" (it names {named[1]})" if named else ""
     return (
-        f"{path} is a pickle of more than tensors{what}, and to load it would run what it names. "
-        f"If you trust it, where its code is installed: {_CONVERT.format(name=path.name)}, then "
-        "import x.safetensors."
+        f"{path} is a pickle that holds more than tensors{what}, and to load it would run what it "
+        f"names. If you trust it, where its code is installed: {_CONVERT.format(name=path.name)}, "
+        "then import x.safetensors."
     )
 
 

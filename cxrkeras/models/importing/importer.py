@@ -1,4 +1,4 @@
-"""A foreign file -> a folder with a trunk of ours and, where its labels are known, a model."""
+"""Turns a foreign file into a folder with a trunk and, if its labels are known, a model."""
 
 import hashlib
 import os
@@ -33,15 +33,15 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Wish:
-    """What is said about a file, beyond what stands in it.
+    """What is said about a file, beyond its contents.
 
     Args:
         backbone: which network it holds, one of `recognise.AS`.
         image_size: side in pixels of the model that predicts; the trunk works at any.
         labels: of the classifier's outputs in order, "" for one to leave out.
-        scaling: what its pixels were, a key of `pixels.PIXELS`; by its naming if None.
+        scaling: how its pixels were scaled, a key of `pixels.PIXELS`; by its naming if None.
         trunk_only: leave out whatever is not the trunk.
-        origin: who trained it on what, and where it was had.
+        origin: who trained it, on what, and where it was obtained.
         licence: under which it may be used.
     """
 
@@ -70,18 +70,18 @@ class Imported:
 
 
 def import_weights(path: Path, out: Path, wish: Wish) -> Imported:
-    """Import a file that somebody else trained.
+    """Import weights that somebody else trained.
 
     `out` gets `trunk.weights.h5`, with the facts in it, and if the classifier came along and its
-    labels are known `model.keras` and `model.json`. It is there whole or not at all.
+    labels are known `model.keras` and `model.json`. It is created completely or not at all.
 
     Args:
         path: see `read_state`.
-        out: a folder that isn't there yet, or is empty.
+        out: a folder that doesn't exist yet, or is empty.
         wish: what is said about the file.
 
     Raises:
-        UserError: for a file that isn't what it is said to be, by the first tensor that is wrong.
+        UserError: the file isn't what it is said to be; the first wrong tensor is named.
     """
     _check_new(out)
     if wish.labels and wish.trunk_only:
@@ -149,8 +149,8 @@ def _classifier(
         if wish.labels:
             why = f" ({'; '.join(names.notes)})" if names.notes else ""
             raise UserError(
-                f"--labels names the outputs of a classifier, and none is taken from {path}{why}. "
-                "Leave --labels out."
+                f"--labels names the outputs of a classifier, but none is taken from {path}{why}. "
+                "Leave out --labels."
             )
         return None
     kernel, bias = head_values(names, state, features, path)
@@ -190,7 +190,7 @@ def _sha256(path: Path) -> str:
 
 def _check_new(out: Path) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"--out {out} is there already. Give another folder, or remove it first.")
+        raise UserError(f"--out {out} already exists. Give another folder, or remove it first.")
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def _read(file: h5py.File, path: Path) -> State:
     tensors = {}
     for layer in layers:
         if not isinstance(group := store.get(layer), h5py.Group):
-            raise UserError(f"{path}: the layer {layer!r} is no group of weights. {_AGAIN}")
+            raise UserError(f"{path}: the layer {layer!r} isn't a group of weights. {_AGAIN}")
         tensors.update(_of_layer(group, layer, path))
     return State("keras", tensors, tuple(layers), _last_activation(file))
 
@@ -62,7 +62,7 @@ def _of_layer(group: h5py.Group, layer: str, path: Path) -> dict[str, np.ndarray
     names = _names(group, "weight_names")
     for name in names:
         if not isinstance(group.get(name), h5py.Dataset):
-            raise UserError(f"{path}: the weight {name!r} of {layer!r} is no array. {_AGAIN}")
+            raise UserError(f"{path}: the weight {name!r} of {layer!r} isn't an array. {_AGAIN}")
     # A shared name scope can add a suffix to a layer's own weights (`conv1_1/kernel:0` in `conv1`).
     nested = len({_parent(name) for name in names}) > 1
     return {

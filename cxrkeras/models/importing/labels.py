@@ -39,7 +39,7 @@ def parse_labels(text: str) -> tuple[str, ...]:
     """`--labels`: the name of a list, or names separated by commas; a blank drops that output.
 
     Raises:
-        UserError: for a name that stands twice.
+        UserError: a name is given twice.
     """
     if text.lower() in LISTS:
         return LISTS[text.lower()]
@@ -47,7 +47,7 @@ def parse_labels(text: str) -> tuple[str, ...]:
     given = [name for name in names if name]
     if not given or len(set(given)) < len(given):
         raise UserError(
-            f"--labels is one of {', '.join(LISTS)}, or different names separated by commas. "
+            f"--labels must be one of {', '.join(LISTS)}, or different names separated by commas. "
             f"Received: {text}."
         )
     return names
@@ -56,13 +56,13 @@ def parse_labels(text: str) -> tuple[str, ...]:
 def output_labels(
     asked: tuple[str, ...] | None, names: Names, state: State, outputs: int, path: Path
 ) -> tuple[str, ...] | None:
-    """The label of each output, "" for one to leave out; None where nobody has said them.
+    """The label of each output, "" for one to leave out; None if they are unknown.
 
-    torchxrayvision's networks (one channel, 18 outputs) have its list. Those of its outputs that
-    were never trained are known by their operating point, where the file has it.
+    torchxrayvision's networks (one channel, 18 outputs) have its list. Outputs that were never
+    trained are recognised by their operating point, if the file has it.
 
     Raises:
-        UserError: when as many labels as outputs aren't given.
+        UserError: the number of labels isn't the number of outputs.
     """
     if asked is not None and len(asked) != outputs:
         raise UserError(

@@ -1,4 +1,4 @@
-"""What network a file's names look like, for an answer to a wrong `--as`."""
+"""What network a file's names look like, to answer a wrong `--as`."""
 
 import re
 from collections import Counter
@@ -53,7 +53,7 @@ def check_network(state: State, backbone: str, path: Path) -> None:
         cure = f"Give --as {IMPORTABLE[found]}."
     else:
         cure = f"What can be imported: {', '.join(IMPORTABLE)}."
-    looks = f"looks like {found}" if found else "is none of the networks that are known by name"
+    looks = f"looks like {found}" if found else "isn't one of the known networks"
     raise UserError(f"--as {backbone} doesn't fit: {path} {looks}. {cure}")
 
 

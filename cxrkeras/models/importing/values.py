@@ -26,8 +26,8 @@ def fill_trunk(
         path: of the file, for errors.
 
     Raises:
-        UserError: naming the first absent key, or the first of another shape or without finite
-            values, with their number.
+        UserError: naming the first missing key, or the first of another shape or with values that
+            aren't finite, and their number.
     """
     layers = [layer for layer in trunk.layers if layer.weights]
     wanted = {_of(layer, v): names.keys[_of(layer, v)] for layer in layers for v in layer.weights}
@@ -59,9 +59,9 @@ def check_leftovers(names: Names, state: State, path: Path, *, trunk_only: bool)
     ]
     if left:
         inside = any(map(names.trunk, left))
-        cure = "So it is another network." if inside else "--trunk-only leaves them out."
+        cure = "So this is another network." if inside else "--trunk-only leaves them out."
         raise UserError(
-            f"{path} holds {_count(left, 'tensor')} that --as has no place for: {_first(left)}. "
+            f"{path} holds {_count(left, 'tensor')} for which --as has no place: {_first(left)}. "
             + cure
         )
 
@@ -93,8 +93,8 @@ def _check_present(keys: Collection[str], state: State, path: Path) -> None:
     missing = [key for key in keys if key not in state.tensors]
     if missing:
         raise UserError(
-            f"{path} lacks {len(missing)} of {len(keys)} tensors: {_first(missing)}. "
-            "Check that the file is whole, and what it was saved from."
+            f"{path} lacks {len(missing)} of {len(keys)} tensors: {_first(missing)}. Check that "
+            "the file is complete, and what it was saved from."
         )
 
 
@@ -111,7 +111,7 @@ def _check_shapes(layers, values: dict, names: Names, state: State, path: Path) 
         expected = names.from_keras(tuple(variable.shape), variable.name)
         raise UserError(
             f"{path} holds {_count(wrong, 'tensor')} of another shape: {key} is "
-            f"{state.tensors[key].shape}, needed is {expected}. So it is another network."
+            f"{state.tensors[key].shape}, needed is {expected}. So this is another network."
         )
 
 

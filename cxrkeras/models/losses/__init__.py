@@ -1,4 +1,4 @@
-"""Losses: what a batch's logits cost, and what that does to the probabilities."""
+"""Losses: what a batch's logits cost, and how that distorts the probabilities."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
@@ -17,13 +17,13 @@ class Loss(Part):
 
     Attributes:
         steers: whether its value on validation images may choose the epoch and lower the learning
-            rate. Where not, as for a saddle's, a fit runs all its epochs.
+            rate. If not, as with a saddle point, a fit runs all its epochs.
     """
 
     steers: ClassVar[bool] = True
 
     def layer(self) -> "keras.layers.Layer":
-        """A layer that takes (targets (N, K), logits (N, K) or (N, 2K)) and gives a scalar.
+        """A layer from (targets (N, K), logits (N, K) or (N, 2K)) to a scalar.
 
         Targets are in [0, 1], MASKED, or UNCERTAIN_CLASS; a masked entry must have the loss 0 and
         the gradient 0. (N, 2K) logits are f, then those of an uncertain class (`shared.bce`). The
@@ -50,5 +50,5 @@ class Loss(Part):
         return None
 
     def optimizer(self) -> "keras.optimizers.Optimizer | None":
-        """The optimiser that it needs; None for the usual one. Its learning rate is set later."""
+        """The optimiser that it needs, whose learning rate is set later; None for the usual one."""
         return None

@@ -7,7 +7,7 @@ from cxrkeras.models.losses import Loss
 
 
 class Part(Loss):
-    """Plain: every known entry weighs the same."""
+    """Plain BCE: every known entry weighs the same."""
 
     def layer(self):
         """See `Loss.layer`."""

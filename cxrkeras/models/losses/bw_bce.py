@@ -1,4 +1,4 @@
-"""Batch-weighted binary cross-entropy: a batch's positives and negatives weigh the same in total.
+"""Batch-weighted binary cross-entropy: a batch's positives and negatives have equal total weight.
 
 Source: Wang et al., ChestX-ray8, CVPR 2017 (W-CEL, equation 3); Huang et al., Diagnostics 2022.
 """
@@ -10,7 +10,7 @@ from cxrkeras.registry import option
 
 
 class Part(Loss):
-    """Weights pooled over the batch's labels, or label by label."""
+    """Weights are pooled over the batch's labels, or taken label by label."""
 
     per_label: bool = option(False, "Weigh each label's positives against its own negatives.")
 

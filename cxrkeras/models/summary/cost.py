@@ -1,4 +1,4 @@
-"""What a model costs and sees: parameters, operations, memory, receptive field, from its graph."""
+"""What a model costs and sees, from its graph: parameters, operations, memory, receptive field."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

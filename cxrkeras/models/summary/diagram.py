@@ -4,6 +4,8 @@ from html import escape
 
 import keras
 
+from cxrkeras.models.graph import calls, source
+
 _WIDTH, _HEIGHT, _GAP = 260, 46, 26
 
 
@@ -51,7 +53,7 @@ def _before(layer: keras.Operation, shown: set[int]) -> list[keras.Layer]:
     """The shown layers that a layer gets its input from, each once, past what is no layer."""
     if isinstance(layer, keras.layers.InputLayer):
         return []
-    parents = [node.operation for node in layer._inbound_nodes[-1].parent_nodes]
+    parents = [source(tensor)[0] for tensor in calls(layer)[-1].inputs]
     found = [[one] if id(one) in shown else _before(one, shown) for one in parents]
     return list(dict.fromkeys(one for part in found for one in part))
 

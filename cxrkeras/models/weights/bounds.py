@@ -1,4 +1,4 @@
-"""What a weights file may claim, checked before anything believes it. Imports no Keras.
+"""Checks what a weights file claims before anything relies on it. Imports no Keras.
 
 Keras writes arrays as they are: uncompressed, each in one piece, in one place. So all that a file
 declares must fit into the file, and no bound is needed that a large model could ever reach.
@@ -34,7 +34,7 @@ def open_hdf5(source: Path | io.BytesIO, path: Path) -> Iterator[h5py.File]:
         path: for errors, where it came from.
 
     Raises:
-        UserError: it declares more than it holds, or what Keras doesn't write: compression,
+        UserError: it declares more than it holds, or has what Keras doesn't write: compression,
             links, arrays outside of the file, objects.
         Exception: whatever h5py raises where the file is damaged.
     """
@@ -116,6 +116,6 @@ def _megabytes(count: int) -> str:
 
 def _no(path: Path, rule: str) -> UserError:
     return UserError(
-        f"{path} isn't read as a weights file: {rule}. Save the weights again with Keras, from "
+        f"{path} is refused as a weights file: {rule}. Save the weights again with Keras, from "
         "where they were trained."
     )

@@ -1,4 +1,4 @@
-"""What to do where Keras can't download weights: which file, from where, to where, how else."""
+"""What to do if Keras can't download weights: which file, from where, to where, and how else."""
 
 import os
 import traceback

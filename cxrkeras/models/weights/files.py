@@ -35,7 +35,7 @@ def contents(path: Path) -> Contents:
     """Look into a `.weights.h5` or `.keras` file.
 
     Raises:
-        UserError: when it is absent or none of Keras 3.
+        UserError: it is missing or isn't a Keras 3 file.
     """
     if not path.is_file():
         raise UserError(f"There is no weights file {path}. Give one that exists.")
@@ -63,7 +63,7 @@ def weights_of(path: Path) -> Iterator[h5py.File]:
     """The HDF5 file that `path` is, or that a `.keras` archive holds, within `bounds`.
 
     Raises:
-        UserError: when it can't be read as such, even later.
+        UserError: it can't be read as such, even later.
     """
     try:
         with open_hdf5(weights_in(path) if path.suffix == ".keras" else path, path) as store:

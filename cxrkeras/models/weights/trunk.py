@@ -26,7 +26,8 @@ def load_trunk(trunk: keras.Model, backbone: str, weights: Weights) -> None:
         weights: `imagenet` or a file.
 
     Raises:
-        UserError: when the file is absent or holds no such trunk, or ImageNet's can't be had.
+        UserError: the file is missing or has no such trunk, or ImageNet's weights can't be
+            downloaded.
     """
     if weights.where == "imagenet":
         _load_imagenet(trunk, backbone)
@@ -53,7 +54,7 @@ def fingerprint(weights: Weights) -> str:
     """What identifies the weights: the sha256 of a file's content, or `imagenet`.
 
     Raises:
-        UserError: when the file is absent.
+        UserError: the file is missing.
     """
     if weights.where == "imagenet":
         return "imagenet"
@@ -65,8 +66,8 @@ def fingerprint(weights: Weights) -> str:
 def _existing(path: Path) -> Path:
     if not path.is_file():
         raise UserError(
-            f"--source names a weights file that isn't there: {path}. Nothing was trained; "
-            "give a .keras or .weights.h5 file that exists."
+            f"--source names a weights file that doesn't exist: {path}. Nothing was trained. Give "
+            "an existing .keras or .weights.h5 file."
         )
     return path
 
@@ -112,8 +113,9 @@ def _matching_group(
         return store[whole[0]]
     if whole:
         raise UserError(
-            f"{path} holds {len(whole)} {backbone} trunks ({', '.join(whole)}), and which one is "
-            "meant can't be told. Save the wanted trunk alone: trunk.save_weights('x.weights.h5')."
+            f"{path} holds {len(whole)} {backbone} trunks ({', '.join(whole)}), and it isn't "
+            "clear which one is meant. Save the wanted trunk alone: "
+            "trunk.save_weights('x.weights.h5')."
         )
     best = max(fits, key=fits.get, default=None)
     nearest = f" (the nearest part, {best}, has {fits[best]} of them)" if best else ""

@@ -1,4 +1,4 @@
-"""What one visitor has open: two films at most, in memory, until the page is closed."""
+"""What one visitor has open: at most two films, in memory, until the page is closed."""
 
 import secrets
 import threading
@@ -59,7 +59,7 @@ class Desks:
             return desk
 
     def known(self, session: str) -> Desk | None:
-        """The visitor's desk; None where there is none, or no longer."""
+        """The visitor's desk; None if there is none, or no longer."""
         with self._lock:
             return self._used(session)
 

@@ -1,4 +1,4 @@
-"""Who says what a film shows: a model in this process, or a server elsewhere."""
+"""What answers for a film: a model in this process, or a server elsewhere."""
 
 import threading
 from dataclasses import dataclass
@@ -30,29 +30,29 @@ class Finding:
     Attributes:
         label: its name.
         probability: the model's output, in [0, 1]; the operating point is on its scale.
-        undistorted: the same with the loss's inflation undone; None where there is none.
+        adjusted: the same with the loss's inflation undone; None if there is none.
         prevalence: of the label in the training data; None where not known.
-        threshold: the operating point; None where there is none.
+        threshold: the operating point; None if there is none.
         origin: where the operating point comes from, in words.
         doubt: what must be said of the operating point, see `evidence.doubts`; "" for none.
     """
 
     label: str
     probability: float
-    undistorted: float | None
+    adjusted: float | None
     prevalence: float | None
     threshold: float | None
     origin: str
     doubt: str = ""
 
     @property
-    def called(self) -> bool | None:
-        """Whether the probability exceeds the operating point; None where there is none."""
+    def positive(self) -> bool | None:
+        """Whether the probability exceeds the operating point; None if there is none."""
         return None if self.threshold is None else self.probability > self.threshold
 
 
 class Judge(Protocol):
-    """What the page asks.
+    """What the page needs of a model.
 
     Attributes:
         labels: K names.
@@ -62,7 +62,7 @@ class Judge(Protocol):
         preparation: how films are prepared for it.
         no_maps: why there are no heat maps; "" where there are.
         unit: of the maps' values.
-        distorted: whether findings have `undistorted`.
+        distorted: whether findings have `adjusted`.
     """
 
     labels: tuple[str, ...]
@@ -119,7 +119,7 @@ class LocalJudge:
             Finding(
                 label,
                 float(told.probability[0, k]),
-                float(told.undistorted[0, k]) if told.distorted else None,
+                float(told.adjusted[0, k]) if told.distorted else None,
                 known[label],
                 told.points[label]["threshold"],
                 told.points[label]["from"],
@@ -163,7 +163,7 @@ class RemoteJudge:
         self._server, self.name, self.rule = server, name, "as the server says"
         self.labels = predict_remote(server, name, [grey_png(_RAMP)]).labels
         self.preparation, self.unit, self.distorted = Preparation(), "", False
-        self.no_maps = "a server gives probabilities, not feature maps."
+        self.no_maps = "a server gives probabilities but no feature maps."
         told = f"Before you believe it: {UNMEASURED}"
         self.about = (f"The model {name} on {server} answers.", told)
 

@@ -197,7 +197,7 @@ class Page:
         desk = self._desks.of(session)
         try:
             desk.panes[slot] = self._read(ticket)
-            told, bad = f"Film {slot} is read.", False
+            told, bad = f"Film {slot} has been read.", False
         except RejectedFile as refusal:
             told, bad = _sentence(str(refusal)), True
         except UserError as error:
@@ -205,16 +205,16 @@ class Page:
         except Exception as error:  # its message may hold patient data
             told, bad = _sentence(f"unforeseen {type(error).__name__}"), True
         if bad and slot in desk.panes:
-            told += " The film before it is still shown."
+            told += " The previous film is still shown."
         window = desk.panes[slot].window if slot in desk.panes else FULL
         return [self._message(told, bad), window.level, window.width, *self._all(desk)]
 
     def _read(self, ticket: str) -> Pane:
         if ticket == "too-large":
-            raise RejectedFile(f"larger than {self._terms.limit_mb:g} MB, the most that fits here")
+            raise RejectedFile(f"larger than {self._terms.limit_mb:g} MB, the largest allowed")
         body = self._inbox.take(ticket)
         if body is None:
-            raise RejectedFile("it didn't arrive whole; send it again")
+            raise RejectedFile("it didn't arrive completely; send it again")
         seen = self._reader.read(body)
         notes = (*seen.warnings, *self._judge.notes(seen))
         return Pane(replace(seen, warnings=notes), self._judge.findings(seen))

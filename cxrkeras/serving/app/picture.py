@@ -28,7 +28,7 @@ class Window:
     width: float = 100.0
 
     def moved(self, level: float | None, width: float | None) -> "Window":
-        """The window at typed figures: kept where there is none, and within its bounds."""
+        """The window at typed figures: kept if there is none, and within its bounds."""
         level, width = (
             old if new is None else new for old, new in ((self.level, level), (self.width, width))
         )

@@ -29,7 +29,7 @@ class Seen:
         film: (H, W) uint16, upright, air dark; the longer side `LEAST` to `SHOWN` pixels.
         square: (P, P) uint8 as `cxrkeras prep` would prepare it for the model.
         warnings: short lines without patient data.
-        png: all of its grey for a server that prepares it itself; empty where there is none.
+        png: all of its grey for a server that prepares it itself; empty if there is none.
         digest: of the picture as it was decoded (`data_prep.films.film.Film.digest`).
     """
 

@@ -1,4 +1,4 @@
-"""The page on the network: what may be asked, from where, how much; and nothing on disk."""
+"""The page on the network: who may ask for what, and how much; nothing goes to disk."""
 
 import importlib.util
 import os
@@ -23,7 +23,7 @@ _QUIET = {  # read by gradio and huggingface_hub when they are imported
 
 
 def check_installed() -> None:
-    """Refuse in one line where the extra isn't installed.
+    """Refuse in one line if the extra isn't installed.
 
     Raises:
         UserError: with the command that installs it.
@@ -43,8 +43,8 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except OSError as error:
         raise UserError(
-            f"--host {host} --port {port} can't be listened on: {error.strerror}. "
-            "Give another --port, or 0 for any free one."
+            f"--host {host} --port {port} can't be used: {error.strerror}. Give another --port, "
+            "or 0 for any free one."
         ) from error
 
 
@@ -106,7 +106,7 @@ def serve(judge: Judge, terms: Terms, sockets: list[socket.socket], *, open_page
     class Server(uvicorn.Server):
         async def startup(self, sockets: list | None = None) -> None:
             await super().startup(sockets)
-            say(f"{url}  (Ctrl-C ends it; films stay in memory. Not for clinical use.)")
+            say(f"{url}  (press Ctrl-C to end it; films stay in memory. Not for clinical use.)")
             if open_page:
                 webbrowser.open(url)
 
@@ -127,7 +127,7 @@ def serve(judge: Judge, terms: Terms, sockets: list[socket.socket], *, open_page
         pass  # the way to end it
     finally:
         reader.close()
-    say("Closed; all films are forgotten.")
+    say("Closed; all films have been forgotten.")
 
 
 def address(taken: socket.socket) -> str:

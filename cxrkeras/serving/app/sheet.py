@@ -1,4 +1,4 @@
-"""What a visitor takes along: a sheet, or JSON. Nothing in it names a file or a person."""
+"""What a visitor can save: a sheet, or JSON. Neither names a file or a person."""
 
 import io
 import json
@@ -30,7 +30,7 @@ def as_json(desk: Desk, judge: Judge) -> bytes:
         "notice": f"{WARNING}.",
         "model": {"name": judge.name, "about": list(judge.about)},
         "operating_point": judge.rule,
-        "decision": "called where probability > threshold",
+        "decision": "positive where probability > threshold",
         "films": [
             {
                 "film": slot,
@@ -137,11 +137,11 @@ def _draw_table(
             _write(draw, (1080, y + 9), f"{change:+.3f}", 19)
         y += _ROW
     draw.line([(_MARGIN, y), (WIDTH - _MARGIN, y)], fill=_LINE)
-    note = f"Upright mark: the operating point ({judge.rule}). Called: a probability above it."
+    note = f"Upright mark: the operating point ({judge.rule}). Positive: a probability above it."
     _write(draw, (_MARGIN, y + 12), note, 16, _SOFT)
     doubted = [finding.label for finding in films[0][1].findings if finding.doubt]
     if doubted:
-        told = f"Operating points to beware of, as the page and the JSON say: {', '.join(doubted)}."
+        told = f"Doubtful operating points, as the page and the JSON say: {', '.join(doubted)}."
         _write(draw, (_MARGIN, y + 36), told, 16, _WARN)
 
 
@@ -152,17 +152,17 @@ def _draw_bar(
     _write(draw, (x, y + 9), shown(finding.probability), 19)
     left, end = x + 75, x + 75 + long
     draw.rectangle([left, y + 15, end, y + 25], fill=_LINE)
-    ink = _ACCENT if finding.called else _SOFT
+    ink = _ACCENT if finding.positive else _SOFT
     draw.rectangle([left, y + 15, left + long * finding.probability, y + 25], fill=ink)
     if finding.threshold is not None:
         mark = left + long * min(max(finding.threshold, 0), 1)
         draw.line([(mark, y + 10), (mark, y + 30)], fill=_INK, width=3)
-    told = DECISIONS[finding.called]
+    told = DECISIONS[finding.positive]
     if long > 200 and finding.threshold is not None:
         told += f" (at {shown(finding.threshold)})"
-    elif finding.called is not True:
+    elif finding.positive is not True:
         told = ""
-    _write(draw, (end + 12, y + 10), told, 16, _INK if finding.called else _SOFT)
+    _write(draw, (end + 12, y + 10), told, 16, _INK if finding.positive else _SOFT)
 
 
 def _write(
@@ -185,12 +185,12 @@ def _saved(image: Image.Image, kind: str, **options) -> bytes:
 def _as_json(finding: Finding) -> dict:
     return {
         "probability": finding.probability,
-        "undistorted": finding.undistorted,
+        "adjusted": finding.adjusted,
         "prevalence": finding.prevalence,
         "threshold": finding.threshold,
         "from": finding.origin,
         "doubt": finding.doubt,
-        "called": finding.called,
+        "positive": finding.positive,
     }
 
 

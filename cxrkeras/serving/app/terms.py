@@ -11,7 +11,7 @@ class Terms:
 
     Attributes:
         limit: bytes of an upload.
-        admission: what is taken for a film.
+        admission: what is accepted as a film.
         local: whether only this computer reaches it.
         for_server: whether a server prepares the films.
     """

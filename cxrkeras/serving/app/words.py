@@ -1,4 +1,4 @@
-"""The page's text and tables as HTML: every figure is also a word, not a colour alone."""
+"""The page's text and tables as HTML: nothing is told by colour alone."""
 
 from collections.abc import Sequence
 from html import escape
@@ -8,7 +8,7 @@ from cxrkeras.serving.app.picture import Window
 from cxrkeras.serving.app.terms import Terms
 from cxrkeras.serving.explain.overlay import WARNING, shown
 
-DECISIONS = {True: "called", False: "not called", None: "no operating point"}
+DECISIONS = {True: "positive", False: "negative", None: "no operating point"}
 
 
 def header(name: str, about: Sequence[str], no_maps: str) -> str:
@@ -52,8 +52,8 @@ def message(text: str, number: int, *, bad: bool) -> str:
 def forgotten() -> str:
     """In the place of a film that isn't held any more."""
     told = (
-        "This film is forgotten: it lay unused for an hour, too many visitors came after it, or "
-        "the page was started anew. Send it again."
+        "This film has been forgotten: it was unused for an hour, too many visitors came after "
+        "it, or the page was restarted. Send it again."
     )
     return f'<p class="cx-message cx-bad" role="alert">{told}</p>'
 
@@ -71,7 +71,7 @@ def figure(
     caption = f"Film {slot}"
     if mapped:
         caption += f" · {escape(mapped.label)} {shown(mapped.probability)}, "
-        caption += DECISIONS[mapped.called]
+        caption += DECISIONS[mapped.positive]
     return (
         f'<figure class="cx-film"><img src="{url}" alt="{escape(alt)}">'
         f"<figcaption><span>{caption}</span>{scale}</figcaption>{notes_list}</figure>"
@@ -102,17 +102,17 @@ def results(films: Sequence[tuple[str, Sequence[Finding]]], rule: str) -> str:
         f'<div role="status">{sums}</div>'
         f'<table class="cx-table{" cx-two" if two else ""}" role="table">'
         f"<caption>The upright mark on a bar is the operating point ({escape(rule)}). A label is "
-        "called when its probability lies above it.</caption>"
+        "positive if its probability is above it.</caption>"
         f'<thead role="rowgroup"><tr role="row"><th scope="col" role="columnheader">Label</th>'
         f'{heads}</tr></thead><tbody role="rowgroup">{rows}</tbody></table></section>'
     )
 
 
 def _sentence(slot: str, findings: Sequence[Finding]) -> str:
-    """What is called, the furthest above its operating point first."""
-    called = sorted((f for f in findings if f.called), key=lambda f: f.threshold - f.probability)
-    names = ", ".join(f"<b>{escape(f.label)}</b> {shown(f.probability)}" for f in called)
-    return f"Film {slot}: " + (f"called {names}." if called else "nothing called.")
+    """The positive labels, the furthest above its operating point first."""
+    found = sorted((f for f in findings if f.positive), key=lambda f: f.threshold - f.probability)
+    names = ", ".join(f"<b>{escape(f.label)}</b> {shown(f.probability)}" for f in found)
+    return f"Film {slot}: " + (f"positive for {names}." if found else "nothing positive.")
 
 
 def _row(films: Sequence[tuple[str, Sequence[Finding]]], k: int) -> str:
@@ -140,15 +140,15 @@ def _cell(slot: str, finding: Finding) -> str:
     mark = ""
     if finding.threshold is not None:
         mark = f'<b style="left:{_percent(finding.threshold)}"></b>'
-    called = " cx-called" if finding.called else ""
+    shade = " cx-positive" if finding.positive else ""
     wide = _percent(finding.probability)
     aside = ""
-    if finding.undistorted is not None:
-        aside = f"<small>{_figure(finding.undistorted)} undistorted</small>"
+    if finding.adjusted is not None:
+        aside = f"<small>{_figure(finding.adjusted)} adjusted</small>"
     return (
-        f'<td role="cell" class="cx-cell{called}" data-head="Film {slot}">'
+        f'<td role="cell" class="cx-cell{shade}" data-head="Film {slot}">'
         f'<span class="cx-number">{_figure(finding.probability)}</span>'
-        f'<span class="cx-decision">{DECISIONS[finding.called]}</span>'
+        f'<span class="cx-decision">{DECISIONS[finding.positive]}</span>'
         f'<span class="cx-track" aria-hidden="true"><i style="width:{wide}"></i>{mark}</span>'
         f"{aside}</td>"
     )
@@ -170,11 +170,11 @@ def downloads(key: str) -> str:
         for kind, words in (("pdf", "Sheet as PDF"), ("png", "Sheet as PNG"), ("json", "JSON"))
     )
     return (
-        f'<nav class="cx-downloads" aria-label="Downloads"><h2>Take it with you</h2>{links}</nav>'
+        f'<nav class="cx-downloads" aria-label="Downloads"><h2>Save the results</h2>{links}</nav>'
     )
 
 
-def footer(terms: Terms, undistorted: bool, maps: bool) -> str:
+def footer(terms: Terms, adjusted: bool, maps: bool) -> str:
     """What is checked, what is kept, what the figures mean."""
     kinds = {
         "another body part": terms.admission.any_body_part,
@@ -183,9 +183,9 @@ def footer(terms: Terms, undistorted: bool, maps: bool) -> str:
     refused = " or ".join(kind for kind, taken in kinds.items() if not taken)
     chest = f" A DICOM file that names {refused} is refused." if refused else ""
     loss = (
-        "<p>“Undistorted” is the probability with the loss's weights undone; put it beside the "
+        "<p>“Adjusted” is the probability with the loss's weights undone, to compare with the "
         "prevalence, the label's share in the training data.</p>"
-        if undistorted
+        if adjusted
         else ""
     )
     sent = (

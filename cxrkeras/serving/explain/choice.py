@@ -12,14 +12,14 @@ def check_choice(wanted: str, labels: Sequence[str]) -> None:
     """Check a choice before anything is loaded; see `choose`.
 
     Raises:
-        UserError: for a choice that `choose` can't make, naming the labels that there are.
+        UserError: `choose` can't make the choice; the model's labels are named.
     """
     if wanted in ("positive", "all") or _top(wanted):
         return
     if unknown := [name for name in _names(wanted) if name not in labels]:
         raise UserError(
-            f"--labels: positive, all, top3 or names of {', '.join(labels)}. "
-            f"Received: {', '.join(unknown)}."
+            f"--labels must be positive, all, top3 or names of {', '.join(labels)}. Received: "
+            f"{', '.join(unknown)}."
         )
 
 
@@ -33,7 +33,7 @@ def choose(
             above the operating point's, or least below) or names joined by commas.
         labels: K names.
         probability: (K,) float.
-        thresholds: (K,) float, NaN where there is none.
+        thresholds: (K,) float, NaN if there is none.
     """
     if wanted == "all":
         return list(range(len(labels)))

@@ -21,7 +21,7 @@ EXPLAINED = (
     "label",
     "probability",
     "threshold",
-    "called",
+    "positive",
     "score",
     "bias",
     "map_mean",

@@ -24,7 +24,7 @@ def score_gradient(head: keras.Model, maps: list[np.ndarray], label: int) -> lis
     if backend not in _BACKENDS:
         raise UserError(
             f"Grad-CAM needs Keras on TensorFlow or JAX. Received: {backend}. "
-            "Set KERAS_BACKEND, or take --method cam."
+            "Set KERAS_BACKEND, or take --map cam."
         )
     return [np.asarray(part) for part in _BACKENDS[backend](head, maps, label)]
 

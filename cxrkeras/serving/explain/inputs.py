@@ -84,14 +84,16 @@ def data_inputs(card: Card, root: Path, boxes: Path | None) -> Inputs:
     Args:
         card: of the model.
         root: the dataset.
-        boxes: a table of known boxes; the dataset's own `boxes.csv` where None, if it has one.
+        boxes: a table of known boxes; the dataset's own `boxes.csv` if None, if it has one.
     """
     dataset = load_dataset(root)
     prepared = preparation_of(root)
     if prepared is not None and replace(prepared, image_size=1) != replace(
         card.preparation, image_size=1
     ):
-        say(f"Warning: {root} was prepared with other --pad or --stretch than the model's images.")
+        say(
+            f"Warning: {root} was prepared with another --pad or --stretch than the model's images."
+        )
     files = [Path(path) for path in dataset.paths]
     own = root / "boxes.csv"
     table = boxes or (own if own.is_file() else None)

@@ -35,7 +35,7 @@ class Job:
     Attributes:
         out: folder of the results.
         labels: K names, the model's.
-        thresholds: (K,) operating points, NaN where there is none.
+        thresholds: (K,) operating points, NaN if there is none.
         origin: the rule they come from.
         wanted: labels to make pictures of, see `choice.choose`.
         opacity: of the highest value of a map, in [0, 1].
@@ -127,8 +127,8 @@ def _about(job: Job, explainers: Explainers, inputs: Inputs) -> dict:
         "names": job.names,
         "maps": "maps/NAME.npy: (labels, rows, columns) float32; the cells tile the image. To "
         "enlarge a map, interpolate between the cells' centres (bilinear).",
-        "score": "explained.csv: the logit; of several models the mean of their logits, which is "
-        "not the logit of their mean probability",
+        "score": "explained.csv: the logit; for several models the mean of their logits, which "
+        "isn't the logit of their mean probability",
         "boxes": "boxes.csv, in pixels of the prepared image (image_size): regions of the enlarged "
         "map, scaled to [0, 255], above 60 and above 180",
     }
@@ -204,7 +204,7 @@ def _summary(explainers: Explainers, gathered: _Gathered) -> Iterator[str]:
     if gathered.learnt:
         yield (
             f"Warning: the model learnt from {gathered.learnt} of these images, unless they were "
-            "held out as test: what is said of them, and scores below, flatter it."
+            "held out as test: results for these, and the scores below, are too good."
         )
 
 
@@ -248,8 +248,8 @@ def _warned(check: Check) -> list[str]:
     if not _median(check.spearman) > ALIKE:
         return []
     return [
-        "  Warning: maps that hardly change with the head's weights don't say why this model "
-        "decides as it does. Try another --method."
+        "  Warning: maps that hardly change with the head's weights don't show why this model "
+        "decides as it does. Try another --map."
     ]
 
 

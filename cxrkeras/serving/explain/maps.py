@@ -19,7 +19,7 @@ from data_prep.errors import UserError
 METHODS = {
     "cam": "class activation map: its mean plus the bias is the label's logit",
     "gradcam": "Grad-CAM: the map's channels, weighted by the score's mean gradient",
-    "gradcam++": "Grad-CAM++: Grad-CAM with the places weighted that raise the score",
+    "gradcam++": "Grad-CAM++: Grad-CAM with more weight on the places that raise the score",
 }
 BATCH = 16
 EAGER_SIDE = 128  # pixels of the images of which a whole batch goes through an uncompiled trunk
@@ -50,7 +50,7 @@ class Explainer:
         model: as `parts.take_apart` takes them.
         method: a key of `METHODS`; "cam" where it is exact and "gradcam" elsewhere by default.
         trunks: parts of models that may have the same trunk, which is then compiled only once.
-        order: columns of the model's output in the order that is wanted; as they are where None.
+        order: columns of the model's output in the order that is wanted; as they are if None.
 
     Raises:
         UserError: for a model of another form, or "cam" where it wouldn't be exact.
@@ -67,8 +67,8 @@ class Explainer:
         self.method = method or ("cam" if self.parts.dense is not None else "gradcam")
         if self.method == "cam" and self.parts.why_not:
             raise UserError(
-                "CAM is exact where a dense layer stands on global average pooling. In this model "
-                f"{self.parts.why_not}. Take --method gradcam."
+                "CAM is exact only for a dense layer on global average pooling. In this model "
+                f"{self.parts.why_not}. Take --map gradcam."
             )
         shapes = self.parts.map_shapes
         self.labels = self.parts.head.outputs[0].shape[-1]
@@ -83,7 +83,7 @@ class Explainer:
 
         Args:
             images: (N, S, S, C), or (N, S, S) for one channel; for our models grey 0 to 255.
-            labels: columns of the output; all where None.
+            labels: columns of the output; all if None.
             traced: see `features`.
 
         Returns:
@@ -182,7 +182,7 @@ class Ensemble:
     Args:
         members: of one kind, with the same labels. A trunk that they share is run once. Maps of
             other grids are brought to the finest, each with its mean kept.
-        weights: their shares, which sum to 1; equal ones where None.
+        weights: their shares, which sum to 1; equal ones if None.
         asked: gives the whole's probabilities for images, where they aren't the members' mean.
     """
 
@@ -278,7 +278,7 @@ def maps(
     Args:
         model: a Keras classifier or the members of an ensemble.
         images: as `Explainer.explain` takes them.
-        labels: columns of the output; all where None.
+        labels: columns of the output; all if None.
         method: as `Explainer` takes it.
     """
     models = [model] if isinstance(model, keras.Model) else model

@@ -1,4 +1,4 @@
-"""Heat maps over films, as pictures that say what they show."""
+"""Heat maps over films, as pictures with captions."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class Heat:
         label: its name.
         values: (h, w) float; its cells tile the film.
         probability: in [0, 1].
-        threshold: the operating point, or None where there is none.
+        threshold: the operating point, or None if there is none.
         origin: where the operating point comes from, e.g. "youden".
         unit: what the map's values are, e.g. "logit".
         known: (B, 4) known boxes as parts of the side, drawn dashed; or None.
@@ -58,7 +58,7 @@ class Heat:
         head = f"{self.label}  {shown(self.probability)}"
         if self.threshold is None:
             return head, "no operating point"
-        sign, word = (">", "called") if self.positive else ("<=", "not called")
+        sign, word = (">", "positive") if self.positive else ("<=", "negative")
         return head, f"{word}: {sign} {shown(self.threshold)} ({self.origin})"
 
 

@@ -1,4 +1,4 @@
-"""Does a heat map depend on what was learnt? Weights are randomised from the top down.
+"""Tests whether heat maps depend on what was learnt, by randomising weights from the top down.
 
 Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018: a map that stays the same when the
 top layers are randomised shows the image's edges, not the model's reasons.
@@ -51,7 +51,7 @@ def randomisation_check(
     Args:
         explainer: one model or an ensemble.
         images: (N, S, S, C) or (N, S, S), as `Explainer.explain` takes them.
-        labels: columns of the output; all where None.
+        labels: columns of the output; all if None.
         seed: of the new weights.
 
     Returns:
@@ -102,7 +102,7 @@ def _with_weights(layers: Sequence) -> list[keras.layers.Layer]:
 
 
 def _grid(layer: keras.layers.Layer) -> tuple | None:
-    shape = layer._inbound_nodes[0].output_tensors[0].shape
+    shape = keras.tree.flatten(layer.output)[0].shape
     return tuple(shape[1:3]) if len(shape) == 4 else None
 
 

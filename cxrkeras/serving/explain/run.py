@@ -53,14 +53,14 @@ def explain_inputs(
         tolerance: of the pointing game, pixels.
         check_seed: of the randomisation check; None for none.
         key_file: of the secret key by which results of DICOM films are named.
-        admission: what is taken for a film.
-        workers: decoding processes; the machine's cores where None; 0 decodes in this process.
+        admission: what is accepted as a film.
+        workers: decoding processes; the machine's cores if None; 0 decodes in this process.
 
     Returns:
         What came of it.
 
     Raises:
-        UserError: nothing is there to explain; the model, the labels or the method can't be used.
+        UserError: there is nothing to explain, or the model, labels or kind of map can't be used.
     """
     one_picture(card)
     points = card.operating_points(rule)
@@ -100,17 +100,19 @@ def explain_film(
         card: of the model.
         file: the film.
         method: how the map is made, see `maps.Explainer`.
-        admission: what is taken for a film.
+        admission: what is accepted as a film.
         workers: as for `explain_inputs`.
-        load: gives the loaded model; the card's is loaded where None.
+        load: gives the loaded model; the card's is loaded if None.
 
     Raises:
-        UserError: the film can't be read, or the model or the method can't be used.
+        UserError: the film can't be read, or the model or kind of map can't be used.
     """
     one_picture(card)
     inputs = file_inputs(card, [str(file)], None)
     if len(inputs.files) != 1:
-        raise UserError(f"One film is explained at a time. Received: {file}{inputs.reason}.")
+        raise UserError(
+            f"Only one film can be explained at a time. Received: {file}{inputs.reason}."
+        )
     with _ready(card, inputs, method, admission, workers, load) as (stream, explainers):
         from cxrkeras.serving.explain.folds import Explanation, explain_films
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from cxrkeras.models.graph import called_by_layers, source
 from data_prep.errors import UserError
 
 _IDLE = (layers.Dropout, layers.GaussianDropout, layers.GaussianNoise, layers.Identity)
@@ -76,7 +77,7 @@ def take_apart(model: keras.Model, like: Sequence[Parts] = ()) -> Parts:
 
 def _no(reason: str) -> UserError:
     return UserError(
-        "A heat map needs a Keras classifier with one image as input, feature maps, and one "
+        "A heat map needs a Keras classifier with one image as input, feature maps and one "
         f"output of scores. This model can't be explained: {reason}."
     )
 
@@ -108,13 +109,7 @@ def _called_open(layer, *args, **kwargs):
         for part in layer.layers:
             tensor = _called_open(part, tensor)
         return tensor
-    return layer._run_through_graph(args, lambda part: partial(_called_open, part))
-
-
-def _source(tensor) -> tuple:
-    """What made a tensor, and of what: (operation, its input tensors)."""
-    operation, node, _ = tensor._keras_history
-    return operation, operation._inbound_nodes[node].input_tensors
+    return called_by_layers(layer, args, lambda part: partial(_called_open, part))
 
 
 def _is_map(tensor) -> bool:
@@ -123,10 +118,10 @@ def _is_map(tensor) -> bool:
 
 def _before_squashing(output) -> tuple:
     """The scores before sigmoid or softmax; the dense layer that makes them, and of what."""
-    operation, inputs = _source(output)
+    operation, inputs = source(output)
     while isinstance(operation, _IDLE) or _squashes(operation):
         output = inputs[0]
-        operation, inputs = _source(output)
+        operation, inputs = source(output)
     if not isinstance(operation, layers.Dense):
         return output, None, None
     if operation.activation is keras.activations.linear:
@@ -169,7 +164,7 @@ def _last_maps(scores) -> list:
         if _is_map(tensor):
             found.append(tensor)
             continue
-        _, inputs = _source(tensor)
+        _, inputs = source(tensor)
         ways += reversed(inputs)
     return found
 
@@ -180,7 +175,7 @@ def _pooled_maps(features) -> tuple[str, list]:
         return "its scores don't come straight from a dense layer", []
     maps, ways = [], [features]
     while ways:
-        operation, inputs = _source(ways.pop(0))
+        operation, inputs = source(ways.pop(0))
         if isinstance(operation, _IDLE):
             ways.insert(0, inputs[0])
         elif isinstance(operation, layers.Concatenate):

@@ -1,4 +1,4 @@
-"""The model card that lies beside an export: what it is, how it was tested, what it isn't for."""
+"""The model card beside an export: what it is, how it was tested, and what it isn't for."""
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -13,9 +13,10 @@ from cxrkeras.serving.predictor.card import Card
 from data_prep.films.admission import DEFAULT, Admission
 
 _CONTENTS = {
-    "saved-model": "`{v}/`: SavedModel for TensorFlow Serving. Signatures `serving_default` (input "
-    "`image`) and `encoded` (input `image_bytes`); outputs `probability`, `label`, `threshold`; of "
-    "`encoded` also `valid`. `assets.extra/model.json`: all that is known of it.",
+    "saved-model": "`{v}/`: SavedModel for TensorFlow Serving. Signatures `serving_default` "
+    "(input `image`) and `encoded` (input `image_bytes`); outputs `probability`, "
+    "`label`, `threshold`; of `encoded` also `valid`. `assets.extra/model.json`: "
+    "everything that is known about it.",
     "onnx": "`onnx/{v}/model.onnx`: input `image`, output `probability`; labels and thresholds in "
     "its metadata.",
     "litert": "`litert/{v}/model.tflite`: signature `serving_default`, `image` to `probability`; "
@@ -83,7 +84,7 @@ def model_card(
         ],
         reached=expected.where,
         doubts=[*card.doubts(), *points_in_words(points, facts["training_prevalence"])],
-        trained_on=facts.get("trained_on") or "data that isn't named",
+        trained_on=facts.get("trained_on") or "unnamed data",
         version=version("cxrkeras"),
         settings=_settings(card.settings()),
         performance=card.performance(),

@@ -21,8 +21,8 @@ def check_name(name: str) -> str:
     """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", name):
         raise UserError(
-            "A served model's name has letters, digits, '_', '-' and '.', a letter first. "
-            f"Received: {name!r}. Give another --name."
+            "A served model's name consists of letters, digits, '_', '-' and '.', beginning with "
+            f"a letter. Received: {name!r}. Give another --name."
         )
     return name
 

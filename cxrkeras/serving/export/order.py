@@ -30,11 +30,11 @@ def export(
         model: a run, a model folder or a `.keras` file.
         out: the folder of all exported models.
         formats: keys of `layout.FORMATS`.
-        rule: of the thresholds that go along; the model's default where None.
-        name: on the server; that of the model's folder where None.
+        rule: of the thresholds that go along; the model's default if None.
+        name: on the server; that of the model's folder if None.
         check: radiographs for the round trip; synthetic ones where empty.
         license_name: of the weights, for the model card.
-        admission: what is taken for a radiograph.
+        admission: what is accepted as a radiograph.
 
     Returns:
         What was written, with its largest differences against Keras.
@@ -49,7 +49,7 @@ def export(
     card.operating_points(rule)
     from cxrkeras import runtime
 
-    runtime.check_tensorflow("export")
+    runtime.use_tensorflow("export")
     runtime.start()
     from cxrkeras.serving.export.card import model_card
     from cxrkeras.serving.export.run import export_model

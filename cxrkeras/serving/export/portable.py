@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cxrkeras.data.inputs import MEANINGS, further
+from cxrkeras.data.inputs import IMAGE, MEANINGS, further
 from cxrkeras.serving.export.saved_model import Described
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_json
@@ -23,21 +23,18 @@ def write_onnx(described: Described, folder: Path) -> None:
     """Write `model.onnx`: `image` (N, S, S, 1), and what the model takes beside -> `probability`
     (N, K).
 
-    Its metadata hold `labels` and `thresholds` as JSON lists (null where there is none) in the
+    Its metadata hold `labels` and `thresholds` as JSON lists (null if there is none) in the
     order of the output, `inputs` with what each further input means, where there are any, and
     `model.json` as a whole.
     """
     import onnx
-    import tf2onnx
-    from keras.src.export.tf2onnx_lib import patch_tf2onnx
 
-    specs = list(described.inputs.values())
-    function = tf.function(_answering(described), input_signature=specs)
+    path, signature = folder / "model.onnx", _signature(described)
     with _quiet():
-        patch_tf2onnx()  # Keras's own mend: tf2onnx 1.17 doesn't know NumPy 2
-        model, _ = tf2onnx.convert.from_function(function, function.input_signature)
-    for value, spec in zip(model.graph.input, specs, strict=True):
-        _rename(model.graph, value, spec.name)
+        # Through Keras, which mends tf2onnx 1.17: that doesn't know NumPy 2.
+        described.model.export(path, format="onnx", verbose=False, input_signature=signature)
+    model = onnx.load(path)
+    _name_inputs(model.graph, described)
     _rename(model.graph, model.graph.output[0], "probability")
     thresholds = [None if np.isnan(t) else float(t) for t in described.thresholds]
     properties = {
@@ -49,7 +46,7 @@ def write_onnx(described: Described, folder: Path) -> None:
     texts = {name: json.dumps(value, ensure_ascii=False) for name, value in properties.items()}
     onnx.helper.set_model_props(model, texts)
     onnx.checker.check_model(model)
-    onnx.save(model, folder / "model.onnx")
+    onnx.save(model, path)
 
 
 def write_litert(described: Described, folder: Path) -> None:
@@ -75,6 +72,19 @@ def _answering(described: Described) -> Callable:
         return {"probability": described(image, dict(zip(extras, known, strict=True)))}
 
     return answer if extras else lambda image: answer(image)
+
+
+def _signature(described: Described) -> list:
+    """As Keras's own export takes it: the only input, or all in a dictionary."""
+    specs = described.inputs
+    return [specs] if len(specs) > 1 else list(specs.values())
+
+
+def _name_inputs(graph, described: Described) -> None:
+    print([v.name for v in graph.input])
+    for value in graph.input:
+        dims = len(value.type.tensor_type.shape.dim)
+        _rename(graph, value, IMAGE if dims == 4 else value.name.partition(":")[0])
 
 
 def _meanings(described: Described) -> dict[str, dict[str, str]]:

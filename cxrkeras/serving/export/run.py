@@ -1,4 +1,4 @@
-"""A trained model in the formats that servers and devices read, each checked before it counts."""
+"""A trained model in the formats that servers and devices read, each checked before publishing."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ def export_model(
         rule: of the thresholds.
         check: radiographs for the round trip; synthetic ones where empty.
         describe: makes the model card's text from the round trip.
-        admission: what is taken for a radiograph; its sides and pixels bound what is served, too.
+        admission: what is accepted as a radiograph; its sides and pixels bound what is served, too.
 
     Raises:
         UserError: where the model lacks the operating points, a package is missing, `home` can't
@@ -140,6 +140,7 @@ def _raise_for(differences: Sequence[Difference]) -> None:
     if failed:
         told = ", ".join(f"{d.what} {d.value:.1e} (limit {d.limit:.0e})" for d in failed)
         raise UserError(
-            "The exported model must answer as Keras does on the same images. Largest difference: "
-            f"{told}. Nothing was written. Please report it, with the backbone's name."
+            "The exported model must give Keras's answers on the same images. Largest "
+            f"difference: {told}. Nothing was written. Please report this, with the backbone's "
+            "name."
         )

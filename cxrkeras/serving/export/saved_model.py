@@ -71,7 +71,7 @@ def write_saved_model(described: Described, folder: Path) -> None:
     `encoded`: `image_bytes` (N,) strings, PNG or JPEG files that `prep` reads.
 
     Both give `probability` (N, K) float32, `label` (N, K) strings and `threshold` (N, K) float32,
-    NaN where there is none; a label is called where its probability exceeds its threshold. Every
+    NaN if there is none; a label is positive if its probability exceeds its threshold. Every
     output has a row for each image, which TensorFlow Serving's batching and its REST rows ask for.
     `encoded` has `valid` (N,) bool too: False, and NaN as probability, where a file can't be used.
 

@@ -1,4 +1,4 @@
-"""An answer as lines for a terminal, as a CSV table and as JSON."""
+"""An answer as text for a terminal, as a CSV table and as JSON."""
 
 import json
 from collections import Counter
@@ -21,7 +21,7 @@ _DECISIONS = {1.0: "yes", 0.0: "no"}
 
 
 def as_lines(answer: Answer) -> Iterator[str]:
-    """For a person: what is called in each image, and where each label's threshold comes from."""
+    """As text: what is positive in each image, and where each label's threshold comes from."""
     readable = answer.readable
     full = len(readable) <= FULL
     for number in readable:
@@ -29,7 +29,7 @@ def as_lines(answer: Answer) -> Iterator[str]:
         if full:
             yield from (name, *_image_table(answer, number), "")
         else:
-            yield f"{name}: {_called(answer, number)}"
+            yield f"{name}: {_positives(answer, number)}"
     if readable:
         yield from ([] if full else ["", *_label_table(answer), ""])
         yield from _legend(answer, full)
@@ -39,8 +39,8 @@ def as_lines(answer: Answer) -> Iterator[str]:
 
 def as_table(answer: Answer) -> pd.DataFrame:
     """One row per file, in order: `file`, `file_name` (without its folders), then per label
-    `prob_`, `undistorted_` (where the loss distorts), `calibrated_` (where asked for),
-    `threshold_` and `called_` (1, 0, missing without a threshold), `warnings` and `error`.
+    `prob_`, `adjusted_` (where the loss distorts), `calibrated_` (where asked for),
+    `threshold_` and `positive_` (1, 0, missing without a threshold), `warnings` and `error`.
 
     Numbers are float64, NaN in files that can't be used; decisions are Int8.
     """
@@ -53,7 +53,7 @@ def as_table(answer: Answer) -> pd.DataFrame:
             columns[f"{prefix}_{label}"] = values[:, k]
     columns["warnings"] = ["; ".join(row.warnings) for row in answer.rows]
     columns["error"] = [row.reason for row in answer.rows]
-    decisions = {f"called_{label}": "Int8" for label in answer.card.labels}
+    decisions = {f"positive_{label}": "Int8" for label in answer.card.labels}
     return pd.DataFrame(columns).astype(decisions)
 
 
@@ -65,7 +65,7 @@ def as_csv(answer: Answer) -> str:
 
 
 def as_json(answer: Answer) -> str:
-    """Everything: the model, the operating points, each image's labels, files that failed."""
+    """Everything: the model, its operating points, each image's labels, and files that failed."""
     card, labels = answer.card, answer.card.labels
     content = {
         "format": FORMAT,
@@ -76,7 +76,7 @@ def as_json(answer: Answer) -> str:
             "trained_on": card.facts.get("trained_on"),
         },
         "operating_point": str(answer.rule),
-        "decision": "called where probability > threshold",
+        "decision": "positive where probability > threshold",
         "calibration": answer.calibration,
         "labels": {
             label: {
@@ -124,13 +124,13 @@ def _arrays(answer: Answer) -> dict[str, np.ndarray]:
     """{prefix: (N, K)} in the order of the columns."""
     arrays = {"prob": answer.probability}
     if answer.distorted:
-        arrays["undistorted"] = answer.undistorted
+        arrays["adjusted"] = answer.adjusted
     if answer.calibrated is not None:
         arrays["calibrated"] = answer.calibrated
     points = [answer.points[label]["threshold"] for label in answer.card.labels]
     thresholds = np.array(points, np.float64) + np.zeros((len(answer.rows), 1))
     thresholds[[bool(row.reason) for row in answer.rows]] = np.nan
-    return arrays | {"threshold": thresholds, "called": answer.called}
+    return arrays | {"threshold": thresholds, "positive": answer.positive}
 
 
 def _text(value: float) -> str:
@@ -145,12 +145,12 @@ def _image(answer: Answer, number: int) -> dict:
     for k, label in enumerate(answer.card.labels):
         values = {"probability": answer.probability}
         if answer.card.distortion is not None:
-            values["undistorted"] = answer.undistorted
+            values["adjusted"] = answer.adjusted
         if answer.calibrated is not None:
             values["calibrated"] = answer.calibrated
         found[label] = {name: _number(array[number, k]) for name, array in values.items()}
-        called = answer.called[number, k]
-        found[label]["called"] = None if np.isnan(called) else bool(called)
+        positive = answer.positive[number, k]
+        found[label]["positive"] = None if np.isnan(positive) else bool(positive)
     return {"file": printable(row.path), "warnings": list(row.warnings), "labels": found}
 
 
@@ -158,21 +158,21 @@ def _number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _called(answer: Answer, number: int) -> str:
+def _positives(answer: Answer, number: int) -> str:
     """`Effusion 0.72 (0.18), Mass 0.66 (0.12)`, the highest above their thresholds first."""
-    told = answer.undistorted if answer.calibrated is None else answer.calibrated
+    told = answer.adjusted if answer.calibrated is None else answer.calibrated
     second = answer.distorted or answer.calibrated is not None
     excess = {
         k: answer.probability[number, k] - answer.points[label]["threshold"]
         for k, label in enumerate(answer.card.labels)
-        if answer.called[number, k] == 1
+        if answer.positive[number, k] == 1
     }
     names = []
     for k in sorted(excess, key=lambda k: -excess[k]):
         (first,) = _figures([answer.probability[number, k]])
         brackets = f" ({_figures([told[number, k]])[0]})" if second else ""
         names.append(f"{answer.card.labels[k]} {first}{brackets}")
-    return ", ".join(names) or "nothing called"
+    return ", ".join(names) or "nothing positive"
 
 
 def _image_table(answer: Answer, number: int) -> list[str]:
@@ -180,22 +180,22 @@ def _image_table(answer: Answer, number: int) -> list[str]:
     columns = {"label": list(answer.card.labels)}
     columns["probability"] = _figures(answer.probability[number])
     if answer.distorted:
-        columns["undistorted"] = _figures(answer.undistorted[number])
+        columns["adjusted"] = _figures(answer.adjusted[number])
     if answer.calibrated is not None:
         columns["calibrated"] = _figures(answer.calibrated[number])
     columns["prevalence"] = _prevalence(answer)
     columns["threshold"] = _thresholds(answer)
-    columns["called"] = [_DECISIONS.get(called, "-") for called in answer.called[number]]
+    columns["positive"] = [_DECISIONS.get(decision, "-") for decision in answer.positive[number]]
     columns["threshold from"] = _origins(answer)
     return _table(columns)
 
 
 def _label_table(answer: Answer) -> list[str]:
     """All images, label by label."""
-    calls = np.nansum(answer.called[answer.readable], axis=0).astype(int)
+    counts = np.nansum(answer.positive[answer.readable], axis=0).astype(int)
     columns = {
         "label": list(answer.card.labels),
-        "called": [f"{count:,} of {len(answer.readable):,}" for count in calls],
+        "positive": [f"{count:,} of {len(answer.readable):,}" for count in counts],
         "prevalence": _prevalence(answer),
         "threshold": _thresholds(answer),
         **_expected(answer),
@@ -209,7 +209,7 @@ def _reached(answer: Answer) -> Reached:
 
 
 def _expected(answer: Answer) -> dict[str, list[str]]:
-    """Columns for what the thresholds reach, where that is known."""
+    """Columns with what the thresholds achieve, if that is known."""
     found = _reached(answer)
     columns = {"sensitivity": found.sensitivity, "specificity": found.specificity}
     return {name: _figures(values) for name, values in columns.items() if found.where}
@@ -247,10 +247,10 @@ def _table(columns: dict[str, list[str]]) -> list[str]:
 def _legend(answer: Answer, full: bool) -> Iterator[str]:
     if answer.card.count > 1:
         yield f"probability: {_combined(answer)}."
-    yield "called: the probability is above the threshold."
+    yield "positive: the probability is above the threshold."
     if not full and (where := _reached(answer).where):
         yield f"sensitivity, specificity: {where}"
-    told = {"undistorted": _distortion(answer), "calibrated": _calibrated(answer)}
+    told = {"adjusted": _distortion(answer), "calibrated": _calibrated(answer)}
     told = {name: words for name, words in told.items() if words}
     if not full and told:
         name = list(told)[-1]
@@ -266,7 +266,7 @@ def _legend(answer: Answer, full: bool) -> Iterator[str]:
 def _combined(answer: Answer) -> str:
     who, how = answer.card.who, answer.card.facts.get("combine", "mean")
     if how == "ranks":
-        return f"no probability, but the mean rank by {who} among their out-of-fold scores"
+        return f"not a probability, but the mean rank by {who} among their out-of-fold scores"
     return f"the mean of {who}" + (", taken over log odds" if how == "logits" else "")
 
 
@@ -275,11 +275,14 @@ def _distortion(answer: Answer) -> str:
         return ""
     known = answer.card.facts.get("inflation")
     if not known:
-        return "without what the loss did to the probability; to set by the prevalence."
+        return "with what the loss did to the probability undone; compare it with the prevalence."
     factors = np.array([known[name] for name in answer.card.labels])
     alike = np.ptp(factors) < 0.05 * factors.min()
     by = f"{factors.mean():.1f}" if alike else "a factor for each label"
-    return f"without the loss's weights, which multiply the odds by {by}; to set by the prevalence."
+    return (
+        f"with the loss's weights undone, which multiply the odds by {by}; "
+        "compare it with the prevalence."
+    )
 
 
 def _calibrated(answer: Answer) -> str:

@@ -1,4 +1,4 @@
-"""What pictures and maps of films are called: a DICOM file's own name may be a patient's."""
+"""Names for pictures and maps of films: a DICOM file's own name may be a patient's."""
 
 import re
 from collections.abc import Sequence

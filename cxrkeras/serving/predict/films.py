@@ -1,4 +1,4 @@
-"""Any number of image files to what a model sees: found, decoded in parallel, kept in order."""
+"""Finds image files, decodes them in parallel and in order, and prepares what a model sees."""
 
 import glob
 import os
@@ -105,12 +105,12 @@ class FilmStream:
         files: what to read; kept as `files`.
         preparation: of the model's dataset.
         side: the side S in pixels that the model sees.
-        admission: what is taken for a film.
+        admission: what is accepted as a film.
         digests: say each picture's digest, which costs some milliseconds.
         more: other preparations, by name, of which the squares are wanted too.
         extras: what a film's header is to tell, see `told.of_header`.
         table: what a table tells of each file, which goes over its header.
-        workers: processes; the machine's cores where None; 0 decodes in this process, without its
+        workers: processes; the machine's cores if None; 0 decodes in this process, without its
             limits of memory and time.
     """
 

@@ -1,4 +1,4 @@
-"""Files to decisions: scores of a model, what they mean as probabilities, and what is called."""
+"""Files to decisions: scores of a model, what they mean as probabilities, and the decisions."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ float64.
 
 @dataclass(frozen=True)
 class Row:
-    """One file of an answer: `reason` says why it could not be used, and is "" where it could."""
+    """One file of an answer: `reason` says why it couldn't be used, and is "" if it could."""
 
     path: Path
     reason: str
@@ -47,11 +47,11 @@ class Answer:
         points: {label: operating point}.
         calibration: the method of `calibrated`, or None.
         rows: N, in the order of the files.
-        probability: (N, K) the model's own output, which `called` goes by.
-        undistorted: (N, K) the same with the loss's distortion undone; equal where there is none
+        probability: (N, K) the model's own output, which `positive` goes by.
+        adjusted: (N, K) the same with the loss's distortion undone; equal if there is none
             or none is known.
-        calibrated: (N, K) fitted out of fold, on `undistorted`; None where not asked for.
-        called: (N, K) 1 above the operating point, else 0; NaN where there is none.
+        calibrated: (N, K) fitted out of fold, on `adjusted`; None where not asked for.
+        positive: (N, K) 1 above the operating point, else 0; NaN if there is none.
     """
 
     card: Card
@@ -60,13 +60,13 @@ class Answer:
     calibration: str | None
     rows: tuple[Row, ...]
     probability: np.ndarray
-    undistorted: np.ndarray
+    adjusted: np.ndarray
     calibrated: np.ndarray | None
-    called: np.ndarray
+    positive: np.ndarray
 
     @property
     def distorted(self) -> bool:
-        """Whether `undistorted` says anything new."""
+        """Whether `adjusted` says anything new."""
         return self.card.distorted
 
     @property
@@ -144,17 +144,17 @@ def answer(
     points = card.operating_points(rule)
     thresholds = thresholds_of(points, card.labels)
     known = card.distortion
-    undistorted = scores if known is None else known.undistort(scores)
+    adjusted = scores if known is None else known.undistort(scores)
     calibrated = None
     if calibration:
         # SciPy and scikit-learn come with it: seconds that only calibration needs.
         from cxrkeras.evaluation.scores.calibration import calibrate
 
-        calibrated = calibrate(card.calibration(), card.labels, undistorted, calibration)
+        calibrated = calibrate(card.calibration(), card.labels, adjusted, calibration)
     unknown = np.isnan(scores) | np.isnan(thresholds)
-    called = np.where(unknown, np.nan, scores > thresholds)
+    positive = np.where(unknown, np.nan, scores > thresholds)
     return Answer(
-        card, rule, points, calibration, tuple(rows), scores, undistorted, calibrated, called
+        card, rule, points, calibration, tuple(rows), scores, adjusted, calibrated, positive
     )
 
 

@@ -1,4 +1,4 @@
-"""What operating points reach on images that they weren't fitted on, as far as that is known."""
+"""What operating points achieve on images that they weren't fitted on, as far as is known."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,5 +42,5 @@ def _where(kind: str, known: Sequence[Mapping], members: int) -> str:
     if kind == "held_out":
         count = max(one.get("n") or 0 for one in known)
         return f"on the held-out test set{f' ({count:,} images)' if count else ''}."
-    who = f"the mean of {members}, which answers here, calls" if members > 1 else "this model calls"
+    who = f"the mean of {members}, used here, decides" if members > 1 else "this model calls"
     return f"by the run's single models, out of fold; {who} a little differently."

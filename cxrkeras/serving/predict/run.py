@@ -42,10 +42,10 @@ def predict_words(
         rule: of the operating points.
         calibration: a key of `calibration.METHODS`, or None.
         batch_size: images at a time.
-        admission: what is taken for a film.
-        workers: decoding processes; the machine's cores where None; 0 decodes in this process.
+        admission: what is accepted as a film.
+        workers: decoding processes; the machine's cores if None; 0 decodes in this process.
         table: what the model is told beside the images, see `told.of_table`; it goes over headers.
-        load: gives the loaded model; the card's is loaded where None.
+        load: gives the loaded model; the card's is loaded if None.
 
     Returns:
         The answer; files that can't be used stand in it with the reason, the last those that there

@@ -1,4 +1,4 @@
-"""Which images a model has learnt from, and which model of a run has not seen them."""
+"""Which images a model has learnt from, and which model of a run hasn't seen them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

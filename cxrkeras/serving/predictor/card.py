@@ -78,24 +78,24 @@ class Card:
 
     @property
     def leaves(self) -> tuple["Card", ...]:
-        """The models that it is made of; itself where it is one."""
+        """The models of which it is made; itself if it is a single one."""
         return tuple(leaf for card in self.members for leaf in card.leaves) or (self,)
 
     @property
     def count(self) -> int:
-        """Models whose mean answers; 0 for one that a server holds."""
+        """The number of models whose mean answers; 0 for a model on a server."""
         return len(self.leaves) if self.kind else 0
 
     @property
     def who(self) -> str:
-        """What answers, where that are several: `5 models, one for each fold of the run`."""
+        """What answers, if several do: `5 models, one for each fold of the run`."""
         if self.run is not None:
             return f"{self.count} models, one for each fold of the run"
         return f"{self.count} models"
 
     @cached_property
     def pictures(self) -> Mapping[str, Picture]:
-        """The inputs that come of the film: `image`, and of an ensemble whose members' images were
+        """The inputs taken from the film: `image`, and for an ensemble whose members' images were
         prepared at other sides, the squares of these sides.
         """
         found = {IMAGE: Picture(self.preparation, self.image_size)}
@@ -107,7 +107,7 @@ class Card:
 
     @property
     def extras(self) -> tuple[str, ...]:
-        """The inputs that don't come of the film's pixels."""
+        """The inputs that aren't the film's pixels."""
         leaves = (name for leaf in self.leaves for name in leaf.facts.get("inputs") or ())
         found = further(dict.fromkeys(leaves))
         return tuple(sorted(found, key=lambda name: [*KNOWN, *found].index(name)))
@@ -127,7 +127,7 @@ class Card:
 
     @cached_property
     def distortion(self) -> Distortion | None:
-        """What its loss did to the probabilities; None where that isn't known."""
+        """What its loss did to the probabilities; None if unknown."""
         return Distortion.from_facts(self.facts, self.labels)
 
     @property
@@ -142,11 +142,11 @@ class Card:
 
     @property
     def default_rule(self) -> Rule:
-        """The operating points where nobody chooses: of these the first that it has."""
+        """The default operating points: of these, the first that it has."""
         known = self.facts["operating_points"]
         for name in ("corrected", "prevalence", "youden"):
             if any(point["threshold"] is not None for point in known.get(name, {}).values()):
-                return Rule(name)
+                return parse_rule(name)
         return parse_rule("corrected" if "corrected" in known else "prevalence")
 
     def operating_points(self, rule: Rule) -> dict[str, dict]:
@@ -179,7 +179,7 @@ class Card:
         return not (rule.needs_distortion and self.distortion is None)
 
     def performance(self) -> dict | None:
-        """How it does on images that it hasn't seen: see `evaluation.evidence.performance`.
+        """Performance on images that it hasn't seen: see `evaluation.evidence.performance`.
 
         Of a run, or one of its folds, from its predictions; else as `model.json` says; None where
         nobody measured it.
@@ -211,7 +211,7 @@ class Card:
             return []  # nobody measured it
 
     def settings(self) -> dict:
-        """How it was trained: the keys of `experiment.toml`, without the places of files."""
+        """How it was trained: the keys of `experiment.toml`, without file locations."""
         if self.run is None:
             return (self.facts.get("run") or {}).get("experiment") or {}
         found = run_settings(self.run)

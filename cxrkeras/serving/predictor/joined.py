@@ -1,4 +1,4 @@
-"""The members of an ensemble as one Keras model; a trunk that they share stands in it once."""
+"""The members of an ensemble as one Keras model; a shared trunk is in it only once."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""A `.keras` file from anybody to a Keras model, or to one line that says why not."""
+"""Turns anybody's `.keras` file into a Keras model, or into one line that says why not."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from cxrkeras.models.graph import calls
 from cxrkeras.models.weights.files import shapes_of, weights_of
 from cxrkeras.serving.predictor.packages import bring_layers
 from data_prep.errors import UserError
@@ -94,6 +95,6 @@ def _largest(model: keras.Model) -> int:
     for operation in getattr(model, "operations", model.layers):
         if isinstance(operation, keras.Model):
             sizes.append(_largest(operation))
-        for node in operation._inbound_nodes:
-            sizes += [math.prod(side or 1 for side in out.shape) for out in node.output_tensors]
+        for call in calls(operation):
+            sizes += [math.prod(side or 1 for side in out.shape) for out in call.outputs]
     return max(sizes)

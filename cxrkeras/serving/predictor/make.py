@@ -1,4 +1,4 @@
-"""Runs and models to one ensemble: a model folder that holds all of its members."""
+"""Makes one ensemble of runs and models: a model folder that holds all members."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ def make_ensemble(
             are linked where they lie on the same disk, else copied.
         out: the folder to be made, which needs none of the members then.
         how: `mean` of probabilities, `logits` (mean of log odds) or `ranks`.
-        weights: positive, one for each model; equal where None.
+        weights: positive, one for each model; equal if None.
 
     Returns:
         Its card. Operating points, calibration and performance are known where all members are runs
@@ -44,7 +44,7 @@ def make_ensemble(
     """
     out = Path(out)
     if how not in HOW:
-        raise UserError(f"--combine is one of {', '.join(HOW)}. Received: {how!r}.")
+        raise UserError(f"--combine must be one of {', '.join(HOW)}. Received: {how!r}.")
     shares = _shares(weights, len(models))
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out} isn't empty. Give another folder.")
@@ -55,7 +55,7 @@ def make_ensemble(
     grids = _grids(cards, parts, labels) if how == "ranks" else []
     known, predictions, tested = {}, None, None
     if why := evidence.difference(parts):
-        say(f"Nothing is known of how this ensemble does on new images: {why}.")
+        say(f"This ensemble's performance on new images is unknown: {why}.")
     else:
         known, predictions, tested = evidence.together(parts, how, shares, grids)
     facts = _facts(cards, how, shares, grids) | known
@@ -75,12 +75,14 @@ def make_ensemble(
 
 def _shares(weights: Sequence[float] | None, count: int) -> list[float]:
     if not 2 <= count <= _MOST:
-        raise UserError(f"An ensemble has 2 to {_MOST} members. Received: {count}.")
+        raise UserError(f"An ensemble must have 2 to {_MOST} members. Received: {count}.")
     if weights is None:
         return [1 / count] * count
     if len(weights) != count or not all(0 < weight < float("inf") for weight in weights):
         told = ", ".join(f"{weight:g}" for weight in weights)
-        raise UserError(f"--weights are {count} positive numbers, one each. Received: {told}.")
+        raise UserError(
+            f"--weights must be {count} positive numbers, one per member. Received: {told}."
+        )
     return [weight / sum(weights) for weight in weights]
 
 
@@ -90,15 +92,15 @@ def _check_alike(cards: Sequence[Card]) -> None:
         if set(card.labels) != set(first.labels):
             only = sorted({*card.labels} ^ {*first.labels})
             raise UserError(
-                f"Members of an ensemble have the same labels. {first.path} and {card.path} don't "
-                f"both have: {', '.join(only)}. Give models of one set of labels."
+                f"Members of an ensemble must have the same labels. {first.path} and {card.path} "
+                f"don't both have: {', '.join(only)}. Give models of one set of labels."
             )
     of = {
         (leaf.preparation.pad, leaf.preparation.stretch) for card in cards for leaf in card.leaves
     }
     if len(of) > 1:
         raise UserError(
-            "Members of an ensemble see films that were prepared alike, but for their side. These "
+            "Members of an ensemble must see films prepared alike, except for their size. These "
             "differ in --pad or --stretch. Give models whose data were prepared in one way."
         )
     if any(not card.probabilities for card in cards):
@@ -119,7 +121,7 @@ def _grids(cards: Sequence[Card], parts: Sequence, labels: Sequence[str]) -> lis
 
 
 def _facts(cards: Sequence[Card], how: str, shares: Sequence[float], grids: Sequence[dict]) -> dict:
-    """What `model.json` says of the ensemble but how it does."""
+    """What `model.json` says of the ensemble, except its performance."""
     labels = cards[0].labels
     preparation, side = _seen(cards)
     distortion = averaged([_in_order(card, labels) for card in cards], shares)

@@ -1,4 +1,4 @@
-"""Layers of other packages, which a saved model needs before Keras can build it."""
+"""Layers of other packages, which Keras needs before it can build a saved model."""
 
 import importlib
 import json
@@ -13,6 +13,7 @@ import keras
 from data_prep.errors import UserError
 
 _PARTS = "cxrkeras."  # how groups of entry points begin that bring parts
+_HUB = "keras_hub"  # layers of the backbone `hub`
 
 
 def bring_layers(path: Path, packages: Sequence[str]) -> None:
@@ -54,7 +55,7 @@ def _bring(path: Path, name: str) -> None:
         if point.group.startswith(_PARTS)
     }
     top = name.partition(".")[0]
-    if top not in bringing:
+    if top not in bringing | {_HUB}:
         raise UserError(
             f"{path} needs the package {name!r}, which isn't installed, or brings no parts for "
             "cxrkeras. Install it."
@@ -62,9 +63,10 @@ def _bring(path: Path, name: str) -> None:
     try:
         importlib.import_module(name)
     except ImportError as error:
+        how = "Install it: pip install 'cxrkeras[hub]'" if top == _HUB else "Install it again"
         raise UserError(
             f"{path} needs the package {name!r}, which can't be imported "
-            f"({type(error).__name__}: {error.name or 'unknown'}). Install it again."
+            f"({type(error).__name__}: {error.name or 'unknown'}). {how}."
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""What every predictor is: asked for scores batch by batch, whatever stands behind it."""
+"""What every predictor can do: give scores batch by batch, whatever is behind it."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -85,7 +85,7 @@ class Predictor:
         raise self.lacks("heat maps")
 
     def lacks(self, what: str) -> UserError:
-        """What is said where a kind of predictor can't do something."""
+        """The error for something that a kind of predictor can't do."""
         return UserError(
             f"{self.card.path} is a predictor of the kind {self.card.kind!r}, which has no {what}. "
             "Give another model."
@@ -149,7 +149,7 @@ class Predictor:
 
 
 def even_batches(count: int, batch_size: int) -> list[slice]:
-    """Slices over `count` rows in as few batches as can be, of nearly equal size."""
+    """Slices over `count` rows in as few batches as possible, of nearly equal size."""
     batches = -(-count // batch_size)
     return [
         slice(number * count // batches, (number + 1) * count // batches)

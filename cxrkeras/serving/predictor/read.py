@@ -59,7 +59,7 @@ def _members(home: Path, facts: dict, deepest: int) -> tuple[Card, ...]:
     """Those of an ensemble, whose labels are its own in any order."""
     noted = facts.get("members") or []
     if noted and not deepest:
-        raise UserError(f"{home}: an ensemble holds ensembles, {_DEEPEST} deep at most.")
+        raise UserError(f"{home}: ensembles may be nested at most {_DEEPEST} deep.")
     cards = tuple(_model(home / one["folder"], deepest - 1) for one in noted)
     for card in cards:
         if set(card.labels) != set(facts["labels"]):
@@ -96,7 +96,7 @@ def _run(run: Path) -> Card:
     for name in ("labels", "image_size"):
         if any(card[name] != first[name] for card in cards):
             raise UserError(
-                f"The folds' models of {run} differ in {name.replace('_', ' ')}: they are no "
+                f"The folds' models of {run} differ in {name.replace('_', ' ')}: they aren't an "
                 "ensemble. Give one of them: RUN/folds/K."
             )
     fitted = read_operating_points(run)
@@ -125,8 +125,8 @@ def _finished_folds(run: Path) -> list[Path]:
         folds = pd.read_csv(run / "folds.csv", dtype=str)["fold"].unique().tolist()
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
-            f"{run} is no whole run folder: folds.csv can't be read ({type(error).__name__}). "
-            f"{_GIVE}"
+            f"{run} isn't a complete run folder: folds.csv can't be read "
+            f"({type(error).__name__}). {_GIVE}"
         ) from None
     numbers = sorted(int(fold) for fold in folds if fold != TEST_FOLD)
     folders = [run / "folds" / str(number) for number in numbers]
@@ -137,7 +137,7 @@ def _finished_folds(run: Path) -> list[Path]:
             f"{run} has {len(whole)} of {len(folders)} folds finished. Finish it: {again}"
         )
     if not (run / "predictions.csv").is_file():
-        raise UserError(f"A finished run holds predictions.csv; {run} doesn't. Make it: {again}")
+        raise UserError(f"A finished run has predictions.csv; {run} doesn't. Create it: {again}")
     return folders
 
 
@@ -147,8 +147,8 @@ def _facts(path: Path) -> dict:
         return read_model_json(path)
     except FileNotFoundError:
         raise UserError(
-            f"Beside a model.keras lies model.json, which says what its outputs are. Not found: "
-            f"{path}. {_GIVE}"
+            "A model.keras needs a model.json beside it, which says what its outputs are. Not "
+            f"found: {path}. {_GIVE}"
         ) from None
 
 
@@ -192,7 +192,7 @@ def _preparation(cards: list[dict], run: Path | None) -> Preparation:
     if found is None:
         found = Preparation()
         say(
-            "Warning: how this model's images were prepared isn't noted. Taken: what `cxrkeras "
-            f"prep` does by default ({found.image_size} px, no padding, no stretching)."
+            "Warning: it isn't recorded how this model's images were prepared. Assuming what "
+            f"`cxrkeras prep` does by default ({found.image_size} px, no padding, no stretching)."
         )
     return found

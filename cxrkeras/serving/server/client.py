@@ -24,7 +24,7 @@ _LARGEST = 1 << 30  # bytes of a gRPC message; its own limit is 4 MB, less than 
 
 
 class ServerRefusal(UserError):
-    """The server has the model, but refuses this request; another may do."""
+    """The server has the model but refuses this request; another may work."""
 
 
 @dataclass(frozen=True)
@@ -99,13 +99,15 @@ def predict_remote(
     if "@" in host:  # it stands in every message and in the process list
         raise UserError("--server takes no user or password: http://HOST:8501 or grpc://HOST:8500.")
     if ask is None or not host:
-        raise UserError(f"--server is http://HOST:8501 or grpc://HOST:8500. Received: {server!r}.")
+        raise UserError(
+            f"--server must be http://HOST:8501 or grpc://HOST:8500. Received: {server!r}."
+        )
     outputs = ask(server, name, batch, known or {}, timeout)
     try:
         return _read(outputs, len(batch))
     except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
         raise UserError(
-            f"{server} answered with something else than a model of `cxrkeras export` does "
+            f"{server} didn't answer as a model of `cxrkeras export` does "
             f"({type(error).__name__}). Check the model's name: {name}."
         ) from error
 

@@ -1,4 +1,4 @@
-"""What TensorFlow Serving takes to serve exported models: files, and the line that starts it."""
+"""What TensorFlow Serving needs to serve exported models: files, and the command that starts it."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -24,8 +24,8 @@ def served(folders: Sequence[Path]) -> dict[str, Path]:
         home = folder.resolve()
         if (home / "saved_model.pb").is_file():
             raise UserError(
-                f"{folder} is one version of a model; the server watches them all and takes the "
-                f"newest. Give {folder.parent}."
+                f"{folder} is one version of a model, but the server watches all versions and "
+                f"takes the newest. Give {folder.parent}."
             )
         if not versions(home):
             raise UserError(
@@ -74,7 +74,7 @@ def write_config(
 def _check_ours(path: Path) -> None:
     if path.exists() and _MARK not in path.read_text(encoding="utf-8", errors="replace"):
         raise UserError(
-            f"{path} is there, and not of this verb's making. Give another --config, or move it."
+            f"{path} exists and wasn't written by this verb. Give another --out, or move it."
         )
 
 

@@ -52,9 +52,9 @@ def ask(
         files: N DICOM, PNG, JPEG or TIFF files.
         refused: what stands in the answer after them, unread.
         table: as for `predict_words`. Only what the model takes leaves the house.
-        admission: what is taken for a film.
+        admission: what is accepted as a film.
         batch_size: images in one request.
-        workers: decoding processes; the machine's cores where None; 0 decodes in this process.
+        workers: decoding processes; the machine's cores if None; 0 decodes in this process.
 
     Raises:
         UserError: no file can be read, the table can't be used, or as `predict_remote`.

@@ -71,6 +71,7 @@ class Learner:
         learning_rate: float,
         seed: int,
         title: str,
+        start: Sequence[np.ndarray] | None = None,
         checkpoint: Path | None = None,
     ) -> pd.DataFrame:
         """Fit from the start state, then estimate the batch-norm statistics if steps were few.
@@ -82,6 +83,7 @@ class Learner:
             learning_rate: at the start.
             seed: seed of order, targets drawn from ranges, dropout and augmentation.
             title: for the progress lines.
+            start: see `Trainer.fit`.
             checkpoint: see `Trainer.fit`.
 
         Returns:
@@ -107,6 +109,7 @@ class Learner:
             title=title,
             biases=self._biases(train),
             counts=_counts(train),
+            start=start,
             checkpoint=checkpoint,
         )
         few = len(history) * steps < _FEW_STEPS
@@ -117,9 +120,9 @@ class Learner:
 
     def distortions(self, train: Sequence[Part]) -> dict[str, Distortion | None]:
         """{head: what the loss makes of its probabilities}; None if it is unknown, as for
-        transformed batches. `train` are the parts that train together.
+        transformed targets. `train` are the parts that train together.
         """
-        if self._plan.transform:
+        if self._plan.transform and not self._plan.transform.images:
             return dict.fromkeys(head_widths(train))
         by_head = _by_head(self._experiment, train)
         return {head: self._plan.loss.distortion(*drawn) for head, drawn in by_head.items()}

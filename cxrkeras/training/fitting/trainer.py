@@ -1,6 +1,6 @@
 """One compiled model, fitted as often as wanted, each time from the same state."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,6 +90,7 @@ class Trainer:
         title: str,
         biases: Mapping[str, np.ndarray] | None = None,
         counts: Mapping[str, np.ndarray] | None = None,
+        start: Sequence[np.ndarray] | None = None,
         checkpoint: Path | None = None,
     ) -> pd.DataFrame:
         """Fit from the start state, or resume from a checkpoint with the same result.
@@ -107,6 +108,7 @@ class Trainer:
                 targets.
             counts: by head (K, 2), positives and negatives to learn from, for a loss that asks for
                 them.
+            start: the graph's weights, in place of the start state's and of `biases`.
             checkpoint: a file that keeps the state after each epoch; None for no such file.
 
         Returns:
@@ -117,7 +119,9 @@ class Trainer:
             UserError: the loss becomes NaN or infinite.
         """
         self._reset(seed)
-        for layer, bias in (biases or {}).items():
+        if start is not None:
+            self._logits.set_weights(start)
+        for layer, bias in ((biases or {}) if start is None else {}).items():
             self._logits.get_layer(layer).bias.assign(bias)
         for head, layer in self.model.loss_layers.items():
             if counts is not None and hasattr(layer, "counts"):

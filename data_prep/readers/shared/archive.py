@@ -1,4 +1,4 @@
-"""What the readers of public archives share: their tables in our words, joined to their images."""
+"""What readers of public archives share: tables in our words, joined to their images."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def archive_source(
         name: the dataset's name.
         origin: where the data come from.
         citation: what to cite.
-        keep: (rows,) bool: the rows that are wanted; all where None.
+        keep: (rows,) bool: the rows that are wanted; all if None.
         others: whether files without a row are refused, or simply not asked for.
 
     Raises:

@@ -147,4 +147,4 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(verb, capsys, monkeypatch, e
     assert capsys.readouterr().err.strip() == "Stopped."
     monkeypatch.setattr("cxrkeras.cli._RESUMED", ("report",))
     assert code_of("report", "x") == 130
-    assert capsys.readouterr().err.strip() == "Stopped. The same command goes on from here."
+    assert capsys.readouterr().err.strip() == "Stopped. The same command resumes from here."

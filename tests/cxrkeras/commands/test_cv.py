@@ -146,7 +146,9 @@ def test_a_frozen_random_trunk_is_wrong_usage_unless_it_is_meant(called, capsys,
     words = [*data, "--method", method, "--recipe", "frozen"]
     assert code_of(*words) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert "densenet121 is one of random weights. Give a --source, or --recipe finetune, or" in said
+    assert (
+        "the weights of densenet121 are random. Give a --source, or --recipe finetune, or" in said
+    )
     Path("c.toml").write_text('recipe = "frozen"\n')
     assert code_of(*data, "--method", method, "--config", "c.toml") == 2
     assert not called

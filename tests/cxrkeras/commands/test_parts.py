@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from cxrkeras.cli import main
-from cxrkeras.commands.parts import _kind_of
+from cxrkeras.commands.parts import _kind_of, _word
 from cxrkeras.registry import KINDS, OPERATIONS, POLICIES, PRESETS, READERS, RULES, TRANSFORMS
 from tests.other_package import install
 
@@ -47,9 +47,11 @@ def _flat(text: str) -> str:
 
 
 def test_several_are_meant_by_their_plural():
-    plurals = "backbones heads losses recipes augmentation-presets operations transforms"
-    words = [*plurals.split(), "label_policies", "rules", "readers"]
-    assert [_kind_of(word) for word in words] == list(KINDS)
+    words = ["heads", "augmentation-presets", "operations", "label_policies", "rules"]
+    assert [_kind_of(word).kind.split()[-1] for word in words] == [
+        "head", "preset", "operation", "policy", "rule"
+    ]  # fmt: skip
+    assert [_kind_of(_word(kind)) for kind in KINDS] == list(KINDS)
 
 
 @pytest.mark.parametrize(("kind", "name"), LIGHT, ids=lambda value: getattr(value, "kind", value))

@@ -130,7 +130,7 @@ def test_show_knows_other_files_too(tmp_path, foreign, imported, donor, capsys):
     assert "267 tensors, PyTorch's ResNet50" in capsys.readouterr().out
     save_trunk(donor, tmp_path / "trunk.weights.h5")
     assert run("show", tmp_path / "trunk.weights.h5") == 0
-    assert "neither in it nor beside it" in capsys.readouterr().out
+    assert "Neither the file nor one beside it" in capsys.readouterr().out
     (tmp_path / "stage.json").write_text('{"name": "nih+chexpert"}', "utf-8")
     assert run("show", tmp_path / "trunk.weights.h5") == 0
     assert "nih+chexpert" in capsys.readouterr().out
@@ -161,9 +161,9 @@ def test_two_imports_are_alike_to_the_byte(foreign, tmp_path, capsys, monkeypatc
         (["--as", "densenet121"], "looks like PyTorch's ResNet50. Give --as resnet50_v1_5"),
         (["--as", "resnet50"], "looks like PyTorch's ResNet50. Give --as resnet50_v1_5"),
         (["--as", RESNET, "--labels", "a,b"], "names 2 labels"),
-        (["--as", RESNET, "--labels", "a,a,b"], "--labels is one of"),
+        (["--as", RESNET, "--labels", "a,a,b"], "--labels must be one of"),
         (["--as", RESNET, "--labels", "a,b,c", "--trunk-only"], "give one of the two"),
-        (["--as", RESNET, "--scaling", "xrv", "--out", "OCCUPIED"], "is there already"),
+        (["--as", RESNET, "--scaling", "xrv", "--out", "OCCUPIED"], "already exists"),
     ],
     ids=str,
 )

@@ -71,7 +71,7 @@ def test_what_is_written_reads_back_equal(tmp_path_factory, choices):
         ({"augment": "lots"}, ("--augment", "'lots'")),
         ({"backbone": ()}, ("--backbone", "()")),
         ({"epoch_s": 3}, ("'epoch_s'", "'epochs'")),
-        ({"source": ("val=x",)}, ("--source", "isn.t `val`")),
+        ({"source": ("val=x",)}, ("--source", "`val`")),
         ({"source": ("nih",)}, ("--source", "'nih'", "NAME=DIR")),
         ({"source": ("nih=x,imagenet",)}, ("begin a chain", "nih=x,imagenet")),
     ],
@@ -152,7 +152,7 @@ def test_a_part_s_options_come_as_text_or_as_a_table(tmp_path):
 @pytest.mark.parametrize(
     ("loss", "said"),
     [
-        ("bw_bce:pooled=true", "has no option 'pooled'. There: per_label."),
+        ("bw_bce:pooled=true", "has no option 'pooled'. Its options: per_label."),
         ("bw_bce:per_label=maybe", "per_label must be a valid boolean"),
         ("bw_bce:per_label", "Options follow a colon, each once"),
     ],

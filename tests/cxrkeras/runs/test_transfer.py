@@ -40,7 +40,7 @@ def test_regular_is_one_trunk_through_a_chain(sources, start, stages):
 
 
 def test_regular_refuses_two_chains_or_trunks():
-    assert "Received: 2 times --source" in refusal("regular", ("vgg16",), ("imagenet", "a=A"))
+    assert "Received: --source 2 times" in refusal("regular", ("vgg16",), ("imagenet", "a=A"))
     assert "give one --backbone. Received: x, y" in refusal("regular", ("x", "y"), ())
 
 
@@ -93,7 +93,7 @@ def test_cotrain_trains_its_datasets_in_one_stage(sources, start):
         (("a=A",), "Received: a."),
         (("imagenet", "a=A"), "Received: a."),
         (("a=A", "a=B"), "Received: a, a."),
-        (("imagenet", "x.keras", "a=A", "b=B"), "one weights link at most. Received: 2"),
+        (("imagenet", "x.keras", "a=A", "b=B"), "at most one weights link. Received: 2"),
     ],
 )
 def test_cotrain_refuses_too_few_datasets_or_two_starts(sources, received):

@@ -15,9 +15,11 @@ from cxrkeras import runtime
 from cxrkeras.cli import main
 from cxrkeras.runs.folder import check_backend
 from cxrkeras.training.crossval import cross_validate
+from cxrkeras.training.fitting.batch_norm import batch_norms
 from cxrkeras.training.stages.plan import on_backend
 from data_prep.errors import UserError
 from tests.conftest import ROOT
+from tests.cxrkeras.networks import network_of
 from tests.cxrkeras.training.tiny import SIDE, draw
 
 ON_JAX = keras.backend.backend() == "jax"
@@ -27,6 +29,14 @@ WAYS = {
     "mixed": {"method": "mixed", "source": ["a={data}/a", "b={data}/b"]},
     "cotrain": {"method": "cotrain", "source": ["a={data}/a", "b={data}/b"]},
 }
+REAL = ("densenet121", "resnet50", "convnext_tiny", "efficientnet_v2_b0", "mobilenet_v3_small")
+RECIPES = {
+    "finetune": {"recipe": "finetune"},
+    "frozen": {"recipe": "frozen"},
+    "self_training": {"uncertain": "self_trained"},
+}
+ALL = [(method, recipe) for method in WAYS for recipe in ("finetune", "frozen")]
+ALL.append(("regular", "self_training"))
 ANSWER = """
 import sys
 from pathlib import Path
@@ -38,6 +48,56 @@ folder, *runs = map(Path, sys.argv[1:])
 images = np.load(folder / "images.npy")
 for run in runs:
     np.save(folder / f"{run.name}.npy", load_model(run).predict(images))
+"""
+PLAIN = """
+import sys
+from pathlib import Path
+from cxrkeras import runtime
+runtime.start()
+import keras
+import numpy as np
+(folder,) = map(Path, sys.argv[1:])
+for path in folder.glob("*.keras"):
+    found = keras.models.load_model(path).predict(np.load(folder / "images.npy"), verbose=0)
+    np.save(path.with_suffix(".npy"), found)
+"""
+SAVED_MODEL = """
+import sys
+from pathlib import Path
+import numpy as np
+import tensorflow as tf
+model, folder = map(Path, sys.argv[1:])
+loaded = tf.saved_model.load(str(model))
+answer = loaded.signatures["serving_default"](image=tf.constant(np.load(folder / "images.npy")))
+np.save(folder / "answer.npy", answer["probability"].numpy())
+"""
+# An absent package is told from a hidden one only by a finder that comes first.
+WITHOUT_TENSORFLOW = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "tensorflow":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+import numpy as np
+import cxrkeras
+from cxrkeras import runtime
+runtime.start()
+net = cxrkeras.build("mobilenet_v3_small", labels=["a", "b"], image_size=32)
+rng = np.random.default_rng(0)
+images = rng.uniform(0, 255, (8, 32, 32, 1)).astype(np.float32)
+targets = np.float32([[1, 0], [0, 1], [-1, 1], [0, -1]] * 2)  # -1: masked
+net.compile("adam", cxrkeras.losses.BatchWeightedBCE())
+before = [weights.copy() for weights in net.get_weights()]
+loss = net.fit(images, targets, batch_size=4, verbose=0).history["loss"]
+assert np.isfinite(loss).all()
+assert any((one != other).any() for one, other in zip(before, net.get_weights(), strict=True))
+assert net.predict(images, verbose=0).shape == (8, 2)
+assert "tensorflow" not in sys.modules
+try:
+    import cxrkeras.data.pipeline
+except cxrkeras.UserError as refused:
+    print(refused)
 """
 
 
@@ -58,7 +118,8 @@ def ways(experiment, data, tmp_path_factory):
             made[name] = tmp_path_factory.mktemp("runs") / name
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("CXRKERAS_CACHE", str(caches))
-                cross_validate(experiment(**choices, recipe=recipe, epochs=2), made[name])
+                chosen = experiment(**choices, **RECIPES[recipe], epochs=2)
+                cross_validate(chosen, made[name])
         return made[name]
 
     return run
@@ -79,8 +140,7 @@ def verb(*words: object) -> None:
 
 
 @pytest.mark.skipif(not ON_JAX, reason="TensorFlow's are test_crossval's")
-@pytest.mark.parametrize("recipe", ["finetune", "frozen"])
-@pytest.mark.parametrize("method", WAYS)
+@pytest.mark.parametrize(("method", "recipe"), ALL)
 def test_from_cv_to_report_to_predict_and_heat_maps(ways, film, tmp_path, method, recipe):
     run = ways(method, recipe)
     assert (run / "report.html").read_text().lower().startswith("<!doctype html>")
@@ -100,21 +160,92 @@ def test_the_other_backend_gives_the_same_probabilities(runs, tmp_path):
     from cxrkeras.serving.predictor.loaded import load_model
 
     pytest.importorskip("jax")
-    made = [runs("cotrain"), runs("layers")]
+    made = [runs(name) for name in ("cotrain", "mixed", "layers")]
     images = np.random.default_rng(0).uniform(0, 255, (3, SIDE, SIDE, 1)).astype(np.float32)
     np.save(tmp_path / "images.npy", images)
-    other = "tensorflow" if ON_JAX else "jax"
-    environment = {"KERAS_BACKEND": other, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+    script("tensorflow" if ON_JAX else "jax", ANSWER, tmp_path, *made)
+    for run in made:
+        answer, own = np.load(tmp_path / f"{run.name}.npy"), load_model(run).predict(images)
+        print(f"{run.name}: largest difference {np.abs(answer - own).max():.1e}")
+        np.testing.assert_allclose(answer, own, rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_real_backbones_say_the_same_on_the_other_backend(tmp_path):
+    pytest.importorskip("jax")
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0, 255, (4, 64, 64, 1)).astype(np.float32)
+    np.save(tmp_path / "images.npy", images)
+    own = {}
+    for backbone in REAL:
+        model = network_of((backbone,), 64, {"target": 3}).probability
+        moved(model, images, rng)
+        model.save(tmp_path / f"{backbone}.keras")
+        own[backbone] = model.predict(images, verbose=0)
+        assert np.ptp(own[backbone], axis=0).min() > 0.05  # it tells these images apart
+    script("tensorflow" if ON_JAX else "jax", PLAIN, tmp_path)
+    for backbone, expected in own.items():
+        found = np.load(tmp_path / f"{backbone}.npy")
+        print(f"{backbone}: largest difference {np.abs(found - expected).max():.1e}")
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+def moved(model: keras.Model, images: np.ndarray, rng: np.random.Generator) -> None:
+    """Batch norm as if it had seen something, and scores that differ from image to image."""
+    for layer in batch_norms(model):
+        shape = layer.moving_mean.shape
+        layer.moving_mean.assign(rng.normal(0, 0.1, shape))
+        layer.moving_variance.assign(rng.uniform(0.5, 1.5, shape))
+    dense = model.get_layer("target")
+    features = keras.Model(model.inputs[0], dense.input).predict(images, verbose=0)
+    kernel = rng.normal(size=dense.kernel.shape)
+    scores = features @ kernel
+    kernel /= np.maximum(scores.std(axis=0), 1e-6)
+    dense.set_weights([kernel, -(features @ kernel).mean(axis=0)])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not ON_JAX, reason="TensorFlow's are in serving/export")
+def test_an_export_under_jax_is_read_by_others_and_answers_as_jax_does(ways, tmp_path):
+    import onnxruntime
+
+    from cxrkeras.serving.predictor.loaded import load_model
+
+    run = ways("regular", "finetune")
+    formats = [word for name in ("saved-model", "onnx", "litert") for word in ("--format", name)]
+    words = ["export", run, "--out", tmp_path, "--name", "chest", *formats]
+    told = script("jax", "from cxrkeras.cli import main; main()", *words).stderr
+    assert "export: Keras runs on tensorflow here, not jax" in told
+
+    images = np.random.default_rng(0).uniform(0, 255, (3, SIDE, SIDE, 1)).astype(np.float32)
+    own = load_model(run).predict(images)
+    onnx = onnxruntime.InferenceSession(tmp_path / "chest" / "onnx" / "1" / "model.onnx")
+    (answer,) = onnx.run(["probability"], {"image": images})
+    np.testing.assert_allclose(answer, own, rtol=0, atol=1e-5)
+    np.save(tmp_path / "images.npy", images)
+    script("tensorflow", SAVED_MODEL, tmp_path / "chest" / "1", tmp_path)
+    np.testing.assert_allclose(np.load(tmp_path / "answer.npy"), own, rtol=0, atol=1e-5)
+    assert (tmp_path / "chest" / "litert" / "1" / "model.tflite").is_file()
+
+
+def test_a_network_is_built_and_trained_where_tensorflow_is_not_installed():
+    pytest.importorskip("jax")
+    said = script("jax", WITHOUT_TENSORFLOW).stdout
+    assert "TensorFlow isn't installed" in said
+    assert said.count("\n") == 1
+
+
+def script(backend: str, text: str, *words: object) -> subprocess.CompletedProcess:
+    """A script in a process of its own, whose Keras runs on another backend."""
+    environment = {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", ANSWER, tmp_path, *made],
+        [sys.executable, "-c", text, *map(str, words)],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    for run in made:
-        answer, own = np.load(tmp_path / f"{run.name}.npy"), load_model(run).predict(images)
-        np.testing.assert_allclose(answer, own, rtol=0, atol=1e-5)
+    return done
 
 
 @pytest.mark.slow
@@ -148,11 +279,18 @@ def test_the_backend_is_read_as_keras_reads_it(monkeypatch, tmp_path):
     assert runtime.backend() == "tensorflow"
 
 
-def test_export_on_jax_says_how_to_do_it(monkeypatch):
+def test_export_takes_tensorflow_and_says_so_unless_keras_runs_already(monkeypatch, capsys):
     pytest.importorskip("jax")
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    with pytest.raises(UserError, match="KERAS_BACKEND=tensorflow"):
-        runtime.check_tensorflow("export")
+    with pytest.raises(UserError, match=r"it runs on jax already\. Use `cxrkeras export`"):
+        runtime.use_tensorflow("export")
+    assert runtime.backend() == "jax"
+    monkeypatch.delitem(sys.modules, "keras")
+    runtime.use_tensorflow("export")
+    assert "export: Keras runs on tensorflow here, not jax" in capsys.readouterr().err
+    assert runtime.backend() == "tensorflow"
+    runtime.use_tensorflow("export")
+    assert capsys.readouterr().err == ""
 
 
 def test_what_was_made_on_one_backend_is_not_gone_on_with_on_the_other(monkeypatch, tmp_path):
@@ -169,10 +307,8 @@ def test_what_was_made_on_one_backend_is_not_gone_on_with_on_the_other(monkeypat
 
 def test_on_jax_the_start_of_a_process_imports_no_tensorflow():
     pytest.importorskip("jax")
-    script = (
+    text = (
         "import sys; from cxrkeras import runtime; runtime.start(); import keras;"
         "assert keras.backend.backend() == 'jax'; assert 'tensorflow' not in sys.modules"
     )
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True)
-    assert done.returncode == 0, done.stderr.decode()
+    script("jax", text)

@@ -306,6 +306,6 @@ def test_a_file_in_the_way_is_named(tmp_path):
 
 def test_a_folder_of_another_set_is_left_alone(archive):
     before = contents(archive)
-    with pytest.raises(UserError, match="one set only"):
+    with pytest.raises(UserError, match="only one set"):
         write_phantoms(archive, patients=9, seed=5, size=64, progress=False)
     assert contents(archive) == before

@@ -1,4 +1,4 @@
-"""Backbones that a library brings by the dozen."""
+"""Backbones that a library provides by the dozen."""
 
 from cxrkeras.models.backbones.families.applications import Applications
 

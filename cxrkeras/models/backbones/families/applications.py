@@ -1,4 +1,4 @@
-"""All of `keras.applications`, by name: what Keras's own files say, read without importing it."""
+"""All of `keras.applications`, by name, from Keras's own files, read without importing them."""
 
 import ast
 import importlib.util

@@ -1,4 +1,4 @@
-"""Bodies of requests, within a size and at a pace: neither fills the memory, nor waits for ever."""
+"""Request bodies, limited in size and slowness, so that none fills memory or waits for ever."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ _PACE = 1 << 16  # bytes per second that a body must keep up on average
 
 
 class Refused(Exception):
-    """A body that isn't taken.
+    """A body that isn't accepted.
 
     Args:
         status: of HTTP, which says why.

@@ -1,4 +1,4 @@
-"""Connections of the page: one that asks for nothing is closed. Uvicorn alone would wait on."""
+"""Connections to the page: idle ones are closed, on which Uvicorn alone would keep waiting."""
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 

@@ -1,4 +1,4 @@
-"""The gate before the page: what is open, to whom, and what is refused unread."""
+"""The gate in front of the page: what is open, to whom, and what is refused unread."""
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
@@ -18,10 +18,10 @@ _FILM, _RUN = "/film", "/gradio_api/run/predict"
 _OPEN = ("/", "/theme.css", "/favicon.ico", "/manifest.json")
 _OPEN_BELOW = ("/assets/", "/static/", "/gradio_api/heartbeat/", "/sheet/")
 _TOLD = {
-    408: "The body came too slowly.",
+    408: "The body arrived too slowly.",
     413: "too large",
-    422: "This is no event of the page.",
-    503: "Too many requests at once. Ask again in a moment.",
+    422: "This isn't an event of the page.",
+    503: "Too many requests at once. Try again in a moment.",
 }
 _HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' data: blob:; "
@@ -90,7 +90,7 @@ class Gate:
         if self._terms.local and host.rpartition(":")[0] not in _LOCAL and host not in _LOCAL:
             return PlainTextResponse("This page is for this computer only.", 403)
         if origin is not None and origin.rpartition("//")[2] != host:
-            return PlainTextResponse("Only the page itself may ask.", 403)
+            return PlainTextResponse("Only the page itself may send requests.", 403)
         if not _is_open(scope["method"], path):
             return PlainTextResponse("There is nothing here.", 404)
         limit = self._terms.limit if path == _FILM else _EVENT

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cxrkeras.registry import Part
-from cxrkeras.serving.predictor.card import Card
 
 if TYPE_CHECKING:
+    from cxrkeras.serving.predictor.card import Card
     from cxrkeras.serving.predictor.predictor import Predictor
     from cxrkeras.serving.predictor.trunks import Trunks
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Kind(Part):
     """A kind of predictor, by which `model.json` is read, copied and loaded."""
 
-    def files(self, card: Card) -> Mapping[str, Path]:
+    def files(self, card: "Card") -> Mapping[str, Path]:
         """What a copy of the model folder needs beside model.json: {name there: file}.
 
         Raises:
@@ -27,7 +27,7 @@ class Kind(Part):
         """
         raise NotImplementedError
 
-    def load(self, card: Card, trunks: "Trunks") -> "Predictor":
+    def load(self, card: "Card", trunks: "Trunks") -> "Predictor":
         """Load it.
 
         Args:

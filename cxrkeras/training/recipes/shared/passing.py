@@ -35,11 +35,15 @@ class Passing:
         )
 
     def fit(self, train: np.ndarray, validation: np.ndarray, targets: Targets, **how) -> Learned:
-        """See `Fitter.fit`."""
+        """See `Fitter.fit`; `start` are weights to learn on from, as `weights` gives them."""
         learned = [part(self._inputs, train, targets)]
         held = [part(self._inputs, validation, targets)] if len(validation) else []
         history = self._learner.learn(learned, held, **how)
         return Learned(history, targets[train], self._learner.distortions(learned)[TARGET])
+
+    def weights(self) -> list[np.ndarray]:
+        """Those of the last fit, trunks and head."""
+        return self._network.logits.get_weights()
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """See `Fitter.predict`."""

@@ -59,7 +59,7 @@ def test_it_says_what_it_understood_what_came_out_and_what_is_next(films, capsys
         "image column: image (3 of 4 rows name a file)",
         "patient column: patient",
         "labels: Mass, Nodule",
-        f"under the key {films.parent / 'key'}",
+        f"with the key {films.parent / 'key'}",
         "keep their file names (--hash-names",
         f"{out}: prepared: 3 images of 2 patients",
         "rejected: 2 (in rejected.csv)",

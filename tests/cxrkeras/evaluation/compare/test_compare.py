@@ -137,7 +137,7 @@ def test_patients_are_taken_from_the_run_that_knows_them(simulated):
 
 def test_what_differs_is_refused_by_name(simulated):
     few = rows(simulated, np.arange(250))
-    with pytest.raises(UserError, match=r"250 common to all, and others: a 50\..*--common"):
+    with pytest.raises(UserError, match=r"250 in all runs, and others: a 50\..*--common"):
         compare({"a": simulated, "b": few})
     fewer = dataclasses.replace(
         simulated,

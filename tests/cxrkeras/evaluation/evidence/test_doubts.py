@@ -118,9 +118,9 @@ def test_scores_whose_interval_holds_a_half_are_told():
     }
     doubts = score_doubts(part(0.55, 0.49, 0.61), labels, [{"label": "luck", "fold": "3"}])
     assert doubts.sentences == [
-        "The same score for every image, so nothing is told: luck (fold 3).",
+        "The same score for every image, which says nothing: luck (fold 3).",
         "The macro AUROC can't be told from chance: 0.550 (0.490 to 0.610).",
-        "AUROCs that can't be told from chance, 0.5: luck (0.600).",
+        "AUROCs that can't be told from chance (0.5): luck (0.600).",
     ]
     assert score_doubts(part(0.8, 0.7, 0.9), {"good": labels["good"]}).sentences == []
 
@@ -137,7 +137,7 @@ def test_constant_predictions_are_found_by_label_and_fold():
     found = constant_predictions(tiny, ["a", "b", "c"], ["0"] * 12)
     assert found == [{"label": "b", "fold": ""}, {"label": "c", "fold": ""}]
     told = score_doubts(part(None, None, None), {}, found).sentences
-    assert told == ["The same score for every image, so nothing is told: b, c."]
+    assert told == ["The same score for every image, which says nothing: b, c."]
 
 
 def test_constant_features_are_told_where_they_are_most():
@@ -145,7 +145,7 @@ def test_constant_features_are_told_where_they_are_most():
     (told,) = constant_features(
         {"0": {"all": 2048, "constant": 2048}, "1": {"all": 2048, "constant": 3}}
     )
-    assert told.endswith("of its features 2,048 of 2,048 in fold 0 are constant.")
+    assert told.endswith("2,048 of 2,048 in fold 0 are constant.")
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_a_dead_model_is_told_in_the_report_and_in_a_comparison(dead, simulated,
     run, alike = dead
     metrics = write_metrics(run)
     told = warnings(metrics)
-    assert "of its features 64 of 64 in fold 0, 64 of 64 in fold 1" in told[0]
+    assert "64 of 64 in fold 0, 64 of 64 in fold 1" in told[0]
     assert told[1].startswith("The same score for every image")
     assert any("The macro AUROC can't be told from chance: 0.500" in line for line in told)
     assert any("No better than chance" in line for line in told)

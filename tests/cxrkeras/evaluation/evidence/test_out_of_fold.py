@@ -10,7 +10,6 @@ from sklearn.metrics import log_loss, recall_score
 from cxrkeras.data.distortion import Factor
 from cxrkeras.evaluation.evidence.evidence import fold_numbers
 from cxrkeras.evaluation.evidence.out_of_fold import (
-    FILE,
     fit_on_run,
     read_operating_points,
     write_operating_points,
@@ -20,6 +19,8 @@ from cxrkeras.evaluation.scores.calibration import calibrate
 from cxrkeras.evaluation.scores.operating import fit_points
 from cxrkeras.evaluation.scores.predictions import read_predictions
 from data_prep.errors import UserError
+
+FILE = "operating_points.json"
 
 
 @pytest.fixture

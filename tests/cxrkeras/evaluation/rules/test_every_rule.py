@@ -83,7 +83,9 @@ def test_its_points_are_json_for_any_number_of_labels(name):
         points = fit_points(labels, truth, rng.random((40, 3)), [rule], fold=np.arange(40) % 4)
         assert points[str(rule)]["a"]["from"].startswith(f"{rule.origin()} on 40 predictions")
     else:
-        points = prevalence_points(labels, truth.mean(axis=0)[None], np.full((1, 3), 2.0), [rule])
+        points = prevalence_points(
+            labels, truth.mean(axis=0)[None], [Factor(np.full(3, 2.0))], [rule]
+        )
         assert points[str(rule)]["a"]["from"] == rule.origin()
     assert json.loads(json.dumps(points, allow_nan=False)) == points
     assert [point["threshold"] is None for point in points[str(rule)].values()] == [0, 0, 1]

@@ -34,7 +34,7 @@ def test_the_highest_view_and_any_positive_one(rows):
         assert merged.prob[row, 0] == prob[numbers, 0].max()
         expected = 1 if 1 in values else np.nan if np.isnan(values).any() else 0
         np.testing.assert_equal(merged.truth[row, 0], expected)
-    assert ("alone" in note) == ("" in studies)
+    assert ("by itself" in note) == ("" in studies)
 
 
 def write(path, text):

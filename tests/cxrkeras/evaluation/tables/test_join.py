@@ -126,7 +126,7 @@ def test_synonyms_match_only_when_unambiguous(tables):
     labels = "image,Pleural Effusion,Mass\na.png,1,0\nb.png,0,0\nc.png,0,1\n"
     p, notes = joined(tables, labels=labels)
     assert p.labels == ("Effusion", "Mass")
-    assert "The labels' Pleural Effusion was taken for Effusion." in notes
+    assert "The labels' Pleural Effusion was taken as Effusion." in notes
     twice = "image,Pleural Effusion,pleural_effusion,Mass\na.png,1,1,0\n"
     p, notes = joined(tables, labels=twice)
     assert p.labels == ("Mass",)
@@ -328,8 +328,9 @@ def test_paths_of_chexpert_tell_the_patients(tables):
     assert "Patients: the labels' Path, 2 of them." in notes
 
 
-def predicted(names):
-    head = "file,file_name,prob_Mass,undistorted_Mass,threshold_Mass,called_Mass,warnings,error\n"
+def predicted(names, adjusted="adjusted", positive="positive"):
+    derived = f"{adjusted}_Mass,threshold_Mass,{positive}_Mass"
+    head = f"file,file_name,prob_Mass,{derived},warnings,error\n"
     rows = [f"{name},{name.split('/')[-1]},0.{n},0.1,0.5,0,,\n" for n, name in enumerate(names)]
     return head + "".join(rows) + "films/broken.png,broken.png,,,,,,torn\n"
 
@@ -351,6 +352,13 @@ def test_what_predict_wrote_is_joined_by_its_files(tables, cells):
     assert p.images == (cells[1], cells[0])  # as the labels call them
     assert "Joined on file = Image Index: 2 rows." in notes
     assert "Not used, of the labels: age." in notes
+    assert "of the predictions" not in notes
+
+
+def test_what_an_earlier_predict_wrote_is_joined_alike(tables):
+    table = predicted(["films/a.png", "films/b.png"], adjusted="undistorted", positive="called")
+    p, notes = joined(tables, table, "Image Index,Mass\na.png,0\nb.png,1\n")
+    assert p.labels == ("Mass",)
     assert "of the predictions" not in notes
 
 

@@ -1,7 +1,5 @@
 """Maps by stride: names known from the papers' figures, a count of all ways by hand, and shapes."""
 
-import math
-
 import keras
 import numpy as np
 import pytest
@@ -10,10 +8,6 @@ from hypothesis import strategies as st
 
 from cxrkeras.models.backbones.shared.strides import maps_by_stride
 from cxrkeras.registry import BACKBONES
-from tests.cxrkeras.models.backbones.names import NAMES, marked
-
-LOST = 4
-"""Places of a map that layers without padding cost at most: Inception's stem loses most."""
 
 
 @pytest.fixture(autouse=True)
@@ -65,24 +59,6 @@ def test_the_maps_are_those_that_are_known(name, expected):
     trunk = part.trunk(max(96, part.smallest()))
     found = makers(trunk, part.maps(trunk))
     assert {key: found[key] for key in expected} == expected
-
-
-@pytest.mark.parametrize("name", marked(NAMES))
-def test_a_map_has_the_side_of_its_stride(name):
-    """Every other pixel of the last: no more places than S / stride, and few less."""
-    part = BACKBONES.make(name)
-    side = max(96, part.smallest())
-    trunk = part.trunk(side)
-    maps = part.maps(trunk)
-    assert {len(key) for key in maps} == {3}
-    assert list(maps) == sorted(maps)
-    assert [*maps.values()][-1] is trunk.outputs[0]
-    assert {"s08", "s16", "s32"} <= set(maps)
-    for key, tensor in maps.items():
-        most = math.ceil(side / int(key[1:]))
-        height, width = tensor.shape[1:3]
-        assert height == width
-        assert most - LOST <= height <= most, key
 
 
 def test_a_model_of_the_maps_survives_saving(tmp_path):

@@ -293,7 +293,7 @@ def test_the_right_backbone_is_told_for_a_wrong_one(recording, backbone):
 def test_what_nobody_knows_is_said_to_be_unknown():
     for state in (torch_like("blocks.0.attn.qkv.weight"), keras_like("dense"), State("torch", {})):
         assert recognise(state) is None
-        assert "is none of the networks" in refusal(check_network, state, "densenet121", FILE)
+        assert "one of the known networks" in refusal(check_network, state, "densenet121", FILE)
 
 
 def test_labels_come_from_a_list_or_in_words():
@@ -301,7 +301,7 @@ def test_labels_come_from_a_list_or_in_words():
     assert parse_labels("Mass, Nodule,,Edema") == ("Mass", "Nodule", "", "Edema")
     assert {len(labels) for labels in LISTS.values()} == {5, 14, 18}
     for text in ("", ",", "Mass,Mass"):
-        assert "--labels is one of" in refusal(parse_labels, text)
+        assert "--labels must be one of" in refusal(parse_labels, text)
 
 
 def test_fourteen_outputs_are_not_taken_for_nih_s(states):

@@ -30,7 +30,7 @@ def unharmed(served):
     assert [path for path in kept(served) if path.read_bytes()[:100] == SECRET] == []
     assert kept(served) == []
     assert "Traceback" not in served.told.read_text()
-    assert "is read." in visit(served, 0, page_files.picture(page_files.grey(0)))
+    assert "has been read." in visit(served, 0, page_files.picture(page_files.grey(0)))
 
 
 def bodies(file):

@@ -52,7 +52,7 @@ def unchanged(served, upload):
     time.sleep(6)  # until connections of the test before are closed
     before = weight(served)
     yield
-    assert "is read." in visit(served, upload, film(0))
+    assert "has been read." in visit(served, upload, film(0))
     files, held = settled(served, before)
     print(f"files {before[0]} -> {files}; MiB {before[1] / MIB:.0f} -> {held / MIB:.0f}")
     assert files <= before[0] + 5
@@ -68,7 +68,7 @@ def test_parallel_uploads_are_all_read(served, upload, count):
     with ThreadPoolExecutor(count) as visitors:
         shown = list(visitors.map(lambda k: visit(served, upload, film(k)), range(count)))
     print(f"{count} uploads: {time.monotonic() - begun:.1f} s")
-    assert all("Film A is read." in text for text in shown)
+    assert all("Film A has been read." in text for text in shown)
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_a_visitor_who_is_cut_off_while_the_film_is_read(served, upload):
 def test_slow_bodies_are_sent_away_and_hold_up_nobody(served, upload):
     slow = [begin(served, path, 60_000, b"0") for path in ("/film", RUN) for _ in range(50)]
     begun = time.monotonic()
-    assert "is read." in visit(served, upload, film(1))
+    assert "has been read." in visit(served, upload, film(1))
     assert time.monotonic() - begun < 15
     for connection in slow:
         with closing(connection):
@@ -153,5 +153,8 @@ def test_visitors_who_leave_no_word_are_forgotten(served, upload):
     for seed in range(300):
         visit(served, upload, film(0), session=f"visitor{seed}")
     window = events(served)["cx-level-A", "input"]
-    assert "This film is forgotten" in told(served, window, [20, 50], session="visitor0")[1]
-    assert "This film is forgotten" not in told(served, window, [20, 50], session="visitor299")[1]
+    assert "has been forgotten" in told(served, window, [20, 50], session="visitor0")[1]
+    assert (
+        "This film has been forgotten"
+        not in told(served, window, [20, 50], session="visitor299")[1]
+    )

@@ -107,7 +107,7 @@ def test_an_upload_waits_for_room_or_is_told_when_to_ask_again(monkeypatch):
 def test_a_forgotten_visitor_is_told(page):
     for shown in (page._adjust("nobody", "A", 50, 100), *page._choose("nobody", "Bright"),
                   *page._fade("nobody", 50)):  # fmt: skip
-        assert "This film is forgotten" in shown
+        assert "This film has been forgotten" in shown
     assert page._desks.known("nobody") is None
 
 
@@ -189,7 +189,7 @@ def test_a_server_is_asked_with_bare_pixels(monkeypatch):
     assert judge.no_maps
     seen = see(page_files.dicom(page_files.grey(0)), Settings(size=64), True)
     findings = judge.findings(seen)
-    assert [(f.label, f.probability, f.threshold, f.called) for f in findings] == [
+    assert [(f.label, f.probability, f.threshold, f.positive) for f in findings] == [
         ("Mass", 0.7, 0.5, True),
         ("Nodule", 0.2, None, None),
     ]
@@ -231,7 +231,7 @@ def test_a_taken_port_is_said_before_the_model_is_loaded(capsys, monkeypatch):
         port = taken.getsockname()[1]
         code, line = told(capsys, "no-such-model", "--port", str(port))
     assert (code, line.count("\n")) == (1, 1)
-    assert f"--port {port} can't be listened on" in line
+    assert f"--port {port} can't be used" in line
 
 
 def test_addresses_are_ones_that_a_browser_opens():

@@ -53,14 +53,14 @@ def test_findings_are_what_predict_says_of_the_same_file(judge, folder, tmp_path
     assert [finding.label for finding in findings] == list(page_files.LABELS)
     assert [finding.probability for finding in findings] == expected.tolist()
     odds = expected / (1 - expected) / 4.5
-    told = [finding.undistorted for finding in findings]
+    told = [finding.adjusted for finding in findings]
     assert told == pytest.approx((odds / (1 + odds)).tolist())
     assert [finding.prevalence for finding in findings] == [0.2, 0.1, None]
-    assert [finding.called for finding in findings] == [
+    assert [finding.positive for finding in findings] == [
         None if finding.threshold is None else finding.probability > finding.threshold
         for finding in findings
     ]
-    assert findings[2].called is None
+    assert findings[2].positive is None
 
 
 def test_a_labels_map_explains_its_own_logit(judge):
@@ -79,7 +79,7 @@ def test_json_holds_the_figures_and_nobody(judge):
     for film in told["films"]:
         for finding in desk.panes[film["film"]].findings:
             assert film["labels"][finding.label]["probability"] == finding.probability
-            assert film["labels"][finding.label]["called"] is finding.called
+            assert film["labels"][finding.label]["positive"] is finding.positive
     first, second = (film["labels"] for film in told["films"])
     for label, change in told["difference"].items():
         assert change == second[label]["probability"] - first[label]["probability"]
@@ -150,7 +150,7 @@ def test_the_table_says_every_figure_and_decision_in_words(judge):
         assert row[0][0] == one.label
         for cell, finding in zip(row[1:3], (one, other), strict=True):
             assert float(cell[0]) == pytest.approx(finding.probability, rel=0.06, abs=6e-4)
-            assert cell[1] == words.DECISIONS[finding.called]
+            assert cell[1] == words.DECISIONS[finding.positive]
         change = float(row[3][0].replace("−", "-"))
         assert change == pytest.approx(other.probability - one.probability, abs=6e-4)
 

@@ -118,7 +118,7 @@ def test_a_classifier_inside_another_model_is_opened_up(wrap):
 
 
 def test_cam_is_refused_where_it_would_not_be_exact():
-    with pytest.raises(UserError, match=r"stands between the maps .* --method gradcam"):
+    with pytest.raises(UserError, match=r"stands between the maps .* --map gradcam"):
         Explainer(flattening(), "cam")
     image = keras.Input((SIDE, SIDE, 1))
     x = layers.Conv2D(4, 3, activation="relu")(image)

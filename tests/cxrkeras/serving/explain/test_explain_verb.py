@@ -151,7 +151,7 @@ def test_the_runs_own_images_are_explained_out_of_fold_and_scored(served, tmp_pa
 def test_only_boxed_and_gradcam_and_pictures_with_known_boxes(served, tmp_path, capsys):
     out = tmp_path / "why"
     words = (served / "run", "--data", served / "run-data", "--out", out, "--only-boxed")
-    assert explain(*words, "--method", "gradcam++", "--labels", "top1") == 0
+    assert explain(*words, "--map", "gradcam++", "--labels", "top1") == 0
     assert "Grad-CAM++ of 4 images: 4 out of fold" in capsys.readouterr().out
     assert len(list((out / "overlays").iterdir())) == 4
     # again, other labels: only when asked to, and only what the first call wrote goes

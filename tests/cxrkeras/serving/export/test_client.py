@@ -100,7 +100,7 @@ def test_a_server_that_is_too_slow(loaded, proof):
 
 @pytest.mark.parametrize("server", ["localhost:8501", "ftp://host", "http://", "grpc:"])
 def test_an_address_of_another_kind(server):
-    with pytest.raises(UserError, match="--server is http://HOST:8501 or grpc"):
+    with pytest.raises(UserError, match="--server must be http://HOST:8501 or grpc"):
         predict_remote(server, "chest", [b"x"])
 
 

@@ -72,7 +72,7 @@ def test_export_refuses_in_one_line_and_writes_nothing(words, code, told, model,
 
 def test_the_servers_files(saved_model, tmp_path, capsys):
     config = tmp_path / "my serving"
-    assert code_of("serve", saved_model, "--config", config, "--batch-size", 4, "--wait", 2.5) == 0
+    assert code_of("serve", saved_model, "--out", config, "--batch-size", 4, "--wait", 2.5) == 0
     words = shlex.split(capsys.readouterr().out)
     assert words[:2] == ["docker", "run"]
     assert f"type=bind,source={saved_model},target=/models/chest,readonly" in words
@@ -101,7 +101,7 @@ def test_models_config_is_what_the_servers_own_message_reads(saved_model, tmp_pa
     )
     from google.protobuf import text_format
 
-    assert code_of("serve", saved_model, "--config", tmp_path / "config") == 0
+    assert code_of("serve", saved_model, "--out", tmp_path / "config") == 0
     text = (tmp_path / "config" / "models.config").read_text()
     (entry,) = text_format.Parse(text, apis.ModelServerConfig()).model_config_list.config
     assert (entry.name, entry.base_path) == ("chest", "/models/chest")
@@ -116,12 +116,12 @@ def test_earlier_exports_are_listed_in_order(tmp_path):
 
 def test_serve_takes_exports_only(saved_model, tmp_path, capsys):
     (tmp_path / "other").mkdir()
-    assert code_of("serve", tmp_path / "other", "--config", tmp_path / "config") == 1
+    assert code_of("serve", tmp_path / "other", "--out", tmp_path / "config") == 1
     assert "holds no SavedModel" in capsys.readouterr().err
-    words = ("serve", saved_model, saved_model, "--config", tmp_path / "config")
+    words = ("serve", saved_model, saved_model, "--out", tmp_path / "config")
     assert code_of(*words) == 1
     assert "Two models have the name chest" in capsys.readouterr().err
-    assert code_of("serve", saved_model / "2", "--config", tmp_path / "config") == 1
+    assert code_of("serve", saved_model / "2", "--out", tmp_path / "config") == 1
     assert f"Give {saved_model}." in capsys.readouterr().err
     assert not (tmp_path / "config").exists()
 
@@ -130,12 +130,12 @@ def test_serve_leaves_other_people_s_files_alone(saved_model, tmp_path, capsys):
     config = tmp_path / "config"
     config.mkdir()
     (config / "run.sh").write_text("echo mine")
-    assert code_of("serve", saved_model, "--config", config) == 1
+    assert code_of("serve", saved_model, "--out", config) == 1
     assert "run.sh is there, and not of this verb's making" in capsys.readouterr().err
     assert [path.name for path in config.iterdir()] == ["run.sh"]
     (config / "run.sh").unlink()
     for _ in range(2):
-        assert code_of("serve", saved_model, "--config", config) == 0
+        assert code_of("serve", saved_model, "--out", config) == 0
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def readable(served) -> list:
 def test_a_few_images_are_told_label_by_label(served, capsys):
     code, out, _ = run(capsys, served / "model", *readable(served)[:2])
     assert code == 0
-    head = "label probability undistorted prevalence threshold called threshold from"
+    head = "label probability adjusted prevalence threshold positive threshold from"
     assert [" ".join(line.split()) for line in out.splitlines()].count(head) == 2
     for label in LABELS:
         assert out.count(f"\n  {label}") == 2
@@ -160,27 +160,27 @@ def test_csv_and_json_hold_what_keras_says_of_prepared_images(served, capsys, tm
     )
     columns = {
         prefix: rows.loc[:3, [f"{prefix}_{label}" for label in LABELS]].to_numpy(float)
-        for prefix in ("prob", "undistorted", "calibrated", "threshold", "called")
+        for prefix in ("prob", "adjusted", "calibrated", "threshold", "positive")
     }
     np.testing.assert_allclose(columns["prob"], expected, atol=1e-6)
     undistorted = card.distortion.undistort(columns["prob"])
-    np.testing.assert_allclose(columns["undistorted"], undistorted, atol=1e-12)
+    np.testing.assert_allclose(columns["adjusted"], undistorted, atol=1e-12)
     told = calibrate(card.calibration(), LABELS, undistorted, "isotonic")
     np.testing.assert_allclose(columns["calibrated"], told, atol=1e-12)
     decided = np.isfinite(columns["threshold"])
     assert decided[:, [0, 2]].all()
     assert not decided[:, 1].any()  # of the second label nothing is known
     calls = columns["prob"] > columns["threshold"]
-    assert np.array_equal(columns["called"][decided], calls[decided])
-    assert np.isnan(columns["called"][~decided]).all()
+    assert np.array_equal(columns["positive"][decided], calls[decided])
+    assert np.isnan(columns["positive"][~decided]).all()
 
     assert [image["file"] for image in content["images"]] == rows["file"].tolist()[:4]
     assert [one["file"] for one in content["unreadable"]] == rows["file"].tolist()[4:]
     for number, image in enumerate(content["images"]):
         for k, label in enumerate(LABELS):
             assert image["labels"][label]["probability"] == columns["prob"][number, k]
-            called = image["labels"][label]["called"]
-            assert called == (bool(columns["called"][number, k]) if decided[number, k] else None)
+            called = image["labels"][label]["positive"]
+            assert called == (bool(columns["positive"][number, k]) if decided[number, k] else None)
     about = content["labels"][LABELS[0]]
     assert "Youden on 90 out-of-fold predictions" in about["from"]
     assert (about["threshold"], about["prevalence"]) == (

@@ -90,7 +90,7 @@ def test_a_mean_of_ranks_shows_nothing_adjusted(root, tmp_path):
     card = make_ensemble([root / "small", root / "large"], tmp_path / "both", "ranks")
     told = predict_words(card, [str(root / "films")], card.default_rule, workers=0)
     assert card.default_rule == parse_rule("youden")
-    assert not [name for name in as_table(told) if name.startswith("undistorted")]
+    assert not [name for name in as_table(told) if name.startswith("adjusted")]
     with pytest.raises(UserError, match="has no calibration"):
         card.calibration()
     with pytest.raises(UserError, match="no operating point corrected"):
@@ -103,7 +103,7 @@ def test_models_beside_a_run_and_labels_in_another_order(root, tmp_path, capsys)
     order = LABELS[::-1]
     write_model(tmp_path / "turned", seed=3, labels=order, operating_points=None)
     make_ensemble([root / "small", tmp_path / "turned"], tmp_path / "both")
-    assert "Nothing is known of how this ensemble does" in capsys.readouterr().err
+    assert "This ensemble's performance on new images is unknown" in capsys.readouterr().err
     card = read_card(tmp_path / "both")
     assert card.performance() is None
     assert set(card.facts["operating_points"]) == {"prevalence", "corrected"}

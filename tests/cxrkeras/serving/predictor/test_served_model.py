@@ -160,7 +160,10 @@ def test_an_older_model_s_preparation_is_its_dataset_s(tmp_path, place, capsys):
     assert capsys.readouterr().err == ""
     shutil.rmtree(tmp_path / "run-data")
     assert read_card(run / place).preparation == Preparation(512, False, None)
-    assert "Warning: how this model's images were prepared" in capsys.readouterr().err
+    assert (
+        "Warning: it isn't recorded how this model's images were prepared"
+        in capsys.readouterr().err
+    )
 
 
 def without_a_fold(run):
@@ -200,7 +203,7 @@ FITTED = '{"format": 3, "calibration": {}, "operating_points": {"youden": %s}}'
         ),
         (with_points(FITTED % "{}"), r"operating_points\.youden must have every label"),
         (without_a_fold, r"2 of 3 folds finished.*cxrkeras cv --config.*--out"),
-        (without_predictions, r"holds predictions\.csv.*cxrkeras cv --config"),
+        (without_predictions, r"has predictions\.csv.*cxrkeras cv --config"),
         (without_folds_table, r"folds\.csv can't be read"),
         (with_other_labels, r"differ in labels.*RUN/folds/K"),
     ],

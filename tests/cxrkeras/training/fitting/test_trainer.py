@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from cxrkeras.models.losses import Loss
 from cxrkeras.registry import LOSSES, PRESETS
 from cxrkeras.training.fitting.batch_norm import batch_norms, quicken_batch_norm
 from cxrkeras.training.fitting.progress import EpochLines
@@ -211,6 +212,65 @@ def test_a_loss_that_is_nan_or_infinite_is_refused_with_the_rate(value):
     nothing = epoch_by_epoch(targets=np.zeros((20, 2), np.float32), images=features)
     with pytest.raises(UserError, match=r"epoch 1\. Lower --learning-rate \(it was 0\.01\)"):
         trainer.fit(nothing, None, SCHEDULE, steps=3, seed=0, title="t")
+
+
+class Scaled(keras.layers.Layer):
+    """A loss with two weights: a temperature that learns, and counts that are told."""
+
+    def build(self, targets_shape, logits_shape):
+        labels = targets_shape[-1]
+        self.heat = self.add_weight(shape=(labels,), initializer="ones", name="heat")
+        shape = (labels, 2)
+        self.counts = self.add_weight(shape=shape, initializer="ones", trainable=False, name="n")
+
+    def call(self, targets, logits):
+        scores = logits * self.heat + keras.ops.log(self.counts[:, 0] / self.counts[:, 1])
+        return keras.ops.mean(keras.losses.binary_crossentropy(targets, scores, from_logits=True))
+
+
+class OfScaled(Loss):
+    """The loss part around it."""
+
+    def layer(self):
+        return Scaled()
+
+
+@pytest.mark.jax
+def test_a_loss_trains_weights_of_its_own_and_goes_on_with_them(tmp_path, monkeypatch):
+    heads = {"one": small_head().get_layer("target"), "two": keras.layers.Dense(2, name="two")}
+    inputs = keras.Input((4,))
+    logits = keras.Model(inputs, {name: layer(inputs) for name, layer in heads.items()})
+    trainer = Trainer(logits, loss=OfScaled())
+    told = {name: np.float32([[3, 5], [2, 7]]) for name in heads}
+    images = tf.data.Dataset.from_tensor_slices((FEATURES, dict.fromkeys(heads, TARGETS)))
+    path, schedule = tmp_path / "state.npz", Schedule(**{**SCHEDULE.__dict__, "epochs": 4})
+
+    def fit(**how):
+        train = lambda epochs: images.batch(8).repeat(len(epochs))  # noqa: E731
+        how = {"steps": 3, "seed": 0, "title": "t", "counts": told} | how
+        table = trainer.fit(train, None, schedule, **how)
+        return table, [variable.numpy() for variable in trainer.model.variables]
+
+    table, whole = fit()
+    np.testing.assert_allclose(table["loss"], table["one_loss"] + table["two_loss"], rtol=1e-5)
+    for layer in trainer.model.loss_layers.values():
+        assert (np.abs(layer.heat.numpy() - 1) > 1e-3).all()
+        assert np.array_equal(layer.counts.numpy(), told["one"])
+    assert len(logits.weights) == 4  # the net has none of them
+    begin = EpochLines.on_epoch_begin
+
+    def kill(lines, epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
+        begin(lines, epoch, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochLines, "on_epoch_begin", kill)
+        with pytest.raises(KeyboardInterrupt):
+            fit(checkpoint=path)
+    again_table, again = fit(checkpoint=path)
+    assert same(again, whole)
+    assert again_table.equals(table)
 
 
 def small_head(seed=0) -> keras.Model:

@@ -1,0 +1,100 @@
+"""What a recipe must be: it gives the same bytes again, and after a kill too."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from cxrkeras.data.dataset import load_dataset
+from cxrkeras.registry import RECIPES
+from cxrkeras.training.fitting.checkpoint import Checkpoint
+from tests.cxrkeras.networks import session_of
+from tests.parts.each import each, made
+
+EPOCHS = 4
+every_recipe = each(RECIPES)
+
+
+@pytest.fixture
+def session(experiment, data):
+    """`session(part_id)`: of a target with entries to be guessed, so that everything happens."""
+
+    def make(part_id):
+        recipe, dataset = str(made(part_id)), load_dataset(data / "target")
+        how = {"random_trunk": True, "uncertain": "self_trained", "batch_size": 6, "epochs": EPOCHS}
+        return session_of(experiment(recipe=recipe, **how), dataset)
+
+    return make
+
+
+def fitter_of(session):
+    """A new one, as a new process has it."""
+    return session.plan.recipe.fitter(session)
+
+
+def fit(fitter, session, checkpoint=None, seed=5):
+    """Fit as a fold is fitted: the scores of the rows left out, and what the fit says."""
+    rows = np.arange(len(session.target.dataset))
+    learned = fitter.fit(
+        rows[:24],
+        rows[24:30],
+        session.target.targets,
+        epochs=EPOCHS,
+        learning_rate=3e-3,
+        seed=seed,
+        title="t",
+        checkpoint=checkpoint,
+    )
+    return fitter.predict(rows[30:]), learned
+
+
+class _Killed(BaseException):
+    pass
+
+
+@every_recipe
+def test_it_gives_the_same_bytes_again_and_after_a_kill(part_id, session, tmp_path, monkeypatch):
+    session = session(part_id)
+    fitter = fitter_of(session)
+    whole, learned = fit(fitter, session)
+    assert learned.history["epoch"].tolist() == list(range(1, len(learned.history) + 1))
+    # One fitter fits every fold: of what it learnt before nothing may be left.
+    assert (fit(fitter, session, seed=6)[0] != whole).any()
+    np.testing.assert_array_equal(fit(fitter, session)[0], whole)
+
+    kept = []
+
+    def dies(self, epoch, logs=None, end=Checkpoint.on_epoch_end):
+        end(self, epoch, logs)
+        kept.append(self._path)
+        if len(kept) == len(learned.history) - 1:
+            raise _Killed
+
+    path = tmp_path / "state.npz"
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "on_epoch_end", dies)
+        with pytest.raises(_Killed):
+            fit(fitter_of(session), session, path)
+    assert all(each.parent == tmp_path for each in kept)
+    resumed, again = fit(fitter_of(session), session, path)
+    np.testing.assert_array_equal(resumed, whole)
+    assert again.history.equals(learned.history)
+
+
+@every_recipe
+def test_what_it_saves_answers_as_it_does(part_id, session, tmp_path):
+    session = session(part_id)
+    fitter = fitter_of(session)
+    scores, learned = fit(fitter, session)
+    assert scores.shape == (6, 2)
+    assert ((scores >= 0) & (scores <= 1)).all()
+    assert np.ptp(scores, axis=0).min() > 0
+    assert learned.targets.values.shape == (24, 2)
+    json.dumps(fitter.facts, allow_nan=False)
+    json.dumps(fitter.save(tmp_path), allow_nan=False)
+    if not (tmp_path / "model.keras").exists():
+        pytest.skip("it saves no Keras model")
+    model = keras.saving.load_model(tmp_path / "model.keras")
+    images = session.images.take(np.arange(30, 36))
+    np.testing.assert_allclose(model.predict(images, verbose=0), scores, atol=1e-5)

@@ -1,0 +1,51 @@
+"""A Keras model asked several times: of the image as it is, and shifted a little four ways.
+
+`model.json` says under `shift` by how many pixels; `model.keras` lies beside it.
+"""
+
+from cxrkeras.serving.predictor.card import IMAGE
+from cxrkeras.serving.predictor.kinds import Kind
+
+
+class Part(Kind):
+    """Its score is the mean of the five."""
+
+    def files(self, card):
+        """The one file."""
+        return {"model.keras": card.home / "model.keras"}
+
+    def load(self, card, trunks):
+        """See `Kind.load`."""
+        from cxrkeras.serving.predictor.keras_file import load_keras
+
+        model = load_keras(card.home / "model.keras", card.facts.get("package") or ())
+        return _predictor()(card, model, card.facts.get("shift", 1))
+
+
+def _predictor():
+    import numpy as np
+
+    from cxrkeras.serving.predictor.predictor import Member, Predictor
+    from cxrkeras.serving.predictor.trunks import run
+
+    class Shifted(Predictor):
+        """What comes in at one side left at the other."""
+
+        def __init__(self, card, model, shift):
+            super().__init__(card)
+            self.model, self.shift = model, shift
+
+        def scores(self, inputs, *, traced):
+            """See `Predictor.scores`."""
+            images = inputs[IMAGE]
+            moves = ((s, axis) for s in (-self.shift, self.shift) for axis in (1, 2))
+            all_five = [images, *(np.roll(images, s, axis) for s, axis in moves)]
+            return np.mean(
+                [run(self.model, {**inputs, IMAGE: one}, traced) for one in all_five], axis=0
+            )
+
+        def members(self):
+            """For heat maps: the model, asked once."""
+            return [Member(self.model, tuple(range(len(self.labels))), 1.0)]
+
+    return Shifted
