@@ -223,7 +223,7 @@ def test_the_keras_model_gives_what_predict_gives(ours):
     ("call", "named"),
     [
         (lambda: cxrkeras.build("xception", labels=3, image_size=64), "Raise image_size="),
-        (lambda: cxrkeras.build("exception", labels=3), "backbone= must be one of"),
+        (lambda: cxrkeras.build("exception", labels=3), "backbone= must be a backbone"),
         (lambda: cxrkeras.build(labels="nih14"), "labels= must be a list"),
         (lambda: cxrkeras.build(labels=[]), "labels= received"),
         (lambda: cxrkeras.prepare("films", "labels.csv", "films/out"), "out= films/out lies"),

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from cxrkeras.data.inputs import IMAGE
-from cxrkeras.data.pipeline import resized
 from cxrkeras.models.inputs import given
 from cxrkeras.serving.predictor.card import Card, Picture, one_picture
 from cxrkeras.serving.predictor.combine import combined, layered
@@ -60,6 +58,8 @@ class Ensemble(Predictor):
         name = IMAGE if side == self.preparation.image_size else f"{IMAGE}_{side}"
         if wanted.side == inputs[name].shape[1]:
             return inputs[name]
+        from cxrkeras.data.pipeline import resized  # of TensorFlow, which only this needs
+
         return resized(inputs[name], wanted.side).numpy().astype(np.float32)
 
     def members(self) -> list[Member]:
@@ -129,6 +129,8 @@ def _resized(image: keras.KerasTensor, side: int) -> keras.KerasTensor:
 
 def _filter(size: int, side: int) -> np.ndarray:
     """(size, side) float32: what each pixel of a line gives to each of the smaller one."""
+    import tensorflow as tf
+
     lines = np.eye(size, dtype=np.float32)[..., None]
     return tf.image.resize(lines, (size, side), "bilinear", antialias=True).numpy()[..., 0]
 

@@ -1,7 +1,10 @@
 """Fits a head on features that are computed once, on trunks that don't change."""
 
 import hashlib
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -46,7 +49,7 @@ class Pooled:
             keras.Model(inputs, learned[TARGET]),
         )
         self._logits.name = "head"
-        self._digest = _digest(self._network.features.get_weights())
+        self._digest = digest_of(self._network.features)
         rows = np.arange(len(target.dataset))
         everything = part(Features(self._copies[0]), rows, target.targets)
         self._learner = Learner(self._head, plan, [everything], average=True)
@@ -110,8 +113,29 @@ class Pooled:
         return keras.Model(network.features.input, output, name=name)
 
 
-def _digest(weights: list[np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for values in weights:
+def digest_of(model: keras.Model) -> str:
+    """SHA-256 of a model's layers, what they are told and how they are joined, and its weights.
+
+    Layers count by their place, not by their name, since Keras numbers some names per process.
+    """
+    places = {name: number for number, name in enumerate(_names(model))}
+    graph = json.dumps(_placed(model.get_config(), places), sort_keys=True)
+    digest = hashlib.sha256(graph.encode())
+    for values in model.get_weights():
         digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
+
+
+def _names(model: keras.Model) -> Iterator[str]:
+    yield model.name
+    for operation in model.operations:
+        yield from _names(operation) if isinstance(operation, keras.Model) else (operation.name,)
+
+
+def _placed(config: Any, places: Mapping[str, int]) -> Any:
+    """A configuration with layers' places for their names."""
+    if isinstance(config, Mapping):
+        return {name: _placed(value, places) for name, value in config.items()}
+    if isinstance(config, list | tuple):
+        return [_placed(value, places) for value in config]
+    return places.get(config, config) if isinstance(config, str) else config

@@ -236,7 +236,7 @@ def without_inflation(folder):
     [
         (cut_short, r"must be one that Keras 3 wrote.*can't be read as such \(BadZipFile\)"),
         (of_other_labels, r"doesn't fit its model\.json.*\(None, 3\), not .*\(None, 2\)"),
-        (without_inflation, r"inflation must have every label and lacks Atelectasis"),
+        (without_inflation, r"inflation must have every label, but lacks Atelectasis"),
         (lambda f: (f / "model.json").write_bytes(b"{\xff"), r"can't be used: it isn't UTF-8"),
         (lambda f: (f / "model.json").write_text("[]"), r"must be a table"),
         (lambda f: (f / "model.json").unlink(), r"Not found.*model\.json"),

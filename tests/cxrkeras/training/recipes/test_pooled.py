@@ -9,13 +9,14 @@ from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.pipeline import Features, Images, Part
 from cxrkeras.models.losses import bw_bce
 from cxrkeras.models.network import TARGET
+from cxrkeras.registry import BACKBONES
 from cxrkeras.runs.target import Target, load_target
 from cxrkeras.training.fitting.learner import Learner
 from cxrkeras.training.folds import _learned, _prevalence, fit_rows
 from cxrkeras.training.plan import resolve
 from cxrkeras.training.recipes.shared import features
 from cxrkeras.training.recipes.shared.features import frozen_features
-from cxrkeras.training.recipes.shared.pooled import Pooled
+from cxrkeras.training.recipes.shared.pooled import Pooled, digest_of
 from tests.cxrkeras.networks import network_of, session_of
 
 FROZEN = {"recipe": "frozen", "random_trunk": True}
@@ -34,6 +35,21 @@ def dataset(data):
 @pytest.fixture(scope="module")
 def images(dataset):
     return Images(dataset.paths, 48)
+
+
+def test_only_equal_trunks_behind_equal_scalings_are_shared(network, monkeypatch):
+    tiny = BACKBONES.load("tiny")
+    digest = digest_of(network.features)
+    assert digest_of(network_of(("tiny",), 48, {TARGET: 3}).features) == digest
+    monkeypatch.setattr(tiny, "scaling", "caffe" if tiny.scaling != "caffe" else "torch")
+    other = network_of(("tiny",), 48, {TARGET: 2}).features
+    for one, two in zip(other.get_weights(), network.features.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert digest_of(other) != digest
+    monkeypatch.undo()
+    other = network_of(("tiny",), 48, {TARGET: 2}).features
+    other.set_weights([values + 1 for values in other.get_weights()])
+    assert digest_of(other) != digest
 
 
 def test_the_leak_test_permutes_whole_rows_of_the_training_part_only(experiment, dataset):
