@@ -81,7 +81,6 @@ def _signature(described: Described) -> list:
 
 
 def _name_inputs(graph, described: Described) -> None:
-    print([v.name for v in graph.input])
     for value in graph.input:
         dims = len(value.type.tensor_type.shape.dim)
         _rename(graph, value, IMAGE if dims == 4 else value.name.partition(":")[0])
