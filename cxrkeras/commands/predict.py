@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from cxrkeras.commands.shared.film_options import admission, decoding_workers
+from cxrkeras.commands.shared.film_options import admission, decoding_workers, table_of_inputs
 from cxrkeras.commands.shared.operating_point import operating_point, rule_of, rules_named
 from cxrkeras.commands.shared.overwriting import overwrite as overwriting
 from data_prep.errors import UserError
@@ -25,6 +25,7 @@ _WRITERS = (".csv", ".json")
     show_default=True,
     help="Also give calibrated probabilities, fitted on the run's out-of-fold predictions.",
 )
+@table_of_inputs
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -48,6 +49,7 @@ def command(
     files: tuple[str, ...],
     rule: str | None,
     calibrate: str,
+    table: Path | None,
     out: tuple[Path, ...],
     overwrite: bool,
     server: str | None,
@@ -60,8 +62,9 @@ def command(
 
     MODEL_OR_RUN is a model folder (model.keras with model.json) or a run of `cxrkeras cv`, whose
     folds act as an ensemble: the mean of their probabilities. Each image is prepared as the model's
-    training images were. Files that can't be read are listed with the reason, and the rest are
-    processed. Not for clinical use.
+    training images were. What a model takes beside the image (age, sex, view) is read from DICOM
+    headers or --table; a warning counts the films where it isn't known. Files that can't be read
+    are listed with the reason, and the rest are processed. Not for clinical use.
 
     \b
     Examples:
@@ -69,6 +72,7 @@ def command(
       cxrkeras predict runs/first films/ 'more/**/*.png' --out predictions.csv
       cxrkeras predict models/final films/ --operating-point sensitivity=0.95 --out all.json
       cxrkeras predict runs/first film.png --calibrate temperature --json
+      cxrkeras predict models/final films/ --table patients.csv --out predictions.csv
       cxrkeras predict chest film.dcm --server http://localhost:8501
     """
     _check(out, overwrite)
@@ -76,7 +80,7 @@ def command(
     settings = {"batch_size": batch_size, "admission": admission, "workers": workers}
     if server is not None:
         _refuse_with_server()
-        told = _ask(server, str(model), files, settings)
+        told = _ask(server, str(model), files, table, settings)
     else:
         from cxrkeras.serving.predict.run import predict_words
         from cxrkeras.serving.predictor.read import read_card
@@ -84,18 +88,18 @@ def command(
         method = None if calibrate == "none" else calibrate
         card = read_card(model)
         point = chosen or card.default_rule
-        told = predict_words(card, files, point, calibration=method, **settings)
+        told = predict_words(card, files, point, calibration=method, table=table, **settings)
     _tell(told, out, to_stdout)
 
 
-def _ask(server: str, name: str, files: tuple[str, ...], settings: dict):
+def _ask(server: str, name: str, files: tuple[str, ...], table: Path | None, settings: dict):
     from cxrkeras.serving.predict.films import find_films
     from cxrkeras.serving.predict.run import rows_of
 
     found, refused = find_films(files)
     from cxrkeras.serving.server.remote import ask
 
-    return ask(server, name, found, rows_of(refused), **settings)
+    return ask(server, name, found, rows_of(refused), table=table, **settings)
 
 
 def _refuse_with_server() -> None:

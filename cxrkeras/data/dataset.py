@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cxrkeras.data.checked_json import Facts, Labels, Words, read_checked
-from cxrkeras.data.inputs import IMAGE, KNOWN, as_numbers
+from cxrkeras.data.inputs import KNOWN, as_numbers, further
 from cxrkeras.data.preparation import Side, preparation_of
 from data_prep.dataset.prepared import identify
 from data_prep.errors import RejectedFile, UserError
@@ -84,8 +84,7 @@ class PreparedDataset:
     def known(self, inputs: Sequence[str]) -> dict[str, np.ndarray]:
         """{input: (N, 1) float32} of the inputs beside the image; see `data.inputs`."""
         blank = np.full(len(self), "")
-        others = [name for name in inputs if name != IMAGE]
-        return {name: as_numbers(name, self.told.get(name, blank)) for name in others}
+        return {name: as_numbers(name, self.told.get(name, blank)) for name in further(inputs)}
 
     def fingerprint_with(self, inputs: Sequence[str]) -> str:
         """`fingerprint`, including a model's inputs beside the image."""

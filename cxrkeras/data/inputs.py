@@ -3,6 +3,7 @@
 Each is one float32 per image, UNKNOWN where the value is not known. `models.inputs` scales them.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -28,15 +29,21 @@ def _sex(text: str) -> float:
 
 
 def _view(text: str) -> float:
-    letters = text.strip().upper()
-    if letters and admits("lateral", letters):
+    if text.strip() and admits("lateral", text):
         return 2.0
-    return {"PA": 0.0, "AP": 1.0}.get(letters, UNKNOWN)
+    words = re.split(r"[\s\-_/]+", text.strip().upper())  # `AP ERECT`
+    found = {"PA", "AP"}.intersection(words)
+    return {"PA": 0.0, "AP": 1.0}[found.pop()] if len(found) == 1 else UNKNOWN
 
 
 KNOWN: dict[str, Callable[[str], float]] = {"age": _age, "sex": _sex, "view": _view}
-"""{input: a function from a table's cell to a number}: years; 0 female, 1 male; 0 PA, 1 AP, 2
-lateral."""
+"""{input: a function from a table's cell to a number}."""
+MEANINGS = {
+    "age": "years; -1 unknown",
+    "sex": "0 female, 1 male; -1 unknown",
+    "view": "0 PA, 1 AP, 2 lateral; -1 unknown",
+}
+"""What the numbers mean, for those who use an exported model."""
 
 
 def check_inputs(names: Sequence[str]) -> tuple[str, ...]:
@@ -60,20 +67,31 @@ def as_numbers(name: str, cells: Iterable[str]) -> np.ndarray:
     return np.array([[KNOWN[name](cell or "")] for cell in cells], np.float32).reshape(-1, 1)
 
 
-def select(names: Sequence[str], given: Mapping[str, np.ndarray]) -> "np.ndarray | dict":
-    """Select exactly the inputs of a model, as its Keras model takes them.
-
-    With an extra key, Keras only warns and then mixes up the inputs.
+def select(given: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Exactly a model's inputs: an extra one would make Keras give wrong numbers, with a warning.
 
     Args:
-        names: the model's inputs, including `image`.
-        given: arrays of B rows; missing inputs count as unknown.
+        given: (B, …) arrays by name; numbers may be (B,). One of `KNOWN` that is missing counts as
+            unknown.
+        names: the model's.
 
     Returns:
-        The images alone if the model takes nothing else, otherwise a dictionary.
+        Those, in the names' order; numbers as (B, 1).
+
+    Raises:
+        UserError: a picture is missing.
     """
-    if tuple(names) == (IMAGE,):
-        return given[IMAGE]
-    rows = len(given[IMAGE])
+    if missing := [name for name in names if name not in given and name not in KNOWN]:
+        raise UserError(
+            f"This model's inputs are {', '.join(names)}. Missing: {', '.join(missing)}. Give them "
+            "too."
+        )
+    rows = len(next(iter(given.values())))
     unknown = np.full((rows, 1), UNKNOWN, np.float32)
-    return {name: given.get(name, unknown) for name in names}
+    arrays = {name: np.asarray(given.get(name, unknown)) for name in names}
+    return {name: v[:, None] if v.ndim == 1 else v for name, v in arrays.items()}
+
+
+def further(names: Iterable[str]) -> tuple[str, ...]:
+    """Of a model's inputs those beside the image."""
+    return tuple(name for name in names if name != IMAGE)

@@ -89,6 +89,7 @@ class Model:
         *,
         operating_point: str | None = None,
         calibrate: str | None = None,
+        table: PathLike | None = None,
         batch_size: int = 16,
         workers: int | None = None,
         **admission: Any,
@@ -104,6 +105,9 @@ class Model:
                 `specificity=0.9` (any share), or a rule of another package; by default
                 `corrected`, or `prevalence` where the loss's distortion isn't known.
             calibrate: None, `temperature` or `isotonic`: give calibrated probabilities too.
+            table: for a model that takes age, sex or view beside the image: a table with these, and
+                the films' names in a column `image` or `file`. It goes over DICOM headers, from
+                which they are read without it; what isn't known there is unknown to the model.
             batch_size: images at a time.
             workers: decoding processes, one per core by default; 0 decodes in this process,
                 without its limits of memory and time.
@@ -136,6 +140,7 @@ class Model:
             _words(files),
             parse_rule(operating_point) if operating_point else self._card.default_rule,
             calibration=calibrate,
+            table=None if table is None else Path(table),
             batch_size=batch_size,
             admission=admitted(admission),
             workers=workers,

@@ -18,6 +18,12 @@ def inputs_of(names: Sequence[str], image_size: int) -> dict[str, keras.KerasTen
     return {name: keras.Input(shapes.get(name, (1,)), name=name) for name in names}
 
 
+def given(model: keras.Model) -> keras.KerasTensor | dict[str, keras.KerasTensor]:
+    """What a model takes: its only input, or several as a dictionary by name."""
+    named = {tensor.name: tensor for tensor in model.inputs}
+    return named if len(named) > 1 else model.inputs[0]
+
+
 def known_features(inputs: Mapping[str, keras.KerasTensor]) -> keras.KerasTensor | None:
     """What is known beside the image, (N, E) in [0, 1], zeros where it isn't known; None for E = 0.
 

@@ -3,6 +3,7 @@
 import json
 import platform
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,7 @@ from cxrkeras import runtime
 from cxrkeras.data.dataset import PreparedDataset
 from cxrkeras.data.folds.files import save_folds
 from cxrkeras.data.folds.folds import TEST
+from cxrkeras.data.inputs import further
 from cxrkeras.data.labels.entries import MASKED
 from cxrkeras.data.preparation import linked_patients
 from cxrkeras.evaluation.run_folder import RunFolder
@@ -84,8 +86,9 @@ def begin(run: Path, experiment: Experiment, target: Target, *, begun: bool) -> 
                 shutil.rmtree(left, ignore_errors=True)
             RunFolder(run).sources.unlink(missing_ok=True)
             description.unlink(missing_ok=True)
-            atomic_write_json(RunFolder(run).environment, _environment(target.dataset))
             dataset = target.dataset
+            environment = _environment(dataset, experiment.inputs)
+            atomic_write_json(RunFolder(run).environment, environment)
             known = dataset.images, dataset.patients, dataset.digests
             save_folds(RunFolder(run).fold_table, *known, target.folds)
         write_experiment(description, experiment)
@@ -93,12 +96,12 @@ def begin(run: Path, experiment: Experiment, target: Target, *, begun: bool) -> 
         raise UserError(f"--out {run} can't be written: {error.strerror}.") from error
 
 
-def _environment(dataset: PreparedDataset) -> dict:
+def _environment(dataset: PreparedDataset, inputs: Sequence[str]) -> dict:
     packages = ["cxrkeras", "tensorflow", "keras", "numpy", "scikit-learn", "pandas"]
     if runtime.backend() == runtime.JAX:
         packages.append("jax")
     return {
-        "data": dataset.fingerprint,
+        "data": dataset.fingerprint_with(inputs),
         "films": dataset.films,
         "linked_patients": linked_patients(dataset.root),
         "python": platform.python_version(),
@@ -108,16 +111,22 @@ def _environment(dataset: PreparedDataset) -> dict:
     }
 
 
-def check_data(run: Path, dataset: PreparedDataset) -> None:
+def check_data(run: Path, dataset: PreparedDataset, inputs: Sequence[str]) -> None:
     """Check that the data are those with which the run was begun.
+
+    Args:
+        run: the run folder.
+        dataset: the data.
+        inputs: the model's; what it is told beside the image must not have changed either.
 
     Raises:
         UserError: the prepared data have changed.
     """
     found = json.loads(RunFolder(run).environment.read_text(encoding="utf-8"))["data"]
-    if found != dataset.fingerprint:
+    if found != dataset.fingerprint_with(inputs):
+        what = ", ".join(["labels", "patients", *further(inputs)])
         raise UserError(
-            f"The prepared data have changed since {run} was begun (labels, patients or pixels), "
+            f"The prepared data have changed since {run} was begun ({what} or pixels), "
             "or an earlier version began it. Give another --out, so that a run has one dataset."
         )
 

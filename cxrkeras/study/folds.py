@@ -35,7 +35,7 @@ def share_folds(out: Path, experiment: Experiment) -> None:
     dataset = open_dataset(Path(experiment.data), experiment.labels_of())
     given = Path(experiment.folds_file) if experiment.folds_file else None
     made_from = {
-        "data": dataset.fingerprint,
+        "data": dataset.fingerprint_with(experiment.inputs),
         "blank": experiment.blank,
         **(_made(experiment) if given is None else {"file": _digest(given)}),
     }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cxrkeras.data.inputs import check_inputs
 from cxrkeras.data.labels.label_sets import TARGET, parse_label_sets
 from cxrkeras.runs.description import make_experiment
 from cxrkeras.runs.experiment import Experiment
@@ -146,6 +147,9 @@ def shared_experiment(study: StudyFile) -> Experiment:
     choices = {key: study.run[key] for key in SHARED | {"seed"} if key in study.run}
     if "label_set" in choices:
         choices["label_set"] = _label_sets(study, set())
+    told = (_words(table.get("inputs", ())) for table in (study.run, *study.override.values()))
+    if inputs := {name for words in told for name in check_inputs(words)}:
+        choices["inputs"] = tuple(inputs)
     return make_experiment(choices).located()
 
 

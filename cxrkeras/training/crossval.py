@@ -58,7 +58,7 @@ def _open(experiment: Experiment, run: Path) -> Target:
     begun = is_begun(run, experiment)
     dataset = open_dataset(Path(experiment.data), experiment.labels_of())
     if begun:
-        check_data(run, dataset)
+        check_data(run, dataset, experiment.inputs)
     else:
         check_uncertain(experiment)
     target = load_target(experiment, dataset, _folds_file(experiment, dataset, run, begun))

@@ -3,7 +3,7 @@
 import os
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -135,6 +135,41 @@ class FileIndex:
         return self._uids
 
 
+class NamedFiles:
+    """Given files, found by what a table calls them: by path or any tail of it, with or without the
+    suffix.
+
+    Args:
+        files: wherever they lie.
+    """
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        keys = [path.absolute().as_posix() for path in files]
+        self._numbers = {key: number for number, key in enumerate(keys)}
+        self._named, self._unsuffixed = _Names(keys), _Names(keys, without_suffix)
+
+    def find(self, name: str, where: str) -> list[int]:
+        """The number of the file that a cell names, in a list; an empty one for none.
+
+        Args:
+            name: the cell.
+            where: the cell's place, for an error, e.g. `data row 3`.
+
+        Raises:
+            UserError: the name means several files.
+        """
+        turned = name.replace("\\", "/").removeprefix("./")
+        for names, wanted in ((self._named, turned), (self._unsuffixed, without_suffix(turned))):
+            found = names.ending_in(wanted) if wanted else []
+            if len(found) > 1:
+                raise UserError(
+                    f"{where} names an image that {len(found)} files answer to: give its path."
+                )
+            if found:
+                return [self._numbers[found[0]]]
+        return []
+
+
 def _is_image_name(name: str) -> bool:
     suffix = os.path.splitext(name)[1].lower()
     # A UID used as a file name ends in digits: `1.2.276.0.7230010.3` has no suffix in that sense.
@@ -167,8 +202,12 @@ class _Names:
     def candidates(self, name: str) -> Iterator[list[str]]:
         for tail in _tails(name):
             yield self._equal(_turned(tail))
+        yield self.ending_in(name)
+
+    def ending_in(self, name: str) -> list[str]:
+        """The keys that are the name, or end in it after a `/`."""
         turned = _turned(name)
-        yield self._equal(turned) + self._below(turned)
+        return self._equal(turned) + self._below(turned)
 
     def _equal(self, turned: str) -> list[str]:
         return self._keys[bisect_left(self._turned, turned) : bisect_right(self._turned, turned)]

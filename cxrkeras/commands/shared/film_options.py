@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 
 import click
 
@@ -60,6 +61,13 @@ def admission(command: Callable) -> Callable:
     return together
 
 
+table_of_inputs = click.option(
+    "--table",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="For a model that takes age, sex or view beside the image: a table with these, and the "
+    "films' names in a column image or file. It goes over DICOM headers, from which they are read "
+    "without it.",
+)
 decoding_workers = click.option(
     "--workers",
     type=click.IntRange(0),

@@ -1,18 +1,21 @@
 """What answers for a film: a model in this process, or a server elsewhere."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from cxrkeras.data.inputs import IMAGE
 from cxrkeras.data.preparation import Preparation
 from cxrkeras.evaluation.evidence.doubts import UNMEASURED
 from cxrkeras.evaluation.rules import Rule
 from cxrkeras.serving.app.reading import Seen
 from cxrkeras.serving.predict.films import Prepared
 from cxrkeras.serving.predict.predict import Row, answer, learnt_words
+from cxrkeras.serving.predict.told import as_arrays, unknown_in
 from cxrkeras.serving.predict.unseen import own_images
 from cxrkeras.serving.predictor.card import Card, one_picture
 from cxrkeras.serving.server.client import grey_png, predict_remote
@@ -62,6 +65,7 @@ class Judge(Protocol):
         preparation: how films are prepared for it.
         no_maps: why there are no heat maps; "" where there are.
         unit: of the maps' values.
+        extras: what it takes beside the picture.
         distorted: whether findings have `adjusted`.
     """
 
@@ -73,6 +77,7 @@ class Judge(Protocol):
     no_maps: str
     unit: str
     distorted: bool
+    extras: tuple[str, ...]
 
     def findings(self, seen: Seen) -> tuple[Finding, ...]:
         """K findings in the order of `labels`."""
@@ -101,7 +106,7 @@ class LocalJudge:
         self._card, self._model, self._rule = card, model, rule
         card.operating_points(rule)
         self._own = own_images(card)
-        self._lock = threading.Lock()
+        self._lock, self.extras = threading.Lock(), card.extras
         self.labels, self.name, self.rule = card.labels, card.path.resolve().name, str(rule)
         self.preparation, self.distorted = card.preparation, card.distorted
         self._explainer, self.no_maps = _explainer(model)
@@ -112,7 +117,8 @@ class LocalJudge:
     def findings(self, seen: Seen) -> tuple[Finding, ...]:
         """As `Judge` says."""
         with self._lock:
-            scores = self._model.predict(self._images(seen))
+            inputs = {IMAGE: self._images(seen), **as_arrays([seen.told], self.extras)}
+            scores = self._model.predict(inputs)
         told = answer(self._card, self._rule, None, [Row(Path(), "", ())], scores)
         known = self._card.facts["training_prevalence"]
         return tuple(
@@ -131,7 +137,7 @@ class LocalJudge:
     def notes(self, seen: Seen) -> tuple[str, ...]:
         """As `Judge` says."""
         film = Prepared(Path(), seen.square, digest=seen.digest)
-        return learnt_words(film, self._own)
+        return (*learnt_words(film, self._own), *_told(seen, self.extras))
 
     def heat(self, seen: Seen, label: str) -> np.ndarray:
         """As `Judge` says."""
@@ -161,7 +167,8 @@ class RemoteJudge:
 
     def __init__(self, server: str, name: str):
         self._server, self.name, self.rule = server, name, "as the server says"
-        self.labels = predict_remote(server, name, [grey_png(_RAMP)]).labels
+        found = predict_remote(server, name, [grey_png(_RAMP)])
+        self.labels, self.extras = found.labels, found.inputs
         self.preparation, self.unit, self.distorted = Preparation(), "", False
         self.no_maps = "a server gives probabilities but no feature maps."
         told = f"Before you believe it: {UNMEASURED}"
@@ -173,7 +180,8 @@ class RemoteJudge:
         Raises:
             UserError: as in `predict_remote`, or the server can't use the film.
         """
-        told = predict_remote(self._server, self.name, [seen.png])
+        known = as_arrays([seen.told], self.extras)
+        told = predict_remote(self._server, self.name, [seen.png], known=known)
         if not told.valid[0]:
             raise UserError("The server couldn't use this film.")
         return tuple(
@@ -182,8 +190,8 @@ class RemoteJudge:
         )
 
     def notes(self, seen: Seen) -> tuple[str, ...]:
-        """None: a server doesn't say what its model learnt from."""
-        return ()
+        """What the model was told: a server doesn't say what its model learnt from."""
+        return _told(seen, self.extras)
 
     def heat(self, seen: Seen, label: str) -> np.ndarray:
         """Never: `no_maps` says why."""
@@ -191,6 +199,17 @@ class RemoteJudge:
 
 
 _RAMP = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)  # asks for the labels
+
+
+def _told(seen: Seen, extras: Sequence[str]) -> tuple[str, ...]:
+    """What the model takes beside the picture, and whether it was known; never the values."""
+    if not extras:
+        return ()
+    lacking = unknown_in(seen.told, extras)
+    known = [name for name in extras if name not in lacking]
+    parts = {"from the file's header": known, "unknown": lacking}
+    told = (f"{', '.join(names)} ({where})" for where, names in parts.items() if names)
+    return (f"The model also takes {'; '.join(told)}.",)
 
 
 def _explainer(model: "Predictor") -> tuple["Ensemble | None", str]:

@@ -5,13 +5,14 @@ and refuses the file, and the page lives on. Nothing is written to disk.
 """
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 from PIL import Image
 
+from cxrkeras.serving.predict.told import Told, of_header
 from cxrkeras.serving.server.client import grey_png
 from data_prep.dataset.pool import Died, Worker
 from data_prep.errors import RejectedFile
@@ -23,7 +24,7 @@ LEAST = 800  # and to which a small picture is enlarged: maps and outlines need 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A film as the page keeps it: no file name, nothing of a header.
+    """A film as the page keeps it: no file name, and of a header what its model takes, never shown.
 
     Attributes:
         film: (H, W) uint16, upright, air dark; the longer side `LEAST` to `SHOWN` pixels.
@@ -31,6 +32,7 @@ class Seen:
         warnings: short lines without patient data.
         png: all of its grey for a server that prepares it itself; empty if there is none.
         digest: of the picture as it was decoded (`data_prep.films.film.Film.digest`).
+        told: age, sex and view of a DICOM header, as far as the model takes them.
     """
 
     film: np.ndarray
@@ -38,6 +40,7 @@ class Seen:
     warnings: tuple[str, ...]
     png: bytes = b""
     digest: str = ""
+    told: Told = field(default_factory=dict, repr=False)
 
 
 class Reader:
@@ -46,10 +49,11 @@ class Reader:
     Args:
         settings: how images are prepared for the model.
         for_server: whether a server prepares them, which takes PNG.
+        extras: what the model takes beside the picture, to be read from headers.
     """
 
-    def __init__(self, settings: Settings, *, for_server: bool = False):
-        self._settings, self._for_server = settings, for_server
+    def __init__(self, settings: Settings, *, for_server: bool = False, extras: Sequence[str] = ()):
+        self._settings, self._for_server, self._extras = settings, for_server, tuple(extras)
         self._lock = threading.Lock()
         self._worker: Worker | None = None
 
@@ -65,7 +69,8 @@ class Reader:
             RejectedFile: it can't serve; the message is the reason in one line.
         """
         with self._lock:
-            work = partial(see, settings=self._settings, for_server=self._for_server)
+            how = {"settings": self._settings, "for_server": self._for_server}
+            work = partial(see, **how, extras=self._extras)
             outcome = self._do(work, body)
             if isinstance(outcome, Died):
                 raise RejectedFile(outcome.reason)
@@ -89,11 +94,14 @@ class Reader:
         return outcome
 
 
-def see(body: bytes, settings: Settings, for_server: bool = False) -> Seen:
+def see(
+    body: bytes, settings: Settings, for_server: bool = False, extras: Sequence[str] = ()
+) -> Seen:
     """Decode one upload in this process; errors as `Reader.read`."""
     film, square = read_square(body, settings)
     png = grey_png(film.pixels) if for_server else b""
-    return Seen(_fitted(film.pixels), square, film.remarks, png, film.digest)
+    told = of_header(film.header, extras)
+    return Seen(_fitted(film.pixels), square, film.remarks, png, film.digest, told)
 
 
 def _nothing(_: None) -> None:

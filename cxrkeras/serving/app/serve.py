@@ -70,7 +70,7 @@ def build(judge: Judge, terms: Terms):
         preparation.stretch,
         admission=terms.admission,
     )
-    reader = Reader(settings, for_server=terms.for_server)
+    reader = Reader(settings, for_server=terms.for_server, extras=judge.extras)
     desks, inbox = Desks(), Inbox(terms.limit)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     routes.add(app, inbox, desks, judge)

@@ -84,7 +84,9 @@ def _no(reason: str) -> UserError:
 
 def _opened_up(model: keras.Model) -> keras.Model:
     """The model without nested models that turn an image into scores; trunks stay as they are."""
-    if len(getattr(model, "inputs", None) or ()) != 1 or len(model.outputs or ()) != 1:
+    if len(names := [tensor.name for tensor in getattr(model, "inputs", None) or ()]) > 1:
+        raise _no(f"it takes {', '.join(names)}, and a map shows the image's part alone")
+    if not names or len(model.outputs or ()) != 1:
         raise _no("it must have been built with one input and one output")
     if len(model.inputs[0].shape) != 4 or len(model.outputs[0].shape) != 2:
         shapes = model.inputs[0].shape, model.outputs[0].shape

@@ -2,12 +2,13 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from cxrkeras.data.inputs import IMAGE, as_numbers
 from cxrkeras.serving.export.header import JPEG, PNG
 from cxrkeras.serving.export.saved_model import SavedModel
 from cxrkeras.serving.predict.films import FilmStream
@@ -34,12 +35,23 @@ class Samples:
         expected: (N, K) float64, Keras's answer to `images`.
         expected_of_contents: (N, K) float64, its answer to `contents`, prepared by `prep`: the same
             but for DICOMs of more than 8 bits, of which a PNG holds 16.
+        known: {input: (N, 1) float32} beside the image; drawn anew, since what a file's own header
+            tells would leave little to compare. Unknown in `expected` and `expected_of_contents`.
+        expected_known: (N, K) float64, with `known`.
+        expected_known_of_contents: the same of `contents`.
     """
 
     images: np.ndarray
     contents: list[bytes]
     expected: np.ndarray
     expected_of_contents: np.ndarray
+    known: dict[str, np.ndarray] = field(default_factory=dict)
+    expected_known: np.ndarray | None = None
+    expected_known_of_contents: np.ndarray | None = None
+
+    def told(self, rows: slice) -> dict[str, np.ndarray]:
+        """`known` of some rows."""
+        return {name: values[rows] for name, values in self.known.items()}
 
     def largest(self, answer: Callable[[slice], np.ndarray], expected: np.ndarray) -> float:
         """The largest difference from (N, K) `expected` of an answer given batch by batch."""
@@ -61,14 +73,34 @@ def read_samples(
         files = list(files) or list(_phantoms(folder))
         images = _prepared(model, files, admission)
         sent = _sent(files, folder, admission)
-        expected = model.predict(images)
+        of_contents = images.copy()
         changed = [row for row, path in enumerate(files) if sent[row] != path]
-        of_contents = expected.copy()
         if changed:
-            of_contents[changed] = model.predict(
-                _prepared(model, [sent[row] for row in changed], admission)
-            )
-        return Samples(images, [path.read_bytes() for path in sent], expected, of_contents)
+            of_contents[changed] = _prepared(model, [sent[row] for row in changed], admission)
+        samples = Samples(
+            images,
+            [path.read_bytes() for path in sent],
+            model.predict(images),
+            model.predict(of_contents),
+        )
+        if not model.card.extras:
+            return samples
+        known = _drawn(model.card.extras, len(files))
+        return replace(
+            samples,
+            known=known,
+            expected_known=model.predict({IMAGE: images, **known}),
+            expected_known_of_contents=model.predict({IMAGE: of_contents, **known}),
+        )
+
+
+def _drawn(names: Sequence[str], count: int) -> dict[str, np.ndarray]:
+    """Values of every kind, unknown ones among them: (N, 1) float32 each."""
+    cells = {"age": ("71", "", "34", "5"), "sex": ("M", "F", ""), "view": ("AP", "lateral", "PA")}
+    return {
+        name: as_numbers(name, (cells[name][row % len(cells[name])] for row in range(count)))
+        for name in names
+    }
 
 
 def _prepared(model: Predictor, files: Sequence[Path], admission: Admission) -> np.ndarray:
@@ -114,13 +146,25 @@ def _unusable(path: Path, reason: str) -> UserError:
 def check_saved_model(folder: Path, samples: Samples) -> dict[str, float]:
     """{signature: largest difference} of a SavedModel; NaN where it can't read a file."""
     saved = SavedModel(folder)
-    return {
+    images, contents = samples.images, samples.contents
+    found = {
         "serving_default": samples.largest(
-            lambda rows: saved.probability(samples.images[rows]), samples.expected
+            lambda rows: saved.probability(images[rows]), samples.expected
         ),
         "encoded": samples.largest(
-            lambda rows: saved.encoded(samples.contents[rows])["probability"],
-            samples.expected_of_contents,
+            lambda rows: saved.encoded(contents[rows])["probability"], samples.expected_of_contents
+        ),
+    }
+    if not samples.known:
+        return found
+    return found | {
+        "known": samples.largest(
+            lambda rows: saved.probability(images[rows], samples.told(rows)),
+            samples.expected_known,
+        ),
+        "encoded_known": samples.largest(
+            lambda rows: saved.encoded(contents[rows], samples.told(rows))["probability"],
+            samples.expected_known_of_contents,
         ),
     }
 

@@ -6,36 +6,41 @@ import json
 import logging
 import tempfile
 import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from cxrkeras.data.inputs import IMAGE, MEANINGS, further
 from cxrkeras.serving.export.saved_model import Described
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_json
 
 
 def write_onnx(described: Described, folder: Path) -> None:
-    """Write `model.onnx`: `image` (N, S, S, 1) -> `probability` (N, K).
+    """Write `model.onnx`: `image` (N, S, S, 1), and what the model takes beside -> `probability`
+    (N, K).
 
     Its metadata hold `labels` and `thresholds` as JSON lists (null if there is none) in the
-    order of the output, and `model.json` as a whole.
+    order of the output, `inputs` with what each further input means, where there are any, and
+    `model.json` as a whole.
     """
     import onnx
 
-    path, signature = folder / "model.onnx", [described.image]
+    path, signature = folder / "model.onnx", _signature(described)
     with _quiet():
         # Through Keras, which mends tf2onnx 1.17: that doesn't know NumPy 2.
         described.model.export(path, format="onnx", verbose=False, input_signature=signature)
     model = onnx.load(path)
-    _rename(model.graph, model.graph.input[0], "image")
+    _name_inputs(model.graph, described)
     _rename(model.graph, model.graph.output[0], "probability")
     thresholds = [None if np.isnan(t) else float(t) for t in described.thresholds]
     properties = {
         "labels": list(described.labels),
         "thresholds": thresholds,
+        **_meanings(described),
         "model.json": described.facts,
     }
     texts = {name: json.dumps(value, ensure_ascii=False) for name, value in properties.items()}
@@ -45,14 +50,13 @@ def write_onnx(described: Described, folder: Path) -> None:
 
 
 def write_litert(described: Described, folder: Path) -> None:
-    """Write `model.tflite`, signature `serving_default`: `image` -> `probability`; `model.json`."""
+    """Write `model.tflite`, signature `serving_default`: `image`, and what the model takes
+    beside -> `probability`; `model.json`, which names the inputs.
+    """
     archive = keras.export.ExportArchive()
     archive.track(described.model)
-    archive.add_endpoint(
-        "serving_default",
-        lambda image: {"probability": described.model(image, training=False)},
-        input_signature=[described.image],
-    )
+    specs = list(described.inputs.values())
+    archive.add_endpoint("serving_default", _answering(described), input_signature=specs)
     with tempfile.TemporaryDirectory() as scratch, _quiet():
         archive.write_out(scratch, verbose=False)
         content = tf.lite.TFLiteConverter.from_saved_model(scratch).convert()
@@ -60,20 +64,52 @@ def write_litert(described: Described, folder: Path) -> None:
     atomic_write_json(folder / "model.json", described.facts)
 
 
-def run_onnx(folder: Path, images: np.ndarray) -> np.ndarray:
+def _answering(described: Described) -> Callable:
+    """The model as a function of its inputs, in the order of `Described.inputs`."""
+    extras = further(described.inputs)
+
+    def answer(image, *known):
+        return {"probability": described(image, dict(zip(extras, known, strict=True)))}
+
+    return answer if extras else lambda image: answer(image)
+
+
+def _signature(described: Described) -> list:
+    """As Keras's own export takes it: the only input, or all in a dictionary."""
+    specs = described.inputs
+    return [specs] if len(specs) > 1 else list(specs.values())
+
+
+def _name_inputs(graph, described: Described) -> None:
+    for value in graph.input:
+        dims = len(value.type.tensor_type.shape.dim)
+        _rename(graph, value, IMAGE if dims == 4 else value.name.partition(":")[0])
+
+
+def _meanings(described: Described) -> dict[str, dict[str, str]]:
+    meant = {name: MEANINGS.get(name, "") for name in further(described.inputs)}
+    return {"inputs": meant} if meant else {}
+
+
+def run_onnx(
+    folder: Path, images: np.ndarray, known: Mapping[str, np.ndarray] | None = None
+) -> np.ndarray:
     """What `model.onnx` gives for (N, S, S, 1) images, by ONNX Runtime."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(folder / "model.onnx")
-    return session.run(["probability"], {"image": images})[0]
+    return session.run(["probability"], {"image": images, **(known or {})})[0]
 
 
-def run_litert(folder: Path, images: np.ndarray) -> np.ndarray:
+def run_litert(
+    folder: Path, images: np.ndarray, known: Mapping[str, np.ndarray] | None = None
+) -> np.ndarray:
     """What `model.tflite` gives for (N, S, S, 1) images, by the interpreter in TensorFlow."""
     with warnings.catch_warnings():  # it says that it moves to a package of its own
         warnings.simplefilter("ignore", UserWarning)
         interpreter = tf.lite.Interpreter(model_path=str(folder / "model.tflite"))
-    return interpreter.get_signature_runner("serving_default")(image=images)["probability"]
+    run = interpreter.get_signature_runner("serving_default")
+    return run(image=images, **(known or {}))["probability"]
 
 
 def check_onnx_is_here() -> None:

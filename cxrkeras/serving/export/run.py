@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cxrkeras.data.inputs import IMAGE
 from cxrkeras.evaluation.rules import Rule
 from cxrkeras.evaluation.scores.operating import thresholds_of
 from cxrkeras.serving.export import check as export_check
@@ -85,7 +86,8 @@ def export_model(
         export_portable.check_onnx_is_here()
     inner = ("kind", "package", "frozen", "combine")  # of a folder, not of an export
     known = {name: fact for name, fact in card.facts.items() if name not in inner}
-    facts = {**known, "operating_point": str(rule), "thresholds": points}
+    inputs = {"inputs": [IMAGE, *card.extras]} if card.extras else {}
+    facts = {**known, **inputs, "operating_point": str(rule), "thresholds": points}
     one_picture(card)
     model = load_card(card)
     described = Described(
@@ -118,11 +120,12 @@ def _write_and_check(
     if name == "saved-model":
         write_saved_model(described, folder)
         found = export_check.check_saved_model(folder, samples)
-        limits = {"serving_default": FLOAT, "encoded": ENCODED}
-        return [Difference(f"{name} {s}", d, limits[s], count) for s, d in found.items()]
+        limits = {"encoded": ENCODED, "encoded_known": ENCODED}
+        return [Difference(f"{name} {s}", d, limits.get(s, FLOAT), count) for s, d in found.items()]
     write, run = _PORTABLE[name]
     write(described, folder)
-    found = samples.largest(lambda rows: run(folder, images[rows]), samples.expected)
+    expected = samples.expected if samples.expected_known is None else samples.expected_known
+    found = samples.largest(lambda rows: run(folder, images[rows], samples.told(rows)), expected)
     return [Difference(name, found, FLOAT, count)]
 
 

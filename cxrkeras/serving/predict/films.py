@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from cxrkeras.data.preparation import Preparation
+from cxrkeras.serving.predict.told import Told, of_header
 from data_prep.dataset.pool import Died, cores, spread
 from data_prep.errors import RejectedFile, UserError
 from data_prep.films.admission import DEFAULT, Admission, Limits
@@ -34,6 +35,7 @@ class Prepared:
         warnings: short lines without patient data.
         digest: of the picture as it was decoded (`Film.digest`), where asked for.
         more: (P, P) uint8 squares of other sides, by name, where asked for.
+        told: what is known of the film beside the picture, where asked for; never in its repr.
     """
 
     path: Path
@@ -42,6 +44,7 @@ class Prepared:
     warnings: tuple[str, ...] = ()
     digest: str = ""
     more: Mapping[str, np.ndarray] = field(default_factory=dict)
+    told: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def find_films(words: Sequence[str]) -> tuple[list[Path], list[Prepared]]:
@@ -105,6 +108,8 @@ class FilmStream:
         admission: what is accepted as a film.
         digests: say each picture's digest, which costs some milliseconds.
         more: other preparations, by name, of which the squares are wanted too.
+        extras: what a film's header is to tell, see `told.of_header`.
+        table: what a table tells of each file, which goes over its header.
         workers: processes; the machine's cores if None; 0 decodes in this process, without its
             limits of memory and time.
     """
@@ -118,12 +123,14 @@ class FilmStream:
         admission: Admission = DEFAULT,
         digests: bool = False,
         more: Mapping[str, Preparation] | None = None,
+        extras: Sequence[str] = (),
+        table: Sequence[Told] | None = None,
         workers: int | None = None,
     ):
-        self.files, self._side = tuple(files), side
+        self.files, self._side, self._table = tuple(files), side, table
         sides = {name: one.image_size for name, one in (more or {}).items()}
         settings = _settings(preparation, admission)
-        work = partial(_read, settings=settings, digests=digests, more=sides)
+        work = partial(_read, settings=settings, digests=digests, more=sides, extras=extras)
         workers = min(cores() if workers is None else workers, len(self.files))
         self._queue: queue.Queue = queue.Queue(_AHEAD)
         self._stopped = threading.Event()
@@ -156,7 +163,10 @@ class FilmStream:
                 if isinstance(found, BaseException):
                     raise found
                 waiting[found[0]] = found[1]
-            yield _at_side(waiting.pop(number), self._side)
+            film = _at_side(waiting.pop(number), self._side)
+            if self._table is not None:
+                film = replace(film, told={**film.told, **self._table[number]})
+            yield film
 
     def _fill(self, work: Callable, workers: int, limits: Limits) -> None:
         try:
@@ -186,6 +196,7 @@ def _read(
     settings: Settings,
     digests: bool = False,
     more: Mapping[str, int] | None = None,
+    extras: Sequence[str] = (),
 ) -> Prepared:
     _, path = item
     try:
@@ -196,7 +207,8 @@ def _read(
         name: to_square(film.pixels, side, pad=settings.pad) for name, side in (more or {}).items()
     }
     digest = film.digest if digests else ""
-    return Prepared(path, square, warnings=film.remarks, digest=digest, more=squares)
+    told = of_header(film.header, extras)
+    return Prepared(path, square, warnings=film.remarks, digest=digest, more=squares, told=told)
 
 
 def _at_side(prepared: Prepared, side: int) -> Prepared:

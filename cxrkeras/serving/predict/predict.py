@@ -1,12 +1,13 @@
 """Files to decisions: scores of a model, what they mean as probabilities, and the decisions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from cxrkeras.data.inputs import IMAGE
 from cxrkeras.evaluation.evidence.doubts import (
     LEARNT,
     LEARNT_BY_FOLDS,
@@ -16,12 +17,15 @@ from cxrkeras.evaluation.evidence.doubts import (
 from cxrkeras.evaluation.rules import Rule
 from cxrkeras.evaluation.scores.operating import thresholds_of
 from cxrkeras.serving.predict.films import FilmStream, Prepared
+from cxrkeras.serving.predict.told import Unknown, as_arrays
 from cxrkeras.serving.predict.unseen import OwnImages
-from cxrkeras.serving.predictor.card import IMAGE, Card
+from cxrkeras.serving.predictor.card import Card
 from data_prep.progress import Steps
 
 Score = Callable[[dict[str, np.ndarray], int], np.ndarray]
-"""A batch, by input (B, S, S, 1) uint8, and the size to fill it up to -> (B, K) float64."""
+"""A batch, by input (B, S, S, 1) uint8 or (B, 1) float32, and the size to fill it up to -> (B, K)
+float64.
+"""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,12 @@ class Answer:
 
 
 def predict_films(
-    score: Score, stream: FilmStream, labels: int, batch_size: int, own: OwnImages
+    score: Score,
+    stream: FilmStream,
+    labels: int,
+    batch_size: int,
+    own: OwnImages,
+    extras: Sequence[str] = (),
 ) -> tuple[list[Row], np.ndarray]:
     """Score files batch by batch, while the next ones are being decoded.
 
@@ -92,22 +101,28 @@ def predict_films(
         labels: K.
         batch_size: images per batch; the last one is to be filled up to it.
         own: images that the model learnt from: their rows say so.
+        extras: what the model takes beside images; a warning counts where it isn't known.
 
     Returns:
         N rows and (N, K) float64 scores in the files' order; NaN for unusable ones.
     """
     rows: list[Row] = []
     scores = np.full((len(stream), labels), np.nan)
-    films = iter(stream)
+    films, unknown = iter(stream), Unknown(extras)
     with Steps("predicted", len(stream), shown=len(stream) > batch_size) as steps:
         while batch := list(islice(films, batch_size)):
             first = len(rows)
             rows += [_row(film, own) for film in batch]
             used = [number for number, film in enumerate(batch) if film.image is not None]
             if used:
-                scores[first + np.array(used)] = score(_stacked(batch, used), batch_size)
+                told = [batch[number].told for number in used]
+                inputs = _stacked(batch, used) | as_arrays(told, extras)
+                scores[first + np.array(used)] = score(inputs, batch_size)
+                for one in told:
+                    unknown.add(one)
             for _ in batch:
                 steps.step()
+    unknown.say()
     return rows, scores
 
 

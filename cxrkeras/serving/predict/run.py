@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cxrkeras.data.inputs import IMAGE
 from cxrkeras.evaluation.rules import Rule
 from cxrkeras.serving.predict.films import FilmStream, find_films
 from cxrkeras.serving.predict.predict import Answer, Row, answer, predict_films
+from cxrkeras.serving.predict.told import of_table
 from cxrkeras.serving.predict.unseen import own_images
-from cxrkeras.serving.predictor.card import IMAGE, Card, one_picture
+from cxrkeras.serving.predictor.card import Card, check_extras
+from data_prep.errors import UserError
 from data_prep.films.admission import DEFAULT, Admission
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ def predict_words(
     batch_size: int = BATCH,
     admission: Admission = DEFAULT,
     workers: int | None = None,
+    table: Path | None = None,
     load: "Callable[[], Predictor] | None" = None,
 ) -> Answer:
     """What a model says of files, folders and patterns.
@@ -40,6 +44,7 @@ def predict_words(
         batch_size: images at a time.
         admission: what is accepted as a film.
         workers: decoding processes; the machine's cores if None; 0 decodes in this process.
+        table: what the model is told beside the images, see `told.of_table`; it goes over headers.
         load: gives the loaded model; the card's is loaded if None.
 
     Returns:
@@ -47,20 +52,33 @@ def predict_words(
         aren't.
 
     Raises:
-        UserError: the model lacks the operating points or the calibration, or is damaged. What it
-            lacks is said before the work.
+        UserError: the model lacks the operating points or the calibration, or is damaged; the
+            table can't be used. What it lacks is said before the work.
     """
-    if card.extras:
-        one_picture(card)
+    check_extras(card)
     card.operating_points(rule)
     if calibration:
         card.calibration()
     files, refused = find_films(words)
-    settings = {"admission": admission, "workers": workers}
+    settings = {"admission": admission, "workers": workers, **told_by(card, files, table)}
     rows, scores = _scored(card, files, batch_size, settings, load)
     rows += rows_of(refused)
     missing = np.full((len(refused), len(card.labels)), np.nan)
     return answer(card, rule, calibration, rows, np.concatenate([scores, missing]))
+
+
+def told_by(card: Card, files: Sequence[Path], table: Path | None) -> dict:
+    """What `FilmStream` needs to know of the inputs beside the image.
+
+    Raises:
+        UserError: a table for a model that takes the image alone, or one that can't be used.
+    """
+    if table is None:
+        return {"extras": card.extras}
+    if not card.extras:
+        raise UserError(f"--table: {card.path} takes the image alone. Leave --table out.")
+    told = of_table(table, files, card.extras) if files else None
+    return {"extras": card.extras, "table": told}
 
 
 def rows_of(refused: Sequence) -> list[Row]:
@@ -91,4 +109,4 @@ def _scored(
         def score(batch, size):
             return model.run(batch, traced=traced, size=size)
 
-        return predict_films(score, stream, len(card.labels), size, own)
+        return predict_films(score, stream, len(card.labels), size, own, card.extras)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cxrkeras.data.distortion import Distortion
+from cxrkeras.data.inputs import IMAGE, KNOWN, further
 from cxrkeras.data.preparation import Preparation
 from cxrkeras.evaluation.evidence.doubts import (
     constant_features,
@@ -22,8 +23,6 @@ from cxrkeras.evaluation.scores.operating import prevalence_points
 from cxrkeras.runs.sources import parse_source
 from data_prep.errors import UserError
 from data_prep.files import read_json
-
-IMAGE = "image"
 
 
 class Picture(NamedTuple):
@@ -110,7 +109,8 @@ class Card:
     def extras(self) -> tuple[str, ...]:
         """The inputs that aren't the film's pixels."""
         leaves = (name for leaf in self.leaves for name in leaf.facts.get("inputs") or ())
-        return tuple(dict.fromkeys(name for name in leaves if name != IMAGE))
+        found = further(dict.fromkeys(leaves))
+        return tuple(sorted(found, key=lambda name: [*KNOWN, *found].index(name)))
 
     @property
     def learnt_from(self) -> list[str]:
@@ -237,8 +237,8 @@ def one_picture(card: Card) -> None:
     """Check that a model sees a film in one way, for what draws on it or puts it into one input.
 
     Raises:
-        UserError: an ensemble of models whose images were prepared at several sides, or inputs
-            beside the image.
+        UserError: an ensemble of models whose images were prepared at several sides, or as in
+            `check_extras`.
     """
     if len(card.pictures) > 1:
         sides = ", ".join(str(one.preparation.image_size) for one in card.pictures.values())
@@ -247,10 +247,19 @@ def one_picture(card: Card) -> None:
             "must do. Ask it by `cxrkeras predict`, or make an ensemble of models whose data were "
             "prepared at one --size."
         )
-    if card.extras:
+    check_extras(card)
+
+
+def check_extras(card: Card) -> None:
+    """Check that what a model takes beside the image can be had from headers and tables.
+
+    Raises:
+        UserError: naming what can't.
+    """
+    if strange := [name for name in card.extras if name not in KNOWN]:
         raise UserError(
-            f"{card.path} takes {', '.join(card.extras)} beside the image, which isn't given here. "
-            "Ask it from Python: `load_model(…).predict({…})`."
+            f"{card.path} takes {', '.join(strange)} beside the image; headers and tables give "
+            f"{', '.join(KNOWN)}. Ask it from Python: `load_model(…).predict({{…}})`."
         )
 
 

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from cxrkeras.serving.predictor.card import IMAGE, Card, Picture, one_picture
+from cxrkeras.data.inputs import IMAGE
+from cxrkeras.models.inputs import given
+from cxrkeras.serving.predictor.card import Card, Picture, one_picture
 from cxrkeras.serving.predictor.combine import combined, layered
-from cxrkeras.serving.predictor.joined import joined
+from cxrkeras.serving.predictor.joined import joined, model_of, new_inputs, taken
 from cxrkeras.serving.predictor.predictor import Inputs, Member, Predictor
 
 
@@ -69,7 +71,8 @@ class Ensemble(Predictor):
         ]
 
     def keras_model(self) -> keras.Model:
-        """One model: image (N, S, S, 1), grey 0-255 -> (N, K). A shared trunk stands in it once.
+        """One model: image (N, S, S, 1), grey 0-255, and what some member takes beside -> (N, K). A
+        shared trunk stands in it once.
 
         Raises:
             UserError: members take more than one image prepared in one way, or aren't of Keras.
@@ -79,17 +82,19 @@ class Ensemble(Predictor):
         if self._plain(models):
             return joined(models, [getattr(part, "features", None) for part in self.parts])
         image = keras.Input((self.image_size, self.image_size, 1), name=IMAGE)
+        inputs = new_inputs(models) | {IMAGE: image}
         sized: dict[int, keras.KerasTensor] = {self.image_size: image}
         outputs = []
         for number, (part, model) in enumerate(zip(self.parts, models, strict=True)):
             side = part.image_size
             if side not in sized:
                 sized[side] = _resized(image, side)
-            inner = keras.Model(model.inputs, model.outputs[0], name=f"member_{number}")
-            outputs.append(_reordered(inner(sized[side]), self._orders[number]))
+            inner = keras.Model(given(model), model.outputs[0], name=f"member_{number}")
+            told = inner(taken(inner, inputs | {IMAGE: sized[side]}))
+            outputs.append(_reordered(told, self._orders[number]))
         whole = layered(self._how, outputs, self._weights, self._grids)
         whole = keras.layers.Identity(name="probability")(whole)
-        return keras.Model(image, whole, name="ensemble")
+        return model_of(inputs, whole)
 
     def _plain(self, models: Sequence[keras.Model]) -> bool:
         """Whether it is the plain mean of models that see the same image."""
@@ -97,7 +102,8 @@ class Ensemble(Predictor):
             self._how == "mean"
             and len(set(self._weights)) == 1
             and all(order == list(range(len(order))) for order in self._orders)
-            and {model.input_shape[1] for model in models} == {self.image_size}
+            and {part.image_size for part in self.parts} == {self.image_size}
+            and len({part.card.extras for part in self.parts}) == 1
         )
 
 

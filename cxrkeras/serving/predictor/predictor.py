@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from cxrkeras.data.inputs import IMAGE, select
 from cxrkeras.data.preparation import Preparation
-from cxrkeras.serving.predictor.card import IMAGE, Card
+from cxrkeras.serving.predictor.card import Card
 from data_prep.errors import UserError
 
 if TYPE_CHECKING:
@@ -145,28 +146,6 @@ class Predictor:
         wanted = (self.image_size, self.image_size, 1)
         if images.shape[1:] != wanted:
             raise ValueError(f"images must be (N, {wanted}). Received: {images.shape}")
-
-
-def select(inputs: Inputs, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Exactly a model's inputs: an extra one would make Keras give wrong numbers, with a warning.
-
-    Args:
-        inputs: (N, …) arrays by name; scalars may be (N,).
-        names: the model's.
-
-    Returns:
-        Those, in the names' order; scalars as (N, 1).
-
-    Raises:
-        UserError: one is missing.
-    """
-    if missing := [name for name in names if name not in inputs]:
-        raise UserError(
-            f"This model's inputs are {', '.join(names)}. Missing: {', '.join(missing)}. Give them "
-            "too."
-        )
-    arrays = {name: np.asarray(inputs[name]) for name in names}
-    return {name: v[:, None] if v.ndim == 1 else v for name, v in arrays.items()}
 
 
 def even_batches(count: int, batch_size: int) -> list[slice]:

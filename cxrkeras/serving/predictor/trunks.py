@@ -11,8 +11,10 @@ import h5py
 import keras
 import numpy as np
 
+from cxrkeras.data.inputs import IMAGE
+from cxrkeras.models.inputs import given
 from cxrkeras.models.weights.files import weights_of
-from cxrkeras.serving.predictor.card import IMAGE, Card
+from cxrkeras.serving.predictor.card import Card
 from cxrkeras.serving.predictor.keras_file import load_keras
 from cxrkeras.serving.predictor.predictor import Inputs, Member, Predictor
 from data_prep.errors import UserError
@@ -21,7 +23,7 @@ _Key = tuple[str, str, int]
 
 
 class Trunk:
-    """The part of a model that its fit left as it was: image -> features.
+    """The part of a model that its fit left as it was: inputs -> features.
 
     Args:
         card: of the first model with it.
@@ -32,13 +34,14 @@ class Trunk:
     def __init__(self, card: Card, model: keras.Model, features: str):
         self.card, self.model, self.features = card, model, features
         self.tensor = model.get_layer(features).output
-        self._run = keras.Model(model.inputs[0], self.tensor)
-        self._last: tuple[np.ndarray | None, object] = (None, None)
+        self._run = keras.Model(given(model), self.tensor)
+        self._last: tuple[list[np.ndarray], object] = ([], None)
 
     def __call__(self, inputs: Inputs, traced: bool) -> object:
-        """The features of a batch, computed once as long as the same array comes."""
-        if self._last[0] is not inputs[IMAGE]:
-            self._last = inputs[IMAGE], run(self._run, inputs, traced)
+        """The features of a batch, computed once as long as the same arrays come."""
+        arrays = list(inputs.values())
+        if [*map(id, arrays)] != [*map(id, self._last[0])]:
+            self._last = arrays, run(self._run, inputs, traced)
         return self._last[1]
 
 
@@ -125,12 +128,11 @@ def _key(card: Card) -> _Key | None:
 def _load(card: Card) -> keras.Model:
     model = load_keras(card.file, card.facts.get("package") or ())
     image, output = (None, card.image_size, card.image_size, 1), (None, len(card.labels))
-    names = card.facts.get("inputs") or [IMAGE]
-    if len(names) == 1:
-        fits = model.input_shape == image
+    if card.extras:
+        wanted = {IMAGE: image, **dict.fromkeys(card.extras, (None, 1))}
+        fits = {tensor.name: tuple(tensor.shape) for tensor in model.inputs} == wanted
     else:
-        given = {tensor.name: tuple(tensor.shape) for tensor in model.inputs}
-        fits = set(given) == set(names) and given[IMAGE] == image
+        fits = model.input_shape == image
     if not fits or model.output_shape != output:
         raise UserError(
             f"{card.file} doesn't fit its model.json: it turns {model.input_shape} into "
@@ -189,7 +191,7 @@ def _on(trunk: Trunk, head: keras.Model, made: Callable) -> keras.Model:
         head, input_tensors=trunk.tensor, clone_function=made, call_function=called
     )
     output = outputs[head.layers[-1].name]
-    return keras.Model(trunk.model.inputs[0], output, name=trunk.model.name)
+    return keras.Model(given(trunk.model), output, name=trunk.model.name)
 
 
 def _places(model: keras.Model) -> dict[str, str]:

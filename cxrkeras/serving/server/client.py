@@ -7,7 +7,7 @@ import json
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,12 +36,14 @@ class Remote:
         probability: (N, K) float64, as the model gives them; NaN for images it can't use.
         thresholds: (K,) float64, NaN where a label has none.
         valid: (N,) bool: whether the server could use the image.
+        inputs: what the model takes beside the image.
     """
 
     labels: tuple[str, ...]
     probability: np.ndarray
     thresholds: np.ndarray
     valid: np.ndarray
+    inputs: tuple[str, ...] = ()
 
 
 def as_png(path: Path, admission: Admission = DEFAULT) -> bytes:
@@ -67,7 +69,14 @@ def grey_png(pixels: np.ndarray) -> bytes:
     return content.getvalue()
 
 
-def predict_remote(server: str, name: str, batch: Batch, *, timeout: float = TIMEOUT) -> Remote:
+def predict_remote(
+    server: str,
+    name: str,
+    batch: Batch,
+    *,
+    known: Mapping[str, np.ndarray] | None = None,
+    timeout: float = TIMEOUT,
+) -> Remote:
     """Ask a server for one batch, in one request.
 
     Args:
@@ -76,6 +85,8 @@ def predict_remote(server: str, name: str, batch: Batch, *, timeout: float = TIM
         batch: N >= 1 PNG or JPEG files, which the server prepares; or (N, S, S, 1) grey 0-255,
             prepared already as for training. Films that were decoded here anyway go best as the
             latter, where the model's preparation is known: nothing is rounded on the way.
+        known: {input: (N, 1)}, exactly what the model takes beside the image (`Remote.inputs`);
+            without it all of that is unknown to the model.
         timeout: seconds.
 
     Raises:
@@ -91,7 +102,7 @@ def predict_remote(server: str, name: str, batch: Batch, *, timeout: float = TIM
         raise UserError(
             f"--server must be http://HOST:8501 or grpc://HOST:8500. Received: {server!r}."
         )
-    outputs = ask(server, name, batch, timeout)
+    outputs = ask(server, name, batch, known or {}, timeout)
     try:
         return _read(outputs, len(batch))
     except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
@@ -110,19 +121,29 @@ def _read(outputs: dict, rows: int) -> Remote:
     shapes = (probability.shape, thresholds.shape, valid.shape)
     if shapes != (shape, shape, (rows,)) or any(row != labels[0] for row in labels):
         raise ValueError
-    return Remote(tuple(labels[0]), probability, thresholds[0], valid)
+    inputs = [[_text(name) for name in row] for row in outputs.get("input", [[]])]
+    return Remote(tuple(labels[0]), probability, thresholds[0], valid, tuple(inputs[0]))
 
 
 def _text(name: str | bytes) -> str:
     return name.decode() if isinstance(name, bytes) else name
 
 
-def _rest(server: str, name: str, batch: Batch, timeout: float) -> dict:
+def _signature(batch: Batch, known: Mapping) -> str:
+    """Which of those that `export.saved_model` writes."""
     if isinstance(batch, np.ndarray):
-        signature, instances = "serving_default", [{"image": image.tolist()} for image in batch]
+        return "known" if known else "serving_default"
+    return "encoded_known" if known else "encoded"
+
+
+def _rest(server: str, name: str, batch: Batch, known: Mapping, timeout: float) -> dict:
+    if isinstance(batch, np.ndarray):
+        instances = [{"image": image.tolist()} for image in batch]
     else:
-        signature = "encoded"
         instances = [{"image_bytes": {"b64": base64.b64encode(c).decode()}} for c in batch]
+    for row, instance in enumerate(instances):
+        instance |= {key: np.asarray(values[row]).tolist() for key, values in known.items()}
+    signature = _signature(batch, known)
     body = json.dumps({"signature_name": signature, "instances": instances}).encode()
     url = f"{server.rstrip('/')}/v1/models/{urllib.parse.quote(name, safe='')}:predict"
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
@@ -149,7 +170,7 @@ def _reason(body: bytes) -> str:
         return body.decode("utf-8", "replace")
 
 
-def _grpc(server: str, name: str, batch: Batch, timeout: float) -> dict:
+def _grpc(server: str, name: str, batch: Batch, known: Mapping, timeout: float) -> dict:
     try:
         import grpc
         from tensorflow_serving.apis import predict_pb2
@@ -165,11 +186,12 @@ def _grpc(server: str, name: str, batch: Batch, timeout: float) -> dict:
 
     request = predict_pb2.PredictRequest()
     request.model_spec.name = name
+    request.model_spec.signature_name = _signature(batch, known)
+    for key, values in known.items():
+        request.inputs[key].CopyFrom(tf.make_tensor_proto(values.astype(np.float32)))
     if isinstance(batch, np.ndarray):
-        request.model_spec.signature_name = "serving_default"
         request.inputs["image"].CopyFrom(tf.make_tensor_proto(batch.astype(np.float32)))
     else:
-        request.model_spec.signature_name = "encoded"
         tensor = tf.make_tensor_proto(list(batch), tf.string, [len(batch)])
         request.inputs["image_bytes"].CopyFrom(tensor)
     sizes = [(f"grpc.max_{way}_message_length", _LARGEST) for way in ("send", "receive")]

@@ -161,7 +161,10 @@ def test_overrides_touch_their_cells_only_and_stages_stay_shared(file):
             "needs a name of its own. Given twice: 'a'",
         ),
         (('"finetune", "frozen"]', '"frozen", "frozen"]'), "twice: 'frozen'"),
-        (('["a", "b"]', '["a", "c"]'), "Cell finetune-tiny-a-b: a setting's source must be a name in"),
+        (
+            ('["a", "b"]', '["a", "c"]'),
+            "Cell finetune-tiny-a-b: a setting's source must be a name in",
+        ),
         (('["a", "b"]', '["a"]'), "Cell finetune-tiny-a-b: cotrain trains on two or more"),
         (('backbone = ["tiny"]', 'backbone = ["resnet5"]'), "Cell finetune-resnet5-a: --backbone"),
         (

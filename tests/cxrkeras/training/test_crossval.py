@@ -341,7 +341,9 @@ def test_folds_of_an_earlier_run_are_used_as_they_are(runs, experiment, tmp_path
             )
     cross_validate(told, tmp_path / "run")  # what was noted is no contradiction
     for asked in ({"folds": 5}, {"test_fraction": 0.0}):
-        with pytest.raises(UserError, match=r"2 folds, a test set of .* Leave out (folds|test-fraction)"):
+        with pytest.raises(
+            UserError, match=r"2 folds, a test set of .* Leave out (folds|test-fraction)"
+        ):
             cross_validate(
                 make_experiment({**choices, "folds_file": str(given), **asked}), tmp_path / "new"
             )

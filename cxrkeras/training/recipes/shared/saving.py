@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from cxrkeras.data.inputs import check_inputs
 from data_prep.files import replacing
 
 _STOCK = ("keras", "builtins", "cxrkeras")
@@ -15,9 +16,9 @@ def save_keras(model: keras.Model, folder: Path) -> dict:
     """Write `model.keras` in one step; returns what `model.json` says of it."""
     with replacing(folder / "model.keras", ".keras") as temporary:
         model.save(temporary)
-    inputs = [tensor.name for tensor in model.inputs]
+    inputs = check_inputs([tensor.name for tensor in model.inputs])
     package = sorted(set(_modules(keras.saving.serialize_keras_object(model))))
-    said = {"inputs": inputs} if len(inputs) > 1 else {}
+    said = {"inputs": list(inputs)} if len(inputs) > 1 else {}
     return said | ({"package": package} if package else {})
 
 

@@ -72,6 +72,7 @@ class Saying:
 
     labels, name, about, rule = ("Bright",), "saying", ("It says the mean grey.",), "none"
     preparation, no_maps, unit, distorted = Preparation(64), "", "grey", False
+    extras: tuple[str, ...] = ()
 
     def findings(self, seen):
         return (Finding("Bright", float(seen.square.mean() / 255), None, None, 0.1, "nowhere"),)

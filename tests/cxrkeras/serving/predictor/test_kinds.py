@@ -6,11 +6,12 @@ import keras
 import numpy as np
 import pytest
 
+from cxrkeras.data.inputs import UNKNOWN, select
 from cxrkeras.registry import PREDICTORS
 from cxrkeras.serving.predictor.kinds import Kind
 from cxrkeras.serving.predictor.loaded import load_model
 from cxrkeras.serving.predictor.make import make_ensemble
-from cxrkeras.serving.predictor.predictor import Predictor, select
+from cxrkeras.serving.predictor.predictor import Predictor
 from data_prep.errors import UserError
 from tests.cxrkeras.serving.served_runs import LABELS, SIDE, write_model
 
@@ -75,8 +76,10 @@ def test_exactly_the_model_s_inputs_are_taken():
         "image": (3, 4, 4, 1),
         "age": (3, 1),
     }
-    with pytest.raises(UserError, match="Missing: age"):
-        select({"image": np.zeros((3, 4, 4, 1))}, ["image", "age"])
+    images = {"image": np.zeros((3, 4, 4, 1))}
+    assert select(images, ["image", "age"])["age"].tolist() == [[UNKNOWN]] * 3
+    with pytest.raises(UserError, match="Missing: image_512"):
+        select(images, ["image", "image_512"])
 
 
 @keras.saving.register_keras_serializable("elsewhere")
