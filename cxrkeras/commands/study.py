@@ -40,17 +40,17 @@ def command(file: Path, out: Path | None, only: tuple[str, ...], listed: bool) -
     Examples:
       cxrkeras study experiments/study.toml --list
       cxrkeras study experiments/study.toml --out runs/study
-      cxrkeras study experiments/study.toml --out runs/study --only layers-densenet121
+      cxrkeras study experiments/study.toml --out runs/study --only frozen-densenet121
       cxrkeras study experiments/study.toml --out runs/study --only 'finetune-*-mixed-*'
     """
+    from cxrkeras.evaluation.run_folder import RunFolder
     from cxrkeras.study.file import read_study
-    from cxrkeras.study.folds import FOLDS
     from cxrkeras.study.plan import in_order, plan_cells
     from cxrkeras.study.state import open_study
 
     description = read_study(file)
     out = out or Path("runs") / file.stem
-    cells = plan_cells(description, (out / FOLDS).absolute())
+    cells = plan_cells(description, (RunFolder(out).fold_table).absolute())
     study = open_study(file.stem, out, cells)
     chosen = in_order(_chosen(cells, only))
     if listed:

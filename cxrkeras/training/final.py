@@ -188,7 +188,7 @@ def _fit(
         done = Path(scratch, "done")
         done.mkdir()
         write_table(done / "history.csv", fitted.history)
-        save_model(fitter, done, card)
+        card = save_model(fitter, done, card)
         done.replace(out)
     shutil.rmtree(kept, ignore_errors=True)
     return card

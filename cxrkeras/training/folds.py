@@ -171,7 +171,9 @@ def model_card(experiment: Experiment, target: Target, facts: dict) -> dict:
     }
 
 
-def save_model(fitter: Fitter, folder: Path, card: dict) -> None:
-    """Write the last fit's model, then `model.json`, each in one step."""
+def save_model(fitter: Fitter, folder: Path, card: dict) -> dict:
+    """Write the last fit's model, then `model.json`, each in one step; gives what that holds."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_model_json(folder, card | fitter.save(folder))
+    written = card | fitter.save(folder)
+    write_model_json(folder, written)
+    return written

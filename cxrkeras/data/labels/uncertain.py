@@ -36,7 +36,7 @@ def parse_uncertain(text: str) -> tuple[str, dict[str, str]]:
     for word in words:
         label, policy = _label_and_policy(word)
         if label in named or (rest and label is None):
-            what = "the policy for the rest" if label is None else f"what {label} means"
+            what = "the policy for the rest" if label is None else f"the policy for {label}"
             raise UserError(f"--uncertain takes {what} only once. Received: {text}.")
         if label is None:
             rest.append(policy)

@@ -183,7 +183,7 @@ def footer(terms: Terms, adjusted: bool, maps: bool) -> str:
     refused = " or ".join(kind for kind, taken in kinds.items() if not taken)
     chest = f" A DICOM file that names {refused} is refused." if refused else ""
     loss = (
-        "<p>“Adjusted” is the probability with the loss's weights undone, to compare with the "
+        "<p>“Adjusted” is the probability with what the loss did to it undone, to compare with the "
         "prevalence, the label's share in the training data.</p>"
         if adjusted
         else ""

@@ -5,6 +5,7 @@ from importlib.metadata import version
 
 import jinja2
 
+from cxrkeras.data.distortion import Factor
 from cxrkeras.data.inputs import MEANINGS
 from cxrkeras.evaluation.evidence.doubts import points_in_words
 from cxrkeras.evaluation.rules import parse_rule
@@ -68,6 +69,7 @@ def model_card(
         members=f", the mean of {card.count} models" if card.count > 1 else "",
         inputs={name: MEANINGS[name] for name in card.extras},
         distorted=card.distorted,
+        weighted=isinstance(card.distortion, Factor),
         checked=differences[0].images,
         differences=differences,
         rule=rule,

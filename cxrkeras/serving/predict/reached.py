@@ -20,7 +20,7 @@ class Reached:
 
 
 def reached(points: Mapping[str, Mapping], labels: Sequence[str], members: int) -> Reached:
-    """On the held-out test set by the model itself, else out of fold by the run's single models.
+    """On the held-out test set by the model itself, else out of fold.
 
     Args:
         points: {label: operating point}, see `evaluation.scores.operating`.
@@ -42,5 +42,7 @@ def _where(kind: str, known: Sequence[Mapping], members: int) -> str:
     if kind == "held_out":
         count = max(one.get("n") or 0 for one in known)
         return f"on the held-out test set{f' ({count:,} images)' if count else ''}."
-    who = f"the mean of {members}, used here, decides" if members > 1 else "this model calls"
-    return f"by the run's single models, out of fold; {who} a little differently."
+    who = f"the mean of {members}, used here," if members > 1 else "this model"
+    return (
+        f"out of fold, by models that hadn't seen the patient; {who} decides a little differently."
+    )

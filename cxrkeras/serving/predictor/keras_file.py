@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 import keras
@@ -41,11 +40,6 @@ def load_keras(path: Path, packages: Sequence[str] = ()) -> keras.Model:
         if spent.left < 0:
             raise _refused(
                 path, f"it builds more than the {values:,} weights that it holds"
-            ) from None
-        if "'module': 'keras_hub" in str(error) and find_spec("keras_hub") is None:
-            raise UserError(
-                f"{path} has layers of KerasHub, which isn't installed. Install it: "
-                "pip install 'cxrkeras[hub]'."
             ) from None
         raise UserError(
             f"{path} can't be loaded as a Keras 3 model ({type(error).__name__}). "

@@ -27,9 +27,11 @@ def bring_layers(path: Path, packages: Sequence[str]) -> None:
     Raises:
         UserError: a package isn't installed, or a layer isn't known, naming it.
     """
-    for name in packages:
+    layers = set(_registered(_config(path)))
+    hub = {_HUB} if any(name.startswith(f"{_HUB}>") for name in layers) else set()
+    for name in [*packages, *sorted(hub - set(packages))]:
         _bring(path, name)
-    unknown = sorted(name for name in set(_registered(_config(path))) if not _known(name))
+    unknown = sorted(name for name in layers if not _known(name))
     if not unknown:
         return
     name, (package, _, layer) = unknown[0], unknown[0].rpartition(">")

@@ -27,8 +27,8 @@ NOTES = (
     "Test: the held-out test set, scored with the mean over the folds' models. Out of fold: "
     "every other image, scored by the one model that didn't train on it. AP and AUC are macro "
     "means over the findings; Hamming loss is the share of wrong decisions among all entries, on "
-    "the test set if there is one. The prevalence rule is the study's; the corrected rule undoes "
-    "the loss's inflation first.",
+    "the test set if there is one. The prevalence rule is the study's; the corrected rule, if "
+    "it is known what the loss did to the scores, undoes that first.",
     "The intervals cover the choice of patients (of images, if patients are unknown). They don't "
     "cover another seed, another hospital, or the choice of the best among many.",
 )

@@ -67,16 +67,19 @@ def score_table(title: str, cells: Sequence[Cell], compared: Mapping) -> Table:
     """
     rows = [_scores(cell, compared) for cell in cells]
     done = [cell for cell in cells if cell.results]
-    baseline = [_never(done[0].results)] if done else []
-    return Table(title, SCORES, rows + baseline, baseline=len(baseline))
+    rows += [_never(done[0].results)] if done else []
+    head = SCORES
+    if done and all(_calls(cell)["hamming_corrected"] is None for cell in done):
+        head, rows = head[:-1], [row[:-1] for row in rows]  # no loss's distortion is known
+    return Table(title, head, rows, baseline=bool(done))
 
 
 def _scores(cell: Cell, compared: Mapping) -> tuple[str, ...]:
     if not cell.results:
         return (cell.setting, cell.word, *([words.NONE] * (len(SCORES) - 2)))
-    training, own = cell.results["training"], cell.results["out_of_fold"]
+    training = cell.results["training"]
     intervals, tested = (compared["cells"][cell.name][kind] for kind in ("out_of_fold", "test"))
-    calls = cell.results["test"] or own
+    calls = _calls(cell)
     return (
         cell.setting,
         words.mean_sd(training["binary_accuracy"], 2, 100),
@@ -88,6 +91,11 @@ def _scores(cell: Cell, compared: Mapping) -> tuple[str, ...]:
         words.number(calls["hamming_prevalence"]),
         words.number(calls["hamming_corrected"]),
     )
+
+
+def _calls(cell: Cell) -> Mapping:
+    """The part of its results whose decisions are counted."""
+    return cell.results["test"] or cell.results["out_of_fold"]
 
 
 def _never(results: Mapping) -> tuple[str, ...]:

@@ -78,7 +78,7 @@ def sentence(family: Mapping, names: Mapping[str, str], images: int) -> str:
     if len(pairs) == 1:
         both = f"{names[pairs[0]['first']]} and {names[pairs[0]['second']]}"
         return f"{both} are not distinguishable by macro AUROC {where}.{also}"
-    return f"None of {len(pairs)} differences in macro AUROC is distinguishable {where}.{also}"
+    return f"Not one of {len(pairs)} differences in macro AUROC is distinguishable {where}.{also}"
 
 
 def _sure(pairs: Sequence[Mapping], metric: str) -> list[Mapping]:

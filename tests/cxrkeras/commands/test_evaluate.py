@@ -107,7 +107,7 @@ def test_whole_patients_are_named_only_where_there_are_some(run, tmp_path):
     (tmp_path / "l.csv").write_text(partly)
     out = run(out="partly")[1]
     assert "resamples of whole patients and images without one." in out
-    assert "4 images without a patient: each counts as one of its own." in out
+    assert "4 images without a patient: each counts as a patient of its own." in out
 
 
 def test_any_scores_are_ranked_and_get_no_threshold(run, tmp_path):
@@ -166,7 +166,7 @@ def test_decisions_get_sensitivity_and_specificity(run, tmp_path):
     assert "Mean sensitivity" in page
     assert "Receiver operating characteristic" not in page
     assert "Scores per label" not in page
-    assert "A label is called when" not in page
+    assert "A label is positive if" not in page
     assert "0/1 decisions. No better than chance" in out
     assert "Corrected rule" not in out
     assert "Thresholds" not in out

@@ -159,13 +159,13 @@ def test_what_every_model_needs_is_missed_by_name(tmp_path, name):
 )
 def test_every_table_by_label_has_every_label(tmp_path, name):
     facts = changed(name, {})
-    assert f"{name} must have every label and lacks Mass" in refusal(written(tmp_path, facts))
+    assert f"{name} must have every label, but lacks Mass" in refusal(written(tmp_path, facts))
 
 
 def test_an_unknown_key_of_the_preparation_is_refused(tmp_path):
     """Here what it stands for would be left out, and the scores would be of other pixels."""
     said = refusal(written(tmp_path, changed("preparation.sharpen", 2)))
-    assert "preparation.sharpen isn't known to this version" in said
+    assert "preparation.sharpen is unknown to this version" in said
 
 
 @pytest.mark.parametrize(

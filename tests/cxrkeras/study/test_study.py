@@ -99,7 +99,7 @@ def test_the_studys_own_file_is_its_grid():
     assert {method for _, method, _ in grid} == {"regular", "mixed", "cotrain"}
     for cell in cells:
         assert cell.experiment.folds_file == str(Path("folds.csv").absolute())
-        sets = cell.experiment.labels
+        sets = cell.experiment.label_set
         assert sets == (("chexpert=chexpert5",) if "chexpert" in sum(cell.links, ()) else ())
     mixed = [cell for cell in cells if cell.experiment.method == "mixed"]
     assert all(len(cell.plan) == 2 for cell in mixed)
@@ -134,7 +134,7 @@ def test_a_source_may_lie_elsewhere_for_each_backbone(file):
 
 
 def test_overrides_touch_their_cells_only_and_stages_stay_shared(file):
-    more = "[override.layers]\nepochs = 9\n[override.A]\nbatch_size = 4\n[grid]"
+    more = "[override.frozen]\nepochs = 9\n[override.A]\nbatch_size = 4\n[grid]"
     for cell in plan_cells(read_study(file("[grid]", more)), Path("f.csv")):
         assert cell.experiment.epochs == (9 if cell.recipe == "frozen" else 2)
         assert cell.experiment.batch_size == (4 if cell.setting == "A" else 8)
@@ -154,17 +154,23 @@ def test_overrides_touch_their_cells_only_and_stages_stay_shared(file):
         (("folds = 2", 'backbone = "tiny"'), "[run] backbone: this belongs to the grid"),
         (("folds = 2", "folds = 1"), "--folds"),
         (("[grid]", "[override.tiny]\nfolds = 3\n[grid]"), "only [run] may say it"),
-        (("[grid]", "[override.layer]\nepochs = 3\n[grid]"), "Did you mean 'layers'?"),
-        (("[grid]", "[override.layers]\nepoch = 3\n[grid]"), "Did you mean 'epochs'?"),
+        (("[grid]", "[override.frosen]\nepochs = 3\n[grid]"), "Did you mean 'frozen'?"),
+        (("[grid]", "[override.frozen]\nepoch = 3\n[grid]"), "Did you mean 'epochs'?"),
         (
             ('name = "random"', 'name = "a"'),
             "needs a name of its own. Given twice: 'a'",
         ),
         (('"finetune", "frozen"]', '"frozen", "frozen"]'), "twice: 'frozen'"),
-        (('["a", "b"]', '["a", "c"]'), "Cell finetune-tiny-a-b: a setting's source is a name of"),
+        (
+            ('["a", "b"]', '["a", "c"]'),
+            "Cell finetune-tiny-a-b: a setting's source must be a name in",
+        ),
         (('["a", "b"]', '["a"]'), "Cell finetune-tiny-a-b: cotrain trains on two or more"),
         (('backbone = ["tiny"]', 'backbone = ["resnet5"]'), "Cell finetune-resnet5-a: --backbone"),
-        (('a = "{data}/a"', 'a = { other = "x" }'), "has no line for 'tiny'"),
+        (
+            ('a = "{data}/a"', 'a = { other = "x" }'),
+            "has a place for each backbone, but none for 'tiny'",
+        ),
         (("folds = 2", 'label-set = ["c=chexpert5"]\nfolds = 2'), "--label-set c=… names no"),
         (('name = "random"', ""), "'setting.1.name' is missing"),
         (('backbone = ["tiny"]', ""), "'grid.backbone' is missing"),
@@ -320,7 +326,7 @@ def test_a_failing_cell_is_noted_and_the_others_go_on(file, tmp_path, capsys, mo
         return "The loss became NaN." if "-a" in folder.name else in_process(description, folder)
 
     monkeypatch.setitem(run_study.__kwdefaults__, "runner", runner)
-    assert code_of(path, "--out", out, "--only", "layers") == 1
+    assert code_of(path, "--out", out, "--only", "frozen") == 1
     said = capsys.readouterr()
     assert "1 of 6 cells are done." in said.out
     assert "2 of the cells failed or lack a source: frozen-tiny-a, frozen-tiny-a-b" in said.err
@@ -352,7 +358,7 @@ def test_the_time_left_is_reckoned_from_cells_alike(file, tmp_path):
 
 
 def test_the_old_name_of_the_label_set_is_read_with_a_warning(file, tmp_path, capsys):
-    description = file(("folds = 2", 'labels = ["c=chexpert5"]\nfolds = 2'))
+    description = file("folds = 2", 'labels = ["c=chexpert5"]\nfolds = 2')
     assert code_of(description, "--out", tmp_path / "out") == 1
     warning, error = capsys.readouterr().err.splitlines()
     assert warning == "Warning: --labels is now --label-set."

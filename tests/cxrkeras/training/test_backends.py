@@ -179,10 +179,9 @@ def test_real_backbones_say_the_same_on_the_other_backend(tmp_path):
     own = {}
     for backbone in REAL:
         model = network_of((backbone,), 64, {"target": 3}).probability
-        moved(model, images, rng)
+        own[backbone] = moved(model, images, rng)
         model.save(tmp_path / f"{backbone}.keras")
-        own[backbone] = model.predict(images, verbose=0)
-        assert np.ptp(own[backbone], axis=0).min() > 0.05  # it tells these images apart
+        assert np.abs(own[backbone] - 0.5).min() > 0.01  # it says something
     script("tensorflow" if ON_JAX else "jax", PLAIN, tmp_path)
     for backbone, expected in own.items():
         found = np.load(tmp_path / f"{backbone}.npy")
@@ -190,18 +189,23 @@ def test_real_backbones_say_the_same_on_the_other_backend(tmp_path):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
-def moved(model: keras.Model, images: np.ndarray, rng: np.random.Generator) -> None:
-    """Batch norm as if it had seen something, and scores that differ from image to image."""
+def moved(model: keras.Model, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Batch norm as if it had seen something, and scores of about 1.
+
+    Not scores that tell these images apart: a MobileNetV3Small with random weights gives features
+    that differ between them by rounding alone, which a head would only enlarge.
+    """
     for layer in batch_norms(model):
         shape = layer.moving_mean.shape
         layer.moving_mean.assign(rng.normal(0, 0.1, shape))
         layer.moving_variance.assign(rng.uniform(0.5, 1.5, shape))
     dense = model.get_layer("target")
-    features = keras.Model(model.inputs[0], dense.input).predict(images, verbose=0)
+    both = keras.Model(model.inputs[0], [dense.input, model.outputs[0]])  # compiled once
+    features, _ = both.predict(images, verbose=0)
     kernel = rng.normal(size=dense.kernel.shape)
     scores = features @ kernel
-    kernel /= np.maximum(scores.std(axis=0), 1e-6)
-    dense.set_weights([kernel, -(features @ kernel).mean(axis=0)])
+    dense.set_weights([kernel / np.abs(scores).mean(axis=0), np.zeros(scores.shape[1])])
+    return both.predict(images, verbose=0)[1]
 
 
 @pytest.mark.slow
@@ -300,7 +304,7 @@ def test_what_was_made_on_one_backend_is_not_gone_on_with_on_the_other(monkeypat
     check_backend(tmp_path)
     assert on_backend() == {}
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    with pytest.raises(UserError, match=r"begun with Keras on tensorflow, .* runs on jax"):
+    with pytest.raises(UserError, match=r"begun with Keras on tensorflow, .* uses jax"):
         check_backend(tmp_path)
     assert on_backend() == {"backend": "jax"}
 

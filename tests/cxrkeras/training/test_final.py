@@ -98,7 +98,7 @@ def test_it_learns_from_all_folds_and_carries_the_run_s_points(copied, tmp_path,
     assert read.facts == json.loads((tmp_path / "m/model.json").read_text()) == card
     # All images were learnt from, so its card says what the run's models reached, and that.
     told, pooled = read.performance(), json.loads((run / "metrics.json").read_text())["macro"]
-    assert told["how"].endswith("the model here learnt from all of these images")
+    assert told["how"].endswith("this model learnt from all of these images")
     assert told["macro"]["auroc"]["value"] == pytest.approx(pooled["pooled"]["auroc"], abs=1e-12)
     corrected = thresholds_of(read.operating_points(parse_rule("corrected")), LABELS)
     prevalence = np.array([means[label] for label in LABELS])

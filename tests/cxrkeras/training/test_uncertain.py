@@ -238,6 +238,6 @@ def test_a_label_that_no_dataset_has_is_named_before_anything_is_made(experiment
     check_uncertain(experiment(source=source, uncertain="frame=zeros"))  # frame is b's alone
     check_uncertain(experiment(source=source, label_set=["b=nih14"], uncertain="Hernia=zeros"))
     unknown = experiment(source=source, uncertain="Edema=zeros")
-    with pytest.raises(UserError, match=r"names Edema, .* They have: disc, frame, bar\."):
+    with pytest.raises(UserError, match=r"names Edema, .* Labels there: disc, frame, bar\."):
         cross_validate(unknown, tmp_path / "unknown")
     assert not (tmp_path / "unknown").exists()

@@ -79,7 +79,7 @@ def test_they_are_one_patient_by_default(tmp_path):
     assert (counts["patients"], counts["patients_merged"]) == (3, 4)
     (note,) = [note for note in done.description["notes"] if "another patient" in note]
     assert note.startswith("warning: 3 films have a copy under another patient (images/a.png, ")
-    assert "4 patient numbers are now 2; see duplicates.csv, and --keep-patients" in note
+    assert "4 patient numbers are now 2; see duplicates.csv, and give --keep-patients" in note
     assert not any(number in note for number in ("97", "178", "41"))
 
 

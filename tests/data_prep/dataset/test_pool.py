@@ -56,7 +56,7 @@ def test_if_no_process_starts_it_is_said_and_no_item_is_blamed(tmp_path):
         "print(list(spread(abs, range(5), 2)))\n"
     )
     run = subprocess.run([sys.executable, script], env=ENVIRONMENT, capture_output=True, text=True)
-    assert "UserError: Worker processes can't be started here" in run.stderr
+    assert "UserError: Worker processes can't be started" in run.stderr
     assert run.returncode == 1
 
 

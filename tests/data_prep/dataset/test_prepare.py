@@ -177,7 +177,7 @@ def test_each_kind_of_duplicate_is_kept_once_and_conflicts_are_told(tmp_path):
         (third, "e.png", "near", "", ""),
     ]
     assert done.conflicts == 2
-    assert any("another picture" in note for note in done.description["notes"])
+    assert any("a different picture" in note for note in done.description["notes"])
     only_exact = prepare(source, tmp_path / "exact", **{**FAST, "near": False})
     assert only_exact.duplicates == {"sop": 1, "pixels": 1}
 

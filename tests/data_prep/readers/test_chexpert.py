@@ -128,7 +128,7 @@ def test_the_release_in_batches(tmp_path):
 
 
 def test_five_labels(tmp_path):
-    source = chexpert_source(chexpert_tree(tmp_path), labels="chexpert5")
+    source = chexpert_source(chexpert_tree(tmp_path), label_set="chexpert5")
     assert source.labels == CHEXPERT5
     raw = dict(zip(CHEXPERT14, ("1", "", "-1", "0", *[""] * 10), strict=True))
     assert source.records[0].codes == tuple(raw[label] for label in CHEXPERT5)
@@ -184,7 +184,7 @@ BAD = {
     ),
     "a label lacks": (
         lambda f: spoil_header(f, "Lung Lesion", "Lung Lesson"),
-        "no column 'Lung Lesion' (1 of 14 labels lack). Nearest known: Lung Lesson",
+        "no column 'Lung Lesion' (1 of 14 labels are missing). Nearest known: Lung Lesson",
     ),
     "a code that is none": (lambda f: spoil_header(f, "-1.0", "2.0"), "holds '2.0'"),
     "a film in two tables": (

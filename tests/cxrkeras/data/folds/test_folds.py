@@ -209,7 +209,9 @@ def test_extra_rows_are_named_and_left_out(tmp_path, caplog):
     save_folds(tmp_path / "folds.csv", IMAGES, PATIENTS, DIGESTS, np.array([0, 0, 1, 0]))
     loaded = load_folds(tmp_path / "folds.csv", IMAGES[:3], PATIENTS[:3], DIGESTS[:3])
     np.testing.assert_array_equal(loaded, [0, 0, 1])
-    assert "1 rows name images that the dataset does not have, first images/d.png" in caplog.text
+    assert (
+        "1 rows name images that the dataset doesn't have, the first is images/d.png" in caplog.text
+    )
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_rows_and_columns_keep_all_that_belongs_to_them():
     [
         ({"uncertain": "maybe"}, r"--uncertain must be one of .*\. Received: 'maybe'"),
         ({"blank": "ones"}, r"one of zeros, ignore\. Received: 'ones'"),
-        ({"uncertain": ["ones"]}, "got 1 for 2 labels"),
+        ({"uncertain": ["ones"]}, "Received: 1 for 2 labels"),
     ],
 )
 def test_impossible_policies_are_refused(arguments, message):
@@ -100,7 +100,7 @@ def test_impossible_policies_are_refused(arguments, message):
 
 
 def test_a_value_that_is_no_code_is_refused():
-    with pytest.raises(UserError, match=r"found 0\.5, 2;"):
+    with pytest.raises(UserError, match=r"Received: 0\.5, 2\."):
         targets_from_codes(np.array([[1, 2], [0.5, np.nan]]))
 
 

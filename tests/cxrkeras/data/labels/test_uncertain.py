@@ -56,8 +56,8 @@ def test_what_is_written_is_read(rest, named):
         ("Edema", ("Received: 'Edema'",)),
         ("ones,", ("Received: ''",)),
         ("", ("needs a policy",)),
-        ("ones,zeros", ("what the rest means once", "ones,zeros")),
-        ("Effusion=ones,Pleural Effusion=ones", ("what Effusion means once",)),
+        ("ones,zeros", ("takes the policy for the rest only once", "ones,zeros")),
+        ("Effusion=ones,Pleural Effusion=ones", ("the policy for Effusion only once",)),
         ("Edema=half:low=0.6", ("half has no option 'low'",)),
         ("Edema=ones_lsr:low=2", ("ones_lsr: low must be less than or equal to 1", "'2'")),
         ("zeros_lsr:low=0.5", ("zeros_lsr: low must not be above high", "0.5")),
@@ -74,5 +74,5 @@ def test_what_can_t_be_meant_is_refused_in_a_line(text, words):
 def test_a_label_that_nobody_has_is_named_with_those_that_there_are():
     check_labels("Effusion=ones,zeros", ["Pleural Effusion", "Edema"])
     check_labels("zeros", [])
-    with pytest.raises(UserError, match=r"names Oedemas, a label of none .* Effusion, Edema\."):
+    with pytest.raises(UserError, match=r"names Oedemas, which no dataset .* Effusion, Edema\."):
         check_labels("Oedemas=ones,Edema=zeros", ["Effusion", "Edema", "Edema"])

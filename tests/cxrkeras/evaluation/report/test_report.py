@@ -52,6 +52,22 @@ def test_report_of_a_run_is_whole_self_contained_and_names_nobody(run_of):
     assert len(page.figures) == 3 * 7 + 2 * 9 + 4 + 4
 
 
+def test_where_the_distortion_is_unknown_nothing_is_corrected(run_of):
+    run = run_of()
+    for path in run.glob("folds/*/fold.json"):
+        facts = json.loads(path.read_text())
+        del facts["inflation"]
+        path.write_text(json.dumps(facts))
+    assert "corrected" not in json.dumps(write_metrics(run))
+    page = check(write_report(run))
+    assert "isn't known, so there is no corrected rule" in page.text
+    assert page.text.lower().count("corrected") == 1
+    html = (run / "report.html").read_text("utf-8")
+    for row in re.findall(r"<thead>.*?</table>", html, re.S):
+        counts = {len(re.findall("<t[hd]", line)) for line in re.findall("<tr.*?</tr>", row, re.S)}
+        assert len(counts) == 1 or "colgroup" in row
+
+
 def test_writing_again_gives_the_same_bytes(run_of):
     run = run_of()
     write_metrics(run)

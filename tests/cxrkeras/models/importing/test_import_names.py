@@ -162,13 +162,13 @@ def test_what_is_left_over_is_named(states):
     state = states["densenet121"]
     beside = {"location.weight": np.zeros(3), "location.bias": np.zeros(3)}
     said = leftover(state, beside)
-    assert "2 tensors that --as has no place for: location.weight and 1 more" in said
+    assert "2 tensors for which --as has no place: location.weight and 1 more" in said
     assert "--trunk-only leaves them out" in said
     assert leftover(state, beside, trunk_only=True) is None
     inside = {"features.denseblock2.denselayer13.conv1.weight": np.zeros(3)}
     for trunk_only in (False, True):
         said = leftover(state, inside, trunk_only=trunk_only)
-        assert "features.denseblock2.denselayer13.conv1.weight. So it is another network" in said
+        assert "features.denseblock2.denselayer13.conv1.weight. So this is another network" in said
 
 
 def test_a_classifier_that_is_not_linear_is_no_head(states):

@@ -165,7 +165,8 @@ def gradients_at_optimum(losses, parts, batch_size, head="h"):
     mine = [number for number, part in enumerate(parts) if part.head == head]
     rows = drawn_rows(parts, batch_size)
     targets = [parts[number].targets.values for number in mine]
-    w = [loss.inflation(targets, [rows[number] for number in mine]) for loss in losses]
+    drawn = [rows[number] for number in mine]
+    w = [bw_bce.Part(per_label=loss.per_label).distortion(targets, drawn).w for loss in losses]
     steps = [min(-(-max(p.rows for p in parts) // batch_size) * batch_size, p.rows) for p in parts]
     seen = [steps[number] if len(parts) == 1 else 1 for number in mine]
     known = [np.where((t >= 0) & (t <= 1), t, np.nan) for t in targets]

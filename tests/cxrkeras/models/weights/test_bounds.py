@@ -229,14 +229,14 @@ def test_a_group_in_place_of_a_weight_and_an_array_in_place_of_a_layer_are_named
     with h5py.File(path, "r+") as file:
         del file["a/a/kernel:0"]
         file.create_group("a/a/kernel:0")
-    assert "the weight 'a/kernel:0' of 'a' is no array" in refusal(read_state, path)
+    assert "the weight 'a/kernel:0' of 'a' isn't an array" in refusal(read_state, path)
     with h5py.File(path, "r+") as file:
         del file["a"]
         file["a"] = [1.0]
-    assert "the layer 'a' is no group" in refusal(read_state, path)
+    assert "the layer 'a' isn't a group" in refusal(read_state, path)
     with h5py.File(path, "r+") as file:
         del file["a"]
-    assert "the layer 'a' is no group" in refusal(read_state, path)
+    assert "the layer 'a' isn't a group" in refusal(read_state, path)
 
 
 def test_a_deeply_nested_architecture_is_no_obstacle(tmp_path):

@@ -176,7 +176,7 @@ def test_an_absent_file_is_named(tmp_path, trunk):
     assert "absent.keras" in refusal(trunk, SMALL, tmp_path / "absent.keras")
     with pytest.raises(UserError, match=r"absent\.keras"):
         fingerprint(Weights(str(tmp_path / "absent.keras")))
-    assert "isn't there" in refusal(trunk, SMALL, tmp_path)
+    assert "doesn't exist" in refusal(trunk, SMALL, tmp_path)
 
 
 def write_zip(path, content: dict[str, bytes]) -> None:

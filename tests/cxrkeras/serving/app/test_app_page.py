@@ -40,7 +40,7 @@ def test_a_film_comes_with_message_table_and_links(page):
     message, level, width, film_a, film_b, *_, results, links = arrive(
         page, page_files.dicom(page_files.grey(0))
     )
-    assert "Film A is read." in message
+    assert "Film A has been read." in message
     assert (level, width) == (50, 100)
     assert film_a.startswith("<figure")
     assert film_b == ""

@@ -78,7 +78,7 @@ def keras_says(prepared, model):
     images = Images([str(path) for path in prepared.values()], card.image_size)
     images = np.asarray(images.take(np.arange(len(prepared))), np.float32)
     told = []
-    for member in card.members:
+    for member in card.leaves:
         loaded = keras.models.load_model(member.file, compile=False)
         told.append(loaded.predict(images, batch_size=8, verbose=0).astype(np.float64))
         keras.backend.clear_session()

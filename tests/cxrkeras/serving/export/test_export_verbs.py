@@ -131,7 +131,7 @@ def test_serve_leaves_other_people_s_files_alone(saved_model, tmp_path, capsys):
     config.mkdir()
     (config / "run.sh").write_text("echo mine")
     assert code_of("serve", saved_model, "--out", config) == 1
-    assert "run.sh is there, and not of this verb's making" in capsys.readouterr().err
+    assert "run.sh exists and wasn't written by this verb" in capsys.readouterr().err
     assert [path.name for path in config.iterdir()] == ["run.sh"]
     (config / "run.sh").unlink()
     for _ in range(2):
@@ -184,7 +184,7 @@ def test_model_card_of_a_run(run, model):
         "## Limits",
         "`onnx/3/model.onnx`",
         "| onnx | 2.0e-07 |",
-        "earlier exports, which this card doesn't describe: `1/`, `litert/2/`.",
+        "Earlier exports, which this card doesn't describe: `1/`, `litert/2/`.",
     ):
         assert said in body
     pooled = scores["per_label"]["Mass"]["pooled"]

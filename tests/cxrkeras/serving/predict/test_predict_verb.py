@@ -111,7 +111,7 @@ def test_a_fitted_operating_point_is_told_with_what_it_reaches(served, capsys):
     line = next(line for line in out.splitlines() if line.startswith(f"  {LABELS[0]}"))
     figures = (point["threshold"], reached["sensitivity"], reached["specificity"])
     assert " ".join(f"{figure:.3f}" for figure in figures) in " ".join(line.split())
-    assert "out of fold; the mean of 3, which answers here, calls a little differently" in out
+    assert "out of fold; the mean of 3, used here, decides a little differently" in out
 
 
 @pytest.mark.parametrize("rule", ["cost:miss=3", "times:factor=1.5"])

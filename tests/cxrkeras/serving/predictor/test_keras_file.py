@@ -2,6 +2,7 @@
 
 import json
 import resource
+import sys
 import zipfile
 from pathlib import Path
 
@@ -107,7 +108,7 @@ def test_a_layer_of_another_version_is_named(saved):
 
 
 def test_a_layer_of_keras_hub_names_the_extra(saved, monkeypatch):
-    monkeypatch.setattr("cxrkeras.serving.predictor.keras_file.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "keras_hub", None)  # as where it isn't installed
     place = {"module": "keras_hub.src.models.absent", "class_name": "Absent"}
     _with_scaling(saved, registered_name="keras_hub>Absent", **place)
     assert "pip install 'cxrkeras[hub]'" in refusal(saved)

@@ -8,6 +8,7 @@ import pytest
 
 from cxrkeras.evaluation.compare.compare import compare_predictions
 from cxrkeras.evaluation.compare.intervals import holm
+from cxrkeras.evaluation.evidence.evidence import write_metrics
 from cxrkeras.evaluation.scores.predictions import Predictions, read_predictions, write_predictions
 from cxrkeras.study.report.differences import compare_cells, families
 from cxrkeras.study.report.published import published
@@ -68,7 +69,7 @@ def test_what_cannot_be_told_from_chance_stands_before_the_tables(tmp_path):
     beware = said[said.index("## Before you believe a number") : said.index("## Backbone")]
     assert "- finetune-resnet50-nih: The macro AUROC can't be told from chance: 0.5" in beware
     assert beware.count("macro AUROC") == 1
-    assert "0.5, in how many of 4 cells: " in beware
+    assert "(0.5), and in how many of 4 cells: " in beware
     assert "Lung patterns (1)" in beware
     page = (out / "study.html").read_text()
     assert "finetune-resnet50-nih: The macro AUROC can&#39;t be told from chance" in page
@@ -155,7 +156,7 @@ def test_sentences():
         == "A and B are not distinguishable by macro AUROC on 546 images."
     )
     assert sentence({"pairs": [unclear] * 3}, names, 546) == (
-        "None of 3 differences in macro AUROC is distinguishable on 546 images."
+        "Not one of 3 differences in macro AUROC is distinguishable on 546 images."
     )
     assert sentence({"pairs": [clear]}, names, 1) == (
         "1 of 1 difference in macro AUROC can be told from chance: "
@@ -163,7 +164,9 @@ def test_sentences():
     )
     assert sentence({"pairs": [clear] * 5}, names, 9).endswith("; and 2 more.")
     mixed = {"pairs": [unclear, pair(0.02, 0.2, 0.01)]}
-    assert sentence(mixed, names, 9).endswith("9 images. By average precision, 1 of 2 can be told.")
+    assert sentence(mixed, names, 9).endswith(
+        "9 images. By average precision, 1 of 2 can be told from chance."
+    )
     assert reading({"value": 0.1, "p_holm": None}) == "–"
 
 
@@ -202,6 +205,24 @@ def test_without_a_test_set_its_columns_stay_empty_and_that_is_said(tmp_path):
     assert "| 0.290 ± 0.010 | – | – |" in said
     assert not any(name.startswith("test_") for name in pd.read_csv(out / "study.csv"))
     check(out / "study.html")
+
+
+def test_a_column_of_the_corrected_rule_stands_where_a_distortion_is_known(tmp_path):
+    out = write_study_folder(tmp_path / "out", images=60)
+    runs = sorted((out / "runs").iterdir())
+    for number, run in enumerate(runs):
+        for path in run.glob("folds/*/fold.json"):
+            facts = json.loads(path.read_text())
+            del facts["inflation"]
+            path.write_text(json.dumps(facts))
+        write_metrics(run)
+        if number == 0:
+            write_study(out)
+            assert "Hamming, corrected rule" in (out / "study.md").read_text()
+    write_study(out)
+    assert "Hamming, corrected rule" not in (out / "study.md").read_text()
+    assert "Hamming, prevalence rule" in (out / "study.md").read_text()
+    assert "corrected rule, out of fold" not in (out / "study.html").read_text()
 
 
 def test_unfinished_cells_are_named_with_their_reason(tmp_path):

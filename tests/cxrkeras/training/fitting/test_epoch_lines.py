@@ -71,7 +71,7 @@ def test_ctrl_c_gives_the_cursor_back(said, monkeypatch):
         raise KeyboardInterrupt
 
     interrupt = keras.callbacks.LambdaCallback(on_train_batch_end=stop)
-    monkeypatch.setattr(fit, "_callbacks", lambda *args, **kwargs: [interrupt])
+    monkeypatch.setattr(fit.Trainer, "_callbacks", lambda *args, **kwargs: [interrupt])
     with pytest.raises(KeyboardInterrupt):
         trainer().fit(epochs_of, None, SCHEDULE, steps=3, seed=0, title="fold 1/5")
     assert said.getvalue().count(HIDDEN) == said.getvalue().count(SHOWN) == 1

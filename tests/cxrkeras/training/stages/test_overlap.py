@@ -154,10 +154,10 @@ def test_rows_left_out_decide_the_rest_of_a_source(target, tmp_path):
 @pytest.mark.parametrize(
     ("way", "warning"),
     [
-        ({"patients": False}, "the patients of 4 of its 4 images aren't known"),
+        ({"patients": False}, "the patients of 4 of its 4 images are unknown"),
         ({"key": KEYS["theirs"]}, "hashed with another key than the target's"),
-        ({"pad": True}, "prepared in another way than the target (--pad)"),
-        ({"stretch": (1.0, 99.0)}, "prepared in another way than the target (--stretch)"),
+        ({"pad": True}, "prepared differently from the target (--pad)"),
+        ({"stretch": (1.0, 99.0)}, "prepared differently from the target (--stretch)"),
         ({"size": 64}, None),
         ({}, None),
     ],
@@ -178,7 +178,7 @@ def test_it_warns_where_the_targets_own_patients_are_unknown(tmp_path, capfd):
     target = prepared(tmp_path / "target", pictures(range(4)), patients=False)
     source = prepared(tmp_path / "s", pictures(range(10, 14)))
     left_in(source, target)
-    assert "patients of 4 of the target's 4 images aren't known" in capfd.readouterr().err
+    assert "patients of 4 of the target's 4 images are unknown" in capfd.readouterr().err
 
 
 def test_an_image_that_must_be_compared_but_is_damaged_is_named(target, tmp_path):

@@ -48,8 +48,8 @@ def test_a_chain_gives_a_trunk_with_history_and_scores_which_cv_finds_again(
     capfd.readouterr()
     cross_validate(one, tmp_path / "run")
     said = capfd.readouterr().err
-    assert "source stage a: trained before, reused" in said
-    assert "source stage b: trained before, reused" in said
+    assert "source stage a: already trained, reused" in said
+    assert "source stage b: already trained, reused" in said
 
 
 def test_every_trunk_of_a_method_gets_its_folder(experiment, data, tmp_path):

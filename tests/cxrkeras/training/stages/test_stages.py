@@ -220,7 +220,8 @@ def test_a_source_may_be_called_like_a_layer_or_a_metric(experiment, data, tmp_p
 def test_in_a_merged_label_space_what_a_source_lacks_is_masked(cotrained, tmp_path):
     stage, one = cotrained("merged")
     assert trained(stage, resolve(one), tmp_path / "run")
-    sources = [_Source(name, dataset, one) for name, dataset in stage.datasets.items()]
+    plan, made = resolve(one), stage.architecture
+    sources = [_Source(name, dataset, plan, made) for name, dataset in stage.datasets.items()]
     heads = _heads(sources, one)
     assert heads == dict.fromkeys("ab", ("merged", ("bar", "frame", "disc")))
     train = [source.part(heads, source.shares.train) for source in sources]
