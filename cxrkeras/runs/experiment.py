@@ -114,8 +114,8 @@ class Experiment(BaseModel):
     inputs: _Words = _choice(
         (IMAGE,),
         "What",
-        f"The model's inputs: image, and any of {', '.join(KNOWN)}, which join the pooled "
-        "features and may be unknown.",
+        f"The model's inputs, joined by commas: image, and any of {', '.join(KNOWN)}, which join "
+        "the pooled features. What is blank in the prepared dataset is unknown to the model.",
         idle=_BOTH,
     )
     recipe: str = _choice(

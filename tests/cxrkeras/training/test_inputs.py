@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from cxrkeras.data.dataset import load_dataset
 from cxrkeras.data.inputs import KNOWN, UNKNOWN
 from cxrkeras.serving.predictor.loaded import load_model
+from cxrkeras.study.folds import share_folds
 from cxrkeras.training.crossval import cross_validate
 from cxrkeras.training.final import train_final
 from cxrkeras.training.plan import resolve
@@ -129,6 +130,27 @@ def test_a_changed_age_is_another_dataset_to_a_run_that_is_told_it(
         train_final(run, tmp_path / "model")
     blind = load_dataset(told).fingerprint
     assert blind == load_dataset(root).fingerprint
+
+
+def test_a_fold_that_is_missing_is_fitted_to_the_same_bytes(finished, experiment, told, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    shutil.rmtree(run / "folds" / "1")
+    (run / "predictions.csv").unlink()
+    cross_validate(experiment(data=str(told), **HOW), run)
+    for name in ("predictions.csv", "folds/1/predictions.csv", "folds/1/model.json"):
+        assert (run / name).read_bytes() == (finished / name).read_bytes()
+
+
+def test_a_study_s_folds_know_the_ages_that_its_cells_are_told(experiment, told, tmp_path):
+    root = shutil.copytree(told, tmp_path / "changed")
+    how = {"data": str(root)}
+    for name, inputs in (("alone", ("image",)), ("told", INPUTS)):
+        (tmp_path / name).mkdir()
+        share_folds(tmp_path / name, experiment(inputs=inputs, **how))
+    older(root)
+    share_folds(tmp_path / "alone", experiment(**how))
+    with pytest.raises(UserError, match="data differ"):
+        share_folds(tmp_path / "told", experiment(inputs=INPUTS, **how))
 
 
 @pytest.mark.parametrize("inputs", [("image",), ("image", "sex"), INPUTS])
