@@ -175,7 +175,7 @@ def test_unforeseen_errors_tell_their_kind_only(page, monkeypatch):
 def test_a_server_is_asked_with_bare_pixels(monkeypatch):
     asked = []
 
-    def answer(server, name, contents):
+    def answer(server, name, contents, **_):
         asked.append(contents)
         return Remote(("Mass", "Nodule"), np.array([[0.7, 0.2]]), np.array([0.5, np.nan]),
                       np.array([len(asked) < 3]))  # fmt: skip

@@ -88,7 +88,7 @@ def test_the_page_says_what_was_known_and_no_value(address, served, root):
     seen = see(body, Settings(size=40), True, judge.extras)
     (note,) = judge.notes(seen)
     assert note == "The model also takes age, sex, view (from the file's header)."
-    assert seen.told["age"] == "67"
+    assert float(seen.told["age"]) == 67
     assert "told" not in repr(seen)
     contents = [as_png(root / "films" / "a.dcm")]
     known = {"age": [[67.0]], "sex": [[0.0]], "view": [[1.0]]}

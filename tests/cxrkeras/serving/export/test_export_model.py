@@ -142,8 +142,8 @@ def test_an_export_that_answers_otherwise_is_refused_and_leaves_nothing(
 ):
     honest = export_portable.run_litert
 
-    def spoilt(folder, images):
-        return honest(folder, images) + np.array([0, 0, spoil])
+    def spoilt(folder, *inputs):
+        return honest(folder, *inputs) + np.array([0, 0, spoil])
 
     monkeypatch.setitem(
         export_model.__globals__["_PORTABLE"], "litert", (export_portable.write_litert, spoilt)
