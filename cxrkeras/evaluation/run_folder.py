@@ -7,14 +7,28 @@ FOLDS, STAGES = "folds", "stages"
 
 
 @dataclass(frozen=True)
-class FoldFolder:
-    """What one fold left.
+class _Folder:
+    """A folder with predictions.
 
     Attributes:
         path: the folder.
     """
 
     path: Path
+
+    @property
+    def predictions(self) -> Path:
+        """CSV of images, each predicted by a model that hasn't seen it."""
+        return self.path / "predictions.csv"
+
+    @property
+    def test_predictions(self) -> Path:
+        """CSV of the test set; of a run, the mean over the folds' models. Not every run has one."""
+        return self.path / "test_predictions.csv"
+
+
+class FoldFolder(_Folder):
+    """What one fold left."""
 
     @property
     def facts(self) -> Path:
@@ -32,30 +46,13 @@ class FoldFolder:
         return self.path / "model.json"
 
     @property
-    def predictions(self) -> Path:
-        """CSV of the images that the fold holds out."""
-        return self.path / "predictions.csv"
-
-    @property
-    def test_predictions(self) -> Path:
-        """CSV of the test set's images, by this fold's model."""
-        return self.path / "test_predictions.csv"
-
-    @property
     def history(self) -> Path:
         """CSV, a row per epoch."""
         return self.path / "history.csv"
 
 
-@dataclass(frozen=True)
-class RunFolder:
-    """A run, or what `cxrkeras evaluate` writes of predictions made elsewhere.
-
-    Attributes:
-        path: the folder.
-    """
-
-    path: Path
+class RunFolder(_Folder):
+    """A run, or what `cxrkeras evaluate` writes of predictions made elsewhere."""
 
     @property
     def experiment(self) -> Path:
@@ -76,16 +73,6 @@ class RunFolder:
     def sources(self) -> Path:
         """JSON: what the trunks start from."""
         return self.path / "sources.json"
-
-    @property
-    def predictions(self) -> Path:
-        """CSV of all images, each by the model that hasn't seen it."""
-        return self.path / "predictions.csv"
-
-    @property
-    def test_predictions(self) -> Path:
-        """CSV of the test set, the mean over the folds' models; not every run has one."""
-        return self.path / "test_predictions.csv"
 
     @property
     def metrics(self) -> Path:
