@@ -195,7 +195,7 @@ class Curve(Facts):
 
 
 class Frozen(Facts):
-    """A trunk that the fit left as it was: a digest of its weights, and the layer it ends in."""
+    """A trunk left as it was: a digest of its graph and weights, and the layer it ends in."""
 
     digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     features: Annotated[str, Field(min_length=1, max_length=200)]

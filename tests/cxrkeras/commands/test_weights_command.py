@@ -121,7 +121,7 @@ def test_show_says_where_it_comes_from(imported, foreign, donor, capsys):
     digest = hashlib.sha256(foreign.read_bytes()).hexdigest()
     for word in (RESNET, "ward 5, Nöte", "heart.safetensors", digest, "PyTorch's names", "Edema"):
         assert word in said
-    assert "licence:   not said" in said
+    assert "licence:   not given" in said
     assert f"{donor.count_params():,} parameters" in said
 
 
