@@ -152,6 +152,8 @@ class Registry(Generic[P]):
         ours = isinstance(found, type) and issubclass(found, Part)
         if not ours or not any(self._of_kind(base) for base in found.__mro__[1:]):
             raise self._broken(name, f"has no class Part on a base class of {self.package}")
+        if missing := sorted(found.__abstractmethods__):
+            raise self._broken(name, f"has a class Part without {' and '.join(missing)}")
         return found
 
     def make(self, text: str) -> P:

@@ -1,5 +1,6 @@
 """Backbones: image -> feature map. A part's file has a class `Part(Backbone)`. Imports no Keras."""
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from cxrkeras.registry import BACKBONES, Part
@@ -24,6 +25,7 @@ class Backbone(Part):
     side: ClassVar[int] = 32
     published: ClassVar[bool] = False
 
+    @abstractmethod
     def build(self, image_size: int, weights: str | None) -> "keras.Model":
         """Build the trunk; arguments as for `trunk`."""
         raise NotImplementedError

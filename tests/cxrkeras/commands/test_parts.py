@@ -7,7 +7,16 @@ import pytest
 
 from cxrkeras.cli import main
 from cxrkeras.commands.parts import _kind_of, _word
-from cxrkeras.registry import KINDS, OPERATIONS, POLICIES, PRESETS, READERS, RULES, TRANSFORMS
+from cxrkeras.registry import (
+    HEADS,
+    KINDS,
+    OPERATIONS,
+    POLICIES,
+    PRESETS,
+    READERS,
+    RULES,
+    TRANSFORMS,
+)
 from tests.other_package import install
 
 LIGHT = [
@@ -108,6 +117,16 @@ def test_a_broken_file_is_named_with_what_is_wrong(source, reason, tmp_path, mon
     shown = said(capsys, "rule", "broken", code=1)
     assert f"The threshold rule broken, the module {package}.broken, {reason}" in shown
     assert "Repair it, or remove it" in shown
+
+
+def test_a_part_without_what_it_must_have_is_refused(tmp_path, monkeypatch, capsys):
+    source = '"""Never."""\nfrom cxrkeras.models.heads import Head\nclass Part(Head): pass\n'
+    parts = {"cxrkeras.models.heads/hollow": source}
+    monkeypatch.syspath_prepend(str(install(tmp_path, parts, "hollow_heads")))
+    monkeypatch.delitem(HEADS.__dict__, "_places", raising=False)
+    assert "has a class Part without classify and features" in said(
+        capsys, "head", "hollow", code=1
+    )
 
 
 def test_what_there_is_not_is_refused_with_what_there_is(capsys):
