@@ -144,13 +144,16 @@ class Registry(Generic[P]):
         name = self.name_of(name)
         if name not in self._places:
             return self.family.load(name)
-        module = self._import(self._places[name])
+        try:
+            module = self._import(self._places[name])
+        except Exception as error:  # a part's file may be anyone's, and raise anything
+            raise self._broken(name, f"can't be imported: {_in_words(error)}") from error
         found = getattr(module, "Part", None)
-        if not (isinstance(found, type) and issubclass(found, Part)):
-            raise UserError(
-                f"The {self.kind} {name} of the module {self._places[name]} has no class Part. "
-                "Repair that package, or remove it."
-            )
+        ours = isinstance(found, type) and issubclass(found, Part)
+        if not ours or not any(self._of_kind(base) for base in found.__mro__[1:]):
+            raise self._broken(name, f"has no class Part on a base class of {self.package}")
+        if missing := sorted(found.__abstractmethods__):
+            raise self._broken(name, f"has a class Part without {' and '.join(missing)}")
         return found
 
     def make(self, text: str) -> P:
@@ -181,12 +184,25 @@ class Registry(Generic[P]):
             return self.family.about(name)
         module = self._places[name]
         package = "" if module.startswith(f"{self.package}.") else module.partition(".")[0]
-        return About(name, *docstring(module), package)
+        try:
+            said = docstring(module)
+        except (SyntaxError, UnicodeDecodeError) as error:
+            raise self._broken(name, f"can't be read: {_in_words(error)}") from error
+        return About(name, *said, package)
 
     @cached_property
     def family(self) -> Family:
         """The source of names that aren't files."""
         return importlib.import_module(self._family).FAMILY
+
+    def _of_kind(self, base: type) -> bool:
+        return f"{base.__module__}.".startswith(f"{self.package}.")
+
+    def _broken(self, name: str, what: str) -> UserError:
+        return UserError(
+            f"The {self.kind} {name}, the module {self._places[name]}, {what}. Repair it, or "
+            "remove it (--debug shows the traceback)."
+        )
 
     def _import(self, module: str) -> ModuleType:
         return importlib.import_module(module)
@@ -229,6 +245,13 @@ def spelled(name: str, options: Mapping[str, Any]) -> str:
     """`NAME:key=value,…`, as `Registry.make` reads it."""
     pairs = ",".join(f"{key}={_as_text(value)}" for key, value in options.items())
     return f"{name}:{pairs}" if pairs else name
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, SyntaxError):
+        return f"line {error.lineno}: {error.msg}"
+    first = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__}: {first}".rstrip(".: ")
 
 
 def _as_text(value: Any) -> str:

@@ -12,6 +12,7 @@ from cxrkeras.models.heads import Head
 from cxrkeras.models.inputs import inputs_of, known_features
 from cxrkeras.models.losses.shared.entries import NEVER
 from cxrkeras.models.prior import uncertain_name
+from data_prep.errors import UserError
 
 TARGET = "target"
 
@@ -52,7 +53,7 @@ def build_network(
             training only and no part of `probability`.
 
     Raises:
-        UserError: the image is too small for a backbone.
+        UserError: the image is too small for a backbone, or a head isn't what it says.
     """
     seed = architecture.seed
     keras.utils.set_random_seed(seed)
@@ -68,6 +69,8 @@ def build_network(
         for trunk, backbone in zip(trunks, architecture.backbones, strict=True)
     ]
     features = architecture.head.features(maps, known_features(inputs), seed=seed)
+    pooled = keras.Model(given, features, name="pooled")
+    _check_pooled(architecture.head, pooled, trunks)
     learned, outputs = classifiers(architecture, features, heads, three_way)
     probability = None
     if len(learned) == 1:
@@ -76,10 +79,20 @@ def build_network(
         probability = keras.Model(given, output, name="-".join(names))
     return Network(
         trunks=trunks,
-        features=keras.Model(given, features, name="pooled"),
+        features=pooled,
         logits=keras.Model(given, outputs, name="logits"),
         probability=probability,
     )
+
+
+def _check_pooled(head: Head, features: keras.Model, trunks: Sequence[keras.Model]) -> None:
+    """Weights in pooled features would stay random on frozen trunks, without a word."""
+    theirs = {id(weight) for trunk in trunks for weight in trunk.trainable_weights}
+    if head.pooled and any(id(weight) not in theirs for weight in features.trainable_weights):
+        raise UserError(
+            f"--head {head} says that its features are pooled, but they have weights of their own. "
+            "Set `pooled = False` in its file."
+        )
 
 
 def classifiers(

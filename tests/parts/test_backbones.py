@@ -81,3 +81,12 @@ def test_an_image_too_small_is_refused(part_id):
         with pytest.raises(UserError, match=f"at least {smallest} px. Received: {smallest - 1}"):
             refuse(smallest - 1)
     part.check(smallest)
+
+
+@every_backbone
+def test_weights_that_nobody_published_are_refused(part_id):
+    part = made(part_id)
+    if part.published:
+        pytest.skip("it has published weights")
+    with pytest.raises(UserError, match=r"weights (of|for) .*--source imagenet"):
+        part.trunk(part.smallest(), weights="imagenet")

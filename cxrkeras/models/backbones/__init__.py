@@ -1,5 +1,6 @@
 """Backbones: image -> feature map. A part's file has a class `Part(Backbone)`. Imports no Keras."""
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from cxrkeras.registry import BACKBONES, Part
@@ -12,16 +13,19 @@ if TYPE_CHECKING:
 class Backbone(Part):
     """The base of backbones: a trunk, and the scaling that its weights expect.
 
-    A part defines `build`, and `scaling` and `side` if they differ.
+    A part defines `build`, and `scaling`, `side` and `published` if they differ.
 
     Attributes:
         scaling: how its pixels are scaled: one of `shared.scaling.SCALINGS`.
         side: the smallest image side in pixels that it accepts.
+        published: whether `build` takes the published weights `imagenet`; refused if not.
     """
 
     scaling: ClassVar[str] = "none"
     side: ClassVar[int] = 32
+    published: ClassVar[bool] = False
 
+    @abstractmethod
     def build(self, image_size: int, weights: str | None) -> "keras.Model":
         """Build the trunk; arguments as for `trunk`."""
         raise NotImplementedError
@@ -56,7 +60,12 @@ class Backbone(Part):
             UserError: the image is too small, or there are no such weights.
         """
         self.check(image_size)
-        trunk = self.build(image_size, weights)
+        trunk = self.build(image_size, weights)  # may refuse weights in words of its own
+        if weights and not self.published:
+            raise UserError(
+                f"There are no published weights of {self}. Received: --source {weights}. "
+                "Leave it out, or give a weights file or a dataset."
+            )
         trunk.name = name or self.part_name()  # as an argument, EfficientNetV2 takes it for a key
         return trunk
 

@@ -35,6 +35,7 @@ class Part(Backbone):
     """An image backbone of KerasHub; layers of its own stay in the model."""
 
     main: ClassVar[str] = "preset"
+    published: ClassVar[bool] = True
 
     preset: str = option(..., "A preset, a folder, or hf://ORGANISATION/MODEL.", min_length=1)
 

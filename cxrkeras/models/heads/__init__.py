@@ -1,5 +1,6 @@
 """Heads: from a network's feature maps and further inputs to logits."""
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,6 +27,7 @@ class Head(Part):
     strides: ClassVar[tuple[str, ...]] = ()
     pooled: ClassVar[bool] = False
 
+    @abstractmethod
     def features(
         self, maps: Sequence[Maps], known: "keras.KerasTensor | None", *, seed: int
     ) -> Any:
@@ -41,6 +43,7 @@ class Head(Part):
         """
         raise NotImplementedError
 
+    @abstractmethod
     def classify(
         self, features: Any, outputs: Mapping[str, int], *, dropout: float, seed: int
     ) -> "dict[str, keras.KerasTensor]":

@@ -1,5 +1,6 @@
 """Losses: what a batch's logits cost, and how that distorts the probabilities."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -22,6 +23,7 @@ class Loss(Part):
 
     steers: ClassVar[bool] = True
 
+    @abstractmethod
     def layer(self) -> "keras.layers.Layer":
         """A layer from (targets (N, K), logits (N, K) or (N, 2K)) to a scalar.
 

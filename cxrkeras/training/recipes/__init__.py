@@ -1,5 +1,6 @@
 """Recipes: how the target is learnt, by a network whose trunks have been through their stages."""
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
@@ -81,6 +82,7 @@ class Recipe(Part):
     validation: ClassVar[float] = 0.15
     freezes: ClassVar[bool] = False
 
+    @abstractmethod
     def fitter(self, session: Any) -> Fitter:
         """The fitter for a session's target; see `cxrkeras.training.session.Session`."""
         raise NotImplementedError

@@ -7,7 +7,16 @@ import pytest
 
 from cxrkeras.cli import main
 from cxrkeras.commands.parts import _kind_of, _word
-from cxrkeras.registry import KINDS, OPERATIONS, POLICIES, PRESETS, READERS, RULES, TRANSFORMS
+from cxrkeras.registry import (
+    HEADS,
+    KINDS,
+    OPERATIONS,
+    POLICIES,
+    PRESETS,
+    READERS,
+    RULES,
+    TRANSFORMS,
+)
 from tests.other_package import install
 
 LIGHT = [
@@ -88,6 +97,36 @@ def test_types_bounds_and_defaults_are_said(tmp_path, monkeypatch, capsys):
         "sure Truly. [true or false; default False]",
     ):
         assert words in shown
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("", "has no class Part on a base class of cxrkeras.evaluation.rules"),
+        ("class Part: pass\n", "has no class Part on a base class of cxrkeras.evaluation.rules"),
+        ("from cxrkeras.models.heads import Head as Part\n", "has no class Part on a base class"),
+        ("import no_such_thing\n", "can't be imported: ModuleNotFoundError: No module named"),
+        ("class Part(:\n", "can't be read: line 2: invalid syntax"),
+    ],
+)
+def test_a_broken_file_is_named_with_what_is_wrong(source, reason, tmp_path, monkeypatch, capsys):
+    package = f"broken_{abs(hash(source))}"
+    parts = {"cxrkeras.evaluation.rules/broken": f'"""Never."""\n{source}'}
+    monkeypatch.syspath_prepend(str(install(tmp_path, parts, package)))
+    monkeypatch.delitem(RULES.__dict__, "_places", raising=False)
+    shown = said(capsys, "rule", "broken", code=1)
+    assert f"The threshold rule broken, the module {package}.broken, {reason}" in shown
+    assert "Repair it, or remove it" in shown
+
+
+def test_a_part_without_what_it_must_have_is_refused(tmp_path, monkeypatch, capsys):
+    source = '"""Never."""\nfrom cxrkeras.models.heads import Head\nclass Part(Head): pass\n'
+    parts = {"cxrkeras.models.heads/hollow": source}
+    monkeypatch.syspath_prepend(str(install(tmp_path, parts, "hollow_heads")))
+    monkeypatch.delitem(HEADS.__dict__, "_places", raising=False)
+    assert "has a class Part without classify and features" in said(
+        capsys, "head", "hollow", code=1
+    )
 
 
 def test_what_there_is_not_is_refused_with_what_there_is(capsys):

@@ -10,7 +10,7 @@ from scipy.special import softmax
 
 from cxrkeras.models.losses.shared.entries import NEVER
 from cxrkeras.models.network import TARGET, layer_name
-from cxrkeras.registry import LOSSES
+from cxrkeras.registry import HEADS, LOSSES
 from data_prep.errors import UserError
 from tests.cxrkeras.networks import network_of
 
@@ -259,3 +259,14 @@ def test_a_head_may_be_called_as_another_s_uncertain_class(images):
 def test_what_cannot_be_built_is_refused(backbone, size):
     with pytest.raises(UserError):
         network_of((backbone,), size, {TARGET: 2})
+
+
+def test_a_head_whose_pooled_features_have_weights_is_refused(monkeypatch):
+    def features(self, maps, known, *, seed):
+        (trunk,) = maps
+        pooled = keras.layers.GlobalAveragePooling2D()(list(trunk.values())[-1])
+        return keras.layers.Dense(3)(pooled)
+
+    monkeypatch.setattr(HEADS.load("gap"), "features", features)
+    with pytest.raises(UserError, match="Set `pooled = False`"):
+        network_of((POCKET,), SIZE, {TARGET: 2})

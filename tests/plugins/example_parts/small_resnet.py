@@ -19,13 +19,6 @@ class Part(Backbone):
         import keras
         from keras import layers
 
-        from data_prep.errors import UserError
-
-        if weights:
-            raise UserError(
-                f"There are no published weights of {self}. Received: --source {weights}. "
-                "Leave them out, or give a dataset to learn from."
-            )
         image = keras.Input((image_size, image_size, 3))
         x = layers.Conv2D(self.width, 4, strides=4, padding="same", name="patches")(image)
         x = _block(x, self.width, 1, "block_1")

@@ -26,6 +26,7 @@ class Application(Backbone):
         normalises: whether it begins with a normalisation whose statistics are weights.
     """
 
+    published: ClassVar[bool] = True
     constructor: ClassVar[str]
     normalises: ClassVar[bool]
 
