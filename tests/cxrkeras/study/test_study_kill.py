@@ -4,7 +4,6 @@ import json
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import ROOT
+from tests.cxrkeras.processes import end, started
 
 TABLES = ("study.csv", "study.md")
 STUDY = """
@@ -70,19 +70,9 @@ def begin(data, tmp_path, monkeypatch):
     def start(name: str) -> subprocess.Popen:
         monkeypatch.setenv("CXRKERAS_CACHE", str(tmp_path / f"cache-{name}"))
         words = ["study", tmp_path / "small.toml", "--out", tmp_path / name]
-        return subprocess.Popen(
-            [sys.executable, "-c", DRIVER, *map(str, words)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return started(DRIVER, *words)
 
     return start
-
-
-def end(process: subprocess.Popen) -> None:
-    said = process.communicate(timeout=900)[1]
-    assert process.returncode == 0, said
 
 
 def finished_folds(out: Path) -> dict[Path, int]:

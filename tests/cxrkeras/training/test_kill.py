@@ -3,7 +3,6 @@
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from cxrkeras.runs.description import read_experiment
 from cxrkeras.training.crossval import cross_validate
 from tests.conftest import ROOT
+from tests.cxrkeras.processes import end, started
 
 RESULTS = ("predictions.csv", "test_predictions.csv", "folds.csv")
 # What `cxrkeras` runs, with the tests' tiny backbone in the registry.
@@ -36,19 +36,9 @@ def begin(data, tmp_path, monkeypatch):
         choices = ["--data", data / "target", "--out", tmp_path / name, *how]
         choices += ["--backbone", backbone, "--image-size", 32, "--epochs", 2]
         choices += ["--batch-size", 8, "--test-fraction", 0.15]
-        return subprocess.Popen(
-            [sys.executable, "-c", DRIVER, "cv", *map(str, choices)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return started(DRIVER, "cv", *choices)
 
     return start
-
-
-def end(process: subprocess.Popen) -> None:
-    said = process.communicate(timeout=900)[1]
-    assert process.returncode == 0, said
 
 
 def results(run: Path) -> dict[str, bytes]:

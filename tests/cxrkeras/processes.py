@@ -1,0 +1,20 @@
+"""A verb in a process of its own, to be killed or waited for."""
+
+import subprocess
+import sys
+
+
+def started(driver: str, *words: object) -> subprocess.Popen:
+    """Python running `driver` with these words; what it says on standard error is kept."""
+    return subprocess.Popen(
+        [sys.executable, "-c", driver, *map(str, words)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def end(process: subprocess.Popen) -> None:
+    """Wait for a process, which must succeed."""
+    said = process.communicate(timeout=900)[1]
+    assert process.returncode == 0, said
