@@ -94,7 +94,7 @@ def _supply(work: Path, trunk: Path | None) -> None:
     """The inputs of `frozen`, under names that both sides are given."""
     if trunk:
         shutil.copyfile(trunk, work / "trunk.keras")
-    films = Path(os.environ.get("CXRKERAS_REAL_DATA", "../shared/data")) / "nih_target"
+    films = Path(os.environ.get("CXRKERAS_REAL_DATA", "")) / "nih_target"
     link = work / "nih_target"
     if not link.exists() and (films / "labels.csv").is_file():
         link.unlink(missing_ok=True)

@@ -1,7 +1,4 @@
-"""Odds as a weighted loss distorts them, and back.
-
-Every function works elementwise on floats or arrays; shapes broadcast.
-"""
+"""The prevalence from which a threshold can follow."""
 
 import numpy as np
 from numpy.typing import ArrayLike

@@ -63,7 +63,7 @@ class Part(Backbone):
         """The preset at that size; any `weights` are the preset's own.
 
         Raises:
-            UserError: it can't be had, has no maps, or isn't for images of that size.
+            UserError: it can't be loaded, has no maps, or doesn't take images of that size.
         """
         import keras
         import keras_hub

@@ -122,7 +122,7 @@ class Predictor:
         Args:
             batch: (B, S, S, 1), grey 0-255; or all inputs by name, others than the model's too.
             traced: see `scores`.
-            size: fill up to so many images first, so that a last batch isn't compiled for itself.
+            size: pad the batch to this many images, so that a smaller last one isn't compiled anew.
 
         Returns:
             (B, K) float64.

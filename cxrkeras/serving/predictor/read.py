@@ -1,6 +1,5 @@
 """Cards of what lies in a folder: a model's `model.json`, or a run's merged over its folds."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,8 @@ from cxrkeras.data.model_json import FILE, check_run_facts, read_model_json
 from cxrkeras.data.preparation import Preparation, preparation_of
 from cxrkeras.evaluation.evidence.out_of_fold import read_operating_points
 from cxrkeras.evaluation.evidence.settings import data_of
-from cxrkeras.evaluation.rules import PrevalenceRule
-from cxrkeras.evaluation.scores.operating import FROM_PREVALENCE, prevalence_points
+from cxrkeras.evaluation.run_folder import FoldFolder, RunFolder
+from cxrkeras.evaluation.scores.operating import prevalence_points
 from cxrkeras.evaluation.scores.predictions import TEST_FOLD
 from cxrkeras.serving.predictor.card import Card, run_above
 from data_prep.errors import UserError
@@ -30,7 +29,8 @@ def read_card(path: Path) -> Card:
         UserError: for anything else, an unfinished run, or parts that don't fit each other.
     """
     path = Path(path)
-    if (path / "experiment.toml").is_file() or (path / "folds.csv").is_file():
+    run = RunFolder(path)
+    if run.experiment.is_file() or run.fold_table.is_file():
         return _run(path)
     return _model(path, _DEEPEST)
 
@@ -46,7 +46,7 @@ def _model(path: Path, deepest: int) -> Card:
     if kind == _KERAS and not file.is_file():
         raise UserError(f"There is no model at {path}. {_GIVE}")
     facts["operating_points"] = {
-        **_reached_in(run, from_prevalence(facts)),
+        **_reached_in(run, _from_prevalence(facts)),
         **(facts.get("operating_points") or {}),
     }
     preparation = _preparation([facts], run)
@@ -91,7 +91,7 @@ def _cross_fitted(point: dict) -> dict:
 
 def _run(run: Path) -> Card:
     folders = _finished_folds(run)
-    cards = [_facts(folder / FILE) for folder in folders]
+    cards = [_facts(folder.card) for folder in folders]
     first = cards[0]
     for name in ("labels", "image_size"):
         if any(card[name] != first[name] for card in cards):
@@ -113,30 +113,30 @@ def _run(run: Path) -> Card:
     check_run_facts(facts, run)
     preparation = _preparation(cards, run)
     members = tuple(
-        Card(folder, card, preparation, _KERAS, file=folder / "model.keras")
+        Card(folder.path, card, preparation, _KERAS, file=folder.model)
         for folder, card in zip(folders, cards, strict=True)
     )
     facts |= {"preparation": preparation.as_json()}
     return Card(run, facts, preparation, _ENSEMBLE, members=members, run=run)
 
 
-def _finished_folds(run: Path) -> list[Path]:
+def _finished_folds(run: Path) -> list[FoldFolder]:
     try:
-        folds = pd.read_csv(run / "folds.csv", dtype=str)["fold"].unique().tolist()
+        folds = pd.read_csv(RunFolder(run).fold_table, dtype=str)["fold"].unique().tolist()
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{run} isn't a complete run folder: folds.csv can't be read "
             f"({type(error).__name__}). {_GIVE}"
         ) from None
     numbers = sorted(int(fold) for fold in folds if fold != TEST_FOLD)
-    folders = [run / "folds" / str(number) for number in numbers]
-    whole = [f for f in folders if (f / "fold.json").is_file() and (f / "model.keras").is_file()]
-    again = f"cxrkeras cv --config {run / 'experiment.toml'} --out {run}"
+    folders = [RunFolder(run).fold(number) for number in numbers]
+    whole = [fold for fold in folders if fold.facts.is_file() and fold.model.is_file()]
+    again = f"cxrkeras cv --config {RunFolder(run).experiment} --out {run}"
     if len(whole) < len(folders):
         raise UserError(
             f"{run} has {len(whole)} of {len(folders)} folds finished. Finish it: {again}"
         )
-    if not (run / "predictions.csv").is_file():
+    if not RunFolder(run).predictions.is_file():
         raise UserError(f"A finished run has predictions.csv; {run} doesn't. Create it: {again}")
     return folders
 
@@ -166,21 +166,14 @@ def _means(cards: list[dict], key: str) -> dict[str, float | None]:
     }
 
 
-def from_prevalence(
-    facts: dict, rules: Sequence[PrevalenceRule] = FROM_PREVALENCE
-) -> dict[str, dict[str, dict]]:
-    """A model's operating points that need no predictions; `prevalence_points` says of which form.
-
-    Args:
-        facts: of its `model.json`.
-        rules: how they are chosen.
-    """
+def _from_prevalence(facts: dict) -> dict[str, dict[str, dict]]:
+    """A model's operating points that need no predictions."""
     labels = facts["labels"]
     if facts.get("combine") == "ranks":
         told = "a mean of ranks is held against no prevalence"
         return {"prevalence": {name: {"threshold": None, "from": told} for name in labels}}
     prevalence = _vectors([facts], "training_prevalence")
-    return prevalence_points(labels, prevalence, [Distortion.from_facts(facts, labels)], rules)
+    return prevalence_points(labels, prevalence, [Distortion.from_facts(facts, labels)])
 
 
 def _preparation(cards: list[dict], run: Path | None) -> Preparation:

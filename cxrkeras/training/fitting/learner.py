@@ -193,5 +193,5 @@ def validation_rows(
     except UserError as error:
         raise UserError(
             f"The {len(targets)} training images of {what} have too few patients to hold out a "
-            f"validation part of {fraction:g} . Give another --validation-fraction, or 0."
+            f"validation part of {fraction:g}. Give another --validation-fraction, or 0."
         ) from error

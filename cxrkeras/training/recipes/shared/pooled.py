@@ -44,11 +44,8 @@ class Pooled:
             {TARGET: len(target.dataset.labels)},
             {TARGET: target.targets.three_way},
         )
-        self._head, self._logits = (
-            keras.Model(inputs, outputs),
-            keras.Model(inputs, learned[TARGET]),
-        )
-        self._logits.name = "head"
+        self._head = keras.Model(inputs, outputs)
+        self._logits = keras.Model(inputs, learned[TARGET], name="head")
         self._digest = digest_of(self._network.features)
         rows = np.arange(len(target.dataset))
         everything = part(Features(self._copies[0]), rows, target.targets)
