@@ -1,7 +1,7 @@
-"""Reading the PNG files that `prep` writes, faster than libpng does.
+"""Reading PNG files whose rows all have the filter "up", faster than libpng does.
 
-All their rows have PNG's filter "up" (third edition, 9.2): each byte is the difference from the one
-above, so that a column's bytes are summed up, modulo 256, and all columns at once.
+With it (PNG, third edition, 9.2) each byte is the difference from the one above, so that a column's
+bytes are summed up, modulo 256, and all columns at once.
 """
 
 import struct

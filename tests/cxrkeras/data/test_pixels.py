@@ -25,7 +25,7 @@ ALL = np.arange(8)
 
 @pytest.fixture
 def paths(tmp_path) -> list[str]:
-    """Of files as `prep` writes them, and of all others that are read: libpng's, colour, 16 bit, a
+    """Of files that are decoded without libpng, and of all others: libpng's, colour, 16 bit, a
     JPEG, and images that are resized.
     """
     rng = np.random.default_rng(0)
