@@ -3,7 +3,7 @@
 Run: python -m experiments.bench [NAME…] [--device cpu|gpu] [--small] [--repeats N]
 
 A measurement is a part: a module of this folder with a class `Part` on `Measurement`, whose
-docstring's first line becomes its heading in `docs/performance.md`. What several share lies in
+docstring is the head of its section in `docs/performance.md`. What several share lies in
 `shared/`, and programs that run in the peers' environment, which lacks this package, in `peers/`.
 Each measurement has a process of its own.
 """

@@ -1,6 +1,7 @@
 """Measure: `python -m experiments.bench [NAME…]`; see `experiments/bench/__init__.py`."""
 
 import argparse
+import inspect
 import json
 import os
 import subprocess
@@ -36,7 +37,8 @@ def main(words: list[str] | None = None) -> int:
         command = " ".join(["python -m experiments.bench", name, *_given(options)])
         beside = peers.versions(peers.python()) if part.peers else ""
         foot = page.foot(command, options.device, load, beside)
-        text = page.section(MEASUREMENTS.about(name).line.rstrip("."), rows, foot)
+        title, _, about = inspect.getdoc(sys.modules[part.__module__]).partition("\n\n")
+        text = page.section(title.rstrip("."), about, rows, foot)
         print(text, flush=True)
         sections[f"{MEASUREMENTS.name_of(name)} {options.device}"] = text
         if options.out:

@@ -23,12 +23,12 @@ COLUMNS = ("work", "cxrkeras", "against", "ratio", "wanted")
 _MARK = re.compile(r"^<!-- (\S+ (?:cpu|gpu)) -->\n", re.MULTILINE)
 
 
-def section(title: str, rows: Sequence[Row], foot: str) -> str:
-    """Heading, table, notes, and how it was measured."""
+def section(title: str, about: str, rows: Sequence[Row], foot: str) -> str:
+    """Heading, what is measured, table, notes, and how it was measured."""
     lines = [COLUMNS, ["---"] * len(COLUMNS), *(row.cells() for row in rows)]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     notes = dict.fromkeys(row.note for row in rows if row.note)
-    return "\n\n".join([f"## {title}", table, *notes, foot]) + "\n"
+    return "\n\n".join([f"## {title}", about, table, *notes, foot]) + "\n"
 
 
 def put(page: Path, sections: Mapping[str, str]) -> None:
