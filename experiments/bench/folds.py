@@ -79,14 +79,15 @@ def _step(backbone: str, side: str, batch: str) -> None:
 
     from experiments.bench.shared.networks import batches, trainer
 
-    model, times = trainer(backbone, int(side), augment="light").model, []
+    model, times = trainer(backbone, int(side), augment="study").model, []
+    data = batches(int(side), int(batch), STEPS)
     clock = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda step, logs: times.append(time.perf_counter())
     )
 
     def seconds() -> float:
         times.clear()
-        model.fit(batches(int(side), int(batch), STEPS), callbacks=[clock], verbose=0)
+        model.fit(data, callbacks=[clock], shuffle=False, verbose=0)
         return median(after - before for before, after in pairwise(times))
 
     seconds()
