@@ -1,5 +1,6 @@
 """The process before Keras is imported: quiet, repeatable, quick to its first step."""
 
+import gc
 import importlib.util
 import json
 import os
@@ -12,6 +13,21 @@ from data_prep.errors import UserError
 
 TENSORFLOW, JAX = "tensorflow", "jax"
 
+_own = False  # whether nobody else works in this process
+_COLLECT = 100_000  # objects made before Python looks for garbage; its own 700 cost a second or two
+_WRAPPED = ("sklearn", JAX)  # imported by TensorFlow and Keras only to wrap or convert them
+
+
+def own_process() -> None:
+    """Say that this process is a command's: it imports and collects for nobody else.
+
+    The first film of `predict` comes 2 s of processor time sooner (`python -m experiments.bench
+    predict`), and so does every other verb that needs TensorFlow.
+    """
+    global _own
+    _own = True
+    gc.set_threshold(_COLLECT, *gc.get_threshold()[1:])
+
 
 def start() -> None:
     """Prepare this process for training or prediction. Call it before anything imports Keras.
@@ -19,7 +35,7 @@ def start() -> None:
     Operations become deterministic, so that a run ends with the same bytes however often it was
     killed, which costs no measurable time. TensorFlow's graph optimiser is switched off: with it
     the first step of a DenseNet121 on a CPU comes 1.4 times as late and later steps no sooner
-    (64 px, batch 16; experiments/bench/first_step.py).
+    (64 px, batch 16; `python -m experiments.bench first_step`).
 
     Raises:
         UserError: for a backend of Keras other than TensorFlow and JAX, or one not installed.
@@ -60,7 +76,7 @@ def import_tensorflow() -> None:
     Raises:
         UserError: it isn't installed.
     """
-    with quietly():
+    with quietly(), _without_wrapped():
         try:
             import tensorflow as tf
         except ModuleNotFoundError as error:
@@ -114,6 +130,24 @@ def _make_xla_deterministic() -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     if "xla_gpu_deterministic_ops" not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
+
+
+@contextmanager
+def _without_wrapped() -> Iterator[None]:
+    """Let TensorFlow and Keras find none of what they wrap, in a process of our own.
+
+    Both take it for optional. What is imported after them finds it.
+    """
+    used = {backend(), *sys.modules}
+    hidden = [name for name in _WRAPPED if name not in used] if _own else []
+    if "tensorflow" in sys.modules:
+        hidden = []
+    sys.modules.update(dict.fromkeys(hidden))
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 @contextmanager
