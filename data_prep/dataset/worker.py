@@ -1,7 +1,7 @@
 """One raw file to one prepared PNG: the work of a worker process. Never imports Keras."""
 
 import io
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +98,11 @@ def prepare_file(job: Job, settings: Settings, key: bytes) -> Result:
     png = _png(square)
     atomic_write_bytes(job.target, png)
     return _result(job.id, film, square, len(png), settings, key)
+
+
+def prepare_into(job: Job, settings: Settings, key: bytes, folder: Path) -> Result:
+    """`prepare_file`, with the PNG under the same name in a folder of the machine that does it."""
+    return prepare_file(replace(job, target=folder / job.target.name), settings, key)
 
 
 def _check_view(view: str | None, settings: Settings) -> None:
