@@ -125,6 +125,11 @@ class Executor(Part):
         raise NotImplementedError
 
     @abstractmethod
+    def cores_each(self) -> int:
+        """How many processes a task may decode files in."""
+        raise NotImplementedError
+
+    @abstractmethod
     def room(self) -> int:
         """How many tasks can be worked on at once, by which callers may divide their work."""
         raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from data_prep.dataset.pool import cores
 from data_prep.executors import Executor, Outcome, Task
 from data_prep.executors.shared.here import Processes, spread_here
 from data_prep.executors.shared.loop import carry_out
@@ -19,6 +20,10 @@ class Part(Executor):
     def spread(self, work, items, limits=None, *, workers=None, folder=None, reads=()):
         """See `Executor.spread`."""
         yield from spread_here(work, items, limits, workers, folder)
+
+    def cores_each(self) -> int:
+        """See `Executor.cores_each`."""
+        return cores()
 
     def room(self) -> int:
         """See `Executor.room`."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from data_prep.dataset.pool import cores
 from data_prep.errors import UserError
 from data_prep.executors import Executor, Outcome, Task
 from data_prep.executors.shared.here import Processes, spread_here
@@ -25,6 +26,10 @@ class Part(Executor):
     def spread(self, work, items, limits=None, *, workers=None, folder=None, reads=()):
         """See `Executor.spread`."""
         yield from spread_here(work, items, limits, self.count, folder)
+
+    def cores_each(self) -> int:
+        """See `Executor.cores_each`."""
+        return max(1, cores() // self.room())
 
     def room(self) -> int:
         """See `Executor.room`."""

@@ -71,6 +71,10 @@ class Part(Executor):
         finally:
             marks.remove()
 
+    def cores_each(self) -> int:
+        """See `Executor.cores_each`."""
+        return max(1, int(self.cpus_for(self._connected(), cores())))
+
     def room(self) -> int:
         """See `Executor.room`."""
         ray = self._connected()
