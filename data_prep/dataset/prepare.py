@@ -17,7 +17,7 @@ from data_prep.dataset.journal import Journal
 from data_prep.dataset.pool import Died, cores, spread
 from data_prep.dataset.publish import FORMAT, MANIFEST, WARNING, Names, publish, write_linkage
 from data_prep.dataset.repair import Call, mend
-from data_prep.dataset.worker import Job, Result, Settings, prepare_into, same_film
+from data_prep.dataset.worker import Job, Result, Settings, prepare_file, same_film
 from data_prep.errors import UserError
 from data_prep.executors import Executor
 from data_prep.executors.local import Part as Local
@@ -240,7 +240,7 @@ def _made(
     jobs = (
         Job(id_, r.path.absolute(), journal.image(id_), r.view) for r, id_ in pairs if id_ in wanted
     )
-    work, limits = partial(prepare_into, settings=settings, key=key), settings.admission.limits
+    work, limits = partial(prepare_file, settings=settings, key=key), settings.admission.limits
     folder, root = journal.staged.absolute(), _root_of(source)
     how = {"workers": min(workers, len(wanted)), "folder": folder, "reads": (root,)}
     for job, outcome in executor.spread(work, jobs, limits, **how):
