@@ -13,7 +13,7 @@ from data_prep.errors import UserError
 
 TENSORFLOW, JAX = "tensorflow", "jax"
 THREADS = "TF_NUM_INTRAOP_THREADS"
-_CHOSEN = ("CXRKERAS_", "XLA_", "JAX_", "TF_ENABLE_", "TF_CPP_MIN_")
+_CHOSEN = ("XLA_", "JAX_", "TF_ENABLE_", "TF_CPP_MIN_")
 """Beginnings of variables that decide what a process does."""
 
 

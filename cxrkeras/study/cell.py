@@ -16,7 +16,7 @@ CELLS = "cells"
 
 def describe_cell(study: Study, cell: Cell) -> Task:
     """Write a cell's description into the study's folder, and make a task of it."""
-    write_experiment(_description(study.out, cell.name), cell.experiment)
+    write_experiment(description_of(study.out, cell.name), cell.experiment)
     own = RunFolder(study.out)
     needs = (own.fold_table.name, f"{CELLS}/{cell.name}.toml", f"runs/{cell.name}/**/*")
     return Task(
@@ -32,10 +32,11 @@ def describe_cell(study: Study, cell: Cell) -> Task:
 
 def run_cell(out: Path, name: str) -> None:
     """Task: cross-validate a cell of the study in `out`."""
-    experiment = read_experiment(_description(out, name))
+    experiment = read_experiment(description_of(out, name))
     folds = str(RunFolder(out).fold_table.absolute())
     cross_validate(experiment.model_copy(update={"folds_file": folds}), out / "runs" / name)
 
 
-def _description(out: Path, name: str) -> Path:
+def description_of(out: Path, name: str) -> Path:
+    """The TOML file of a cell."""
     return out / CELLS / f"{name}.toml"

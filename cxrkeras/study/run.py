@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 
-from cxrkeras.study.cell import describe_cell
+from cxrkeras.study.cell import describe_cell, description_of
 from cxrkeras.study.clock import Clock
 from cxrkeras.study.file import StudyFile
 from cxrkeras.study.folds import share_folds
@@ -85,9 +85,13 @@ def _note(study: Study, cells: dict[str, Cell], outcome: Outcome) -> None:
     cell = cells[outcome.task.name]
     state = study.states[cell.name]
     state.seconds += outcome.seconds
-    study.look(cell, failure=outcome.reason)
+    reason = outcome.reason
+    if outcome.crashed:
+        description, run = description_of(study.out, cell.name), study.run_folder(cell)
+        reason += f" See why: cxrkeras --debug cv --config {description} --out {run}"
+    study.look(cell, failure=reason)
     study.save()
-    if outcome.reason:
-        say(f"{cell.name} failed: {outcome.reason}")
+    if reason:
+        say(f"{cell.name} failed: {reason}")
     else:
         say(f"{cell.name}: done in {duration(state.seconds)}")

@@ -60,5 +60,6 @@ def _carry_out(executor: Executor, tasks: Sequence[Task]) -> None:
     rest = " The others are finished; the same command tries these again."
     raise UserError(
         f"{names} failed. {failed[0].task.name}: {failed[0].reason}"
+        + " See why: the same command with --debug, without --executor." * failed[0].crashed
         + rest * (len(tasks) > len(failed))
     )

@@ -64,12 +64,14 @@ class Outcome:
         value: what its function returned.
         reason: why it failed, in one line; "" if it didn't.
         seconds: how long its last try took.
+        crashed: whether it failed for no reason that is the user's to mend.
     """
 
     task: Task
     value: Any = None
     reason: str = ""
     seconds: float = 0.0
+    crashed: bool = False
 
 
 class Executor(Part):

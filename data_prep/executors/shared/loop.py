@@ -50,7 +50,7 @@ def carry_out(tasks: Sequence[Task], crew: Crew) -> Iterator[Outcome]:
                 continue
             if not said.reason:
                 made |= task.makes
-            yield Outcome(task, said.value, said.reason, said.seconds)
+            yield Outcome(task, said.value, said.reason, said.seconds, said.again)
     finally:
         crew.stop()
 

@@ -38,6 +38,8 @@ def check_outcomes(executor: Executor, folder: Path, capfd) -> None:
     assert outcomes["killed once"].value == 1
     assert "killed by SIGKILL" in outcomes["killed twice"].reason
     assert outcomes["told"].value == "so"
+    crashed = {name for name, one in outcomes.items() if one.crashed}
+    assert crashed == {"unforeseen", "killed twice"}
     again = [line for line in said.splitlines() if line.endswith("It is done again.")]
     names = {line.partition(" | ")[0] for line in again}
     assert names == {"killed once", "killed twice", "unforeseen"}
