@@ -249,7 +249,7 @@ def _made(
 
 def _root_of(source: Source) -> Path:
     """The folder in which all files lie."""
-    return Path(os.path.commonpath([record.path.absolute().parent for record in source.records]))
+    return Path(os.path.commonpath({record.path.absolute().parent for record in source.records}))
 
 
 def _check_any(source: Source, results: list[Result], journal: Journal) -> None:
