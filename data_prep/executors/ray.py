@@ -4,6 +4,7 @@ Source: Moritz et al., Ray: A Distributed Framework for Emerging AI Applications
 """
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -28,6 +29,7 @@ from data_prep.executors.shared.loop import carry_out
 from data_prep.registry import option
 
 _PATIENCE = 0.5  # seconds between looks at the keyboard
+_GRACE = 5.0  # seconds to remove copies in
 _FEWEST, _MOST = 16, 512  # items of a call
 _SHARES = 8  # calls per place, so that all end at about the same time
 _TRIES = 2
@@ -182,9 +184,29 @@ def _next(ray: Any, results: Any) -> Any:
         return Ended(reason=f"Its machine was lost ({type(error).__name__}).", again=True)
 
 
-def _stop(ray: Any, results: Any) -> None:
+def _stop(ray: Any, going: Sequence[Any]) -> None:
+    """End what still goes on, by force if it hasn't tidied up within some seconds."""
+    left, deadline = list(going), time.monotonic() + _GRACE
+    for results in left:
+        _cancel(ray, results)
+    while left and time.monotonic() < deadline:
+        ready, _ = ray.wait(left, num_returns=1, timeout=_PATIENCE)
+        left = [results for results in left if results not in ready or _goes_on(ray, results)]
+    for results in left:
+        _cancel(ray, results, force=True)
+
+
+def _cancel(ray: Any, results: Any, *, force: bool = False) -> None:
     with suppress(Exception):  # it has ended, or its machine is gone
-        ray.cancel(results, force=True)
+        ray.cancel(results, force=force)
+
+
+def _goes_on(ray: Any, results: Any) -> bool:
+    try:
+        ray.get(next(results))
+    except (StopIteration, ray.exceptions.RayError):
+        return False
+    return True
 
 
 class _Crew:
@@ -225,8 +247,7 @@ class _Crew:
 
     def stop(self) -> None:
         """See `Crew`."""
-        for _, results in self._going:
-            _stop(self._ray, results)
+        _stop(self._ray, [results for _, results in self._going])
         self._marks.remove()
 
     def _begin(self, task: Task, sent: dict | None) -> None:
@@ -265,8 +286,7 @@ class _Chunks:
                 for results in ready:
                     yield from self._take(results)
         finally:
-            for results in self._going:
-                _stop(self._ray, results)
+            _stop(self._ray, list(self._going))
         if self._failed:
             raise UserError(
                 f"{len(self._failed)} files were lost twice with a machine or process of the "

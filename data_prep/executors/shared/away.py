@@ -1,6 +1,7 @@
 """What runs on another machine: a task, or some of many items. Knows nothing of Ray."""
 
 import os
+import queue
 import shutil
 import socket
 import tempfile
@@ -16,6 +17,7 @@ from data_prep.executors.shared.bundle import changed, needed, pack, state, unpa
 from data_prep.executors.shared.child import Ended, Said, run_in_child
 from data_prep.films.admission import Limits
 
+_LOOK = 0.5  # seconds between looks at whether anybody waits
 Archives = dict[Path, bytes]
 
 
@@ -107,11 +109,20 @@ def do_task(task: Task, mark: str, sent: Archives | None) -> Iterator[Said | Bro
         arguments = tuple(map(places.path, task.arguments))
         child, told = run_in_child(task.call, arguments, variables)
         try:
-            while isinstance(said := told.get(), Said):
-                yield said
+            while not isinstance(said := _next(told), Ended):
+                if said:
+                    yield said
         finally:
             child.end()
         yield Brought(said, places.written() if not said.reason else {})
+
+
+def _next(told: queue.Queue) -> Said | Ended | None:
+    """What is told; None at times, when it is seen whether nobody waits any more."""
+    try:
+        return told.get(timeout=_LOOK)
+    except queue.Empty:
+        return None
 
 
 def do_items(
