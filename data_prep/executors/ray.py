@@ -4,10 +4,8 @@ Source: Moritz et al., Ray: A Distributed Framework for Emerging AI Applications
 """
 
 import os
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from typing import Any
 
 from data_prep.dataset.pool import cores
@@ -26,10 +24,9 @@ from data_prep.executors.shared.away import (
 )
 from data_prep.executors.shared.child import Ended, Said
 from data_prep.executors.shared.loop import carry_out
+from data_prep.executors.shared.streams import PATIENCE, following, started, stop
 from data_prep.registry import option
 
-_PATIENCE = 0.5  # seconds between looks at the keyboard
-_GRACE = 5.0  # seconds to remove copies in
 _FEWEST, _MOST = 16, 512  # items of a call
 _SHARES = 8  # calls per place, so that all end at about the same time
 _TRIES = 2
@@ -66,7 +63,7 @@ class Part(Executor):
         how = (limits, cores_each, folder, reads, marks.name)
 
         def call(chunk):
-            return _remote(ray, do_items, self.cpus or 1, 0).remote(work, chunk, *how)
+            return started(ray, do_items, self.cpus or 1, 0).remote(work, chunk, *how)
 
         try:
             yield from _Chunks(ray, call, list(items), _room(ray, cores_each)).done()
@@ -156,59 +153,6 @@ def _room(ray: Any, cpus: float) -> int:
     return max(1, sum(int(size // cpus) for size in _sizes(ray)))
 
 
-def _remote(ray: Any, function: Callable, cpus: float, gpus: float) -> Any:
-    """A generator whose results come one by one; who was lost is started again here, not there."""
-    return ray.remote(function).options(
-        num_returns="streaming",
-        num_cpus=cpus,
-        num_gpus=gpus,
-        max_retries=0,
-        scheduling_strategy="SPREAD",
-    )
-
-
-def _next(ray: Any, results: Any) -> Any:
-    """The next result of such a generator, or that whoever made them was lost."""
-    try:
-        return ray.get(next(results))
-    except StopIteration:
-        return Ended(reason="It ended without an outcome.", again=True)
-    except ray.exceptions.RayTaskError as error:
-        kind = type(error.cause).__name__ if error.cause else type(error).__name__
-        return Ended(
-            reason=f"Unforeseen {kind} on the cluster, as where its machines have other versions "
-            "of this package.",
-            again=True,
-        )
-    except ray.exceptions.RayError as error:
-        return Ended(reason=f"Its machine was lost ({type(error).__name__}).", again=True)
-
-
-def _stop(ray: Any, going: Sequence[Any]) -> None:
-    """End what still goes on, by force if it hasn't tidied up within some seconds."""
-    left, deadline = list(going), time.monotonic() + _GRACE
-    for results in left:
-        _cancel(ray, results)
-    while left and time.monotonic() < deadline:
-        ready, _ = ray.wait(left, num_returns=1, timeout=_PATIENCE)
-        left = [results for results in left if results not in ready or _goes_on(ray, results)]
-    for results in left:
-        _cancel(ray, results, force=True)
-
-
-def _cancel(ray: Any, results: Any, *, force: bool = False) -> None:
-    with suppress(Exception):  # it has ended, or its machine is gone
-        ray.cancel(results, force=force)
-
-
-def _goes_on(ray: Any, results: Any) -> bool:
-    try:
-        ray.get(next(results))
-    except (StopIteration, ray.exceptions.RayError):
-        return False
-    return True
-
-
 class _Crew:
     """A `Crew` on a cluster, where tasks wait for room."""
 
@@ -231,9 +175,9 @@ class _Crew:
         """See `Crew`."""
         while True:
             by_results = {results: task for task, results in self._going}
-            ready, _ = self._ray.wait(list(by_results), num_returns=1, timeout=_PATIENCE)
+            ready, _ = self._ray.wait(list(by_results), num_returns=1, timeout=PATIENCE)
             for results in ready:
-                task, said = by_results[results], _next(self._ray, results)
+                task, said = by_results[results], following(self._ray, results)
                 if isinstance(said, Said):
                     return task, said
                 self._going.remove((task, results))
@@ -247,13 +191,13 @@ class _Crew:
 
     def stop(self) -> None:
         """See `Crew`."""
-        _stop(self._ray, [results for _, results in self._going])
+        stop(self._ray, [results for _, results in self._going])
         self._marks.remove()
 
     def _begin(self, task: Task, sent: dict | None) -> None:
         threads = task.environment.get(THREADS)
         cpus = self._part.cpus_for(self._ray, int(threads) if threads else cores())
-        work = _remote(self._ray, do_task, cpus, self._part.gpus_for(self._ray, task))
+        work = started(self._ray, do_task, cpus, self._part.gpus_for(self._ray, task))
         content = None if sent is None else self._ray.put(sent)
         self._going.append((task, work.remote(task, self._marks.name, content)))
 
@@ -282,11 +226,11 @@ class _Chunks:
                 while self._waiting and len(self._going) < 2 * self._room:
                     chunk = self._waiting.popleft()
                     self._going[self._call(chunk)] = dict(chunk)
-                ready, _ = self._ray.wait(list(self._going), num_returns=1, timeout=_PATIENCE)
+                ready, _ = self._ray.wait(list(self._going), num_returns=1, timeout=PATIENCE)
                 for results in ready:
                     yield from self._take(results)
         finally:
-            _stop(self._ray, list(self._going))
+            stop(self._ray, list(self._going))
         if self._failed:
             raise UserError(
                 f"{len(self._failed)} files were lost twice with a machine or process of the "
@@ -296,7 +240,7 @@ class _Chunks:
 
     def _take(self, results: Any) -> Iterator[tuple]:
         left = self._going[results]
-        said = _next(self._ray, results)
+        said = following(self._ray, results)
         if isinstance(said, Ended):
             self._give_again(self._going.pop(results), said)
         elif isinstance(said.said, Item):
