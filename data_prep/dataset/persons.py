@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from data_prep.dataset.duplicates import Duplicate
+from data_prep.dataset.copies.duplicates import Duplicate
 
 
 @dataclass(frozen=True)

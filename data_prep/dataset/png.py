@@ -1,0 +1,46 @@
+"""Prepared images as PNG files: one filter and zlib's run-length strategy, in a few milliseconds.
+
+PNG's average filter takes each pixel's forecast from its left and its upper neighbour, which suits
+radiographs; searching for longer matches than runs then finds next to nothing. Against Pillow's
+default, files are about 1 % smaller and written ten times as fast (experiments/bench/prep.py).
+"""
+
+import struct
+import zlib
+
+import numpy as np
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_AVERAGE = 3  # filter type, PNG (third edition) 9.2
+_LEVEL = 1  # of no matter to the strategy
+
+
+def png_of(square: np.ndarray) -> bytes:
+    """The PNG file of an 8-bit grey image.
+
+    Args:
+        square: (H, W) uint8.
+    """
+    rows, columns = square.shape
+    header = struct.pack(">IIBBBBB", columns, rows, 8, 0, 0, 0, 0)
+    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_RLE)
+    data = packer.compress(_filtered(square)) + packer.flush()
+    parts = (b"IHDR", header), (b"IDAT", data), (b"IEND", b"")
+    return _SIGNATURE + b"".join(_chunk(kind, content) for kind, content in parts)
+
+
+def _filtered(square: np.ndarray) -> np.ndarray:
+    """(H, 1 + W) uint8: the filter's type, then the differences from the forecast."""
+    rows, columns = square.shape
+    before = np.zeros((rows + 1, columns + 1), np.uint8)  # what lies outside counts as 0
+    before[1:, 1:] = square
+    left, above = before[1:, :-1], before[:-1, 1:]
+    found = np.empty((rows, columns + 1), np.uint8)
+    found[:, 0] = _AVERAGE
+    np.subtract(square, (left & above) + ((left ^ above) >> 1), out=found[:, 1:])
+    return found
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    body = kind + content
+    return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
