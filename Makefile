@@ -10,6 +10,8 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints
 demo: $(VENV)/installed
 	$(BIN)/cxrkeras cv --backbone densenet121 --method cotrain --out runs/demo
 
+# Compiled files are kept, whatever the surroundings say: many tests start processes.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -42,10 +43,19 @@ def pytest_xdist_make_scheduler(config, log):
 def pytest_collection_finish():
     """Whatever is imported by now stays: no collection of garbage need look through it again.
 
-    `keras.backend.clear_session`, which many tests call, is such a collection.
+    Nor is every tenth of them a full one, since traced graphs are many small objects that stay too.
     """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(700, 10, 100)
+
+
+@pytest.fixture(autouse=True)
+def _let_large_networks_go(request):
+    """The slow tests build all of keras.applications, one after another."""
+    yield
+    if request.node.get_closest_marker("slow") and "keras" in sys.modules:
+        sys.modules["keras"].backend.clear_session()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -2,6 +2,7 @@
 
 import ast
 from collections import Counter, defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,7 @@ def _name(path: Path) -> str:
 MODULES = _modules()
 
 
+@cache  # parsed when the tests run, by the one process that runs them
 def _imports(module: str) -> set[str]:
     """What a module imports of this project, inside functions too."""
     found = set()
@@ -63,9 +65,6 @@ def _imports(module: str) -> set[str]:
     return {name for name in found if name in MODULES and name != module}
 
 
-IMPORTS = {module: _imports(module) for module in MODULES}
-
-
 def _floor(module: str) -> int:
     for number, floor in enumerate(FLOORS):
         if any(module == name or module.startswith(f"{name}.") for name in floor - {"cxrkeras"}):
@@ -75,7 +74,7 @@ def _floor(module: str) -> int:
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_no_import_climbs(module):
-    assert not {name for name in IMPORTS[module] if _floor(name) > _floor(module)}
+    assert not {name for name in _imports(module) if _floor(name) > _floor(module)}
 
 
 def test_no_circle_of_imports():
@@ -86,7 +85,7 @@ def test_no_circle_of_imports():
             pytest.fail(" -> ".join([*path[path.index(module) :], module]))
         if module not in done:
             path.append(module)
-            for name in sorted(IMPORTS[module]):
+            for name in sorted(_imports(module)):
                 visit(name)
             done.add(path.pop())
 

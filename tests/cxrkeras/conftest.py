@@ -1,10 +1,11 @@
 """What the tests of several folders share."""
 
-import os
 import subprocess
 import sys
 
 import pytest
+
+from tests.cxrkeras.processes import environment_of
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +19,7 @@ def on_jax():
     def run(*tests: str) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
-            env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
+            env=environment_of("jax"),
             capture_output=True,
             text=True,
         )

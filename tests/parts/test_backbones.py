@@ -23,12 +23,6 @@ every_backbone = each(BACKBONES)
 every_trunk = each(BACKBONES, slow=OURS - QUICK)
 
 
-@pytest.fixture(autouse=True)
-def _forget():
-    yield
-    keras.backend.clear_session()
-
-
 @every_trunk
 def test_it_builds_at_its_smallest_size(part_id):
     part, (_, name) = made(part_id), part_of(part_id)

@@ -19,8 +19,6 @@ every_head = each(HEADS)
 @pytest.fixture(autouse=True)
 def _steps(monkeypatch):
     known.add("steps", monkeypatch)
-    yield
-    keras.backend.clear_session()
 
 
 def images(count=5, seed=0):

@@ -1,6 +1,7 @@
 """Pages from templates: one HTML file with everything inside."""
 
 from collections.abc import Mapping
+from functools import cache
 
 import jinja2
 
@@ -13,6 +14,11 @@ def page(package: str, template: str, context: Mapping) -> str:
 
     A name that the context lacks is an error.
     """
+    return _templates(package).get_template(template).render(context, version=__version__)
+
+
+@cache  # parsing them takes longer than filling them
+def _templates(package: str) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(name) for name in (package, __package__)]),
         autoescape=True,
@@ -30,7 +36,7 @@ def page(package: str, template: str, context: Mapping) -> str:
         bounds=_bounds,
         percent=percent,
     )
-    return environment.get_template(template).render(context, version=__version__)
+    return environment
 
 
 def _num(value: float | None, digits: int = 3) -> str:

@@ -1,21 +1,17 @@
 """The round trip: what an exported model says of real files, beside what Keras says."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from cxrkeras.data.inputs import IMAGE, as_numbers
-from cxrkeras.serving.export.header import JPEG, PNG
 from cxrkeras.serving.export.saved_model import SavedModel
+from cxrkeras.serving.export.sending import phantoms, sent_files, unusable
 from cxrkeras.serving.predict.films import FilmStream
 from cxrkeras.serving.predictor.predictor import Predictor
-from cxrkeras.serving.server.client import as_png
-from data_prep.dataset.pool import Died, spread
-from data_prep.errors import RejectedFile, UserError
 from data_prep.films.admission import DEFAULT, Admission
 
 FLOAT, ENCODED = 1e-5, 1e-3
@@ -70,13 +66,15 @@ def read_samples(
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        files = list(files) or list(_phantoms(folder))
-        images = _prepared(model, files, admission)
-        sent = _sent(files, folder, admission)
+        workers = 1 if files else 0  # our own crash no decoder, so they need no process
+        files = list(files) or list(phantoms(folder))
+        images = _prepared(model, files, admission, workers)
+        sent = sent_files(files, folder, admission, workers)
         of_contents = images.copy()
         changed = [row for row, path in enumerate(files) if sent[row] != path]
         if changed:
-            of_contents[changed] = _prepared(model, [sent[row] for row in changed], admission)
+            pngs = [sent[row] for row in changed]
+            of_contents[changed] = _prepared(model, pngs, admission, workers)
         samples = Samples(
             images,
             [path.read_bytes() for path in sent],
@@ -103,44 +101,17 @@ def _drawn(names: Sequence[str], count: int) -> dict[str, np.ndarray]:
     }
 
 
-def _prepared(model: Predictor, files: Sequence[Path], admission: Admission) -> np.ndarray:
+def _prepared(
+    model: Predictor, files: Sequence[Path], admission: Admission, workers: int
+) -> np.ndarray:
     """(N, S, S, 1) float32."""
-    side = model.image_size
-    with FilmStream(files, model.preparation, side, admission=admission, workers=1) as stream:
+    side, how = model.image_size, {"admission": admission, "workers": workers}
+    with FilmStream(files, model.preparation, side, **how) as stream:
         films = list(stream)
     for film in films:
         if film.image is None:
-            raise _unusable(film.path, film.reason)
+            raise unusable(film.path, film.reason)
     return np.stack([film.image for film in films])[..., None].astype(np.float32)
-
-
-def _sent(files: Sequence[Path], folder: Path, admission: Admission) -> list[Path]:
-    """The files as a client sends them: themselves, or as PNG, written into the folder."""
-    work = partial(_as_sent, admission=admission)
-    jobs = [(path, folder / f"{number}.png") for number, path in enumerate(files)]
-    told = dict(spread(work, jobs, 1, admission.limits))
-    for path, png in jobs:
-        if isinstance(told[path, png], Died):
-            raise _unusable(path, told[path, png].reason)
-    return [told[job] for job in jobs]
-
-
-def _as_sent(job: tuple[Path, Path], admission: Admission) -> Path:
-    path, png = job
-    try:
-        with path.open("rb") as file:
-            if file.read(8).startswith((PNG, JPEG)):
-                return path
-        png.write_bytes(as_png(path, admission))
-    except RejectedFile as error:
-        raise _unusable(path, str(error)) from None
-    except OSError as error:
-        raise _unusable(path, error.strerror) from None
-    return png
-
-
-def _unusable(path: Path, reason: str) -> UserError:
-    return UserError(f"--check {path}: {reason}. Give readable radiographs.")
 
 
 def check_saved_model(folder: Path, samples: Samples) -> dict[str, float]:
@@ -167,19 +138,3 @@ def check_saved_model(folder: Path, samples: Samples) -> dict[str, float]:
             samples.expected_known_of_contents,
         ),
     }
-
-
-def _phantoms(folder: Path) -> Iterator[Path]:
-    """Four DICOM phantoms, and the first as the other kinds of file that `encoded` reads."""
-    from PIL import Image
-
-    from data_prep.films.film import read_film
-    from data_prep.phantom.write import write_phantoms
-
-    write_phantoms(folder, patients=2, seed=0, size=256, workers=0, progress=False)
-    films = sorted((folder / "dicom").glob("*.dcm"))[:4]
-    yield from films
-    grey = Image.fromarray(np.uint8(read_film(films[0]).pixels * 255))
-    for name, mode in (("grey.png", "L"), ("rgba.png", "RGBA"), ("rgb.jpg", "RGB")):
-        grey.convert(mode).save(folder / name)
-        yield folder / name

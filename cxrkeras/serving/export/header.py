@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+from cxrkeras.serving.export.sending import JPEG, PNG
+
 _START_OF_SCAN = 0xDA  # of a JPEG: its compressed pixels follow
 _EXIF, _SEVERAL = b"Exif\0\0", b"MPF\0"  # how a JPEG's segments of these begin
 _TIFF = 1 << 16  # bytes of EXIF that are looked at; a JPEG's segment is no longer

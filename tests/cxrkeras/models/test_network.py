@@ -26,12 +26,6 @@ def images():
     return np.random.default_rng(0).uniform(0, 255, (4, SIZE, SIZE, 1)).astype(np.float32)
 
 
-@pytest.fixture(autouse=True)
-def _forget():
-    yield
-    keras.backend.clear_session()
-
-
 def enliven(trunk: keras.Model, seed: int) -> None:
     """Batch-norm parameters and statistics away from 0 and 1, so that they count."""
     rng = np.random.default_rng(seed)

@@ -1,7 +1,6 @@
 """Keras on JAX as on TensorFlow: whole runs, answers of one model on both, what is refused."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from cxrkeras.training.stages.plan import on_backend
 from data_prep.errors import UserError
 from tests.conftest import ROOT
 from tests.cxrkeras.networks import network_of
+from tests.cxrkeras.processes import environment_of
 from tests.cxrkeras.training.tiny import SIDE, draw
 
 ON_JAX = keras.backend.backend() == "jax"
@@ -83,7 +83,7 @@ import numpy as np
 import cxrkeras
 from cxrkeras import runtime
 runtime.start()
-net = cxrkeras.build("mobilenet_v3_small", labels=["a", "b"], image_size=32)
+net = cxrkeras.build("mobilenet", labels=["a", "b"], image_size=32)
 rng = np.random.default_rng(0)
 images = rng.uniform(0, 255, (8, 32, 32, 1)).astype(np.float32)
 targets = np.float32([[1, 0], [0, 1], [-1, 1], [0, -1]] * 2)  # -1: masked
@@ -241,10 +241,9 @@ def test_a_network_is_built_and_trained_where_tensorflow_is_not_installed():
 
 def script(backend: str, text: str, *words: object) -> subprocess.CompletedProcess:
     """A script in a process of its own, whose Keras runs on another backend."""
-    environment = {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", text, *map(str, words)],
-        env={**os.environ, **environment},
+        env={**environment_of(backend), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )

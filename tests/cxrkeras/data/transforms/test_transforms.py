@@ -1,6 +1,5 @@
 """What every batch transform promises, other packages' included, by itself and in the pipeline."""
 
-import os
 import subprocess
 import sys
 
@@ -17,6 +16,7 @@ from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.pipeline import Features, Part, labelled_batches
 from cxrkeras.data.transforms import Transform
 from cxrkeras.registry import TRANSFORMS
+from tests.cxrkeras.processes import environment_of
 
 ENTRIES = st.sampled_from([MASKED, 0.0, 0.25, 1.0, UNCERTAIN_CLASS])
 TARGETS = arrays(np.float32, st.tuples(st.integers(1, 9), st.integers(1, 3)), elements=ENTRIES)
@@ -161,7 +161,7 @@ def test_the_same_bytes_on_jax(tmp_path):
     for backend in ("tensorflow", "jax"):
         subprocess.run(
             [sys.executable, "-c", code, str(tmp_path / f"{backend}.npy")],
-            env={**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
+            env=environment_of(backend),
             check=True,
         )
     one, two = (np.load(tmp_path / f"{name}.npy") for name in ("tensorflow", "jax"))

@@ -20,12 +20,6 @@ from tests.cxrkeras.networks import network_of
 from tests.cxrkeras.plain_keras import plain_predictions
 
 
-@pytest.fixture(autouse=True)
-def _forget():
-    yield
-    keras.backend.clear_session()
-
-
 def theirs(name: str):
     """The constructor in `keras.applications`."""
     return getattr(keras.applications, BACKBONES.load(name).constructor)

@@ -10,12 +10,6 @@ from cxrkeras.models.backbones.shared.strides import maps_by_stride
 from cxrkeras.registry import BACKBONES
 
 
-@pytest.fixture(autouse=True)
-def _forget():
-    yield
-    keras.backend.clear_session()
-
-
 def makers(trunk: keras.Model, maps: dict) -> dict[str, str]:
     """{stride: the layer that gives the map}."""
     layers = {id(layer.output): layer.name for layer in trunk.layers}
@@ -105,7 +99,6 @@ def test_branches_squeezes_and_padding_are_no_maps(blocks):
     assert {key: id(tensor) for key, tensor in found.items()} == {
         key: id(tensor) for key, tensor in wanted.items()
     }
-    keras.backend.clear_session()
 
 
 def test_the_ways_are_counted_by_an_independent_walk():

@@ -30,31 +30,34 @@ def simulated(batches, per_label):
     """Odds of the best constant per label under b_P, b_N of each batch, over its own odds.
 
     Args:
-        batches: (B, K) targets each; those without a class in a batch have no weight there.
+        batches: arrays (M, B, K) of M batches of one length; those without a class have no weight.
         per_label: of the loss.
     """
-    axis = 0 if per_label else None
+    axes = 1 if per_label else (1, 2)
     pulls, masses = 0.0, 0.0
     for targets in batches:
         known = (targets >= 0) & (targets <= 1)
-        n = (known | (targets == UNCERTAIN_CLASS)).sum(axis=axis)
+        n = (known | (targets == UNCERTAIN_CLASS)).sum(axis=axes, keepdims=True)
         sides = np.where(known, [targets, 1 - targets], 0)
-        total = [side.sum(axis=axis) for side in sides]
+        total = [side.sum(axis=axes, keepdims=True) for side in sides]
         pulls += np.stack(
             [
-                (side * n / np.where(t > 0, t, 1)).sum(0)
+                (side * n / np.where(t > 0, t, 1)).sum(axis=(0, 1))
                 for side, t in zip(sides, total, strict=True)
             ]
         )
-        masses += sides.sum(axis=1)
+        masses += sides.sum(axis=(1, 2))
     return pulls[0] / pulls[1] / (masses[0] / masses[1])
 
 
 def epochs_of(values, batch_size, count, rng):
-    """The batches of `count` epochs, the last of each as long as it comes out."""
+    """The batches of each of `count` epochs: the full ones, and the last as it comes out."""
+    full = len(values) // batch_size * batch_size
     for _ in range(count):
-        order = rng.permutation(len(values))
-        yield from np.split(values[order], range(batch_size, len(values), batch_size))
+        order = values[rng.permutation(len(values))]
+        yield order[:full].reshape(-1, batch_size, values.shape[1])
+        if full < len(values):
+            yield order[None, full:]
 
 
 def drawn(rng, rows, prevalence, known=1.0):

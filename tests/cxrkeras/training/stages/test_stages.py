@@ -107,14 +107,23 @@ def test_a_stage_is_kept_under_the_settings_that_matter_to_it(experiment, data, 
 
 
 def test_a_stage_that_an_older_cxrkeras_trained_otherwise_is_not_reused(
-    experiment, data, tmp_path, fits, monkeypatch
+    experiment, data, tmp_path, monkeypatch
 ):
-    one = experiment(source=f"a={data / 'a'}")
+    one, begun = experiment(source=f"a={data / 'a'}"), []
+
+    def kept(stage, *args):
+        begun.append(stage.name)
+        fitted = Fitted(BACKBONES.make("tiny").trunk(32), pd.DataFrame({"epoch": [1]}), 5, {})
+        stages._keep(args[-1], fitted, {})
+
+    monkeypatch.setattr(stages, "_train", kept)
     with monkeypatch.context() as patch:
         patch.setattr(stages, "FORMAT", 2)  # heads started at a bias of 0
         before = trained(origin_of(one), resolve(one), tmp_path / "one")
     assert trained(origin_of(one), resolve(one), tmp_path / "two") != before
-    assert fits == ["a", "a"]
+    assert begun == ["a", "a"]
+    trained(origin_of(one), resolve(one), tmp_path / "three")
+    assert begun == ["a", "a"]
 
 
 def test_how_sources_are_joined_matters_to_several(experiment, data):
