@@ -19,7 +19,7 @@ def start() -> None:
     Operations become deterministic, so that a run ends with the same bytes however often it was
     killed, which costs no measurable time. TensorFlow's graph optimiser is switched off: with it
     the first step of a DenseNet121 on a CPU comes 1.4 times as late and later steps no sooner
-    (64 px, batch 16; experiments/bench/first_step.py).
+    (64 px, batch 16; `python -m experiments.bench first_step`).
 
     Raises:
         UserError: for a backend of Keras other than TensorFlow and JAX, or one not installed.
