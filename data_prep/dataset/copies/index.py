@@ -106,19 +106,18 @@ class _Pages:
     Attributes:
         key: of each page; start, count: the first page of each key, and how many it has.
         near: (P, slots) uint32: the next two parts of each signature; any bits in empty slots.
-        rank: (P, slots) where the signature stands by its key; -1 for none.
-        further: (N,) uint32, by rank: the two parts after those.
-        whole: (N, 4) uint64, by rank: all bits; place: likewise, its place in the table.
+        further: (P * slots,) uint32: the two parts after those.
+        place: (P * slots,) the signature's place in the table; -1 for none.
+        whole: (N, 4) uint64: the table.
     """
 
     key: np.ndarray
     start: np.ndarray
     count: np.ndarray
     near: np.ndarray
-    rank: np.ndarray
     further: np.ndarray
-    whole: np.ndarray
     place: np.ndarray
+    whole: np.ndarray
 
     @classmethod
     def of(cls, signatures: np.ndarray, part: int, slots: int) -> "_Pages":
@@ -130,16 +129,17 @@ class _Pages:
         start = np.cumsum(count) - count
         sorted_keys = keys[order]
         within = np.arange(len(keys)) - (np.cumsum(held) - held)[sorted_keys]
-        at = start[sorted_keys] + within // slots, within % slots
-        pages = int(count.sum())
-        rank = np.full((pages, slots), -1, np.int32)
-        rank[at] = np.arange(len(keys))
-        near = np.arange(pages * slots, dtype=np.uint32).reshape(pages, slots) * 2654435761
-        by_key = signatures[order]
-        near[at] = _two_parts(by_key, part + 1)
-        further = _two_parts(by_key, part + 3)
+        at = start[sorted_keys] * slots + within
+        room = int(count.sum()) * slots
+        place = np.full(room, -1, np.int32)
+        place[at] = order
+        near, further = np.arange(room, dtype=np.uint32) * 2654435761, np.zeros(room, np.uint32)
+        near[at] = _two_parts(signatures, part + 1)[order]
+        further[at] = _two_parts(signatures, part + 3)[order]
         key = np.repeat(np.arange(_KEYS), count)
-        return cls(key, start, count, near, rank, further, by_key.view(np.uint64), order)
+        return cls(
+            key, start, count, near.reshape(-1, slots), further, place, signatures.view(np.uint64)
+        )
 
 
 def _two_parts(signatures: np.ndarray, part: int) -> np.ndarray:
@@ -186,7 +186,7 @@ def _search(first: _Pages, second: _Pages, shares: np.ndarray, limit: int, found
     """Find the pairs whose keys differ in fewer bits than the first share."""
     desk = np.empty(_CHUNK, np.uint32), np.empty(_CHUNK, np.uint8), np.empty(_CHUNK, bool)
     for differing in range(shares[0]):
-        rooms = shares[:3].sum() - 1 - differing, shares[:5].sum() - 1 - differing
+        rooms = tuple(int(shares[:parts].sum()) - 1 - differing for parts in (3, 5))
         for bits in combinations(range(WIDTH), differing):
             for one, other in _page_pairs(first, second, bits):
                 i, j = _look(first, second, one, other, rooms, desk)
@@ -228,7 +228,7 @@ def _look(
     rooms: tuple[int, int],
     desk: tuple[np.ndarray, ...],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ranks in the two tables of what is left when all slots of pairs of pages are compared.
+    """Slots in the two tables of what is left when those of pairs of pages are compared.
 
     `rooms` are the most bits in which the next two parts, and the next four, may differ, and
     `desk` is space to work on.
@@ -242,20 +242,24 @@ def _look(
     np.bitwise_count(differing, out=count)
     np.less_equal(count, rooms[0], out=close)
     left = np.flatnonzero(close)
-    slot, pair = np.divmod(left, len(one))
-    i = first.rank[one[pair], slot // slots]
-    j = second.rank[other[pair], slot % slots]
+    slot = left // len(one)
+    pair = left - slot * len(one)
+    i = one[pair] * slots + slot // slots
+    j = other[pair] * slots + slot % slots
     both = count.ravel()[left] + np.bitwise_count(first.further[i] ^ second.further[j])
-    kept = (both <= rooms[1]) & (i >= 0) & (j >= 0)
-    if first is second:
-        kept &= i != j
+    kept = both <= rooms[1]
     return i[kept], j[kept]
 
 
 def _compare(
     first: _Pages, second: _Pages, i: np.ndarray, j: np.ndarray, limit: int, found: _Found
 ) -> None:
-    """Keep those of the pairs of ranks that differ in at most `limit` bits."""
+    """Keep those of the pairs of slots that differ in at most `limit` bits."""
+    i, j = first.place[i], second.place[j]
+    kept = (i >= 0) & (j >= 0)
+    if first is second:
+        kept &= i != j
+    i, j = i[kept], j[kept]
     close = np.bitwise_count(first.whole[i] ^ second.whole[j]).sum(1, dtype=np.uint16) <= limit
     if close.any():
-        found.add(first.place[i[close]], second.place[j[close]])
+        found.add(i[close], j[close])

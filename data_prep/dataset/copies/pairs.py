@@ -21,8 +21,7 @@ def candidate_pairs(
     """All pairs of signatures that differ in at most `limit` bits, in order.
 
     Memory is bounded, whatever the signatures: where too many are alike, fewer rows are compared
-    at once. Among 1,000,000 as skewed as real films' it takes seconds of one processor for each
-    10,000 (experiments/bench/near_copies.py).
+    at once (experiments/bench/near_copies.py measures it among 1,000,000).
 
     Args:
         signatures: N.
