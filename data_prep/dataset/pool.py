@@ -11,9 +11,11 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing.connection import wait
+from multiprocessing.context import BaseContext
 from typing import TypeVar
 
 from data_prep.dataset.process import LIMITED, READY, Died, outcome_of, unless_raised, work_on
@@ -25,6 +27,7 @@ Outcome = TypeVar("Outcome")
 _TRIES = 2  # of an item whose process died: it may have been others who took the memory
 _WAITS = 10 if LIMITED else 1  # times its processor time, by the wall's clock: for what only waits
 _AHEAD = 2  # items that a process is given: one to do and one to go on with
+_READING = ["data_prep.films.square"]  # what workers do: imported once, for all of them
 _GRACE = 2.0  # seconds to end an item in, where nobody waits for it any more
 
 
@@ -82,6 +85,37 @@ def spread(
             worker.end()
 
 
+@cache
+def _context() -> BaseContext:
+    """How processes are started: never forked from this one, which may hold threads and locks.
+
+    A server that has imported what films take forks them, where the system can.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    from multiprocessing import forkserver
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_READING)
+    with _safe_path():
+        forkserver.ensure_running()
+    return context
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Python that is started meanwhile imports nothing from the working folder."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
+
+
 @dataclass
 class _Task:
     item: object
@@ -128,9 +162,7 @@ class Worker:
     """
 
     def __init__(self, limits: Limits | None = None) -> None:
-        # Never fork: the caller may hold threads and locks. A forkserver starts workers faster.
-        methods = multiprocessing.get_all_start_methods()
-        context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+        context = _context()
         self.limits = limits
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=work_on, args=(theirs, limits), daemon=True)
@@ -139,7 +171,7 @@ class Worker:
         self._since = time.monotonic()
         try:
             self._process.start()
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, EOFError) as error:
             raise _unable() from error
         finally:
             theirs.close()
