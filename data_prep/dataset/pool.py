@@ -46,7 +46,8 @@ def spread(
 
     Args:
         work: a picklable function.
-        items: what to apply it to; consumed as the work proceeds, so that memory stays flat.
+        items: what to apply it to; consumed as the work proceeds, so that memory stays flat. Each
+            is small, a path rather than a file's content: the next one waits in a pipe.
         workers: processes; 0 works in this one, which has no limits.
         limits: of each item.
 
