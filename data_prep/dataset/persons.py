@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from data_prep.dataset.duplicates import Duplicate
+from data_prep.dataset.copies.duplicates import Duplicate
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def persons(
         d for d in duplicates if patients[d.kept] != patients[d.dropped] and one_film(d)
     )
     nodes = {n: patient or n for n, patient in patients.items()}
-    groups = {node: {node} for node in nodes.values()}
+    groups = {nodes[n]: {nodes[n]} for d in linked for n in (d.kept, d.dropped)}
     for duplicate in linked:
         pair = groups[nodes[duplicate.kept]], groups[nodes[duplicate.dropped]]
         small, large = sorted(pair, key=len)  # else one number with many copies costs their square
@@ -86,7 +86,7 @@ def persons(
             several[kept] = names
     aliases = {n: kept for kept, names in several.items() for n in names if n != kept}
     return Persons(
-        {n: one[node] for n, node in nodes.items()} if merge else patients,
+        {n: one.get(nodes[n], patient) for n, patient in patients.items()} if merge else patients,
         linked,
         numbers=sum(map(len, several.values())),
         people=len(several),

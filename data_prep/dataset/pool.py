@@ -1,7 +1,8 @@
 """Work spread over processes that may die: a decoder's segfault costs a file, not the run.
 
-Each process does one item after the other, so the item that it died of is known. On systems that
-can (Linux), it has limits of memory and processor time, anew for each item.
+Each process does one item after the other, so the item that it died of is known; the next one waits
+in its pipe, so that it needn't wait. On systems that can (Linux), it has limits of memory and
+processor time, anew for each item.
 """
 
 import multiprocessing
@@ -25,6 +26,7 @@ Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 _TRIES = 2  # of an item whose process died: it may have been others who took the memory
 _WAITS = 10 if LIMITED else 1  # times its processor time, by the wall's clock: for what only waits
+_AHEAD = 2  # items that a process is given: one to do and one to go on with
 _READING = ["data_prep.films.square"]  # what workers do: imported once, for all of them
 _GRACE = 2.0  # seconds to end an item in, where nobody waits for it any more
 
@@ -44,7 +46,8 @@ def spread(
 
     Args:
         work: a picklable function.
-        items: what to apply it to; consumed as the work proceeds, so that memory stays flat.
+        items: what to apply it to; consumed as the work proceeds, so that memory stays flat. Each
+            is small, a path rather than a file's content: the next one waits in a pipe.
         workers: processes; 0 works in this one, which has no limits.
         limits: of each item.
 
@@ -63,14 +66,16 @@ def spread(
     crew = [Worker(limits) for _ in range(workers)]
     try:
         while True:
-            for worker in crew:
-                if not worker.task and (task := _following(again, items)):
-                    worker.give(work, task)
-            if not any(worker.task for worker in crew):
+            for most in range(1, _AHEAD + 1):  # all get the first before one gets a second
+                for worker in crew:
+                    if len(worker.tasks) < most and (task := _following(again, items)):
+                        worker.give(work, task)
+            if not any(worker.tasks for worker in crew):
                 return
             for worker in _stirring(crew):
                 task, outcome = worker.take()
                 if worker.ended:
+                    again.extend(worker.tasks)
                     _replace(worker, crew)
                 if isinstance(outcome, Died) and outcome.crashed and task.tries < _TRIES:
                     again.append(task)
@@ -125,7 +130,7 @@ def _following(again: deque[_Task], items: Iterator) -> _Task | None:
 
 def _stirring(crew: list["Worker"]) -> list["Worker"]:
     """The processes that have something to say, or have had their time."""
-    busy = [worker for worker in crew if worker.task]
+    busy = [worker for worker in crew if worker.tasks]
     ends = [worker.patience for worker in busy]
     said = wait([worker.connection for worker in busy], None if None in ends else min(ends))
     return [worker for worker in busy if worker.connection in said or worker.late]
@@ -152,7 +157,7 @@ class Worker:
 
     Attributes:
         connection: readable when it has something to say.
-        task: what it was given to do.
+        tasks: what it was given to do, in order.
         started: whether it ever ran.
         ended: whether it is gone.
     """
@@ -162,7 +167,7 @@ class Worker:
         self.limits = limits
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=work_on, args=(theirs, limits), daemon=True)
-        self.task: _Task | None = None
+        self.tasks: deque[_Task] = deque()
         self.started = self.ended = False
         self._since = time.monotonic()
         try:
@@ -173,8 +178,10 @@ class Worker:
             theirs.close()
 
     def give(self, work: Callable, task: _Task) -> None:
-        """Hand it something to do."""
-        self.task, self._since = task, time.monotonic()
+        """Hand it something to do after what it has to do."""
+        if not self.tasks:
+            self._since = time.monotonic()
+        self.tasks.append(task)
         with suppress(OSError):  # it is gone, which `take` tells
             self.connection.send((work, task.item))
 
@@ -194,8 +201,8 @@ class Worker:
         if told == READY:
             self.started, self._since = True, time.monotonic()
             return None, None
-        task, self.task = self.task, None
-        return task, unless_raised(*told)
+        self._since = time.monotonic()
+        return self.tasks.popleft(), unless_raised(*told)
 
     def do(self, work: Callable[[Item], Outcome], item: Item) -> Outcome | Died:
         """Do one thing, alone, and wait for it.
@@ -229,7 +236,7 @@ class Worker:
         if reason:
             self._process.kill()
         self.end()
-        task, self.task = self.task, None
+        task = self.tasks.popleft()
         if self._process.exitcode == -getattr(signal, "SIGXCPU", 0):
             reason = self.limits.too_slow
         task.tries += self.started

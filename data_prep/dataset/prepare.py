@@ -11,7 +11,7 @@ from dataclasses import asdict, astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from data_prep.dataset.duplicates import Duplicate, exact_duplicates, near_duplicates
+from data_prep.dataset.copies.duplicates import CROWD, Duplicate, exact_duplicates, near_duplicates
 from data_prep.dataset.identity import key_check, keyed_hash
 from data_prep.dataset.journal import Journal
 from data_prep.dataset.pool import Died, cores, spread
@@ -134,9 +134,9 @@ def prepare(
                 _check_any(source, results, journal)
                 if near and progress and len(results) > _MANY:
                     say(f"{source.name}: looking for near-duplicates among {len(results)} images")
-                duplicates = _duplicates(results, journal, workers, near)
+                duplicates, remarks = _duplicates(results, journal, workers, near)
                 one_film = partial(_one_film, results, journal)
-                remarks = _unlike(duplicates, results, one_film)
+                remarks += _unlike(duplicates, results, one_film)
                 publish(
                     source,
                     results,
@@ -264,10 +264,15 @@ def _check_any(source: Source, results: list[Result], journal: Journal) -> None:
 
 def _duplicates(
     results: list[Result], journal: Journal, workers: int, near: bool
-) -> list[Duplicate]:
-    """Same SOPInstanceUID, then same pixels, then nearly the same; the first in order stays."""
+) -> tuple[list[Duplicate], list[str]]:
+    """Same SOPInstanceUID, then same pixels, then nearly the same; the first in order stays.
+
+    Returns:
+        (the copies, remarks on the search).
+    """
     left = [number for number, result in enumerate(results) if result.reason is None]
     found: list[Duplicate] = []
+    crowded = 0
     for kind in ("sop", "pixels"):
         values = [results[n].sop if kind == "sop" else results[n].digest for n in left]
         copies = exact_duplicates(values, kind)
@@ -277,10 +282,15 @@ def _duplicates(
     if near and left:
         signatures = [results[number].signature for number in left]
         images = {number: journal.image(results[number].id) for number in left}
-        found += near_duplicates(left, signatures, partial(_confirm, images, workers))
+        copies, crowded = near_duplicates(left, signatures, partial(_confirm, images, workers))
+        found += copies
     kept_for = {duplicate.dropped: duplicate.kept for duplicate in found}
     found = [Duplicate(_root(d.kept, kept_for), d.dropped, d.kind) for d in found]
-    return sorted(found, key=lambda duplicate: duplicate.dropped)
+    remarks = [
+        f"{WARNING}{crowded} films look like more than {CROWD} others that they don't copy: near "
+        "copies among them weren't looked for"
+    ] * bool(crowded)
+    return sorted(found, key=lambda duplicate: duplicate.dropped), remarks
 
 
 def _root(number: int, kept_for: dict[int, int]) -> int:

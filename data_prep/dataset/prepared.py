@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data_prep.dataset.duplicates import signature
+from data_prep.dataset.copies.signatures import signature
 from data_prep.errors import RejectedFile
 from data_prep.films.film import pixel_digest
 

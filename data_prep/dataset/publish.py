@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from data_prep.dataset.duplicates import Duplicate
+from data_prep.dataset.copies.duplicates import Duplicate
 from data_prep.dataset.identity import key_check, keyed_hash
 from data_prep.dataset.journal import Journal
 from data_prep.dataset.persons import persons

@@ -1,14 +1,14 @@
 """One raw file to one prepared PNG: the work of a worker process. Never imports Keras."""
 
-import io
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from data_prep.dataset.duplicates import SAME_FILM, signature, similarity
+from data_prep.dataset.copies.signatures import signature
+from data_prep.dataset.copies.similarity import SAME_FILM, similarity
 from data_prep.dataset.identity import keyed_hash
+from data_prep.dataset.png import png_of
 from data_prep.dataset.prepared import read_prepared, without_padding
 from data_prep.errors import RejectedFile
 from data_prep.files import atomic_write_bytes
@@ -101,7 +101,7 @@ def prepare_file(job: Job, settings: Settings, key: bytes, folder: Path | None =
             _check_view(film.header.view if film.header else None, settings)
     except RejectedFile as refusal:
         return Result(job.id, reason=str(refusal))
-    png = _png(square)
+    png = png_of(square)
     atomic_write_bytes(folder / job.target.name if folder else job.target, png)
     return _result(job.id, film, square, len(png), settings, key)
 
@@ -109,12 +109,6 @@ def prepare_file(job: Job, settings: Settings, key: bytes, folder: Path | None =
 def _check_view(view: str | None, settings: Settings) -> None:
     if not admits(settings.views, view):
         raise RejectedFile(f"not a {settings.views} view (--views)")
-
-
-def _png(square: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(square).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _result(
@@ -155,7 +149,7 @@ def _unprepared(film: Film, square: np.ndarray, settings: Settings) -> np.ndarra
 
 
 def same_film(pair: tuple[Path, Path], *, padded: tuple[bool, bool] = (False, False)) -> bool:
-    """Whether two prepared images are copies of one film (see `duplicates.similarity`).
+    """Whether two prepared images are copies of one film (see `similarity`).
 
     Args:
         pair: their files.

@@ -18,6 +18,8 @@ from pydicom.dataset import Dataset
 from data_prep.errors import RejectedFile
 from data_prep.films.stored import padding_of, without_overlay
 
+_ROWS = 64
+
 
 class Grey(NamedTuple):
     """A rendered image.
@@ -66,10 +68,27 @@ def render(stored: np.ndarray, dataset: Dataset) -> Grey:
         table = _scaled(modality, modality.min(), modality.max())
     if inverted(dataset, warnings):
         table = 1.0 - table
-    pixels = table.astype(np.float32)[np.clip(stored.astype(np.int32), low, high) - low]
+    pixels = _looked_up(stored, table.astype(np.float32), low)
     if padding is not None:
         pixels[padding] = 0.0
     return Grey(pixels, padding, warnings)
+
+
+def _looked_up(stored: np.ndarray, table: np.ndarray, low: int) -> np.ndarray:
+    """(H, W) float32: the entry of each stored value, the first of which is that of `low`.
+
+    Values beyond the table's ends, which padding may have, get the entries there. Entries for all
+    that the storage can hold, in the order in which indices wrap around, need no other arithmetic
+    for each pixel.
+    """
+    kind = np.iinfo(stored.dtype)
+    values = np.arange(kind.min, kind.max + 1)
+    every = np.roll(table[np.clip(values - low, 0, len(table) - 1)], kind.min)
+    pixels = np.empty(stored.shape, np.float32)
+    for start in range(0, len(stored), _ROWS):  # they stay within the processor's cache
+        rows = slice(start, start + _ROWS)
+        every.take(stored[rows], out=pixels[rows], mode="wrap")
+    return pixels
 
 
 def upright(grey: Grey, dataset: Dataset) -> Grey:

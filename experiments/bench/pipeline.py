@@ -17,10 +17,9 @@ from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
-from experiments.bench.shared.stand import PEERS
-
 from cxrkeras.registry import option
 from experiments.bench import Measurement, Row
+from experiments.bench.shared.stand import PEERS
 
 MODULE = "experiments.bench.pipeline"
 AGAINST = "torch's DataLoader and Pillow"

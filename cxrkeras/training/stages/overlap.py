@@ -15,7 +15,9 @@ from cxrkeras.data.dataset import PreparedDataset, mending
 from cxrkeras.data.preparation import Preparation, preparation_of
 from cxrkeras.runs.sources import Dataset
 from cxrkeras.training.stages.cache import cache_folder
-from data_prep.dataset.duplicates import HASH_LIMIT, SAME_FILM, copies_between
+from data_prep.dataset.copies.duplicates import copies_between
+from data_prep.dataset.copies.signatures import HASH_LIMIT
+from data_prep.dataset.copies.similarity import SAME_FILM
 from data_prep.dataset.pool import cores, spread
 from data_prep.dataset.prepared import read_prepared
 from data_prep.dataset.worker import same_film

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from data_prep.dataset.duplicates import signature
+from data_prep.dataset.copies.signatures import signature
 from data_prep.films.film import pixel_digest
 
 SIDE = 48

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from data_prep.dataset.duplicates import Duplicate
+from data_prep.dataset.copies.duplicates import Duplicate
 from data_prep.dataset.persons import persons
 from data_prep.dataset.prepare import prepare
 from tests.data_prep.readers.archives import (

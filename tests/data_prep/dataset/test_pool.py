@@ -42,6 +42,18 @@ def test_items_are_consumed_as_the_work_goes_on():
     results.close()
 
 
+def test_a_process_that_dies_again_and_again_loses_nothing_that_waited_behind(tmp_path):
+    numbers = [13, 1, 13, 2, 13, 3]
+    outcomes = sorted(spread(work, numbers, 1), key=lambda pair: pair[0])
+    assert [item for item, _ in outcomes] == sorted(numbers)
+    assert all(o == Died() if n == 13 else o == n * n for n, o in outcomes)
+
+
+def test_an_item_waits_behind_another_only_where_no_process_is_idle():
+    done = [item for item, _ in spread(time.sleep, [3.0, 0.1, 0.2], 3)]
+    assert done[-1] == 3.0
+
+
 def test_an_error_of_the_work_itself_is_raised():
     with pytest.raises(ValueError, match="3"):
         list(spread(refuse, [3], 1))

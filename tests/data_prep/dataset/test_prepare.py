@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep.dataset.duplicates import signature
+from data_prep.dataset.copies.signatures import signature
 from data_prep.dataset.identity import keyed_hash
 from data_prep.dataset.journal import Journal
 from data_prep.dataset.prepare import prepare

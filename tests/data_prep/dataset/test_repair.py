@@ -229,3 +229,26 @@ def test_padding_is_left_out_on_one_axis_only():
     assert without_padding(square.T).shape == (10, 6)
     assert without_padding(np.full((4, 4), 3, np.uint8)).shape == (4, 4)
     assert without_padding(np.zeros((4, 4), np.uint8)).shape == (4, 4)
+
+
+def test_images_that_an_earlier_version_wrote_in_other_bytes_stay_and_are_mended(out, source):
+    """Pixels count, not how a PNG packs them."""
+    kept = out / ".prepare" / "done.json"
+    done = json.loads(kept.read_text())
+    for image in done["images"].values():
+        path = out / image[0]
+        Image.fromarray(read_prepared(path)).save(path)
+        image[1] = path.stat().st_size
+    kept.write_text(json.dumps(done))
+    written = {path: path.read_bytes() for path in (out / "images").iterdir()}
+    tables = {name: (out / name).read_bytes() for name in ("manifest.csv", "dataset.json")}
+    assert prepare(source, out, **FAST, verify=True).mended == 0
+    assert {path: path.read_bytes() for path in written} == written
+    lost = out / "images" / "f1.png"
+    pixels = read_prepared(lost)
+    lose(lost)
+    assert prepare(source, out, **FAST).mended == 1
+    np.testing.assert_array_equal(read_prepared(lost), pixels)
+    assert lost.read_bytes() != written[lost]
+    assert prepare(source, out, **FAST, verify=True).mended == 0
+    assert {name: (out / name).read_bytes() for name in tables} == tables

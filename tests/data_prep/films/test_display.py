@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing
 
 from data_prep.errors import RejectedFile
-from data_prep.films.display import render, window
+from data_prep.films.display import _looked_up, render, window
 from tests.data_prep.films.synthetic_dicom import dicom, lut
 
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
@@ -185,6 +185,20 @@ def test_padding_range_and_sign():
     np.testing.assert_allclose(
         render(stored, dataset).pixels[2:6, 2:6].ravel(), np.arange(16) / 15, atol=1e-6
     )
+
+
+@given(
+    st.sampled_from([np.uint8, np.int8, np.uint16, np.int16]),
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 150),
+)
+def test_every_value_gets_its_entry_and_those_beyond_the_ends(dtype, seed, rows):
+    rng, kind = np.random.default_rng(seed), np.iinfo(dtype)
+    stored = rng.integers(kind.min, kind.max, (rows, 5), dtype, endpoint=True)
+    low, high = sorted(rng.integers(kind.min, kind.max, 2, endpoint=True).tolist())
+    table = rng.random(high - low + 1, np.float32)
+    expected = table[np.clip(stored.astype(int), low, high) - low]
+    np.testing.assert_array_equal(_looked_up(stored, table, low), expected)
 
 
 def test_nothing_but_padding_is_rejected():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage.transform import resize
 
-from data_prep.films.film import read_film, stretched, to_square
+from data_prep.films.film import Film, pixel_digest, read_film, stretched, to_square
 from tests.data_prep.films.synthetic_dicom import dicom, save
 
 NOISE = np.random.default_rng(5).random((61, 47), np.float32)
@@ -125,6 +125,15 @@ def test_stretch_of_two_values_and_bad_percentiles():
     for low, high in ((50, 50), (-1, 99), (2, 101), (float("nan"), 99)):
         with pytest.raises(ValueError, match="percentiles"):
             stretched(picture, low, high)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 200), st.booleans())
+def test_digest_in_pieces_is_that_of_the_whole(seed, rows, across):
+    grey = np.random.default_rng(seed).random((rows, 7), np.float32)
+    grey = np.asfortranarray(grey) if across else grey
+    whole = np.rint(grey * 65535.0).astype("<u2")
+    expected = hashlib.sha256(repr(grey.shape).encode() + whole.tobytes()).hexdigest()
+    assert Film(grey, None, (), grey).digest == expected == pixel_digest(whole)
 
 
 def test_digest_is_of_shape_and_pixels(tmp_path):

@@ -8,17 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from data_prep.dataset.duplicates import (
-    HASH_LIMIT,
-    SAME_FILM,
-    candidate_pairs,
-    copies_between,
-    exact_duplicates,
-    near_duplicates,
-    pairs_between,
-    signature,
-    similarity,
-)
+from data_prep.dataset.copies import duplicates
+from data_prep.dataset.copies.duplicates import copies_between, exact_duplicates, near_duplicates
+from data_prep.dataset.copies.pairs import candidate_pairs
+from data_prep.dataset.copies.signatures import HASH_LIMIT, signature
+from data_prep.dataset.copies.similarity import SAME_FILM, similarity
 from tests.data_prep.readers.archives import film
 
 SIDE = 256
@@ -58,33 +52,6 @@ def bits(first: str, second: str) -> int:
     return (int(first, 16) ^ int(second, 16)).bit_count()
 
 
-@given(st.lists(st.integers(0, 2**256 - 1), min_size=1, max_size=12), st.integers(0, 140))
-@settings(deadline=None)
-def test_the_search_is_the_plain_double_loop(values, limit):
-    signatures = [f"{value:064x}" for value in values]
-    expected = [
-        (i, j)
-        for i in range(len(values))
-        for j in range(i + 1, len(values))
-        if bits(signatures[i], signatures[j]) <= limit
-    ]
-    assert list(candidate_pairs(signatures, limit)) == expected
-
-
-some = st.lists(st.integers(0, 2**256 - 1), max_size=8)
-
-
-@given(some, some, st.integers(0, 140), st.sampled_from([1, 10, 1 << 17]))
-def test_the_search_between_two_lists_is_the_plain_double_loop(first, second, limit, block):
-    one, other = ([f"{value:064x}" for value in values] for values in (first, second))
-    expected = [
-        (i, j) for i, a in enumerate(one) for j, b in enumerate(other) if bits(a, b) <= limit
-    ]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("data_prep.dataset.duplicates._BLOCK", block)
-        assert list(pairs_between(one, other, limit)) == expected
-
-
 def test_a_copy_of_several_films_is_named_once_and_asked_about_no_further(monkeypatch):
     zero, far = "0" * 64, "f" * 64
     asked = []
@@ -93,17 +60,9 @@ def test_a_copy_of_several_films_is_named_once_and_asked_about_no_further(monkey
         asked.extend(pairs)
         return [pair in {(0, 1), (2, 1), (0, 3)} for pair in pairs]
 
-    monkeypatch.setattr("data_prep.dataset.duplicates._BATCH", 2)
+    monkeypatch.setattr(duplicates, "_BATCH", 2)
     assert copies_between([zero, far, zero], [far, zero, far, zero], confirmed) == [1, 3]
     assert (2, 1) not in asked
-
-
-def test_the_search_is_the_same_in_blocks(monkeypatch):
-    values = np.random.default_rng(0).integers(0, 2**62, (60, 4))
-    signatures = ["".join(f"{int(word):016x}" for word in row) for row in values]
-    whole = list(candidate_pairs(signatures, 120))
-    monkeypatch.setattr("data_prep.dataset.duplicates._BLOCK", 100)
-    assert list(candidate_pairs(signatures, 120)) == whole != []
 
 
 def test_exact_duplicates_keep_the_first():
@@ -114,8 +73,63 @@ def test_exact_duplicates_keep_the_first():
 def test_a_chain_of_copies_drags_nobody_along():
     zero, near = "0" * 64, "0" * 60 + "ffff"
     same = {(0, 1), (1, 2)}
-    found = near_duplicates([0, 1, 2], [zero, near, zero], lambda pairs: [p in same for p in pairs])
+    signatures = [zero, near, zero]
+    found, _ = near_duplicates([0, 1, 2], signatures, lambda pairs: [p in same for p in pairs])
     assert [(d.kept, d.dropped) for d in found] == [(0, 1)]
+
+
+@given(st.data(), st.sampled_from([1, 3, 4096]))
+@settings(deadline=None, max_examples=40)
+def test_copies_are_dropped_as_by_the_plain_double_loop(data, batch):
+    """Signatures of few films, so that many are alike; which are copies is drawn."""
+    count = data.draw(st.integers(1, 14))
+    values = data.draw(st.lists(st.sampled_from(FILMS), min_size=count, max_size=count))
+    same = data.draw(st.sets(st.tuples(st.integers(0, count), st.integers(0, count))))
+    dropped, expected = set(), []
+    for i in range(count):
+        for j in range(i + 1, count):
+            close = bits(values[i], values[j]) <= HASH_LIMIT
+            if close and (i, j) in same and dropped.isdisjoint((i, j)):
+                dropped.add(j)
+                expected.append((10 + i, 10 + j))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duplicates, "_BATCH", batch)
+        confirmed = lambda pairs: [(i - 10, j - 10) in same for i, j in pairs]  # noqa: E731
+        found, crowded = near_duplicates(list(range(10, 10 + count)), values, confirmed)
+    assert [(d.kept, d.dropped) for d in found] == expected
+    assert crowded == 0
+
+
+FILMS = [f"{value:064x}" for value in (0, 1, (1 << 48) - 1, (1 << 60) - 1, (1 << 256) - 1)]
+
+
+@pytest.mark.parametrize("copies", [True, False])
+def test_many_films_with_one_signature_cost_no_square_of_their_number(copies):
+    count, asked = 30_000, []
+
+    def confirmed(pairs):
+        asked.extend(pairs)
+        return [copies] * len(pairs)
+
+    found, crowded = near_duplicates(list(range(count)), ["5a" * 32] * count, confirmed)
+    assert len(asked) < 2 * count
+    assert [d.kept for d in found] == [0] * (count - 1) * copies
+    assert crowded == (0 if copies else count)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 4096])
+def test_a_crowd_is_looked_at_no_further(monkeypatch, batch):
+    """Film 0 is like 1 to 5 without copying them: 1 and 2, which do copy each other, stay."""
+    monkeypatch.setattr(duplicates, "CROWD", 3)
+    monkeypatch.setattr(duplicates, "_BATCH", batch)
+    zero, far, away = "0" * 64, "f" * 64, "0f" * 32
+    signatures = [zero] * 6 + [far] * 2 + [away] * 4
+    same = {(1, 2), (6, 7), (8, 10)}
+    found, crowded = near_duplicates(
+        list(range(12)), signatures, lambda pairs: [pair in same for pair in pairs]
+    )
+    assert [(d.kept, d.dropped) for d in found] == [(6, 7), (8, 10)]
+    assert crowded == 6
 
 
 def test_similarity_is_symmetric_enough_and_one_for_itself():
@@ -144,7 +158,8 @@ def test_no_two_real_films_are_taken_for_one(real):
         p for s in ("nih_target", "nih_source") for p in sorted(real(s, "images").glob("*.png"))
     ]
     squares = [square(Image.open(path)) for path in paths]
-    pairs = list(candidate_pairs([signature(one) for one in squares], 90))
+    found = candidate_pairs([signature(one) for one in squares], 90)
+    pairs = [tuple(pair) for block in found for pair in block.tolist()]
     scores = {pair: similarity(squares[pair[0]], squares[pair[1]]) for pair in pairs}
     same = [(paths[i].stem, paths[j].stem) for (i, j), s in scores.items() if s >= SAME_FILM]
     assert same == [("00002658_001", "00002658_002")]
