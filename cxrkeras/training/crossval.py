@@ -14,6 +14,7 @@ from cxrkeras.evaluation.report.run import write_report
 from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.folder import begin, check_data, gather, is_begun, is_finished
+from cxrkeras.runs.starts import note_end, note_start
 from cxrkeras.runs.target import Target, as_used, check_folds, check_uncertain, load_target
 from cxrkeras.training.plan import resolve
 from data_prep.errors import UserError
@@ -36,19 +37,28 @@ def cross_validate(experiment: Experiment, run: Path) -> dict:
     runtime.backend()  # an unsupported one is refused before anything is read or written
     experiment = experiment.located()
     plan = resolve(experiment)
+    started = experiment.devices > 1
+    if started:  # whether they are there is known only then, and nothing is written yet
+        runtime.start(fast=experiment.fast, devices=experiment.devices)
     target = _open(experiment, run)
     missing = [fold for fold in target.fold_numbers if not is_finished(run, fold)]
     if missing:
         # Keras takes seconds to import, so only if something is left to fit.
-        runtime.start()
+        if not started:
+            runtime.start(fast=experiment.fast)
+        if experiment.fast:
+            say("--fast: if this run is resumed or repeated, its numbers differ slightly")
         from cxrkeras.training.folds import fit_folds
 
+        note_start(run)
         fit_folds(plan, target, run, missing)
     else:
         say(f"all {len(target.fold_numbers)} folds are finished already; nothing is fitted again")
     gather(run, target)
     metrics = write_metrics(run)
     write_operating_points(run)
+    if missing:
+        note_end(run)
     write_report(run)
     return metrics
 

@@ -145,7 +145,9 @@ def trained_stage(stage: Stage, plan: Plan, run: Path) -> Path:
     key = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:16]
     folder = cache_folder() / "stages" / key
     before = trained(stage.before, plan, run)
-    if folder.is_dir():
+    is_trained = folder.is_dir()
+    runtime.check_agreement(int(is_trained), "trained stages")
+    if is_trained:
         say(f"source stage {stage.name}: already trained, reused")
     else:
         _train(stage, before, plan, description, folder)

@@ -12,6 +12,8 @@ from cxrkeras.data.augmentation.shared.layer import Augment
 from cxrkeras.data.inputs import IMAGE
 from cxrkeras.data.pipeline import image_batches
 from cxrkeras.models.network import Network
+from cxrkeras.models.precision import FLOAT32
+from cxrkeras.training.fitting.compute import Compute
 from cxrkeras.training.fitting.progress import PredictLines
 from cxrkeras.training.session import Session
 from cxrkeras.training.stages.cache import cache_folder
@@ -39,7 +41,11 @@ def frozen_features(network: Network, session: Session, copies: int) -> np.ndarr
     say(f"features of {rows} images and {copies} augmented copies of each: computing them")
     experiment = session.plan.experiment
     batches = image_batches(session.images, np.arange(rows), experiment.batch_size)
-    features = np.stack(list(_copies(network, preset, experiment.seed, copies, batches)))
+    copied = network
+    if copies and experiment.precision != FLOAT32:  # without them: the saved model's, in float32
+        copied = session.twins(Compute(experiment.precision)).learning
+    both = network, copied
+    features = np.stack(list(_copies(both, preset, experiment.seed, copies, batches)))
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.save(file, features)
     return features
@@ -63,10 +69,16 @@ def identity(session: Session, copies: int) -> dict:
     }
 
 
-def _copies(network: Network, preset: Preset, seed: int, copies: int, batches) -> Iterator:
-    model = _Augmented(network.features, Augment(preset))
+def _copies(
+    networks: tuple[Network, Network], preset: Preset, seed: int, copies: int, batches
+) -> Iterator:
+    """Features of the images by one network, and of their copies by the other."""
+    plain, of_copies = networks
+    model = _Augmented(plain.features, Augment(preset))
     model.augment.strength.assign(0.0)
     yield _predict(model, batches, "features")
+    if of_copies is not plain:
+        model = _Augmented(of_copies.features, Augment(preset))
     model.augment.strength.assign(1.0)
     model.augment.random.state.assign([seed, 0])
     for copy in range(copies):
