@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow bench-small lint clean
 
 demo: $(VENV)/installed
 	$(BIN)/cxrkeras cv --backbone densenet121 --method cotrain --out runs/demo
@@ -19,6 +19,10 @@ test: $(VENV)/installed-test
 
 test-slow: $(VENV)/installed-test
 	$(BIN)/pytest -m slow
+
+# That each measurement runs; no time is asserted.
+bench-small: $(VENV)/installed-test
+	$(BIN)/python -m experiments.bench --small
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check --fix .

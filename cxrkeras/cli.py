@@ -7,7 +7,7 @@ import traceback
 
 import click
 
-from cxrkeras import __version__
+from cxrkeras import __version__, runtime
 from cxrkeras.commands.shared.nearest import check_verb
 from cxrkeras.commands.shared.old_words import in_todays_words
 from data_prep.errors import UserError, WrongUse
@@ -82,6 +82,8 @@ def main(argv: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a file's name may not be valid text
             stream.reconfigure(errors="backslashreplace")
+    if argv is None:
+        runtime.own_process()
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in argv
     argv = in_todays_words([word for word in argv if word != "--debug"])

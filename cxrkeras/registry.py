@@ -34,6 +34,7 @@ READERS: Registry = _Kind("reader", "data_prep.readers", "prep")
 PREDICTORS: Registry = _Kind(
     "predictor", "cxrkeras.serving.predictor.kinds", "The kind in model.json"
 )
+EXECUTORS: Registry = _Kind("executor", "data_prep.executors")
 
 KINDS: tuple[Registry, ...] = (
     BACKBONES,
@@ -47,6 +48,7 @@ KINDS: tuple[Registry, ...] = (
     RULES,
     READERS,
     PREDICTORS,
+    EXECUTORS,
 )
 
 

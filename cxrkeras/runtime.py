@@ -1,5 +1,6 @@
 """The process before Keras is imported: quiet, repeatable, quick to its first step."""
 
+import gc
 import importlib.util
 import json
 import os
@@ -11,10 +12,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from data_prep.dataset.pool import cores
 from data_prep.errors import UserError
 
 TENSORFLOW, JAX = "tensorflow", "jax"
 _MACHINES = "KERAS_DISTRIBUTION"  # as Keras's variables of the environment begin
+THREADS = "TF_NUM_INTRAOP_THREADS"
+_CHOSEN = ("XLA_", "JAX_", "TF_ENABLE_", "TF_CPP_MIN_")
+"""Beginnings of variables that decide what a process does."""
+
+_own = False  # whether nobody else works in this process
+_COLLECT = 100_000  # objects made before Python looks for garbage; its own 700 cost a second or two
+_WRAPPED = ("sklearn", JAX)  # imported by TensorFlow and Keras only to wrap or convert them
+
+
+def own_process() -> None:
+    """Say that this process is a command's: it imports and collects for nobody else.
+
+    The first film of `predict` comes 2 s of processor time sooner (`python -m experiments.bench
+    predict`), and so does every other verb that needs TensorFlow.
+    """
+    global _own
+    _own = True
+    gc.set_threshold(_COLLECT, *gc.get_threshold()[1:])
 
 
 def start(*, fast: bool = False, devices: int = 1, machines: bool = False) -> None:
@@ -23,7 +43,7 @@ def start(*, fast: bool = False, devices: int = 1, machines: bool = False) -> No
     Operations become deterministic, so that a run ends with the same bytes however often it was
     killed. TensorFlow's graph optimiser is switched off: with it the first step of a DenseNet121 on
     a CPU comes 1.4 times as late and later steps no sooner (64 px, batch 16;
-    experiments/bench/first_step.py).
+    `python -m experiments.bench first_step`).
 
     Args:
         fast: don't ask for determinism: kernels may be faster ones, and TensorFlow compiles with
@@ -35,7 +55,7 @@ def start(*, fast: bool = False, devices: int = 1, machines: bool = False) -> No
         UserError: for a backend of Keras other than TensorFlow and JAX, or one not installed; there
             are fewer devices, or several machines where they can't be used.
     """
-    several = _several_machines(machines)
+    several = _checked_machines(machines)
     if backend() == TENSORFLOW:
         import_tensorflow()
         import tensorflow as tf
@@ -85,6 +105,11 @@ def hardware() -> dict[str, Any]:
     return {"devices": kinds, "driver": _driver() if on_gpu else None}
 
 
+def several_machines() -> bool:
+    """Whether several compute together."""
+    return _number_of_machines() > 1
+
+
 def machine() -> int:
     """Which of the machines this is, from 0, if several compute together."""
     return int(os.environ.get(f"{_MACHINES}_PROCESS_ID") or 0) if _number_of_machines() > 1 else 0
@@ -116,7 +141,7 @@ def _number_of_machines() -> int:
         return 1
 
 
-def _several_machines(allowed: bool) -> bool:
+def _checked_machines(allowed: bool) -> bool:
     several = _number_of_machines() > 1
     if several and not (allowed and backend() == JAX):
         raise UserError(
@@ -192,7 +217,7 @@ def import_tensorflow() -> None:
     Raises:
         UserError: it isn't installed.
     """
-    with quietly():
+    with quietly(), _without_wrapped():
         try:
             import tensorflow as tf
         except ModuleNotFoundError as error:
@@ -231,6 +256,32 @@ def use_tensorflow(verb: str) -> None:
     os.environ["KERAS_BACKEND"] = TENSORFLOW
 
 
+def threads() -> int:
+    """The threads of an operation: how they share its sums decides the last digits of results."""
+    given = os.environ.get(THREADS, "")
+    return int(given) if given.isdigit() and int(given) else cores()
+
+
+def use_threads(count: int | None) -> None:
+    """Let operations use so many threads, unless that is chosen or decided already."""
+    if count and "tensorflow" not in sys.modules:
+        os.environ.setdefault(THREADS, str(count))
+
+
+def of_tasks(count: int | None) -> dict[str, str]:
+    """The variables of a task elsewhere, whose results are to be those of this process.
+
+    Args:
+        count: threads of an operation; as many as here if None.
+    """
+    chosen = {name: value for name, value in os.environ.items() if name.startswith(_CHOSEN)}
+    count = str(count or threads())
+    # A cluster sets some of these for its processes; here they are as they would be at home.
+    usual = {"OMP_NUM_THREADS": count, "TF_USE_LEGACY_KERAS": "0"}
+    usual |= {name: os.environ[name] for name in usual if name in os.environ}
+    return {**usual, **chosen, "KERAS_BACKEND": backend(), THREADS: count}
+
+
 def _configured() -> str:
     """The backend in Keras's configuration file; without one it is TensorFlow."""
     home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
@@ -246,6 +297,24 @@ def _make_xla_deterministic() -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     if "xla_gpu_deterministic_ops" not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
+
+
+@contextmanager
+def _without_wrapped() -> Iterator[None]:
+    """Let TensorFlow and Keras find none of what they wrap, in a process of our own.
+
+    Both take it for optional. What is imported after them finds it.
+    """
+    used = {backend(), *sys.modules}
+    hidden = [name for name in _WRAPPED if name not in used] if _own else []
+    if "tensorflow" in sys.modules:
+        hidden = []
+    sys.modules.update(dict.fromkeys(hidden))
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 @contextmanager

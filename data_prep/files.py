@@ -17,7 +17,8 @@ def replacing(path: Path, ending: str = ".tmp") -> Iterator[Path]:
         ending: suffix of the temporary name, for writers that need one (`.keras`, `.weights.h5`).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{ending}")
+    # On storage that machines share, a process's number isn't its own.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}{ending}")
     try:
         yield temporary
         os.replace(temporary, path)

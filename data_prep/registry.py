@@ -278,7 +278,7 @@ def _split(text: str, main: str) -> dict[str, str]:
 def _files(package: str) -> Iterator[tuple[str, str]]:
     spec = importlib.util.find_spec(package)  # imports the folders above, which are light
     for module in pkgutil.iter_modules(spec.submodule_search_locations if spec else ()):
-        if not module.ispkg:
+        if not module.ispkg and module.name != "__main__":
             yield module.name, f"{package}.{module.name}"
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from cxrkeras.commands.shared.executing import executing
 from cxrkeras.commands.shared.options import SectionedCommand, chosen, experiment_options
 
 
@@ -14,7 +15,8 @@ from cxrkeras.commands.shared.options import SectionedCommand, chosen, experimen
     "--config", type=click.Path(path_type=Path), help="TOML file with these options as keys."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder. [default: runs/NAME]")
-def command(config: Path | None, out: Path | None, **options: Any) -> None:
+@executing("folds are fitted")
+def command(config: Path | None, out: Path | None, executor, **options: Any) -> None:
     """Cross-validate one way of transferring: models, predictions, metrics and a report.
 
     A run can be stopped or killed at any time; the same command resumes it. Source stages are
@@ -28,10 +30,12 @@ def command(config: Path | None, out: Path | None, **options: Any) -> None:
       cxrkeras cv --data data/ours --method mixed --source imagenet --source nih=data/nih
       cxrkeras cv --data data/ours --method cotrain --source nih=data/nih --source chex=data/chex
       cxrkeras cv --data data/ours --source trunk.keras --recipe frozen --shuffle-labels
+      cxrkeras cv --data data/ours --source imagenet --executor processes=4 --gpus-per-task 1
+      cxrkeras cv --data data/ours --source imagenet --executor ray --cpus-per-task 8
     """
     from cxrkeras.training.begin import run_choices
 
-    run = run_choices(chosen(options), out, config)
+    run = run_choices(chosen(options), out, config, executor)
     _close(run.metrics, run.folder, shuffled=run.experiment.shuffle_labels)
 
 

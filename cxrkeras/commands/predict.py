@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from cxrkeras.commands.shared.executing import executing
 from cxrkeras.commands.shared.film_options import admission, decoding_workers, table_of_inputs
 from cxrkeras.commands.shared.operating_point import operating_point, rule_of, rules_named
 from cxrkeras.commands.shared.overwriting import overwrite as overwriting
@@ -44,6 +45,7 @@ _WRITERS = (".csv", ".json")
     "--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Images per batch."
 )
 @decoding_workers
+@executing("parts of the files are worked on, if there is more than a batch")
 def command(
     model: Path,
     files: tuple[str, ...],
@@ -57,6 +59,7 @@ def command(
     batch_size: int,
     workers: int | None,
     admission,
+    executor,
 ) -> None:
     """Give probabilities and decisions for FILES: DICOM, PNG, JPEG or TIFF, folders, patterns.
 
@@ -74,12 +77,13 @@ def command(
       cxrkeras predict runs/first film.png --calibrate temperature --json
       cxrkeras predict models/final films/ --table patients.csv --out predictions.csv
       cxrkeras predict chest film.dcm --server http://localhost:8501
+      cxrkeras predict models/final /shared/films --out all.csv --executor ray --gpus-per-task 1
     """
     _check(out, overwrite)
     chosen = rule_of(rule)
     settings = {"batch_size": batch_size, "admission": admission, "workers": workers}
     if server is not None:
-        _refuse_with_server()
+        _refuse_with_server(executor)
         told = _ask(server, str(model), files, table, settings)
     else:
         from cxrkeras.serving.predict.run import predict_words
@@ -88,7 +92,9 @@ def command(
         method = None if calibrate == "none" else calibrate
         card = read_card(model)
         point = chosen or card.default_rule
-        told = predict_words(card, files, point, calibration=method, table=table, **settings)
+        told = predict_words(
+            card, files, point, calibration=method, table=table, executor=executor, **settings
+        )
     _tell(told, out, to_stdout)
 
 
@@ -102,7 +108,7 @@ def _ask(server: str, name: str, files: tuple[str, ...], table: Path | None, set
     return ask(server, name, found, rows_of(refused), table=table, **settings)
 
 
-def _refuse_with_server() -> None:
+def _refuse_with_server(executor) -> None:
     """A served model has the operating points that it was exported with, and no calibration."""
     context = click.get_current_context()
     given = {
@@ -112,6 +118,8 @@ def _refuse_with_server() -> None:
     for name, why in given.items():
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise click.UsageError(f"{why}; leave it out with --server.")
+    if executor.spreads:
+        raise click.UsageError("--executor: a server does the work; leave it out with --server.")
 
 
 def _check(out: tuple[Path, ...], overwrite: bool) -> None:

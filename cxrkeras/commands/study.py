@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cxrkeras.commands.shared.executing import executing
 from data_prep.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 @click.option(
     "--list", "listed", is_flag=True, help="Show the cells and their progress; run nothing."
 )
-def command(file: Path, out: Path | None, only: tuple[str, ...], listed: bool) -> None:
+@executing("cells are run")
+def command(file: Path, out: Path | None, only: tuple[str, ...], listed: bool, executor) -> None:
     """Run what is missing of the study described by FILE, and write its tables.
 
     Each cell is one `cxrkeras cv` into OUT/runs/NAME. All are scored on the same folds and the
@@ -42,6 +44,7 @@ def command(file: Path, out: Path | None, only: tuple[str, ...], listed: bool) -
       cxrkeras study experiments/study.toml --out runs/study
       cxrkeras study experiments/study.toml --out runs/study --only frozen-densenet121
       cxrkeras study experiments/study.toml --out runs/study --only 'finetune-*-mixed-*'
+      cxrkeras study experiments/study.toml --out runs/study --executor ray=10.0.0.1:6379
     """
     from cxrkeras.evaluation.run_folder import RunFolder
     from cxrkeras.study.file import read_study
@@ -58,7 +61,7 @@ def command(file: Path, out: Path | None, only: tuple[str, ...], listed: bool) -
         return
     from cxrkeras.study.run import run_study
 
-    _close(study, run_study(study, description, chosen))
+    _close(study, run_study(study, description, chosen, executor=executor))
 
 
 def _chosen(cells: "list[Cell]", only: tuple[str, ...]) -> "list[Cell]":

@@ -41,6 +41,8 @@ class PreparedDataset:
             where an earlier version's manifest lacks them (see `identities`).
         splits: (N,) the archive's own split, e.g. `train` or `test`; blank where it has none.
         image_size: side of the stored square images in pixels.
+        rows: (N,) rows of the manifest.
+        manifest: 16 hex digits of the images that the whole manifest lists.
         key: identifies the pseudonyms' key; blank where it is unknown.
         merged: {other name of a patient who proved to be the same person: the name in `patients`}.
         told: {age, sex, view: (N,) cells of the manifest}, "" where unknown.
@@ -56,6 +58,8 @@ class PreparedDataset:
     pictures: np.ndarray
     splits: np.ndarray
     image_size: int
+    rows: np.ndarray
+    manifest: str
     key: str = ""
     merged: Mapping[str, str] = field(default_factory=dict)
     told: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -118,7 +122,7 @@ class PreparedDataset:
 
     def subset(self, keep: np.ndarray) -> "PreparedDataset":
         """The dataset of the images picked by `keep`, a boolean (N,) mask or an index."""
-        columns = ("images", "patients", "codes", "digests", "pictures", "splits")
+        columns = ("images", "patients", "codes", "digests", "pictures", "splits", "rows")
         picked = {name: getattr(self, name)[keep] for name in columns}
         told = {name: cells[keep] for name, cells in self.told.items()}
         return replace(self, **picked, told=told)
@@ -157,6 +161,7 @@ def load_dataset(root: Path) -> PreparedDataset:
     if missing:
         raise UserError(f"{manifest} lacks the columns {', '.join(missing)}. {_AGAIN}")
     _check_images(table["image"], manifest)
+    pictures = _pictures(table)
     return PreparedDataset(
         root=root,
         name=facts["name"],
@@ -165,9 +170,11 @@ def load_dataset(root: Path) -> PreparedDataset:
         patients=table["patient"].to_numpy(str),
         codes=_codes(table, labels, manifest),
         digests=table["sha256"].to_numpy(str),
-        pictures=_pictures(table),
+        pictures=pictures,
         splits=table.get("split", pd.Series([""] * len(table))).to_numpy(str),
         image_size=facts["image_size"],
+        rows=np.arange(len(table)),
+        manifest=_identity(table, pictures),
         key=facts.get("key", ""),
         merged=facts.get("merged_patients", {}),
         told={name: table[name].to_numpy(str) for name in KNOWN if name in table},
@@ -224,6 +231,11 @@ def _pictures(table: pd.DataFrame) -> np.ndarray:
         if column in table:
             found[:, place] = table[column].where(table[column].str.fullmatch(_HEX), "")
     return found
+
+
+def _identity(table: pd.DataFrame, pictures: np.ndarray) -> str:
+    columns = table["image"].tolist(), table["sha256"].tolist(), pictures[:, 0].tolist()
+    return hashlib.sha256(json.dumps(columns).encode()).hexdigest()[:16]
 
 
 def _identified(root: Path, images: list[str]) -> list[tuple[str, str]]:

@@ -1,110 +1,20 @@
-"""From image files to batches with tf.data: decoding, resizing, ordering, interleaving sources."""
+"""Batches with tf.data: ordering, drawing, interleaving sources."""
 
-import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from cxrkeras import runtime
-from cxrkeras.data.dataset import PreparedDataset, mending
-from cxrkeras.data.inputs import IMAGE
+from cxrkeras.data.images import Images
 from cxrkeras.data.labels.entries import MASKED
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.transforms import Transform
-from data_prep.errors import UserError
 
 runtime.import_tensorflow()  # before anybody else does: it is noisy and takes the GPUs
 import tensorflow as tf  # noqa: E402
 
 AUTOTUNE = tf.data.AUTOTUNE
-RAM_LIMIT = 4 * 2**30  # bytes of decoded images that are kept in memory
-
-
-class Images:
-    """The images of one dataset at one size; decoded once if they fit in memory.
-
-    Args:
-        paths: N files, 8-bit grey PNG.
-        size: the side S, in pixels, to which they are resized (bilinear, antialiased).
-        known: {input: (N, 1) float32}, the inputs beside the images.
-
-    Raises:
-        UserError: files are missing, or, if all are decoded at once, damaged.
-    """
-
-    def __init__(self, paths: list[str], size: int, known: Mapping[str, np.ndarray] | None = None):
-        if missing := [path for path in paths if not os.path.isfile(path)]:
-            raise UserError(
-                f"{len(missing)} of {len(paths)} prepared images are missing, such as "
-                f"{missing[0]}. {mending(Path(missing[0]))}"
-            )
-        self.paths = tf.constant(paths)
-        self.size = size
-        with tf.device("CPU:0"):
-            self.known = {name: tf.constant(values) for name, values in (known or {}).items()}
-        self.pixels = self._decode_all() if len(paths) * size * size <= RAM_LIMIT else None
-
-    @classmethod
-    def of(cls, dataset: PreparedDataset, size: int, inputs: Sequence[str]) -> "Images":
-        """The images of a dataset, with the inputs that a model takes."""
-        return cls(dataset.paths, size, dataset.known(inputs))
-
-    def __len__(self) -> int:
-        return int(self.paths.shape[0])
-
-    def take(self, index: tf.Tensor) -> tf.Tensor | dict[str, tf.Tensor]:
-        """(B,) indices -> (B, S, S, 1) float32, 0-255; a dictionary if there are further inputs."""
-        images = self._images(index)
-        if not self.known:
-            return images
-        known = {name: tf.gather(values, index) for name, values in self.known.items()}
-        return {IMAGE: images, **{n: tf.ensure_shape(v, (None, 1)) for n, v in known.items()}}
-
-    def _images(self, index: tf.Tensor) -> tf.Tensor:
-        if self.pixels is not None:
-            images = tf.gather(self.pixels, index)
-        else:
-            images = tf.map_fn(
-                self._decode, tf.gather(self.paths, index), fn_output_signature=tf.uint8
-            )
-        images = tf.ensure_shape(images, (None, self.size, self.size, 1))
-        return tf.cast(images, tf.float32)
-
-    def _decode_all(self) -> tf.Tensor:
-        # Element by element into one array, so that the images stand in memory once, not twice.
-        pixels = np.empty((len(self), self.size, self.size, 1), np.uint8)
-        decoded = tf.data.Dataset.from_tensor_slices(self.paths)
-        decoded = decoded.map(self._decode, num_parallel_calls=AUTOTUNE).prefetch(AUTOTUNE)
-        row = -1
-        try:
-            for row, image in enumerate(decoded.as_numpy_iterator()):
-                pixels[row] = image
-        except tf.errors.OpError as error:
-            path = Path(self.paths[row + 1].numpy().decode())
-            raise UserError(f"A prepared image is damaged: {path}. {mending(path)}") from error
-        with tf.device("CPU:0"):  # tf.data works there, and memory on a GPU is scarce
-            return tf.constant(pixels)
-
-    def _decode(self, path: tf.Tensor) -> tf.Tensor:
-        return resized(tf.io.decode_png(tf.io.read_file(path), channels=1), self.size)
-
-
-def resized(images: "tf.Tensor | np.ndarray", size: int) -> tf.Tensor:
-    """Resize prepared images to the side that a model sees, in training and serving alike.
-
-    The same triangle filter as `data_prep.films.film.to_square`.
-
-    Args:
-        images: ([N,] P, P, 1) uint8.
-        size: the side S in pixels.
-
-    Returns:
-        ([N,] S, S, 1) uint8.
-    """
-    images = tf.image.resize(images, (size, size), "bilinear", antialias=True)
-    return tf.cast(tf.round(images), tf.uint8)
 
 
 class Features:

@@ -41,7 +41,7 @@ _Backbones = Annotated[
     _Words, AfterValidator(lambda texts: tuple(str(BACKBONES.make(text)) for text in texts))
 ]
 
-_CONSENT = {"random_trunk"}  # allows a choice and changes nothing that is learned
+_CONSENT = {"random_trunk", "pixel_cache"}  # change nothing that is learned
 _SPEED = "Speed"
 _LARGEST_SEED = 4_000_000  # times 1000, plus a fold's number, still fits Keras's 32 bits
 
@@ -260,6 +260,15 @@ class Experiment(BaseModel):
         le=LARGEST_SIDE,
     )
 
+    pixel_cache: str = _choice(
+        "auto",
+        "Speed",
+        "Keep decoded images on disk: off, DIR, or auto: in the cache folder, if they neither fit "
+        "in memory nor take more than half of the free space. Results are the same.",
+        idle=_BOTH,
+        min_length=1,
+    )
+
     folds: int = _choice(5, "Evidence", "Cross-validation folds.", idle=_BOTH, ge=2)
     folds_file: str | None = _choice(
         None,
@@ -336,6 +345,7 @@ class Experiment(BaseModel):
             update={
                 "data": self.data and str(Path(self.data).absolute()),
                 "folds_file": self.folds_file and str(Path(self.folds_file).absolute()),
+                "pixel_cache": _placed(self.pixel_cache),
                 "source": tuple(",".join(map(_located, chain)) for chain in self.chains),
             }
         )
@@ -390,6 +400,10 @@ def _part(value: Any, registry: Registry) -> str:
         raise UserError(f"{registry.argument} is NAME or NAME:key=value. Received: {value!r}.")
     name, (_, colon, rest) = registry.name_of(value), value.partition(":")
     return f"{name}{colon}{rest.strip()}"
+
+
+def _placed(pixel_cache: str) -> str:
+    return pixel_cache if pixel_cache in ("auto", "off") else str(Path(pixel_cache).absolute())
 
 
 def _located(link: Weights | Dataset) -> str:

@@ -107,6 +107,7 @@ def _environment(dataset: PreparedDataset, inputs: Sequence[str]) -> dict:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "backend": runtime.backend(),
+        "threads": runtime.threads(),
         **{name: version(name) for name in packages},
     }
 
@@ -144,6 +145,11 @@ def check_backend(run: Path) -> None:
             f"{run} was begun with Keras on {begun}, but this process uses {now}, whose models "
             f"start from other weights. Set KERAS_BACKEND={begun}, or give another --out."
         )
+
+
+def threads_of(run: Path) -> int | None:
+    """The threads of an operation with which the run was begun; None if it doesn't say."""
+    return json.loads(RunFolder(run).environment.read_text(encoding="utf-8")).get("threads")
 
 
 def check_sources(run: Path, origin: list) -> None:

@@ -1,105 +1,42 @@
-"""One cell of a study in its own process, which frees its memory and ends with the study."""
+"""One cell of a study as a task: Keras doesn't free its models' memory, so in a process."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import threading
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 
-from data_prep.errors import UserError
+from cxrkeras import runtime
+from cxrkeras.evaluation.run_folder import RunFolder
+from cxrkeras.runs.description import read_experiment, write_experiment
+from cxrkeras.study.plan import Cell
+from cxrkeras.study.state import Study
+from cxrkeras.training.crossval import cross_validate
+from cxrkeras.training.task import cache_of, reads
+from data_prep.executors import Folder, Task
 
-STOPPED = 130
-COMMAND = (sys.executable, "-m", "cxrkeras.study.cell")
-Runner = Callable[[Path, Path], str | None]
-"""(description, run folder) -> None, or in one line why it failed."""
-
-
-def run_cell(description: Path, run: Path) -> str | None:
-    """Cross-validate one description in a new process, since Keras doesn't free its models' memory.
-
-    The process ends when this one does, for whatever reason: it watches a pipe that only this one
-    holds open.
-
-    Args:
-        description: TOML of an experiment.
-        run: the run folder.
-
-    Returns:
-        None, or in one line why it failed.
-
-    Raises:
-        KeyboardInterrupt: it was stopped from the keyboard.
-    """
-    process = subprocess.Popen(
-        [*COMMAND, str(description), str(run)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-    )
-    try:
-        said = process.stdout.read()
-        code = process.wait()
-    finally:
-        process.stdin.close()  # a process that is still running ends now
-        process.stdout.close()
-        process.wait()
-    if code in (STOPPED, -signal.SIGINT):
-        raise KeyboardInterrupt
-    return None if code == 0 else _reason(said, code, description, run)
+CELLS = "cells"
 
 
-def _reason(said: str, code: int, description: Path, run: Path) -> str:
-    for line in reversed(said.splitlines()):
-        if line.startswith('{"reason":'):
-            return json.loads(line)["reason"]
-    if code < 0:
-        return (
-            f"Its process was killed by {signal.Signals(-code).name}, as happens when the system "
-            "runs out of memory. Lower batch-size or image-size, or free memory."
-        )
-    return (
-        f"Its process ended with {code}. See why: "
-        f"cxrkeras --debug cv --config {description} --out {run}"
+def describe_cell(study: Study, cell: Cell) -> Task:
+    """Write a cell's description into the study's folder, and make a task of it."""
+    write_experiment(description_of(study.out, cell.name), cell.experiment)
+    own = RunFolder(study.out)
+    needs = (own.fold_table.name, f"{CELLS}/{cell.name}.toml", f"runs/{cell.name}/**/*")
+    return Task(
+        cell.name,
+        f"{__name__}:run_cell",
+        (Folder(study.out.absolute(), needs), cell.name),
+        reads=reads(cell.experiment),
+        makes=frozenset(cell.stages),
+        # Stages may be of any cell, and few are new: a machine apart has its own cache.
+        environment={**runtime.of_tasks(None), "CXRKERAS_CACHE": cache_of(["stages/*/*"])},
     )
 
 
-def main(description: Path, run: Path) -> int:
-    """Cross-validate and return the exit code; the reason for a failure goes to standard output."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    from cxrkeras.runs.description import read_experiment
-    from cxrkeras.training.crossval import cross_validate
-
-    try:
-        cross_validate(read_experiment(description), run)
-    except KeyboardInterrupt:
-        return STOPPED
-    except UserError as error:
-        return _failed(str(error))
-    except Exception as error:
-        # Its message may hold patient data: only the kind and the place are told.
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        return _failed(
-            f"Unforeseen {type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}. "
-            f"For the trace: cxrkeras --debug cv --config {description} --out {run}"
-        )
-    return 0
+def run_cell(out: Path, name: str) -> None:
+    """Task: cross-validate a cell of the study in `out`."""
+    experiment = read_experiment(description_of(out, name))
+    folds = str(RunFolder(out).fold_table.absolute())
+    cross_validate(experiment.model_copy(update={"folds_file": folds}), out / "runs" / name)
 
 
-def _failed(reason: str) -> int:
-    print(json.dumps({"reason": reason}), flush=True)
-    return 1
-
-
-def _end_with_parent() -> None:
-    # Not sys.stdin: a thread that holds its lock would make the interpreter crash as it ends.
-    while os.read(0, 1):
-        pass
-    os._exit(STOPPED)
-
-
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
+def description_of(out: Path, name: str) -> Path:
+    """The TOML file of a cell."""
+    return out / CELLS / f"{name}.toml"

@@ -23,7 +23,7 @@ class State:
         word: `done`, `begun`, `waiting`, `lacking` (a source is missing) or `failed`.
         folds: how many are finished.
         reason: why it failed or can't begin, in one line.
-        seconds: how long its runs took, over all starts.
+        seconds: how long its runs took, over all that ended by themselves.
     """
 
     word: str = "waiting"

@@ -12,6 +12,10 @@ from cxrkeras.runs.experiment import Experiment
 from cxrkeras.training.plan import resolve
 from cxrkeras.training.stages.cache import cache_folder
 from data_prep.errors import WrongUse
+from data_prep.executors import Executor
+from data_prep.executors.local import Part as Local
+
+_HERE = Local()
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,10 @@ class Run:
 
 
 def run_choices(
-    given: Mapping[str, Any], out: Path | None = None, config: Path | None = None
+    given: Mapping[str, Any],
+    out: Path | None = None,
+    config: Path | None = None,
+    executor: Executor = _HERE,
 ) -> Run:
     """Cross-validate what is described, or resume an unfinished run.
 
@@ -42,6 +49,7 @@ def run_choices(
             are used, at a small size.
         out: the run's folder; `runs/NAME` if None.
         config: a TOML file of choices, which those of `given` override.
+        executor: where the folds are fitted, which changes no number.
 
     Returns:
         The finished run.
@@ -61,7 +69,7 @@ def run_choices(
     folder = out or Path("runs") / _name(experiment)
     from cxrkeras.training.crossval import cross_validate
 
-    return Run(folder, experiment, cross_validate(experiment, folder))
+    return Run(folder, experiment, cross_validate(experiment, folder, executor))
 
 
 def _check(experiment: Experiment) -> None:

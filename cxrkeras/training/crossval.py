@@ -13,20 +13,25 @@ from cxrkeras.evaluation.evidence.out_of_fold import write_operating_points
 from cxrkeras.evaluation.report.run import write_report
 from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.runs.experiment import Experiment
-from cxrkeras.runs.folder import begin, check_data, gather, is_begun, is_finished
+from cxrkeras.runs.folder import begin, check_data, gather, is_begun, is_finished, threads_of
 from cxrkeras.runs.starts import note_end, note_start
 from cxrkeras.runs.target import Target, as_used, check_folds, check_uncertain, load_target
-from cxrkeras.training.plan import resolve
+from cxrkeras.training.plan import Plan, resolve
 from data_prep.errors import UserError
+from data_prep.executors import Executor
+from data_prep.executors.local import Part as Local
 from data_prep.say import say
 
+_HERE = Local()
 
-def cross_validate(experiment: Experiment, run: Path) -> dict:
+
+def cross_validate(experiment: Experiment, run: Path, executor: Executor = _HERE) -> dict:
     """Run an experiment into a run folder, or complete it.
 
     Args:
         experiment: the description; its `data` must be given.
         run: the folder; what an earlier run finished there is kept.
+        executor: where the folds are fitted, with the same result.
 
     Returns:
         The contents of `metrics.json`.
@@ -37,21 +42,16 @@ def cross_validate(experiment: Experiment, run: Path) -> dict:
     runtime.backend()  # an unsupported one is refused before anything is read or written
     experiment = experiment.located()
     plan = resolve(experiment)
-    started = experiment.devices > 1
-    if started:  # whether they are there is known only then, and nothing is written yet
-        runtime.start(fast=experiment.fast, devices=experiment.devices)
     target = _open(experiment, run)
     missing = [fold for fold in target.fold_numbers if not is_finished(run, fold)]
     if missing:
         # Keras takes seconds to import, so only if something is left to fit.
-        if not started:
-            runtime.start(fast=experiment.fast)
+        runtime.use_threads(threads_of(run))
+        runtime.start(fast=experiment.fast, devices=experiment.devices)
         if experiment.fast:
             say("--fast: if this run is resumed or repeated, its numbers differ slightly")
-        from cxrkeras.training.folds import fit_folds
-
         note_start(run)
-        fit_folds(plan, target, run, missing)
+        _fit(executor, plan, target, run, missing)
     else:
         say(f"all {len(target.fold_numbers)} folds are finished already; nothing is fitted again")
     gather(run, target)
@@ -61,6 +61,17 @@ def cross_validate(experiment: Experiment, run: Path) -> dict:
         note_end(run)
     write_report(run)
     return metrics
+
+
+def _fit(executor: Executor, plan: Plan, target: Target, run: Path, missing: list[int]) -> None:
+    if executor.spreads:
+        from cxrkeras.training.spread import spread_folds
+
+        spread_folds(executor, plan, target, run, missing)
+    else:
+        from cxrkeras.training.folds import fit_folds
+
+        fit_folds(plan, target, run, missing)
 
 
 def _open(experiment: Experiment, run: Path) -> Target:

@@ -47,6 +47,17 @@ def make_fitter(plan: Plan, target: Target, run: Path) -> Fitter:
         UserError: sources can't be used or have changed since the run's first fold, or the run was
             fitted differently.
     """
+    origins, start = check_start(plan, target, run)
+    weights = tuple(trained(origin, plan, run) for origin in origins)
+    return plan.recipe.fitter(Session(plan, target, weights, start))
+
+
+def check_start(plan: Plan, target: Target, run: Path) -> tuple[list, list]:
+    """Where each trunk starts, and what identifies that; noted in the run, or checked.
+
+    Raises:
+        UserError: see `make_fitter`.
+    """
     check_backend(run)
     check_format(run, FORMAT)
     origins = [plan_stages(plan, number, target.dataset) for number in range(len(plan.trunks))]
@@ -55,21 +66,25 @@ def make_fitter(plan: Plan, target: Target, run: Path) -> Fitter:
         for backbone, origin in zip(plan.architecture.backbones, origins, strict=True)
     ]
     check_sources(run, start)
-    weights = tuple(trained(origin, plan, run) for origin in origins)
-    return plan.recipe.fitter(Session(plan, target, weights, start))
+    return origins, start
 
 
 def _fit_fold(fitter: Fitter, plan: Plan, target: Target, run: Path, fold: int) -> None:
     started = time.monotonic()
     held_out = held_out_rows(target, fold)
     learn = np.setdiff1d(np.arange(len(target.folds)), held_out)
-    title = f"fold {target.fold_numbers.index(fold) + 1}/{len(target.fold_numbers)}"
+    title = fold_title(target, fold)
     fitted = fit_rows(fitter, plan, target, learn, number=fold, what=f"fold {fold}", title=title)
     probabilities = fitter.predict(held_out)
     facts = {"format": FORMAT, **fitted.facts, "seconds": round(time.monotonic() - started, 1)}
     save_model(fitter, RunFolder(run).fold(fold).path, model_card(plan.experiment, target, facts))
     save_fold(run, fold, target, probabilities, fitted.history, facts)
     say(f"{title}: finished in {facts['seconds']:.0f} s")
+
+
+def fold_title(target: Target, fold: int) -> str:
+    """A fold in progress lines: `fold 2/5`."""
+    return f"fold {target.fold_numbers.index(fold) + 1}/{len(target.fold_numbers)}"
 
 
 class Fitted(NamedTuple):

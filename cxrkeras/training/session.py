@@ -6,13 +6,15 @@ from functools import cached_property
 
 import numpy as np
 
+from cxrkeras.data.images import Images
 from cxrkeras.data.labels.targets import Targets
-from cxrkeras.data.pipeline import Images, Part
+from cxrkeras.data.pipeline import Part
 from cxrkeras.models.network import TARGET, Network, build_network
 from cxrkeras.models.weights.trunk import load_trunk
 from cxrkeras.runs.sources import Weights
 from cxrkeras.runs.target import Target
 from cxrkeras.training.fitting.compute import Compute, Twins
+from cxrkeras.training.images import open_images
 from cxrkeras.training.plan import Plan
 
 
@@ -71,7 +73,8 @@ class Session:
     def images(self) -> Images:
         """The target's images and further inputs."""
         architecture = self.plan.architecture
-        return Images.of(self.target.dataset, architecture.image_size, architecture.inputs)
+        size, inputs = architecture.image_size, architecture.inputs
+        return open_images(self.plan.experiment, self.target.dataset, size, inputs)
 
 
 def part(inputs, rows: np.ndarray, targets: Targets) -> Part:

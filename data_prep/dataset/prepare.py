@@ -4,6 +4,7 @@ import csv
 import hashlib
 import hmac
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, astuple, dataclass, replace
@@ -18,6 +19,8 @@ from data_prep.dataset.publish import FORMAT, MANIFEST, WARNING, Names, publish,
 from data_prep.dataset.repair import Call, mend
 from data_prep.dataset.worker import Job, Result, Settings, prepare_file, same_film
 from data_prep.errors import UserError
+from data_prep.executors import Executor
+from data_prep.executors.local import Part as Local
 from data_prep.films.admission import DEFAULT, Admission
 from data_prep.progress import Steps
 from data_prep.readers.shared.records import Record, Source
@@ -26,6 +29,7 @@ from data_prep.tables.label_names import check_labels
 
 _MANY = 20_000  # images; among fewer, copies are found within a second or two
 _FEW_PAIRS = 100  # fewer are confirmed sooner here than in new processes
+_HERE = Local()
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ def prepare(
     linkage: Path | None = None,
     verify: bool = False,
     progress: bool = True,
+    executor: Executor = _HERE,
 ) -> Summary:
     """Prepare a source in a folder. After a kill the same call resumes, giving the same bytes.
 
@@ -98,6 +103,7 @@ def prepare(
         linkage: a file outside `out` that records which file became which image.
         verify: read every image of a finished dataset, and restore damaged ones.
         progress: show progress.
+        executor: where files are prepared; on a cluster, all machines must see the raw files.
 
     Returns:
         What the dataset holds.
@@ -120,11 +126,11 @@ def prepare(
         with Journal(out) as journal:
             already = journal.finished
             if already:
-                make = partial(_made, source, ids, settings, key, journal, workers)
+                make = partial(_made, source, ids, settings, key, journal, workers, executor)
                 mended = mend(journal, call, make, verify=verify, workers=workers, shown=progress)
             else:
                 journal.require(call.made)
-                results = _results(source, ids, settings, key, journal, workers, progress)
+                results = _results(source, ids, settings, key, journal, workers, executor, progress)
                 _check_any(source, results, journal)
                 if near and progress and len(results) > _MANY:
                     say(f"{source.name}: looking for near-duplicates among {len(results)} images")
@@ -203,6 +209,7 @@ def _results(
     key: bytes,
     journal: Journal,
     workers: int,
+    executor: Executor,
     progress: bool,
 ) -> list[Result]:
     """Prepare what the journal lacks; the results in the records' order."""
@@ -210,7 +217,8 @@ def _results(
     wanted = set(ids)
     done = {id_: result for id_, result in known.items() if id_ in wanted}
     with Steps(f"{source.name}: prepared", len(wanted), done=len(done), shown=progress) as steps:
-        for result in _made(source, ids, settings, key, journal, workers, wanted - set(done)):
+        left = wanted - set(done)
+        for result in _made(source, ids, settings, key, journal, workers, executor, left):
             journal.add(result)
             done[result.id] = result
             steps.step()
@@ -224,14 +232,24 @@ def _made(
     key: bytes,
     journal: Journal,
     workers: int,
+    executor: Executor,
     wanted: set[str],
 ) -> Iterator[Result]:
     """Prepare the files of the wanted identities, as they are done."""
     pairs = zip(source.records, ids, strict=True)
-    jobs = (Job(id_, r.path, journal.image(id_), r.view) for r, id_ in pairs if id_ in wanted)
+    jobs = (
+        Job(id_, r.path.absolute(), journal.image(id_), r.view) for r, id_ in pairs if id_ in wanted
+    )
     work, limits = partial(prepare_file, settings=settings, key=key), settings.admission.limits
-    for job, outcome in spread(work, jobs, min(workers, len(wanted)), limits):
+    folder, root = journal.staged.absolute(), _root_of(source)
+    how = {"workers": min(workers, len(wanted)), "folder": folder, "reads": (root,)}
+    for job, outcome in executor.spread(work, jobs, limits, **how):
         yield Result(job.id, outcome.reason) if isinstance(outcome, Died) else outcome
+
+
+def _root_of(source: Source) -> Path:
+    """The folder in which all files lie."""
+    return Path(os.path.commonpath({record.path.absolute().parent for record in source.records}))
 
 
 def _check_any(source: Source, results: list[Result], journal: Journal) -> None:

@@ -78,8 +78,14 @@ def pseudonym(key: bytes, public: bool, kind: str, value: str | None) -> str | N
     return value.strip() if public else keyed_hash(key, kind, value)
 
 
-def prepare_file(job: Job, settings: Settings, key: bytes) -> Result:
+def prepare_file(job: Job, settings: Settings, key: bytes, folder: Path | None = None) -> Result:
     """Decode, resize and write one file.
+
+    Args:
+        job: the file.
+        settings: how it is prepared.
+        key: the pseudonyms' secret key.
+        folder: where the PNG goes under its name, on a machine that doesn't see its own folder.
 
     Returns:
         The result; a file that can't be used has its reason there.
@@ -96,7 +102,7 @@ def prepare_file(job: Job, settings: Settings, key: bytes) -> Result:
     except RejectedFile as refusal:
         return Result(job.id, reason=str(refusal))
     png = _png(square)
-    atomic_write_bytes(job.target, png)
+    atomic_write_bytes(folder / job.target.name if folder else job.target, png)
     return _result(job.id, film, square, len(png), settings, key)
 
 

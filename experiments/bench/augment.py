@@ -1,69 +1,72 @@
-"""Speed of `Augment` (one resample) against a chain of Keras layers with the same operations.
+"""Augmentation of a training batch.
 
-Run: python experiments/bench/augment.py [SIDE]. Prints milliseconds per batch of 16 and the ratio.
+Against a chain of Keras's layers with the operations of the preset `study`. The chain resamples
+once for each, and its noise has one sigma for all images; without noise and brightness the geometry
+is compared. Both run as a compiled graph.
 """
 
-import sys
-import time
+from typing import ClassVar
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from cxrkeras.data.augmentation.shared.layer import Augment
+from cxrkeras.registry import option
+from experiments.bench import Measurement, Row
+from experiments.bench.shared.stand import per_second
 
-REPEATS = 7
+
+class Part(Measurement):
+    """See the module's docstring."""
+
+    small: ClassVar = {"side": 32, "batch": 2}
+
+    side: int = option(512, "Of the images.", ge=8)
+    batch: int = option(16, "Images per batch.", ge=1)
+
+    def measure(self, stand):
+        """Two rows: everything, and geometry alone."""
+        import tensorflow as tf
+
+        from cxrkeras.data.augmentation.shared.layer import Augment
+
+        shape = (self.batch, self.side, self.side, 1)
+        images = tf.constant(np.random.default_rng(0).uniform(0, 255, shape).astype("float32"))
+        for what, preset, chain, wanted in (
+            ("geometry, brightness and noise", "study", _chain(), 3),
+            ("geometry alone", "study:noise=0,brightness=0", _chain()[:-4], 4),
+        ):
+            sides = {"ours": [Augment(preset)], "peer": chain}
+            runs = {name: self._rate(layers, images) for name, layers in sides.items()}
+            found = stand.in_turn(**runs)
+            size = f"{self.batch} images of {self.side} px"
+            against = "Keras's layers one by one"
+            yield Row(f"{what}, {size}", "images/s", **found, against=against, at_least=wanted)
+
+    def _rate(self, layers, images):
+        """Images per second of one batch in a compiled graph, which is traced already."""
+        import tensorflow as tf
+
+        @tf.function
+        def run(batch):
+            for layer in layers:
+                batch = layer(batch, training=True)
+            return batch
+
+        run(images)
+        return per_second(self.batch, lambda: run(images).numpy())
 
 
-def chain() -> list[keras.layers.Layer]:
-    """The study's operations as Keras has them: one resample each."""
+def _chain() -> list:
+    """The operations of `study` as Keras has them: one resample each."""
+    from keras import layers
+
     return [
-        keras.layers.RandomFlip("horizontal_and_vertical"),
-        keras.layers.RandomZoom((-0.1, 0.1), fill_mode="constant"),
-        keras.layers.RandomShear(0.1, 0.0, fill_mode="constant"),
-        keras.layers.RandomRotation(10 / 360, fill_mode="constant"),
-        keras.layers.RandomTranslation(0.1, 0.1, fill_mode="constant"),
-        keras.layers.RandomBrightness(0.1, value_range=(0, 255)),
-        keras.layers.Rescaling(1 / 255),
-        keras.layers.GaussianNoise(0.03),  # refuses a sigma over 1
-        keras.layers.Rescaling(255),
+        layers.RandomFlip("horizontal_and_vertical"),
+        layers.RandomZoom((-0.1, 0.1), fill_mode="constant"),
+        layers.RandomShear(0.1, 0.0, fill_mode="constant"),
+        layers.RandomRotation(10 / 360, fill_mode="constant"),
+        layers.RandomTranslation(0.1, 0.1, fill_mode="constant"),
+        layers.RandomBrightness(0.1, value_range=(0, 255)),
+        layers.Rescaling(1 / 255),
+        layers.GaussianNoise(0.03),  # refuses a sigma over 1
+        layers.Rescaling(255),
     ]
-
-
-def milliseconds(layers: list[keras.layers.Layer], images: np.ndarray) -> tuple[float, float]:
-    """Median and range of the time that a batch takes in a compiled graph."""
-
-    @tf.function
-    def run(batch):
-        for layer in layers:
-            batch = layer(batch, training=True)
-        return batch
-
-    run(images)
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        run(images).numpy()
-        times.append(1000 * (time.perf_counter() - start))
-    return float(np.median(times)), float(np.ptp(times))
-
-
-def main(side: int = 512) -> None:
-    """Measure and print."""
-    shape = (16, side, side, 1)
-    images = tf.constant(np.random.default_rng(0).uniform(0, 255, shape).astype("float32"))
-    # The chain's noise has one sigma for all; leaving noise out on both sides compares geometry.
-    for name, ours, theirs in [
-        ("study", [Augment("study")], chain()),
-        ("study without noise", [Augment("study:noise=0")], chain()[:-3]),
-    ]:
-        one, one_range = milliseconds(ours, images)
-        many, many_range = milliseconds(theirs, images)
-        print(
-            f"{name}, 16 x {side} x {side}: Augment {one:.0f} ms (range {one_range:.0f}), "
-            f"Keras chain {many:.0f} ms (range {many_range:.0f}), ratio {many / one:.2f}"
-        )
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))

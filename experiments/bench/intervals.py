@@ -1,30 +1,64 @@
-"""What the patient bootstrap costs, against a loop of scikit-learn over the same resamples.
+"""Bootstrap over patients.
 
-Run: python experiments/bench/intervals.py [RESAMPLES [LOOPED]]. Real predictions: jrzech's 22,433
-images of 6,187 patients by 14 labels (`metadata/` of CXRKERAS_REAL_DATA). RESAMPLES (2000) are made
-the fast way; scikit-learn scores LOOPED (5) of them and its time is scaled up, which is said.
-Prints seconds, ratio, and the largest difference on the resamples that both have.
+Against a loop of scikit-learn over the same resamples, of which it scores a few and its time is
+scaled up. Published predictions: 22,433 images of 6,187 patients by 14 labels.
 """
 
-import os
-import sys
 import time
-from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
-import pandas as pd
-from sklearn.metrics import average_precision_score, roc_auc_score
 
-from cxrkeras.evaluation.compare.resampling import bootstrap, resample_counts, sampling_units
+from cxrkeras.registry import option
+from experiments.bench import Measurement, Row
 
-METADATA = Path(os.environ.get("CXRKERAS_REAL_DATA", "../shared/data")) / "metadata"
 SEED = 0
 
 
-def published() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+class Part(Measurement):
+    """See the module's docstring."""
+
+    small: ClassVar = {"resamples": 20, "looped": 2}
+
+    resamples: int = option(2000, "Resamples.", ge=1)
+    looped: int = option(5, "Of these, scored by scikit-learn.", ge=1)
+
+    def measure(self, stand):
+        """One row; both give the same scores."""
+        from cxrkeras.evaluation.compare.resampling import bootstrap
+
+        truth, prob, unit = _simulated() if stand.small else _published(stand)
+        fast, slow = [], []
+
+        def ours():
+            fast[:] = bootstrap(truth, [prob], unit, resamples=self.resamples, seed=SEED)
+
+        def peer():
+            start = time.perf_counter()
+            slow[:] = _looped(truth, prob, unit, self.looped)
+            return (time.perf_counter() - start) * self.resamples / self.looped
+
+        found = stand.in_turn(ours=ours, peer=peer)
+        difference = max(np.abs(fast[i][0, :, : self.looped] - slow[i]).max() for i in range(2))
+        images, labels = truth.shape
+        yield Row(
+            f"{self.resamples:,} resamples of {images:,} images, {labels} labels",
+            "s",
+            **found,
+            against=f"scikit-learn's functions, scaled from {self.looped} resamples",
+            note=f"The largest difference of a score on those resamples is {difference:.1e}.",
+        )
+
+
+def _published(stand) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Truth (N, K), probabilities (N, K) and patient numbers (N,) of the published predictions."""
-    scores = pd.read_csv(METADATA / "jrzech_preds.csv.gz").set_index("Image Index")
-    entries = pd.read_csv(METADATA / "Data_Entry_2017_v2020.csv.gz").set_index("Image Index")
+    import pandas as pd
+
+    from cxrkeras.evaluation.compare.resampling import sampling_units
+
+    folder = stand.real("metadata")
+    scores = pd.read_csv(folder / "jrzech_preds.csv.gz").set_index("Image Index")
+    entries = pd.read_csv(folder / "Data_Entry_2017_v2020.csv.gz").set_index("Image Index")
     entries = entries.loc[scores.index]
     names = [column.removeprefix("prob_") for column in scores]
     findings = entries["Finding Labels"].str.split("|")
@@ -33,8 +67,18 @@ def published() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return truth, scores.to_numpy(np.float64), unit
 
 
-def looped(truth: np.ndarray, prob: np.ndarray, unit: np.ndarray, resamples: int) -> np.ndarray:
+def _simulated() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    random = np.random.default_rng(SEED)
+    truth = (random.random((200, 3)) < 0.3).astype(np.float64)
+    return truth, random.random((200, 3)), np.arange(200) // 2
+
+
+def _looped(truth, prob, unit, resamples: int) -> np.ndarray:
     """(2, K, B) AUROC and average precision, one scikit-learn call for each."""
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    from cxrkeras.evaluation.compare.resampling import resample_counts
+
     counts = next(resample_counts(int(unit.max()) + 1, resamples, SEED))[unit]
     return np.array(
         [
@@ -45,28 +89,3 @@ def looped(truth: np.ndarray, prob: np.ndarray, unit: np.ndarray, resamples: int
             for score in (roc_auc_score, average_precision_score)
         ]
     )
-
-
-def main(resamples: int = 2000, loops: int = 5) -> None:
-    """Time both and compare them."""
-    truth, prob, unit = published()
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        fast = bootstrap(truth, [prob], unit, resamples=resamples, seed=SEED)
-        times.append(time.perf_counter() - start)
-    start = time.perf_counter()
-    slow = looped(truth, prob, unit, loops)
-    scaled = (time.perf_counter() - start) * resamples / loops
-    difference = max(np.abs(fast[i][0, :, :loops] - slow[i]).max() for i in range(2))
-    n, k = truth.shape
-    print(f"{n:,} images of {unit.max() + 1:,} patients x {k} labels x {resamples:,} resamples")
-    print(f"cxrkeras: {min(times):.2f} s (best of 3; worst {max(times):.2f} s), one core")
-    print(
-        f"scikit-learn: {scaled:.0f} s, scaled from {loops} resamples; {scaled / min(times):.0f}x"
-    )
-    print(f"largest difference over those {loops} resamples: {difference:.1e}")
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:3]))

@@ -1,79 +1,146 @@
-"""`cxrkeras predict` against the loop that a user would write, on the same files with one model.
+"""`cxrkeras predict`, imports and loading included.
 
-Run: python experiments/bench/predict.py MODEL [COUNT], with CXRKERAS_REAL_DATA set. MODEL: a model
-folder (model.keras, model.json). COUNT files (500) are copies of real ones: 8 DICOM, 24 PNG of 1024
-pixels, some RGBA, 68 PNG of 512 pixels, over and over. Each way runs in a process of its own, so
-imports and loading the model count; both are also timed on one file. Prints seconds and the ratio.
+Against the model's own forward pass over the same images, prepared, in memory and in the same
+batches, its graph traced already; and against the loop that a user would write with Keras, pydicom
+and scikit-image, `load_model`, then `model.predict` film by film. The files are copies of real
+ones: 8 % DICOM, 24 % PNG of 1024 pixels, some RGBA, 68 % PNG of 512 pixels. A network without
+training costs the same as a trained one.
+
+Where the model keeps all cores busy, decoding adds to its time, since it needs processor time too.
 """
 
-import csv
-import os
 import shutil
-import subprocess
 import sys
-import tempfile
 import time
 from itertools import cycle, islice
 from pathlib import Path
+from typing import ClassVar
 
-NAIVE = """
-import sys, json
-import numpy as np, keras, pydicom, skimage.io, skimage.transform
-model = keras.models.load_model(sys.argv[1], compile=False)
-side = model.input_shape[1]
-found = {}
-for path in sys.argv[2:]:
-    if path.endswith(".dcm"):
-        pixels = pydicom.dcmread(path).pixel_array.astype(float)
-    else:
-        pixels = skimage.io.imread(path).astype(float)
-    if pixels.ndim == 3:
-        pixels = pixels[..., :3].mean(axis=-1)
-    pixels = skimage.transform.resize(pixels, (side, side), anti_aliasing=True)
-    pixels = 255 * (pixels - pixels.min()) / np.ptp(pixels)
-    found[path] = model.predict(pixels[None, ..., None], verbose=0)[0].tolist()
-print(json.dumps(found))
-"""
+from cxrkeras.registry import option
+from experiments.bench import Measurement, Row
+
+KINDS = (("dicom/chest", "*.dcm", 8), ("nih_originals", "*.png", 24))
+KINDS = (*KINDS, ("nih_target/images", "*.png", 68))
+MODULE = "experiments.bench.predict"
 
 
-def files(folder: Path, count: int) -> list[str]:
-    """`count` copies of real files, under names of their own."""
-    root = Path(os.environ["CXRKERAS_REAL_DATA"])
-    kinds = (("dicom/chest", "*.dcm", 8), ("nih_originals", "*.png", 24))
-    kinds = (*kinds, ("nih_target/images", "*.png", 68))
-    real = [p for place, name, n in kinds for p in sorted((root / place).glob(name))[:n]]
-    paths = []
-    for number, path in enumerate(islice(cycle(real), count)):
-        paths.append(folder / f"{number:04d}{path.suffix}")
-        shutil.copyfile(path, paths[-1])
-    return [str(path) for path in paths]
+class Part(Measurement):
+    """See the module's docstring."""
+
+    small: ClassVar = {"files": 3, "side": 32, "backbone": "mobilenet_v2"}
+
+    files: int = option(500, "Files of the large job.", ge=2)
+    side: int = option(224, "Of the images that the model sees.", ge=32)
+    backbone: str = option("densenet121", "Backbone.")
+
+    def measure(self, stand):
+        """Many files against the forward pass and the loop; one file against the loop."""
+        model = stand.scratch / "model"
+        stand.run("-m", MODULE, "save", model, self.backbone, self.side)
+        paths = self._copies(stand)
+        what = f"{self.backbone} at {self.side} px"
+
+        def predict(films):
+            out = stand.scratch / "out.csv"
+            code = "from cxrkeras.cli import main; main()"
+            words = ["predict", model, *films, "--out", out, "--overwrite"]
+            return lambda: stand.run("-c", code, *words).seconds
+
+        def loop(films):
+            return lambda: stand.run("-m", MODULE, "loop", model, *films).seconds
+
+        one = stand.in_turn(ours=predict(paths[:1]), peer=loop(paths[:1]))
+        against = "a loop over the films with Keras, pydicom, scikit-image"
+        yield Row(f"one film, {what}", "s", **one, against=against, at_most=0.7)
+        with stand.worker("-m", MODULE, "forward", model, *paths) as forward:
+            many = stand.in_turn(ours=predict(paths), forward=forward, loop=loop(paths))
+        what = f"{len(paths)} films, {what}"
+        its = "the model's own forward pass"
+        yield Row(what, "s", many["ours"], many["forward"], against=its, at_most=1.15)
+        more = [all_ - first for all_, first in zip(many["ours"], one["ours"], strict=True)]
+        beyond = f"{what}, without the time of the first"
+        yield Row(beyond, "s", more, many["forward"], against=its, at_most=1.15)
+        yield Row(what, "s", many["ours"], many["loop"], against=against)
+
+    def _copies(self, stand) -> list[Path]:
+        """The films, under names of their own."""
+        if stand.small:
+            from data_prep.phantom import write_phantoms
+
+            folder = write_phantoms(stand.scratch / "raw", patients=2, seed=0, size=64, workers=0)
+            real = sorted((folder / "dicom").glob("*.dcm"))
+        else:
+            real = [
+                path
+                for place, name, count in KINDS
+                for path in sorted(stand.real(place).glob(name))[:count]
+            ]
+        folder = stand.scratch / "films"
+        folder.mkdir()
+        paths = []
+        for number, path in enumerate(islice(cycle(real), self.files)):
+            paths.append(folder / f"{number:04d}{path.suffix}")
+            shutil.copyfile(path, paths[-1])
+        return paths
 
 
-def seconds(command: list[str]) -> float:
-    """The wall time of a process."""
-    start = time.perf_counter()
-    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    subprocess.run(command, check=True, stdout=-3, stderr=-3, env=quiet)
-    return time.perf_counter() - start
+def _loop(model: str, *paths: str) -> None:
+    """What a user would write."""
+    import keras
+    import numpy as np
+    import pydicom
+    import skimage.io
+    import skimage.transform
+
+    network = keras.models.load_model(f"{model}/model.keras", compile=False)
+    side = network.input_shape[1]
+    found = {}
+    for path in paths:
+        if path.endswith(".dcm"):
+            pixels = pydicom.dcmread(path).pixel_array.astype(float)
+        else:
+            pixels = skimage.io.imread(path).astype(float)
+        if pixels.ndim == 3:
+            pixels = pixels[..., :3].mean(axis=-1)
+        pixels = skimage.transform.resize(pixels, (side, side), anti_aliasing=True)
+        pixels = 255 * (pixels - pixels.min()) / np.ptp(pixels)
+        found[path] = network.predict(pixels[None, ..., None], verbose=0)[0].tolist()
+    print(len(found))
 
 
-def main(model: str, count: int = 500) -> None:
-    """Time both ways on one file, then on `count`."""
-    with tempfile.TemporaryDirectory() as scratch:
-        paths, out = files(Path(scratch), count), Path(scratch, "out.csv")
-        for some in (paths[:1], paths):
-            ours = [sys.executable, "-c", "from cxrkeras.cli import main; main()", "predict", model]
-            predict = seconds([*ours, *some, "--out", str(out)])
-            naive = seconds([sys.executable, "-c", NAIVE, f"{model}/model.keras", *some])
-            with out.open(encoding="utf-8", newline="") as file:
-                read = sum(not row["error"] for row in csv.DictReader(file))
-            print(
-                f"{len(some)} files ({read} read): predict {predict:.1f} s "
-                f"({len(some) / predict:.1f}/s), naive loop {naive:.1f} s "
-                f"({len(some) / naive:.1f}/s): {naive / predict:.2f} times as fast",
-                flush=True,
-            )
+def _forward(folder: str, *paths: str) -> None:
+    """Answer with the seconds that the model takes over the films' images."""
+    from answers import answers
+
+    from cxrkeras import runtime
+    from cxrkeras.serving.predict.films import FilmStream
+    from cxrkeras.serving.predict.run import BATCH
+    from cxrkeras.serving.predictor.read import read_card
+
+    runtime.start()
+    from cxrkeras.serving.predictor.loaded import load_card
+
+    model = load_card(read_card(Path(folder)))
+    import numpy as np
+
+    films = list(map(Path, paths))
+    with FilmStream(films, model.preparation, model.image_size) as stream:
+        images = np.stack([film.image for film in stream])
+
+    def seconds() -> float:
+        start = time.perf_counter()
+        model.predict(images, BATCH)
+        return time.perf_counter() - start
+
+    seconds()  # traces
+    answers(seconds)
+
+
+def _save(folder: str, backbone: str, side: str) -> None:
+    from experiments.bench.shared.networks import save_model
+
+    save_model(Path(folder), backbone, int(side))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:3]))
+    {"save": _save, "loop": _loop, "forward": _forward}[sys.argv[1]](*sys.argv[2:])

@@ -212,7 +212,7 @@ def test_the_keras_model_gives_what_predict_gives(ours):
     network = model.keras_model()
     assert network.input_shape == (None, model.image_size, model.image_size, 1)
     columns = [f"prob_{label}" for label in model.labels]
-    from cxrkeras.data.pipeline import resized
+    from cxrkeras.data.images import resized
 
     image = resized(told.film[..., None], model.image_size).numpy()[None]
     asked = network.predict(image, verbose=0)

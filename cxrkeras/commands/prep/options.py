@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.shared.executing import executing
 from cxrkeras.commands.shared.film_options import admission, decoding_workers
 from cxrkeras.commands.shared.key_file import key_file
 from data_prep.readers import VIEWS
@@ -94,7 +95,7 @@ picture = options(
         help="Treat two patient numbers that share a copy of one film as one person.",
     ),
 )
-reading = options(admission, decoding_workers)
+reading = options(admission, decoding_workers, executing("files are prepared"))
 verify = click.option(
     "--verify",
     is_flag=True,

@@ -46,6 +46,7 @@ def command() -> None:
       cxrkeras prep table --images DIR --labels labels.csv --out data/ours
       cxrkeras prep nih ChestXray-NIHCC --out data/nih
       cxrkeras prep chexpert CheXpert-v1.0-small --out data/chexpert --image-size 320
+      cxrkeras prep nih /shared/ChestXray-NIHCC --out /shared/data/nih --executor ray
     """
 
 

@@ -7,7 +7,7 @@ image for each patient the two are the same number. Both compare a difference ov
 error with the normal distribution; here it is Student's t, with as many degrees of freedom as there
 are patients with the finding, or without, whichever are fewer, less one: the variance is estimated
 from those, and with 10 to 29 positives of some 12 patients a normal test errs in 9% instead of 5%
-(`experiments/bench/coverage.py`).
+(`experiments/coverage.py`).
 """
 
 import math

@@ -4,7 +4,7 @@ The bootstrap gives the standard error; the interval is normal, on the logit sca
 that it stays within 0 and 1, and as it is for a difference. Percentile and BCa intervals were tried
 and left out: average precision with few positives is biased upwards, in each resample once more,
 and both then lie off the score that a set of this size has on average. Measured in
-`experiments/bench/coverage.py`.
+`experiments/coverage.py`.
 """
 
 from collections.abc import Callable, Sequence

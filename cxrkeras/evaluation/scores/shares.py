@@ -1,7 +1,7 @@
 """Wilson's interval of a share, also where cases of one patient are alike."""
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 LEVEL = 0.95
 
@@ -17,7 +17,7 @@ def wilson_of(share: float, n: float, level: float = LEVEL) -> tuple[float, floa
     Returns:
         The lower and upper end, in [0, 1].
     """
-    z = float(norm.ppf((1 + level) / 2))
+    z = float(ndtri((1 + level) / 2))
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
     return max(0.0, float(middle - half)), min(1.0, float(middle + half))

@@ -149,7 +149,7 @@ def explain_films(
 
 def at_side(squares: Sequence[np.ndarray], side: int) -> np.ndarray:
     """Prepared squares (P, P) as the model sees them: (N, S, S, 1), resized as in training."""
-    from cxrkeras.data.pipeline import resized
+    from cxrkeras.data.images import resized
 
     images = [square[..., None] for square in squares]
     return np.stack([i if len(i) == side else resized(i, side).numpy() for i in images])

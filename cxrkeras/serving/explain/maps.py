@@ -262,7 +262,7 @@ def _at(images: np.ndarray, side: int) -> np.ndarray:
     """Images as a member sees them, resized as in its training."""
     if images.shape[1] == side:
         return images
-    from cxrkeras.data.pipeline import resized
+    from cxrkeras.data.images import resized
 
     return resized(images, side).numpy()
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from cxrkeras.data.pipeline import resized
+from cxrkeras.data.images import resized
 from cxrkeras.serving.export.header import read_header, upright
 from data_prep.films.admission import DEFAULT, Admission
 from data_prep.films.dicom import LUMINANCE

@@ -215,7 +215,7 @@ def _at_side(prepared: Prepared, side: int) -> Prepared:
     """Resized as in training, by TensorFlow's own filter, whose rounding no other has."""
     if prepared.image is None or len(prepared.image) == side:
         return prepared
-    from cxrkeras.data.pipeline import resized
+    from cxrkeras.data.images import resized
 
     image = resized(prepared.image[..., None], side).numpy()[..., 0]
     return replace(prepared, image=image)

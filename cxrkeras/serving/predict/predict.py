@@ -1,6 +1,8 @@
 """Files to decisions: scores of a model, what they mean as probabilities, and the decisions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -109,8 +111,9 @@ def predict_films(
     rows: list[Row] = []
     scores = np.full((len(stream), labels), np.nan)
     films, unknown = iter(stream), Unknown(extras)
-    with Steps("predicted", len(stream), shown=len(stream) > batch_size) as steps:
-        while batch := list(islice(films, batch_size)):
+    steps = Steps("predicted", len(stream), shown=len(stream) > batch_size)
+    with steps, closing(_ahead(lambda: list(islice(films, batch_size)))) as batches:
+        for batch in batches:
             first = len(rows)
             rows += [_row(film, own) for film in batch]
             used = [number for number, film in enumerate(batch) if film.image is not None]
@@ -124,6 +127,18 @@ def predict_films(
                 steps.step()
     unknown.say()
     return rows, scores
+
+
+def _ahead(following: Callable[[], list]) -> Iterator[list]:
+    """What `following` gives until it gives nothing, each asked for while the one before is used.
+
+    The wait for decoders and the resizing of squares then cost the model no time.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(following)
+        while batch := waiting.result():
+            waiting = thread.submit(following)
+            yield batch
 
 
 def answer(

@@ -9,17 +9,22 @@ import numpy as np
 from cxrkeras.data.inputs import IMAGE
 from cxrkeras.evaluation.rules import Rule
 from cxrkeras.serving.predict.films import FilmStream, find_films
+from cxrkeras.serving.predict.parts import scored_in_parts
 from cxrkeras.serving.predict.predict import Answer, Row, answer, predict_films
 from cxrkeras.serving.predict.told import of_table
-from cxrkeras.serving.predict.unseen import own_images
+from cxrkeras.serving.predict.unseen import OwnImages, own_images
 from cxrkeras.serving.predictor.card import Card, check_extras
+from cxrkeras.serving.predictor.predictor import worth_tracing
 from data_prep.errors import UserError
+from data_prep.executors import Executor
+from data_prep.executors.local import Part as Local
 from data_prep.films.admission import DEFAULT, Admission
 
 if TYPE_CHECKING:
     from cxrkeras.serving.predictor.predictor import Predictor
 
 BATCH = 16
+_HERE = Local()
 
 
 def predict_words(
@@ -33,6 +38,7 @@ def predict_words(
     workers: int | None = None,
     table: Path | None = None,
     load: "Callable[[], Predictor] | None" = None,
+    executor: Executor = _HERE,
 ) -> Answer:
     """What a model says of files, folders and patterns.
 
@@ -46,6 +52,7 @@ def predict_words(
         workers: decoding processes; the machine's cores if None; 0 decodes in this process.
         table: what the model is told beside the images, see `told.of_table`; it goes over headers.
         load: gives the loaded model; the card's is loaded if None.
+        executor: where parts of many files are worked on, with the same result.
 
     Returns:
         The answer; files that can't be used stand in it with the reason, the last those that there
@@ -61,7 +68,7 @@ def predict_words(
         card.calibration()
     files, refused = find_films(words)
     settings = {"admission": admission, "workers": workers, **told_by(card, files, table)}
-    rows, scores = _scored(card, files, batch_size, settings, load)
+    rows, scores = _scored(card, files, batch_size, settings, load, executor)
     rows += rows_of(refused)
     missing = np.full((len(refused), len(card.labels)), np.nan)
     return answer(card, rule, calibration, rows, np.concatenate([scores, missing]))
@@ -87,24 +94,55 @@ def rows_of(refused: Sequence) -> list[Row]:
 
 
 def _scored(
-    card: Card, files: list[Path], batch_size: int, settings: dict, load: Callable | None
+    card: Card,
+    files: list[Path],
+    batch_size: int,
+    settings: dict,
+    load: Callable | None,
+    executor: Executor,
 ) -> tuple[list[Row], np.ndarray]:
     if not files:
         return [], np.empty((0, len(card.labels)))
-    from cxrkeras import runtime
-
     own = own_images(card, files)
     more = {name: one.preparation for name, one in card.pictures.items() if name != IMAGE}
     settings = {**settings, "digests": bool(own.digests), "more": more}
+    batches = -(-len(files) // batch_size)
+    size, traced = -(-len(files) // batches), worth_tracing(batches)
+    if executor.spreads and batches > 1:
+        return scored_in_parts(executor, card, files, own, settings, size, traced=traced)
+    return scored(card, files, own, settings, size, traced, load)
+
+
+def scored(
+    card: Card,
+    files: Sequence[Path],
+    own: OwnImages,
+    settings: dict,
+    size: int,
+    traced: bool,
+    load: Callable | None = None,
+) -> tuple[list[Row], np.ndarray]:
+    """Score files in this process, a task's or the caller's.
+
+    Args:
+        card: of the model.
+        files: N.
+        own: images that the model learnt from.
+        settings: of `FilmStream`.
+        size: images per batch.
+        traced: whether a graph is worth its tracing.
+        load: see `predict_words`.
+
+    Returns:
+        N rows and (N, K) float64 scores, see `predict_films`.
+    """
+    from cxrkeras import runtime
+
     with FilmStream(files, card.preparation, card.image_size, **settings) as stream:
         runtime.start()  # while the first files are being decoded
         from cxrkeras.serving.predictor.loaded import load_card
-        from cxrkeras.serving.predictor.predictor import worth_tracing
 
         model = load() if load else load_card(card)
-        batches = -(-len(stream) // batch_size)
-        size = -(-len(stream) // batches)
-        traced = worth_tracing(batches)
 
         def score(batch, size):
             return model.run(batch, traced=traced, size=size)

@@ -58,7 +58,7 @@ class Ensemble(Predictor):
         name = IMAGE if side == self.preparation.image_size else f"{IMAGE}_{side}"
         if wanted.side == inputs[name].shape[1]:
             return inputs[name]
-        from cxrkeras.data.pipeline import resized  # of TensorFlow, which only this needs
+        from cxrkeras.data.images import resized  # of TensorFlow, which only this needs
 
         return resized(inputs[name], wanted.side).numpy().astype(np.float32)
 
@@ -112,7 +112,7 @@ def _order(labels: Sequence[str], theirs: Sequence[str]) -> list[int]:
 
 
 def _resized(image: keras.KerasTensor, side: int) -> keras.KerasTensor:
-    """As `data.pipeline.resized`: its linear filter as two products with one matrix.
+    """As `data.images.resized`: its linear filter as two products with one matrix.
 
     ONNX has no such filter. Summed in another order, up to one pixel of ten thousand comes out one
     grey level off, where it lies next to a half.

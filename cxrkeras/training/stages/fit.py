@@ -11,7 +11,7 @@ from scipy.special import expit
 
 from cxrkeras.data.dataset import PreparedDataset
 from cxrkeras.data.labels.targets import targets_from_codes
-from cxrkeras.data.pipeline import Images, Part, head_widths, image_batches, three_way_labels
+from cxrkeras.data.pipeline import Part, head_widths, image_batches, three_way_labels
 from cxrkeras.evaluation.scores.predictions import Predictions
 from cxrkeras.models.architecture import Architecture
 from cxrkeras.models.network import Network, build_network
@@ -23,6 +23,7 @@ from cxrkeras.training.fitting.compute import Compute, Twins
 from cxrkeras.training.fitting.guessing import learn_parts
 from cxrkeras.training.fitting.learner import Learner
 from cxrkeras.training.fitting.progress import PredictLines
+from cxrkeras.training.images import open_images
 from cxrkeras.training.plan import Plan
 from cxrkeras.training.stages.split import Shares, share_out
 from data_prep.errors import UserError
@@ -114,7 +115,9 @@ class _Source:
         self.shares: Shares = share_out(
             dataset, self.targets.known, plan.source_validation, plan.experiment.seed, name=name
         )
-        self.images = Images.of(dataset, architecture.image_size, architecture.inputs)
+        self.images = open_images(
+            plan.experiment, dataset, architecture.image_size, architecture.inputs
+        )
 
     def part(self, heads: "_Heads", rows: np.ndarray) -> Part:
         head, labels = heads[self.name]

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.folder import write_table
 from cxrkeras.runs.sources import Weights
 from cxrkeras.training.plan import Plan
-from cxrkeras.training.stages.cache import cache_folder
+from cxrkeras.training.stages.cache import alone, cache_folder
 from cxrkeras.training.stages.fit import Fitted, fit_stage
 from cxrkeras.training.stages.overlap import without_target
 from data_prep.files import atomic_write_json
@@ -142,17 +143,32 @@ def trained(origin: "Stage | Weights | None", plan: Plan, run: Path) -> Weights 
 def trained_stage(stage: Stage, plan: Plan, run: Path) -> Path:
     """The cached folder of a stage, trained now or earlier; see `trained`."""
     description = describe(stage, plan)
-    key = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:16]
-    folder = cache_folder() / "stages" / key
+    folder = _place(description)
     before = trained(stage.before, plan, run)
-    is_trained = folder.is_dir()
-    runtime.check_agreement(int(is_trained), "trained stages")
-    if is_trained:
-        say(f"source stage {stage.name}: already trained, reused")
-    else:
-        _train(stage, before, plan, description, folder)
-    _record(folder, run / "stages" / f"{stage.name}-{key[:6]}")
+    several = runtime.several_machines()  # they train it together
+    with nullcontext() if several else alone(folder, f"source stage {stage.name}"):
+        is_trained = folder.is_dir()
+        runtime.check_agreement(int(is_trained), "trained stages")
+        if is_trained:
+            say(f"source stage {stage.name}: already trained, reused")
+        else:
+            _train(stage, before, plan, description, folder)
+    _record(folder, run / "stages" / f"{stage.name}-{folder.name[:6]}")
     return folder
+
+
+def places(origin: "Stage | Weights | None", plan: Plan) -> list[Path]:
+    """Where the cache has, or will have, a stage and those before it."""
+    found = []
+    while isinstance(origin, Stage):
+        found.append(_place(describe(origin, plan)))
+        origin = origin.before
+    return found
+
+
+def _place(description: dict) -> Path:
+    key = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:16]
+    return cache_folder() / "stages" / key
 
 
 def _record(folder: Path, copy: Path) -> None:

@@ -26,7 +26,8 @@ def called(monkeypatch, tmp_path):
     """The (experiment, run) that `cv` hands on, without training; phantoms are named, not made."""
     calls = []
 
-    def cross_validate(experiment, run):
+    def cross_validate(experiment, run, executor):
+        assert not executor.spreads
         calls.append((experiment, run))
         return METRICS
 

@@ -154,6 +154,8 @@ def dataset_of(images, patients) -> PreparedDataset:
         np.array([["c", "e"], ["d", "f"]]),
         np.array(["", ""]),
         8,
+        np.arange(2),
+        "",
     )
 
 

@@ -5,12 +5,12 @@ import pytest
 from PIL import Image
 from scipy.stats import kstest, uniform
 
-from cxrkeras.data import pipeline
+from cxrkeras.data import images as decoding
+from cxrkeras.data.images import Images
 from cxrkeras.data.labels.entries import MASKED, UNCERTAIN_CLASS
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.pipeline import (
     Features,
-    Images,
     Part,
     image_batches,
     labelled_batches,
@@ -52,10 +52,10 @@ def joined(batches: list[list[int]]) -> list[int]:
     return [row for batch in batches for row in batch]
 
 
-@pytest.mark.parametrize("limit", [pipeline.RAM_LIMIT, 0])
+@pytest.mark.parametrize("limit", [decoding.RAM_LIMIT, 0])
 @pytest.mark.parametrize("size", [96, 40, 12, 150])
 def test_pixels_are_those_of_the_preparation(pictures, monkeypatch, size, limit):
-    monkeypatch.setattr(pipeline, "RAM_LIMIT", limit)
+    monkeypatch.setattr(decoding, "RAM_LIMIT", limit)
     paths, originals = pictures
     images = Images(paths, size)
     assert (images.pixels is None) == (limit == 0)
@@ -83,9 +83,9 @@ def test_a_colour_png_is_read_as_grey(tmp_path):
     assert np.abs(found - grey).max() <= 1
 
 
-@pytest.mark.parametrize("limit", [pipeline.RAM_LIMIT, 0])
+@pytest.mark.parametrize("limit", [decoding.RAM_LIMIT, 0])
 def test_a_missing_image_is_refused_before_anything_is_trained(pictures, monkeypatch, limit):
-    monkeypatch.setattr(pipeline, "RAM_LIMIT", limit)
+    monkeypatch.setattr(decoding, "RAM_LIMIT", limit)
     with pytest.raises(UserError, match="1 of 8 prepared images are missing"):
         Images([*pictures[0], "nowhere/x.png"], 32)
 
@@ -285,7 +285,7 @@ def test_streamed_batches_equal_those_from_memory(pictures, monkeypatch):
         return list(labelled_batches([one], 3, shuffle=5).as_numpy_iterator())
 
     kept = batches()
-    monkeypatch.setattr(pipeline, "RAM_LIMIT", 0)
+    monkeypatch.setattr(decoding, "RAM_LIMIT", 0)
     for (inputs, targets), (others, other_targets) in zip(kept, batches(), strict=True):
         np.testing.assert_array_equal(inputs, others)
         np.testing.assert_array_equal(targets["a"], other_targets["a"])

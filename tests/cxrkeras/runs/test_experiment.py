@@ -221,3 +221,18 @@ def test_a_file_that_is_no_toml_is_refused_in_one_line(tmp_path, text):
     with pytest.raises(UserError, match=r"x\.toml isn't valid TOML") as caught:
         read_experiment(tmp_path / "x.toml")
     assert "\n" not in str(caught.value)
+
+
+def test_a_pixel_cache_is_found_from_any_folder_and_makes_no_other_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plain = make_experiment({})
+    there = make_experiment({"pixel_cache": "here"}).located()
+    assert there.pixel_cache == str(tmp_path / "here")
+    for other in (there, make_experiment({"pixel_cache": "off"}).located()):
+        assert other.placeless() == plain.placeless()
+        assert other.digest == plain.digest
+        assert other.deciding("stage") == plain.deciding("stage") == {}
+        assert other.deciding("features") == plain.deciding("features") == {}
+    assert make_experiment({}).located().pixel_cache == "auto"
+    with pytest.raises(UserError, match="--pixel-cache"):
+        make_experiment({"pixel_cache": ""})

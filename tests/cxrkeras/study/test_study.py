@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,14 +10,15 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from cxrkeras.cli import main
-from cxrkeras.runs.description import read_experiment
+from cxrkeras.study.cell import run_cell
 from cxrkeras.study.clock import Clock
 from cxrkeras.study.file import read_study
 from cxrkeras.study.plan import in_order, plan_cells
 from cxrkeras.study.run import run_study
 from cxrkeras.study.state import open_study
-from cxrkeras.training.crossval import cross_validate
 from data_prep.errors import UserError
+from data_prep.executors import Outcome
+from data_prep.executors.local import Part as Local
 from tests.conftest import ROOT
 
 SMALL = """
@@ -65,13 +67,24 @@ def file(tmp_path, data):
     return write
 
 
-def in_process(description: Path, run: Path) -> str | None:
-    """Runs a cell here, where the tiny backbone is known."""
+def in_process(out: Path, name: str) -> str:
+    """Runs a cell here, where the tiny backbone is known; why it failed, or ""."""
     try:
-        cross_validate(read_experiment(description), run)
+        run_cell(out, name)
     except UserError as error:
         return str(error)
-    return None
+    return ""
+
+
+def ran_by(runner) -> SimpleNamespace:
+    """An executor of cells in this process."""
+
+    def run(tasks):
+        for task in tasks:
+            folder, name = task.arguments
+            yield Outcome(task, reason=runner(folder.path, name), seconds=1.0)
+
+    return SimpleNamespace(spreads=False, run=run)
 
 
 def open_at(path: Path, out: Path):
@@ -81,7 +94,8 @@ def open_at(path: Path, out: Path):
 
 def run(path: Path, out: Path, runner=in_process):
     description, study = open_at(path, out)
-    return study, run_study(study, description, in_order(study.cells), runner=runner)
+    cells = in_order(study.cells)
+    return study, run_study(study, description, cells, executor=ran_by(runner))
 
 
 def code_of(*words) -> int:
@@ -322,10 +336,10 @@ def test_changed_data_are_refused(finished, tmp_path, data):
 def test_a_failing_cell_is_noted_and_the_others_go_on(file, tmp_path, capsys, monkeypatch):
     path, out = file('b = "{data}/b"', 'b = "{data}/gone"'), tmp_path / "out"
 
-    def runner(description: Path, folder: Path) -> str | None:
-        return "The loss became NaN." if "-a" in folder.name else in_process(description, folder)
+    def runner(folder: Path, name: str) -> str:
+        return "The loss became NaN." if "-a" in name else in_process(folder, name)
 
-    monkeypatch.setitem(run_study.__kwdefaults__, "runner", runner)
+    monkeypatch.setattr(Local, "run", lambda self, tasks: ran_by(runner).run(tasks))
     assert code_of(path, "--out", out, "--only", "frozen") == 1
     said = capsys.readouterr()
     assert "1 of 6 cells are done." in said.out
@@ -337,7 +351,7 @@ def test_a_failing_cell_is_noted_and_the_others_go_on(file, tmp_path, capsys, mo
     assert "The loss became NaN." in (out / "study.md").read_text()
     assert "The loss became NaN." in (out / "study.html").read_text()
     tried = []
-    run(path, out, runner=lambda description, folder: tried.append(folder.name))
+    run(path, out, runner=lambda _, name: tried.append(name) or "")
     assert "frozen-tiny-a" in tried  # what failed is tried again
     assert "frozen-tiny-random" not in tried  # what is done is not
 

@@ -16,7 +16,7 @@ from cxrkeras.models.precision import FLOAT32
 from cxrkeras.training.fitting.compute import Compute
 from cxrkeras.training.fitting.progress import PredictLines
 from cxrkeras.training.session import Session
-from cxrkeras.training.stages.cache import cache_folder
+from cxrkeras.training.stages.cache import alone, cache_folder
 from cxrkeras.training.stages.plan import FORMAT, on_backend
 from data_prep.files import replacing
 from data_prep.say import say
@@ -34,21 +34,27 @@ def frozen_features(network: Network, session: Session, copies: int) -> np.ndarr
     copies = copies if preset.active() else 0
     key = hashlib.sha256(json.dumps(identity(session, copies), sort_keys=True).encode())
     path = cache_folder() / "features" / f"{key.hexdigest()[:16]}.npy"
-    rows = len(session.target.dataset)
-    if path.is_file():
-        say(f"features of {rows} images: computed before, reused")
-        return np.load(path)
-    say(f"features of {rows} images and {copies} augmented copies of each: computing them")
+    what = f"features of {len(session.target.dataset)} images"
+    with alone(path, what):
+        if path.is_file():
+            say(f"{what}: computed before, reused")
+            return np.load(path)
+        say(f"{what} and {copies} augmented copies of each: computing them")
+        features = _computed(network, session, preset, copies)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.save(file, features)
+    return features
+
+
+def _computed(network: Network, session: Session, preset: Preset, copies: int) -> np.ndarray:
     experiment = session.plan.experiment
-    batches = image_batches(session.images, np.arange(rows), experiment.batch_size)
+    rows = np.arange(len(session.target.dataset))
+    batches = image_batches(session.images, rows, experiment.batch_size)
     copied = network
     if copies and experiment.precision != FLOAT32:  # without them: the saved model's, in float32
         copied = session.twins(Compute(experiment.precision)).learning
     both = network, copied
-    features = np.stack(list(_copies(both, preset, experiment.seed, copies, batches)))
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.save(file, features)
-    return features
+    return np.stack(list(_copies(both, preset, experiment.seed, copies, batches)))
 
 
 def identity(session: Session, copies: int) -> dict:

@@ -14,7 +14,7 @@ from cxrkeras.cli import main
 from cxrkeras.commands.prep.verbs import command
 from cxrkeras.data.dataset import load_dataset
 from cxrkeras.data.folds.folds import make_folds
-from cxrkeras.data.pipeline import Images
+from cxrkeras.data.images import Images
 from cxrkeras.data.preparation import linked_patients
 from data_prep.errors import UserError
 

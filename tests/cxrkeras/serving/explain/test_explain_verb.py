@@ -129,7 +129,7 @@ def test_the_runs_own_images_are_explained_out_of_fold_and_scored(served, tmp_pa
     assert table["model"].tolist() == expected
     one = keras.models.load_model(served / "run" / "folds" / "1" / "model.keras")
     film = Image.open(served / "run-data" / "images" / "4.png")
-    from cxrkeras.data.pipeline import resized
+    from cxrkeras.data.images import resized
 
     image = resized(np.asarray(film)[..., None], SIDE).numpy()[None]
     rows = pd.read_csv(out / "explained.csv").iloc[12:15]

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from cxrkeras.cli import main
-from cxrkeras.data.pipeline import Images
+from cxrkeras.data.images import Images
 from cxrkeras.serving.export.portable import run_litert, run_onnx
 from cxrkeras.serving.export.saved_model import SavedModel
 from cxrkeras.serving.predictor.read import read_card

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxrkeras.data.pipeline import Images
+from cxrkeras.data.images import Images
 from cxrkeras.data.preparation import Preparation
 from cxrkeras.serving.predict import films
 from cxrkeras.serving.predict.films import FilmStream, find_films, prepare_film

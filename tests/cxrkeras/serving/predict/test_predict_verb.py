@@ -12,7 +12,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from cxrkeras.cli import main
-from cxrkeras.data.pipeline import Images
+from cxrkeras.data.images import Images
 from cxrkeras.evaluation.rules import parse_rule
 from cxrkeras.evaluation.scores.calibration import calibrate
 from cxrkeras.serving.predictor.read import read_card

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from cxrkeras.data.images import Images
 from cxrkeras.data.labels.targets import Targets
-from cxrkeras.data.pipeline import Features, Images, Part
+from cxrkeras.data.pipeline import Features, Part
 from cxrkeras.evaluation.scores.operating import achieved
 from cxrkeras.registry import HEADS
 from cxrkeras.training.fitting import learner as learning

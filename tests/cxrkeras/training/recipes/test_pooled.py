@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from cxrkeras.data.dataset import load_dataset
+from cxrkeras.data.images import Images
 from cxrkeras.data.labels.targets import Targets
-from cxrkeras.data.pipeline import Features, Images, Part
+from cxrkeras.data.pipeline import Features, Part
 from cxrkeras.models.losses import bw_bce
 from cxrkeras.models.network import TARGET
 from cxrkeras.registry import BACKBONES

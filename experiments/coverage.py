@@ -1,6 +1,6 @@
 """How often intervals hold what they should and tests err, on simulated patients of known scores.
 
-Run: python experiments/bench/coverage.py [--task intervals|compare] [--images N]
+Run: python experiments/coverage.py [--task intervals|compare] [--images N]
 [--per-patient N] [--trials N].
 
 Two classifiers with normal scores, AUROC 0.62 to 0.87 over 14 labels of ChestX-ray14's prevalences.

@@ -1,6 +1,6 @@
 """What batch-norm statistics estimated anew gain on a small run: `--batch-norm never` or `auto`.
 
-Run: python experiments/bench/batch_norm.py DATA OUT [EPOCHS [SIDE [BACKBONE]]], DATA a prepared
+Run: python experiments/batch_norm.py DATA OUT [EPOCHS [SIDE [BACKBONE]]], DATA a prepared
 dataset, OUT a folder for the runs. Same two folds, same seed, nothing else differs. `never` keeps
 Keras's momentum of 0.99 as well; `auto` quickens it and settles the statistics after fitting.
 Prints macro AUROC, and the binary accuracy that training and validation ended with.

@@ -1,0 +1,11 @@
+"""How a program with much to prepare is measured in turns: `Stand.worker` asks, it answers."""
+
+import json
+import sys
+from collections.abc import Callable
+
+
+def answers(measure: Callable[[], object]) -> None:
+    """Call `measure` for each line of the input and print what it returns, as JSON."""
+    for _ in sys.stdin:
+        print("=", json.dumps(measure()), flush=True)
