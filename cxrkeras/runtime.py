@@ -4,15 +4,19 @@ import gc
 import importlib.util
 import json
 import os
+import platform
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from data_prep.dataset.pool import cores
 from data_prep.errors import UserError
 
 TENSORFLOW, JAX = "tensorflow", "jax"
+_MACHINES = "KERAS_DISTRIBUTION"  # as Keras's variables of the environment begin
 THREADS = "TF_NUM_INTRAOP_THREADS"
 _CHOSEN = ("XLA_", "JAX_", "TF_ENABLE_", "TF_CPP_MIN_")
 """Beginnings of variables that decide what a process does."""
@@ -33,25 +37,158 @@ def own_process() -> None:
     gc.set_threshold(_COLLECT, *gc.get_threshold()[1:])
 
 
-def start() -> None:
+def start(*, fast: bool = False, devices: int = 1, machines: bool = False) -> None:
     """Prepare this process for training or prediction. Call it before anything imports Keras.
 
     Operations become deterministic, so that a run ends with the same bytes however often it was
-    killed, which costs no measurable time. TensorFlow's graph optimiser is switched off: with it
-    the first step of a DenseNet121 on a CPU comes 1.4 times as late and later steps no sooner
-    (64 px, batch 16; `python -m experiments.bench first_step`).
+    killed. TensorFlow's graph optimiser is switched off: with it the first step of a DenseNet121 on
+    a CPU comes 1.4 times as late and later steps no sooner (64 px, batch 16;
+    `python -m experiments.bench first_step`).
+
+    Args:
+        fast: don't ask for determinism: kernels may be faster ones, and TensorFlow compiles with
+            XLA on a GPU. A process that is deterministic already remains so on TensorFlow.
+        devices: how many there must be to compute on.
+        machines: whether several may compute together (`machines`).
 
     Raises:
-        UserError: for a backend of Keras other than TensorFlow and JAX, or one not installed.
+        UserError: for a backend of Keras other than TensorFlow and JAX, or one not installed; there
+            are fewer devices, or several machines where they can't be used.
     """
+    several = _checked_machines(machines)
     if backend() == TENSORFLOW:
         import_tensorflow()
         import tensorflow as tf
 
-        tf.config.experimental.enable_op_determinism()
+        if not fast:
+            tf.config.experimental.enable_op_determinism()
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    else:
+    elif not fast:
         _make_xla_deterministic()
+    if several:
+        _join_machines()
+    if devices > 1 or several:
+        _check_devices(devices, all_of_them=several)
+
+
+def devices() -> list[str]:
+    """What Keras computes on in this process: its GPUs, or without one its CPUs.
+
+    On JAX those of all machines that compute together. Call it after `start`.
+    """
+    if backend() == JAX:
+        import jax
+
+        return list(map(str, jax.devices()))
+    import tensorflow as tf
+
+    found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return [device.name for device in found]
+
+
+def hardware() -> dict[str, Any]:
+    """`devices`, the kinds of the devices that Keras computes on, and their `driver`, if any."""
+    if backend() == JAX:
+        import jax
+
+        kinds = [device.device_kind for device in jax.devices()]
+        on_gpu = jax.default_backend() == "gpu"
+    else:
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+        about = map(tf.config.experimental.get_device_details, gpus)
+        kinds = [facts.get("device_name", "GPU") for facts in about]
+        on_gpu = bool(gpus)
+    if not on_gpu:
+        kinds = [_processor()]
+    return {"devices": kinds, "driver": _driver() if on_gpu else None}
+
+
+def several_machines() -> bool:
+    """Whether several compute together."""
+    return _number_of_machines() > 1
+
+
+def machine() -> int:
+    """Which of the machines this is, from 0, if several compute together."""
+    return int(os.environ.get(f"{_MACHINES}_PROCESS_ID") or 0) if _number_of_machines() > 1 else 0
+
+
+def check_agreement(number: int, what: str) -> None:
+    """Check that all machines that compute together have the same number; each must ask.
+
+    Raises:
+        UserError: they don't, so they don't share their storage.
+    """
+    if _number_of_machines() == 1:
+        return
+    import numpy as np
+    from jax.experimental.multihost_utils import process_allgather
+
+    found = process_allgather(np.array(number)).ravel()
+    if len(np.unique(found)) > 1:
+        raise UserError(
+            f"The machines find different {what} ({', '.join(map(str, found))}). They must share "
+            "one storage: give all the same CXRKERAS_CACHE and --out there."
+        )
+
+
+def _number_of_machines() -> int:
+    try:
+        return int(os.environ.get(f"{_MACHINES}_NUM_PROCESSES") or 1)
+    except ValueError:
+        return 1
+
+
+def _checked_machines(allowed: bool) -> bool:
+    several = _number_of_machines() > 1
+    if several and not (allowed and backend() == JAX):
+        raise UserError(
+            f"{_MACHINES}_NUM_PROCESSES asks for several machines. They train one source stage "
+            "together, on JAX: KERAS_BACKEND=jax cxrkeras pretrain. Unset it for anything else."
+        )
+    return several
+
+
+def _join_machines() -> None:
+    import jax
+
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    import keras
+
+    keras.utils.set_random_seed(0)  # else Keras has the machines draw one
+    keras.distribution.initialize()  # by the environment's variables
+
+
+def _check_devices(wanted: int, *, all_of_them: bool) -> None:
+    found = devices()
+    if len(found) < wanted or (all_of_them and len(found) != wanted):
+        where = "on these machines together" if all_of_them else "here"
+        raise UserError(
+            f"--devices {wanted} can't be had; Keras on {backend()} sees {len(found)} {where} "
+            f"({', '.join(found)}). Give --devices {len(found)}, or change which it may see: "
+            "CUDA_VISIBLE_DEVICES."
+        )
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return f"{next(named, platform.processor() or platform.machine())}, {os.cpu_count()} cores"
+
+
+def _driver() -> str | None:
+    """The NVIDIA driver's version."""
+    try:
+        text = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
+    found = re.search(r"\b\d+\.\d+(\.\d+)?\b", text)
+    return found[0] if found else None
 
 
 def backend() -> str:

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 @click.command(cls=SectionedCommand)
 @click.argument("model", required=False, type=click.Path(path_type=Path), metavar="[MODEL_OR_RUN]")
 @experiment_options(
-    "method", "backbone", "head", "inputs", "recipe", "image_size", "dropout", "batch_size"
-)
+    "method", "backbone", "head", "inputs", "recipe", "image_size", "dropout", "batch_size",
+    "precision", "devices",
+)  # fmt: skip
 @click.option(
     "--outputs",
     type=click.IntRange(1),
@@ -47,7 +48,8 @@ def command(
         raise click.UsageError(f"--plot writes SVG: give FILE.svg. Received: {plot}.")
     batch_size, network = _saved(model, options) if model else _built(outputs, options)
     network.summary(expand_nested=trunk_layers, show_trainable=True)
-    click.echo(_costs(network, batch_size))
+    precision, devices = options["precision"] or "float32", options["devices"] or 1
+    click.echo(_costs(network, batch_size, precision, devices))
     if plot:
         from cxrkeras.models.summary.diagram import diagram
         from data_prep.files import atomic_write_text
@@ -79,7 +81,8 @@ def _built(outputs: int, options: dict[str, Any]) -> "tuple[int, keras.Model]":
 
 
 def _saved(path: Path, options: dict[str, Any]) -> "tuple[int, keras.Model]":
-    given = [name for name in chosen(options) if name != "batch_size"]
+    of_steps = ("batch_size", "precision", "devices")
+    given = [name for name in chosen(options) if name not in of_steps]
     if given:
         raise click.UsageError(
             f"A saved model has its own --{given[0].replace('_', '-')}: give either that option "
@@ -100,7 +103,7 @@ def _saved(path: Path, options: dict[str, Any]) -> "tuple[int, keras.Model]":
     return options["batch_size"] or 16, load_keras(file)
 
 
-def _costs(model: "keras.Model", batch_size: int) -> str:
+def _costs(model: "keras.Model", batch_size: int, precision: str, devices: int) -> str:
     import keras
 
     from cxrkeras.models.summary.cost import multiply_adds, sight, training_memory
@@ -119,9 +122,10 @@ def _costs(model: "keras.Model", batch_size: int) -> str:
         elif layer.count_params():
             lines.append(f"{layer.name:<20} {layer.count_params():>12,}")
     flops = 2 * multiply_adds(model) / 1e9
-    memory = training_memory(model, batch_size) / 2**20
+    memory = training_memory(model, -(-batch_size // devices), precision) / 2**20
+    each = f" on each of {devices} devices" if devices > 1 else ""
     lines += [
         f"One image: {flops:.2f} GFLOPs (two per multiply-add, convolutions and dense layers).",
-        f"A training step with {batch_size} images, float32: at least {memory:,.0f} MiB.",
+        f"A training step with {batch_size} images, {precision}: at least {memory:,.0f} MiB{each}.",
     ]
     return "\n".join(lines)

@@ -1,6 +1,7 @@
 """Trunks and heads as one Keras graph, seen three ways: features, logits, probability."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import keras
@@ -11,6 +12,7 @@ from cxrkeras.models.backbones import Backbone
 from cxrkeras.models.heads import Head
 from cxrkeras.models.inputs import inputs_of, known_features
 from cxrkeras.models.losses.shared.entries import NEVER
+from cxrkeras.models.precision import FLOAT32, computing_in
 from cxrkeras.models.prior import uncertain_name
 from data_prep.errors import UserError
 
@@ -46,6 +48,9 @@ def build_network(
 ) -> Network:
     """Build a network with random weights.
 
+    Its trunks, and heads with weights before their classifiers, compute in Keras's dtype policy;
+    scaling, pooling and classifiers in float32.
+
     Args:
         architecture: see there.
         heads: name and number of labels of each head; `{TARGET: K}` for a target model.
@@ -68,9 +73,11 @@ def build_network(
         _maps(trunk, backbone, architecture.head, inputs["image"])
         for trunk, backbone in zip(trunks, architecture.backbones, strict=True)
     ]
-    features = architecture.head.features(maps, known_features(inputs), seed=seed)
+    head = architecture.head
+    with computing_in(FLOAT32) if head.pooled else nullcontext():
+        features = head.features(maps, known_features(inputs), seed=seed)
     pooled = keras.Model(given, features, name="pooled")
-    _check_pooled(architecture.head, pooled, trunks)
+    _check_pooled(head, pooled, trunks)
     learned, outputs = classifiers(architecture, features, heads, three_way)
     probability = None
     if len(learned) == 1:
@@ -119,9 +126,10 @@ def classifiers(
         wanted = {name: labels}
         if asked is not None and asked.any():
             wanted[uncertain_name(name)] = labels
-        found = architecture.head.classify(
-            features, wanted, dropout=architecture.dropout, seed=architecture.seed
-        )
+        with computing_in(FLOAT32):
+            found = architecture.head.classify(
+                features, wanted, dropout=architecture.dropout, seed=architecture.seed
+            )
         learned[head] = outputs[head] = found[name]
         if len(found) > 1:
             uncertain = keras.ops.where(asked, found[uncertain_name(name)], NEVER)
@@ -137,7 +145,8 @@ def layer_name(head: str) -> str:
 
 def _maps(trunk: keras.Model, backbone: Backbone, head: Head, image) -> dict:
     """The maps of an image that the head wants, the last at the end."""
-    scaled = backbone.scaled(image, trunk=trunk.name)
+    with computing_in(FLOAT32):  # half precision would move pixels by whole steps
+        scaled = backbone.scaled(image, trunk=trunk.name)
     known = backbone.maps(trunk) if head.strides else {}
     wanted = {stride: known[stride] for stride in head.strides if stride in known}
     if not wanted:

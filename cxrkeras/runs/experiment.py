@@ -42,6 +42,7 @@ _Backbones = Annotated[
 ]
 
 _CONSENT = {"random_trunk", "pixel_cache"}  # change nothing that is learned
+_SPEED = "Speed"
 _LARGEST_SEED = 4_000_000  # times 1000, plus a fold's number, still fits Keras's 32 bits
 
 
@@ -231,6 +232,26 @@ class Experiment(BaseModel):
         idle=_BOTH,
     )
 
+    precision: Literal["float32", "bfloat16", "float16"] = _choice(
+        "float32",
+        _SPEED,
+        "Numbers in which networks learn. Weights, losses, and what is validated, saved and "
+        "predicted with stay float32.",
+    )
+    fast: bool = _choice(
+        False,
+        _SPEED,
+        "Let the backend compile and choose its kernels for speed: a resumed or repeated run then "
+        "ends with slightly other numbers.",
+    )
+    devices: int = _choice(
+        1,
+        _SPEED,
+        "Devices that share each training batch; --batch-size stays that of all together.",
+        idle=("features",),  # one device computes them
+        ge=1,
+    )
+
     image_size: int = _choice(
         512,
         "Images",
@@ -360,8 +381,13 @@ class Experiment(BaseModel):
 
     @property
     def digest(self) -> str:
-        """8 hex digits of the description."""
-        choices = json.dumps(self.model_dump(exclude=_CONSENT), sort_keys=True)
+        """8 hex digits of the description; ways to be faster count where they are chosen."""
+        usual = {
+            name
+            for name, field in type(self).model_fields.items()
+            if field.json_schema_extra["section"] == _SPEED and getattr(self, name) == field.default
+        }
+        choices = json.dumps(self.model_dump(exclude=_CONSENT | usual), sort_keys=True)
         return hashlib.sha256(choices.encode()).hexdigest()[:8]
 
 

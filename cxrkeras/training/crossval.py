@@ -14,6 +14,7 @@ from cxrkeras.evaluation.report.run import write_report
 from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.folder import begin, check_data, gather, is_begun, is_finished, threads_of
+from cxrkeras.runs.starts import note_end, note_start
 from cxrkeras.runs.target import Target, as_used, check_folds, check_uncertain, load_target
 from cxrkeras.training.plan import Plan, resolve
 from data_prep.errors import UserError
@@ -46,13 +47,18 @@ def cross_validate(experiment: Experiment, run: Path, executor: Executor = _HERE
     if missing:
         # Keras takes seconds to import, so only if something is left to fit.
         runtime.use_threads(threads_of(run))
-        runtime.start()
+        runtime.start(fast=experiment.fast, devices=experiment.devices)
+        if experiment.fast:
+            say("--fast: if this run is resumed or repeated, its numbers differ slightly")
+        note_start(run)
         _fit(executor, plan, target, run, missing)
     else:
         say(f"all {len(target.fold_numbers)} folds are finished already; nothing is fitted again")
     gather(run, target)
     metrics = write_metrics(run)
     write_operating_points(run)
+    if missing:
+        note_end(run)
     write_report(run)
     return metrics
 

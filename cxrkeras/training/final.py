@@ -165,7 +165,7 @@ def _fit(
     known: dict,
     rules: Sequence[Rule],
 ) -> dict:
-    runtime.start()
+    runtime.start(fast=experiment.fast, devices=experiment.devices)
     from cxrkeras.training.folds import fit_rows, make_fitter, model_card, save_model
 
     plan = resolve(experiment)

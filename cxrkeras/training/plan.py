@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from cxrkeras import runtime
 from cxrkeras.data.augmentation import Preset
 from cxrkeras.data.labels.uncertain import guesses
 from cxrkeras.data.transforms import Transform
@@ -55,8 +56,9 @@ def resolve(experiment: Experiment) -> Plan:
     Raises:
         UserError: a part doesn't have such an option, images are too small for a backbone, method
             and sources don't fit together, a frozen trunk has learnt nothing, or a
-            transform changes images where features are learnt from.
+            transform changes images where features are learnt from; or devices can't share batches.
     """
+    _check_speed(experiment)
     trunks = make_plan(experiment.method, experiment.backbone, experiment.chains)
     recipe: Recipe = RECIPES.make(experiment.recipe)
     if recipe.part_name() != SELF_TRAINING and guesses(experiment.uncertain):
@@ -93,3 +95,21 @@ def resolve(experiment: Experiment) -> Plan:
         validation=recipe.validation if fraction is None else fraction,
         source_validation=SOURCE_VALIDATION if fraction is None else fraction,
     )
+
+
+def _check_speed(experiment: Experiment) -> None:
+    """Refuse what devices can't share."""
+    devices = experiment.devices
+    if experiment.batch_size % devices:
+        raise UserError(
+            "--batch-size must be a multiple of --devices, so that each gets as many images. "
+            f"Received: --batch-size {experiment.batch_size}, --devices {devices}."
+        )
+    # Keras asks the first device alone whether the gradients of all are finite.
+    on_tensorflow = runtime.backend() == runtime.TENSORFLOW
+    if experiment.precision == "float16" and devices > 1 and on_tensorflow:
+        raise UserError(
+            "Keras on tensorflow can't scale the loss of float16 on several devices. Received: "
+            f"--precision float16, --devices {devices}. Give --precision bfloat16, or set "
+            "KERAS_BACKEND=jax."
+        )

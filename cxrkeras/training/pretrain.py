@@ -24,7 +24,8 @@ def pretrain(experiment: Experiment, out: Path) -> list[Path]:
             in folders `trunk_1`, `trunk_2`, …
 
     Returns:
-        The folders that hold the trunks.
+        The folders that hold the trunks; on all but the first of several machines they are in the
+        cache.
 
     Raises:
         UserError: sources or settings can't be used, or the folder holds something else.
@@ -39,7 +40,7 @@ def pretrain(experiment: Experiment, out: Path) -> list[Path]:
     target = None
     if experiment.data:
         target = open_dataset(Path(experiment.data), experiment.labels_of())
-    runtime.start()
+    runtime.start(fast=experiment.fast, devices=experiment.devices, machines=True)
     from cxrkeras.training.stages.plan import Stage, describe, plan_stages, trained_stage
 
     folders = []
@@ -48,7 +49,11 @@ def pretrain(experiment: Experiment, out: Path) -> list[Path]:
         if isinstance(origin, Stage):
             folder = out if len(plan.trunks) == 1 else out / f"trunk_{number + 1}"
             _refuse_other(folder, describe(origin, plan))
-            _copy(trained_stage(origin, plan, folder), folder)
+            stage = trained_stage(origin, plan, folder)
+            if runtime.machine():  # the first of several machines writes
+                folders.append(stage)
+                continue
+            _copy(stage, folder)
             folders.append(folder)
     return folders
 

@@ -13,6 +13,7 @@ from cxrkeras.models.network import TARGET, Network, build_network
 from cxrkeras.models.weights.trunk import load_trunk
 from cxrkeras.runs.sources import Weights
 from cxrkeras.runs.target import Target
+from cxrkeras.training.fitting.compute import Compute, Twins
 from cxrkeras.training.images import open_images
 from cxrkeras.training.plan import Plan
 
@@ -33,16 +34,37 @@ class Session:
     weights: tuple[Weights | None, ...]
     start: Sequence
 
+    @cached_property
+    def compute(self) -> Compute:
+        """How networks learn."""
+        return Compute.of(self.plan.experiment)
+
     def network(self) -> Network:
         """A new network for the target, with its trunks as the stages left them."""
-        architecture, target = self.plan.architecture, self.target
-        network = build_network(
-            architecture,
+        return self._loaded(self._built())
+
+    def twins(self, compute: Compute | None = None) -> Twins:
+        """Such a network, to be kept, and the one that learns in its place.
+
+        Args:
+            compute: how it learns, if not as chosen.
+        """
+        twins = Twins(self._built, compute or self.compute)
+        self._loaded(twins.kept)
+        twins.teach()
+        return twins
+
+    def _built(self) -> Network:
+        target = self.target
+        return build_network(
+            self.plan.architecture,
             {TARGET: len(target.dataset.labels)},
             three_way={TARGET: target.targets.three_way},
         )
-        pairs = zip(network.trunks, architecture.backbones, self.weights, strict=True)
-        for trunk, backbone, weights in pairs:
+
+    def _loaded(self, network: Network) -> Network:
+        backbones = self.plan.architecture.backbones
+        for trunk, backbone, weights in zip(network.trunks, backbones, self.weights, strict=True):
             if weights:
                 load_trunk(trunk, str(backbone), weights)
         return network

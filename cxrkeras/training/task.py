@@ -16,7 +16,7 @@ from data_prep.executors import Folder
 
 def prepare_sources(run: Path, experiment: Experiment) -> None:
     """Task: train the stages, and compute the features, that the cache lacks."""
-    runtime.start()
+    runtime.start(fast=experiment.fast, devices=experiment.devices)
     from cxrkeras.training.folds import make_fitter
 
     make_fitter(resolve(experiment), _target(run, experiment), run)
@@ -24,7 +24,7 @@ def prepare_sources(run: Path, experiment: Experiment) -> None:
 
 def fit_fold(run: Path, experiment: Experiment, fold: int) -> None:
     """Task: fit one fold into the run folder."""
-    runtime.start()
+    runtime.start(fast=experiment.fast, devices=experiment.devices)
     from cxrkeras.training.folds import fit_folds
 
     fit_folds(resolve(experiment), _target(run, experiment), run, [fold])

@@ -22,6 +22,9 @@ NAMES = {
     "augment": "Augmentation",
     "image_size": "Image size in pixels",
     "learning_rate": "Learning rate",
+    "precision": "Learnt in",
+    "devices": "Devices sharing a batch",
+    "fast": "Fast kernels, not repeatable to the byte",
     "shuffle_labels": "Training labels shuffled",
 }
 WORDS = {
@@ -83,11 +86,14 @@ def facts(experiment: Mapping) -> list[tuple[str, str]]:
 
 
 def environment_facts(environment: Mapping) -> list[tuple[str, str]]:
-    """(name, value) of the environment, nested parts on one line each."""
+    """(name, value) of the environment, nested parts on one line each.
+
+    Without the notes of who fitted when: a run that was killed ends with the same report.
+    """
     return [
         (key.replace("_", " ").capitalize(), _words(value))
         for key, value in environment.items()
-        if _words(value)
+        if key not in ("starts", "finished") and _words(value)
     ]
 
 

@@ -7,6 +7,7 @@ from math import inf, prod
 import keras
 
 BYTES = 4  # float32
+_HALF = {"bfloat16", "float16"}
 _KERNELS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
 _POOLS = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
 _GLOBAL = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
@@ -81,16 +82,24 @@ def _multiply_adds(layer: keras.Layer) -> int:
     return places * sum(prod(kernel.shape) for kernel in kernels)
 
 
-def training_memory(model: keras.Model, batch_size: int) -> int:
-    """Bytes that a training step needs at least, in float32.
+def training_memory(model: keras.Model, images: int, precision: str = "float32") -> int:
+    """Bytes that a training step needs at least, on each device.
 
     What the gradients need again of every image (see `_kept`), and each trainable weight four
-    times: itself, its gradient, and Adam's two moments. Workspace of the convolutions comes on top:
-    on a CPU a step of ResNet50 or DenseNet121 took 1.2 and 1.3 times as much (224 px, batch 16).
+    times, in float32: itself, its gradient, and Adam's two moments. Workspace of the convolutions
+    comes on top: on a CPU a step of ResNet50 or DenseNet121 took 1.2 and 1.3 times as much (224 px,
+    batch 16, float32).
+
+    Args:
+        model: a graph.
+        images: of a batch that a device computes.
+        precision: in which maps are computed and kept: float32, bfloat16 or float16.
     """
     maps, _ = _kept(model, False)
     trainable = sum(prod(weight.shape) for weight in model.trainable_weights)
-    return BYTES * (batch_size * sum(maps.values()) + 3 * trainable + model.count_params())
+    of_maps = BYTES // 2 if precision in _HALF else BYTES
+    of_weights = BYTES * (3 * trainable + model.count_params())
+    return images * sum(maps.values()) * of_maps + of_weights
 
 
 def _kept(model: keras.Model, flows: bool) -> tuple[dict[int, int], bool]:

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from cxrkeras.training.fitting.devices import ONE, Devices
+
 
 def batch_norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
     """The batch-norm layers of a model, nested ones too."""
@@ -33,11 +35,12 @@ class Settler:
 
     Args:
         model: the model whose statistics are estimated, as often as wanted; it is traced only once.
+        devices: that share each batch.
     """
 
-    def __init__(self, model: keras.Model):
-        self._norms = [layer for layer in batch_norms(model) if layer.trainable]
-        self._moments = _Moments(model, self._norms) if self._norms else None
+    def __init__(self, model: keras.Model, devices: Devices = ONE):
+        self._norms, self._devices = [n for n in batch_norms(model) if n.trainable], devices
+        self._moments = _Moments(model, self._norms, devices) if self._norms else None
 
     def settle(self, batches) -> None:
         """Set the model's statistics to those over `batches`, tf.data of (inputs, targets).
@@ -46,7 +49,8 @@ class Settler:
         """
         if not self._norms:
             return
-        found = self._moments.predict(batches, verbose=0)
+        steps = self._devices.steps(batches)
+        found = self._moments.predict(self._devices.batches(batches), steps=steps, verbose=0)
         for layer, mean, variance in zip(self._norms, found[::2], found[1::2], strict=True):
             share = 1 - layer.momentum
             means, variances = mean / share, variance / share
@@ -62,9 +66,11 @@ class _Moments(keras.Model):
     and the averages are passed in and out as values.
     """
 
-    def __init__(self, model: keras.Model, norms: list[keras.layers.BatchNormalization]):
+    def __init__(
+        self, model: keras.Model, norms: list[keras.layers.BatchNormalization], devices: Devices
+    ):
         super().__init__(name="batch_moments")
-        self.model = model
+        self.model, self.devices = model, devices
         self._averages = [v for norm in norms for v in (norm.moving_mean, norm.moving_variance)]
 
     def call(self, inputs):
@@ -73,7 +79,8 @@ class _Moments(keras.Model):
         states = self.model.non_trainable_variables
         given = [ops.zeros(v.shape, v.dtype) if id(v) in averages else v.value for v in states]
         learnt = [variable.value for variable in self.model.trainable_variables]
-        _, ended = self.model.stateless_call(learnt, given, inputs, training=True)
+        shared = self.devices.share(inputs)
+        _, ended = self.model.stateless_call(learnt, given, shared, training=True)
         ended = {id(variable): value for variable, value in zip(states, ended, strict=True)}
         for variable in filter(is_random_state, states):
             variable.assign(ended[id(variable)])  # otherwise each batch would have the same dropout

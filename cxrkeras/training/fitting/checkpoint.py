@@ -2,12 +2,13 @@
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from cxrkeras import runtime
 from data_prep.files import replacing
 
 
@@ -22,6 +23,7 @@ class Checkpoint(keras.callbacks.Callback):
         path: the file, or None to keep nothing.
         variables: all that change during the fit, including the optimiser's and random states.
         callbacks: the callbacks before this one, whose state follows from the logs.
+        restored: called once variables were restored.
     """
 
     def __init__(
@@ -29,16 +31,20 @@ class Checkpoint(keras.callbacks.Callback):
         path: Path | None,
         variables: Sequence[keras.Variable],
         callbacks: Sequence[keras.callbacks.Callback],
+        restored: Callable[[], None] = lambda: None,
     ):
         super().__init__()
         self.logs: list[dict[str, float]] = []
         self._path, self._variables, self._others = path, list(variables), list(callbacks)
+        self._restored = restored
         self._values: list[np.ndarray] = []
         self._best: list[np.ndarray] = []
 
     def resume(self, epochs: int) -> int:
         """Read the file and return the epoch to resume from, or `epochs` if none is left."""
         kept = self._read()
+        done = len(kept[0]["logs"]) if kept else 0
+        runtime.check_agreement(done, "numbers of finished epochs")
         if kept is None:
             return 0
         state, self._values, self._best = kept
@@ -54,13 +60,15 @@ class Checkpoint(keras.callbacks.Callback):
             callback.best_weights = self._best or None
         for variable, value in zip(self._variables, self._values, strict=False):
             variable.assign(value)
+        if self._values:
+            self._restored()
         self.model.stop_training = False
         self._values = []
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Note the logs and save the state."""
         self.logs.append(dict(logs or {}))
-        if self._path is None:
+        if self._path is None or runtime.machine():
             return
         best = [w for c in filter(_keeps_best, self._others) for w in c.best_weights or []]
         state = {"logs": self.logs, "stopped": bool(self.model.stop_training)}

@@ -24,6 +24,7 @@ from cxrkeras.models.network import layer_name
 from cxrkeras.models.prior import prior_biases, uncertain_name
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.training.fitting.batch_norm import quicken_batch_norm
+from cxrkeras.training.fitting.compute import PLAIN, Compute
 from cxrkeras.training.fitting.progress import PredictLines
 from cxrkeras.training.fitting.trainer import Schedule, Trainer
 from cxrkeras.training.plan import Plan
@@ -42,6 +43,7 @@ class Learner:
         train: parts as large as those to be learnt from (they set the batch-norm momentum).
         augment: a preset; None if the inputs aren't images.
         average: see `Trainer`.
+        compute: see `Trainer`.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Learner:
         *,
         augment: Preset | None = None,
         average: bool = False,
+        compute: Compute = PLAIN,
     ):
         self._plan, self._experiment = plan, plan.experiment
         self._logits, self._layers = logits, {layer.name for layer in logits.layers}
@@ -59,7 +62,12 @@ class Learner:
             quicken_batch_norm(logits, steps_per_epoch(train, self._experiment.batch_size))
         labels = head_widths(train)
         self._trainer = Trainer(
-            logits, loss=plan.loss, augment=augment, average=average, labels=labels
+            logits,
+            loss=plan.loss,
+            augment=augment,
+            average=average,
+            labels=labels,
+            compute=compute,
         )
 
     def learn(
@@ -132,7 +140,7 @@ class Learner:
         batches = image_batches(part.inputs, part.index[rows], self._experiment.batch_size)
         lines = PredictLines(title)
         try:
-            logits = self._trainer.model.predict(batches, callbacks=[lines], verbose=0)[part.head]
+            logits = self._trainer.predict(batches, [lines])[part.head]
         finally:
             lines.close()
         return expit(logits[:, : part.targets.values.shape[1]])

@@ -15,8 +15,10 @@ from cxrkeras.data.inputs import IMAGE
 from cxrkeras.models.losses import Loss
 from cxrkeras.models.metrics import MaskedBinaryAccuracy, MaskedMAE
 from cxrkeras.training.fitting.averaging import AveragingAdam
-from cxrkeras.training.fitting.batch_norm import Settler, is_random_state
+from cxrkeras.training.fitting.batch_norm import Settler, batch_norms, is_random_state
 from cxrkeras.training.fitting.checkpoint import Checkpoint
+from cxrkeras.training.fitting.compute import PLAIN, Compute
+from cxrkeras.training.fitting.devices import Devices
 from cxrkeras.training.fitting.progress import EpochLines
 from data_prep.errors import UserError
 
@@ -50,6 +52,7 @@ class Trainer:
             steps (Polyak and Juditsky 1992). Only for models small enough to copy at every step,
             and not if the loss brings its own optimiser.
         labels: K of each head, needed where its logits are (N, 2K).
+        compute: how it learns; `logits` were built in its scope.
     """
 
     def __init__(
@@ -60,24 +63,37 @@ class Trainer:
         augment: Preset | None = None,
         average: bool = False,
         labels: Mapping[str, int] | None = None,
+        compute: Compute = PLAIN,
     ):
-        self._logits, self._loss = logits, loss
+        self._logits, self._loss, self._devices = logits, loss, compute.devices
+        self._devices.join(batch_norms(logits))
+        with self._devices.scope():
+            self._build(augment, average, dict(labels or {}), compute)
+
+    def _build(
+        self, augment: Preset | None, average: bool, labels: dict[str, int], compute: Compute
+    ) -> None:
+        logits, loss = self._logits, self._loss
         inputs = _like(logits.inputs)
         self._augment = Augment(augment) if augment and augment.active() else None
         outputs = logits(_augmented(inputs, self._augment) if self._augment else inputs)
         self.heads = list(outputs)
-        widths = {head: logits.shape[1] for head, logits in outputs.items()} | dict(labels or {})
-        self.model = _Learning(inputs, outputs, {head: loss.layer() for head in self.heads}, widths)
+        widths = {head: logits.shape[1] for head, logits in outputs.items()} | labels
+        losses = {head: loss.layer() for head in self.heads}
+        self.model = _Learning(inputs, outputs, losses, widths, self._devices)
         own = loss.optimizer()
         self._average = average and own is None
+        metrics = {head: [MaskedBinaryAccuracy(), MaskedMAE()] for head in self.heads}
         self.model.compile(
-            optimizer=own or (AveragingAdam if average else keras.optimizers.Adam)(1e-4),
-            metrics={head: [MaskedBinaryAccuracy(), MaskedMAE()] for head in self.heads},
+            optimizer=compute.scaling(
+                own or (AveragingAdam if average else keras.optimizers.Adam)(1e-4)
+            ),
+            **{"weighted_metrics" if self._devices.weighs else "metrics": metrics},
         )
         self.model.optimizer.build(self.model.trainable_variables)
         variables = [*self.model.variables, *self.model.optimizer.variables]
         self._start = [(variable, variable.numpy()) for variable in variables]
-        self._settler = Settler(logits)
+        self._settler = Settler(logits, self._devices)
 
     def fit(
         self,
@@ -118,6 +134,21 @@ class Trainer:
         Raises:
             UserError: the loss becomes NaN or infinite.
         """
+        with self._devices.scope():
+            self._prepare(seed, schedule, biases, counts, start)
+            state = self._run(train, validation, schedule, steps, title, checkpoint)
+            if self._average and validation is None:
+                self.model.optimizer.write_mean()
+        table = self._table(state.logs)
+        if not np.isfinite(table["loss"]).all():
+            raise UserError(
+                f"{title}: the loss became NaN or infinite in epoch {len(table)}. "
+                f"Lower --learning-rate (it was {schedule.learning_rate:g})."
+            )
+        return table
+
+    def _prepare(self, seed: int, schedule: Schedule, biases, counts, start) -> None:
+        """The start state, see `fit`."""
         self._reset(seed)
         if start is not None:
             self._logits.set_weights(start)
@@ -127,14 +158,20 @@ class Trainer:
             if counts is not None and hasattr(layer, "counts"):
                 layer.counts.assign(counts[head])
         self.model.optimizer.learning_rate.assign(schedule.learning_rate)
+
+    def _run(self, train, validation, schedule: Schedule, steps, title, checkpoint) -> Checkpoint:
+        """Fit from the start state, or resume; see `fit`."""
         callbacks = self._callbacks(schedule, validated=validation is not None)
-        state = Checkpoint(checkpoint, [variable for variable, _ in self._start], callbacks)
+        variables = [variable for variable, _ in self._start]
+        state = Checkpoint(checkpoint, variables, callbacks, self._part_streams)
         first = state.resume(schedule.epochs)
         lines = EpochLines(title, schedule.epochs)
+        batches = train(range(first, schedule.epochs) or range(1))  # Keras needs a batch anyway
         try:
             self.model.fit(
-                train(range(first, schedule.epochs) or range(1)),  # Keras needs a batch anyway
-                validation_data=validation,
+                self._devices.batches(batches),
+                validation_data=validation and self._devices.batches(validation),
+                validation_steps=validation and self._devices.steps(validation),
                 initial_epoch=first,
                 epochs=schedule.epochs,
                 steps_per_epoch=steps,
@@ -144,28 +181,35 @@ class Trainer:
             )
         finally:
             lines.close()
-        if self._average and validation is None:
-            self.model.optimizer.write_mean()
-        table = self._table(state.logs)
-        if not np.isfinite(table["loss"]).all():
-            raise UserError(
-                f"{title}: the loss became NaN or infinite in epoch {len(table)}. "
-                f"Lower --learning-rate (it was {schedule.learning_rate:g})."
+        return state
+
+    def predict(self, batches: "tf.data.Dataset", callbacks: Sequence) -> dict[str, np.ndarray]:
+        """Batches of inputs -> {head: logits}, by what was learnt last, without augmentation."""
+        with self._devices.scope():
+            return self.model.predict(
+                self._devices.batches(batches),
+                steps=self._devices.steps(batches),
+                callbacks=list(callbacks),
+                verbose=0,
             )
-        return table
 
     def settle(self, batches: "tf.data.Dataset") -> None:
         """Estimate the batch-norm statistics anew over `batches`, without augmentation.
 
         The weights don't change; see `Settler`.
         """
-        self._settler.settle(batches)
+        with self._devices.scope():
+            self._settler.settle(batches)
 
     def _reset(self, seed: int) -> None:
         for variable, value in self._start:
             variable.assign(value)
         for number, variable in enumerate(v for v, _ in self._start if is_random_state(v)):
             variable.assign([seed, number])
+        self._part_streams()
+
+    def _part_streams(self) -> None:
+        self._devices.part_streams([v for v, _ in self._start if is_random_state(v)])
 
     def _callbacks(self, schedule: Schedule, *, validated: bool) -> list:
         callbacks = [keras.callbacks.TerminateOnNaN()]
@@ -204,23 +248,43 @@ class _Learning(keras.Model):
         outputs: {head: logits}.
         loss_layers: {head: layer}, see `Loss.layer`.
         labels: {head: K}.
+        devices: that share each batch.
     """
 
-    def __init__(self, inputs, outputs, loss_layers: Mapping, labels: Mapping[str, int]):
+    def __init__(
+        self,
+        inputs,
+        outputs,
+        loss_layers: Mapping,
+        labels: Mapping[str, int],
+        devices: Devices,
+    ):
         super().__init__(inputs, outputs, name="learning")  # TensorFlow refuses a leading _
         for head, layer in loss_layers.items():  # which makes its weights, if it has any
             layer(*(np.zeros((1, n), np.float32) for n in (labels[head], outputs[head].shape[1])))
-        self.loss_layers = dict(loss_layers)
+        self.loss_layers, self.devices = dict(loss_layers), devices
         several = len(loss_layers) > 1
+        if devices.weighs:  # its name puts it in the place of Keras's own, which weighs copies too
+            self.whole = keras.metrics.Mean(name="loss")
         self.means = [keras.metrics.Mean(name=f"{h}_loss") for h in loss_layers if several]
 
+    def call(self, inputs, training=None, mask=None):
+        """{head: logits} of what a device computes of a batch."""
+        return super().call(self.devices.share(inputs), training=training, mask=mask)
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The sum of the heads' losses."""
-        found = [layer(y[head], y_pred[head]) for head, layer in self.loss_layers.items()]
+        """The sum of the heads' losses on the whole batch: a device's part of it."""
+        found = [
+            layer(*(self.devices.gather(values[head], sample_weight) for values in (y, y_pred)))
+            for head, layer in self.loss_layers.items()
+        ]
         rows = keras.ops.shape(next(iter(y.values())))[0]
+        if self.devices.weighs:
+            rows = keras.ops.sum(sample_weight)
+            self.whole.update_state(sum(found), sample_weight=rows)
         for mean, value in zip(self.means, found, strict=False):
             mean.update_state(value, sample_weight=rows)
-        return sum(found[1:], found[0])
+        return self.devices.part_of(sum(found[1:], found[0]))
 
 
 def _like(inputs: list):

@@ -19,6 +19,7 @@ from cxrkeras.models.weights.trunk import load_trunk
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.sources import Weights
 from cxrkeras.runs.target import learned_targets
+from cxrkeras.training.fitting.compute import Compute, Twins
 from cxrkeras.training.fitting.guessing import learn_parts
 from cxrkeras.training.fitting.learner import Learner
 from cxrkeras.training.fitting.progress import PredictLines
@@ -77,10 +78,13 @@ def fit_stage(
     heads = _heads(sources, experiment)
     train = [s.part(heads, s.shares.train) for s in sources]
     validation = [s.part(heads, s.shares.validation) for s in sources if s.shares.validation.any()]
-    network = build_network(architecture, head_widths(train), three_way=three_way_labels(train))
+    compute, labels, asked = Compute.of(experiment), head_widths(train), three_way_labels(train)
+    twins = Twins(lambda: build_network(architecture, labels, three_way=asked), compute)
     if before:
-        load_trunk(network.trunks[0], str(architecture.backbones[0]), before)
-    learner = Learner(network.logits, plan, train, augment=plan.source_augment)
+        load_trunk(twins.kept.trunks[0], str(architecture.backbones[0]), before)
+    twins.teach()
+    logits, augment = twins.learning.logits, plan.source_augment
+    learner = Learner(logits, plan, train, augment=augment, compute=compute)
 
     history, _ = learn_parts(
         learner,
@@ -92,13 +96,14 @@ def fit_stage(
         title=f"source stage {name}",
         checkpoint=checkpoint,
     )
+    twins.learn()
     scores = {
-        s.name: (s.shares.split, _predict(network, s, heads, experiment))
+        s.name: (s.shares.split, _predict(twins.kept, s, heads, experiment))
         for s in sources
         if s.shares.scored.any()
     }
     images = sum(len(part.index) for part in train)
-    return Fitted(network.trunks[0], history, images, scores)
+    return Fitted(twins.kept.trunks[0], history, images, scores)
 
 
 class _Source:

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -144,8 +145,11 @@ def trained_stage(stage: Stage, plan: Plan, run: Path) -> Path:
     description = describe(stage, plan)
     folder = _place(description)
     before = trained(stage.before, plan, run)
-    with alone(folder, f"source stage {stage.name}"):
-        if folder.is_dir():
+    several = runtime.several_machines()  # they train it together
+    with nullcontext() if several else alone(folder, f"source stage {stage.name}"):
+        is_trained = folder.is_dir()
+        runtime.check_agreement(int(is_trained), "trained stages")
+        if is_trained:
             say(f"source stage {stage.name}: already trained, reused")
         else:
             _train(stage, before, plan, description, folder)

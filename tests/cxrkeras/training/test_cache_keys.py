@@ -37,7 +37,7 @@ def others(name: str, base: dict):
     """Experiments that differ in one field from the base."""
     parts = FIELDS[name].json_schema_extra["parts"]
     named = parts.names() if parts else ()
-    for value in chain(named, NUMBERS, WORDS, ("never", "merged", "mixed", "ignore")):
+    for value in chain(named, NUMBERS, WORDS, ("never", "merged", "mixed", "ignore", "bfloat16")):
         try:
             made = make_experiment({**base, name: value})
         except (UserError, ValidationError):
@@ -168,3 +168,14 @@ def test_a_default_that_is_spelled_out_changes_no_key(base, keys):
 
 def test_the_backbone_s_options_are_told_apart():
     assert BACKBONES.make("resnet50").described() == "resnet50"
+
+
+def test_choices_of_speed_are_in_the_keys_where_they_change_numbers(base, keys):
+    usual = keys(planned(make_experiment(base)))
+    assert not {"precision", "fast", "devices"} & usual["stage"]["settings"].keys()
+    for choice in ({"precision": "bfloat16"}, {"precision": "float16"}, {"fast": True}):
+        found = keys(planned(make_experiment(base | choice)))
+        assert all(found[what] != usual[what] for what in usual)
+    found = keys(planned(make_experiment(base | {"devices": 2})))
+    assert found["stage"] != usual["stage"]
+    assert found["features"] == usual["features"]  # one device computes them

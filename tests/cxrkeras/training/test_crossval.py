@@ -205,7 +205,12 @@ def test_what_a_kill_left_undone_is_done_again_to_the_same_bytes(copied, experim
     for written_last in ("predictions.csv", "metrics.json", "report.html"):
         (run / written_last).unlink()
     cross_validate(experiment(**choices(name)), run)
-    assert tree(run) == before
+    after = tree(run)
+    noted = [json.loads(files.pop("environment.json")) for files in (before, after)]
+    assert after == before
+    assert noted[1].pop("starts")[:-1] == noted[0].pop("starts")  # who fitted, and when
+    assert noted[1].pop("finished") >= noted[0].pop("finished")
+    assert noted[1] == noted[0]
 
 
 def test_another_experiment_in_the_same_folder_is_refused_by_option(finished, experiment, choices):

@@ -71,8 +71,9 @@ class BatchWeightedBCE(keras.layers.Layer):
     L = sum over entries of b_P y softplus(-f) + b_N (1 - y) softplus(f), with b_P = (|P|+|N|)/|P|,
     b_N = (|P|+|N|)/|N| and |P|, |N| the positives and negatives among the batch's known entries,
     over all labels (Wang et al. 2017, W-CEL; for soft targets the sums of y and of 1 - y). Where
-    one class is missing its term drops out and the other's weight is 1. The weights come from the
-    batch that one device sees: with data parallelism, from each replica's own part.
+    one class is missing its term drops out and the other's weight is 1. In `cxrkeras`'s own fits
+    they are counted over the whole batch, however many devices share it; in a `fit` of yours under
+    TensorFlow's `MirroredStrategy`, over each device's part.
 
     With an uncertain class, n = |P|+|N|+|U| entries are known and each class that occurs weighs n
     in total: its entries' weights are n/|P|, n/|N| and n/|U|. Without such an entry that is the

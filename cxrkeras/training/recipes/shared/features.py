@@ -12,6 +12,8 @@ from cxrkeras.data.augmentation.shared.layer import Augment
 from cxrkeras.data.inputs import IMAGE
 from cxrkeras.data.pipeline import image_batches
 from cxrkeras.models.network import Network
+from cxrkeras.models.precision import FLOAT32
+from cxrkeras.training.fitting.compute import Compute
 from cxrkeras.training.fitting.progress import PredictLines
 from cxrkeras.training.session import Session
 from cxrkeras.training.stages.cache import alone, cache_folder
@@ -48,7 +50,11 @@ def _computed(network: Network, session: Session, preset: Preset, copies: int) -
     experiment = session.plan.experiment
     rows = np.arange(len(session.target.dataset))
     batches = image_batches(session.images, rows, experiment.batch_size)
-    return np.stack(list(_copies(network, preset, experiment.seed, copies, batches)))
+    copied = network
+    if copies and experiment.precision != FLOAT32:  # without them: the saved model's, in float32
+        copied = session.twins(Compute(experiment.precision)).learning
+    both = network, copied
+    return np.stack(list(_copies(both, preset, experiment.seed, copies, batches)))
 
 
 def identity(session: Session, copies: int) -> dict:
@@ -69,10 +75,16 @@ def identity(session: Session, copies: int) -> dict:
     }
 
 
-def _copies(network: Network, preset: Preset, seed: int, copies: int, batches) -> Iterator:
-    model = _Augmented(network.features, Augment(preset))
+def _copies(
+    networks: tuple[Network, Network], preset: Preset, seed: int, copies: int, batches
+) -> Iterator:
+    """Features of the images by one network, and of their copies by the other."""
+    plain, of_copies = networks
+    model = _Augmented(plain.features, Augment(preset))
     model.augment.strength.assign(0.0)
     yield _predict(model, batches, "features")
+    if of_copies is not plain:
+        model = _Augmented(of_copies.features, Augment(preset))
     model.augment.strength.assign(1.0)
     model.augment.random.state.assign([seed, 0])
     for copy in range(copies):

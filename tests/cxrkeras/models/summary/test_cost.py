@@ -75,6 +75,7 @@ def test_operations_and_memory_by_hand():
     inputs = 192 + 256 + 64  # of the three layers that learn
     weights = 108 + 36 + 64 * 5 + 5
     assert training_memory(model, 7) == 4 * (7 * inputs + 4 * weights)
+    assert training_memory(model, 7, "bfloat16") == 2 * 7 * inputs + 4 * 4 * weights
     model.layers[1].trainable = False
     assert training_memory(model, 7) == 4 * (7 * (inputs - 192) + 4 * weights - 3 * 108)
 
