@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from data_prep.dataset.pool import cores
 from data_prep.errors import UserError
 
 TENSORFLOW, JAX = "tensorflow", "jax"
@@ -259,6 +258,8 @@ def use_tensorflow(verb: str) -> None:
 def threads() -> int:
     """The threads of an operation: how they share its sums decides the last digits of results."""
     given = os.environ.get(THREADS, "")
+    from data_prep.dataset.pool import cores
+
     return int(given) if given.isdigit() and int(given) else cores()
 
 

@@ -163,7 +163,7 @@ class Registry(Generic[P]):
             UserError: there is no such part, or an option is unknown or out of bounds.
         """
         part = self.load(self.name_of(text))
-        return self.of(part, _split(text, part.main))
+        return self.of(part, _split(text, part))
 
     def of(self, part: str | type[P], options: Mapping[str, Any]) -> P:
         """A part from its name or class, and its options as in Python and TOML.
@@ -258,15 +258,15 @@ def _as_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _split(text: str, main: str) -> dict[str, str]:
-    """The options of `NAME:key=value,…`, as text."""
+def _split(text: str, part: type[Part]) -> dict[str, str]:
+    """The options of `NAME:key=value,…`, as text; the first may be the main option's value."""
     _, colon, rest = text.partition(":")
     given: dict[str, str] = {}
     for number, word in enumerate(rest.split(",") if colon else ()):
         key, equals, value = word.partition("=")
-        if number == 0 and main and not (equals and key.strip() == main):
-            key, equals, value = main, "=", word
         key = key.strip().replace("-", "_")
+        if number == 0 and part.main and not (equals and key in part.model_fields):
+            key, equals, value = part.main, "=", word
         if not equals or not key or key in given:
             raise UserError(
                 f"Options follow a colon, each once: NAME:key=value,key=value. Received: {text!r}."

@@ -1,4 +1,4 @@
-import importlib.util
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from cxrkeras.evaluation.compare.resampling import (
     resample_counts,
     sampling_units,
 )
-from tests.conftest import ROOT
+from experiments.bench import intervals
 
 
 def drawn_set(seed, n=60, labels=3, levels=8, masked=0.2, rate=0.3):
@@ -127,17 +127,12 @@ def test_ranking_takes_any_counts():
 
 
 @pytest.mark.real
-def test_published_predictions_score_as_by_scikit_learn(real, monkeypatch):
-    monkeypatch.setenv(
-        "CXRKERAS_REAL_DATA", str(real("metadata", "jrzech_preds.csv.gz").parents[1])
-    )
-    path = ROOT / "experiments" / "bench" / "intervals.py"
-    spec = importlib.util.spec_from_file_location("bench_intervals", path)
-    bench = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(bench)
-    truth, prob, unit = bench.published()
+def test_published_predictions_score_as_by_scikit_learn(real):
+    folder = real("metadata", "jrzech_preds.csv.gz").parent
+    stand = SimpleNamespace(real=lambda place: folder)
+    truth, prob, unit = intervals._published(stand)
     assert truth.shape == (22_433, 14)
     assert unit.max() + 1 == 6_187
-    fast = bootstrap(truth, [prob], unit, resamples=2, seed=bench.SEED)
-    slow = bench.looped(truth, prob, unit, 2)
+    fast = bootstrap(truth, [prob], unit, resamples=2, seed=intervals.SEED)
+    slow = intervals._looped(truth, prob, unit, 2)
     np.testing.assert_allclose(np.stack(fast)[:, 0], slow, atol=1e-12, rtol=0)
