@@ -236,6 +236,8 @@ def _made(
     wanted: set[str],
 ) -> Iterator[Result]:
     """Prepare the files of the wanted identities, as they are done."""
+    if not wanted:
+        return
     pairs = zip(source.records, ids, strict=True)
     jobs = (
         Job(id_, r.path.absolute(), journal.image(id_), r.view) for r, id_ in pairs if id_ in wanted

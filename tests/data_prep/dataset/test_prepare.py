@@ -78,6 +78,12 @@ def test_workers_and_order_of_completion_change_no_byte(tmp_path, source):
     assert contents(tmp_path / "0") == contents(tmp_path / "2")
 
 
+def test_a_table_none_of_whose_files_is_there_is_refused(tmp_path, source):
+    empty = replace(source, records=[], rejected=[("1.png", "no such file")])
+    with pytest.raises(UserError, match="No file could be prepared: 1 x no such file"):
+        prepare(empty, tmp_path / "out", **FAST)
+
+
 def test_a_finished_dataset_is_left_alone(tmp_path, source, monkeypatch):
     first = prepare(source, tmp_path / "out", **FAST)
     before = contents(first.out)
