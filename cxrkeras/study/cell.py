@@ -5,6 +5,7 @@ from pathlib import Path
 from cxrkeras import runtime
 from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.runs.description import read_experiment, write_experiment
+from cxrkeras.runs.folder import threads_of
 from cxrkeras.study.plan import Cell
 from cxrkeras.study.state import Study
 from cxrkeras.training.crossval import cross_validate
@@ -19,6 +20,8 @@ def describe_cell(study: Study, cell: Cell) -> Task:
     write_experiment(description_of(study.out, cell.name), cell.experiment)
     own = RunFolder(study.out)
     needs = (own.fold_table.name, f"{CELLS}/{cell.name}.toml", f"runs/{cell.name}/**/*")
+    begun = study.states[cell.name].word == "begun"
+    threads = threads_of(study.run_folder(cell)) if begun else None
     return Task(
         cell.name,
         f"{__name__}:run_cell",
@@ -26,7 +29,7 @@ def describe_cell(study: Study, cell: Cell) -> Task:
         reads=reads(cell.experiment),
         makes=frozenset(cell.stages),
         # Stages may be of any cell, and few are new: a machine apart has its own cache.
-        environment={**runtime.of_tasks(None), "CXRKERAS_CACHE": cache_of(["stages/*/*"])},
+        environment={**runtime.of_tasks(threads), "CXRKERAS_CACHE": cache_of(["stages/*/*"])},
     )
 
 

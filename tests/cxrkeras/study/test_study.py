@@ -10,6 +10,9 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from cxrkeras.cli import main
+from cxrkeras.evaluation.run_folder import RunFolder
+from cxrkeras.runs.description import write_experiment
+from cxrkeras.runtime import THREADS
 from cxrkeras.study.cell import run_cell
 from cxrkeras.study.clock import Clock
 from cxrkeras.study.file import read_study
@@ -354,6 +357,26 @@ def test_a_failing_cell_is_noted_and_the_others_go_on(file, tmp_path, capsys, mo
     run(path, out, runner=lambda _, name: tried.append(name) or "")
     assert "frozen-tiny-a" in tried  # what failed is tried again
     assert "frozen-tiny-random" not in tried  # what is done is not
+
+
+def test_a_begun_cell_goes_on_with_its_threads(file, tmp_path, monkeypatch):
+    monkeypatch.setenv(THREADS, "5")
+    description, study = open_at(file(), tmp_path / "out")
+    told = {}
+
+    def note(tasks):
+        for task in tasks:
+            told[task.name] = task.environment[THREADS]
+            yield Outcome(task, reason="not done")
+
+    executor = SimpleNamespace(spreads=False, run=note)
+    first, second = study.cells[:2]
+    run_study(study, description, [first], executor=executor)
+    folder = study.run_folder(first)
+    write_experiment(RunFolder(folder).experiment, first.experiment)
+    RunFolder(folder).environment.write_text('{"threads": 3}')
+    run_study(study, description, [first, second], executor=executor)
+    assert told == {first.name: "3", second.name: "5"}
 
 
 def test_the_time_left_is_reckoned_from_cells_alike(file, tmp_path):
