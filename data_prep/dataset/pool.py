@@ -83,7 +83,10 @@ def spread(
                     yield task.item, outcome
     finally:
         for worker in crew:
-            worker.end()
+            worker.connection.close()  # none begins another item while others are waited for
+        last = time.monotonic() + _GRACE
+        for worker in crew:
+            worker.end(last - time.monotonic())
 
 
 @cache
@@ -242,10 +245,10 @@ class Worker:
         task.tries += self.started
         return task, Died(reason) if reason else Died()
 
-    def end(self) -> None:
-        """Let it end what it does, if that is soon."""
+    def end(self, grace: float = _GRACE) -> None:
+        """Let it end what it does, if that is within so many seconds."""
         self.ended = True
         self.connection.close()
-        self._process.join(_GRACE)
+        self._process.join(max(0.0, grace))
         self._process.kill()
         self._process.join()

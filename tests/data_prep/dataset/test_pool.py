@@ -42,6 +42,15 @@ def test_items_are_consumed_as_the_work_goes_on():
     results.close()
 
 
+def test_all_processes_are_ended_at_once_when_nobody_listens(monkeypatch):
+    monkeypatch.setattr("data_prep.dataset.pool._GRACE", 0.5)
+    results = spread(time.sleep, [0.0, 60.0, 60.0, 60.0, 60.0], 4)
+    next(results)
+    started = time.monotonic()
+    results.close()
+    assert time.monotonic() - started < 1.4  # one after another: 2
+
+
 def test_a_process_that_dies_again_and_again_loses_nothing_that_waited_behind(tmp_path):
     numbers = [13, 1, 13, 2, 13, 3]
     outcomes = sorted(spread(work, numbers, 1), key=lambda pair: pair[0])
