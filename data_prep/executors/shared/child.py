@@ -22,7 +22,11 @@ from typing import Any
 
 from data_prep.errors import UserError
 
-COMMAND = (sys.executable, "-m", "data_prep.executors.shared.child")
+# It imports from where this process does: `-m` would look into the working folder first.
+_START = (
+    "import sys; sys.path[:] = sys.argv[1:]; "
+    "import data_prep.executors.shared.child as child; child.main()"
+)
 _GRACE = 5.0  # seconds to end in, once nobody waits any more
 _LENGTH = 8
 
@@ -74,7 +78,7 @@ class Child:
         request = pickle.dumps((call, arguments))
         try:
             self._process = subprocess.Popen(
-                COMMAND,
+                [sys.executable, "-c", _START, *sys.path],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE if gathered else None,
@@ -193,9 +197,3 @@ def _end_with_parent() -> None:
     while os.read(0, 1):
         pass
     os._exit(1)
-
-
-if __name__ == "__main__":
-    from data_prep.executors.shared import child  # the classes that the answer is made of
-
-    child.main()

@@ -82,6 +82,12 @@ def test_each_process_has_gpus_of_its_own(monkeypatch):
         list(EXECUTORS.make("processes:count=1,gpus=2").run(tasks))
 
 
+def test_tasks_import_nothing_from_the_working_folder(two, tmp_path, monkeypatch):
+    (tmp_path / "queue.py").write_text("raise SystemExit('imported')")
+    monkeypatch.chdir(tmp_path)
+    assert [one.value for one in two.run([task("seven", "square", 7)])] == [49]
+
+
 DRIVER = """
 import sys
 from pathlib import Path
