@@ -85,7 +85,7 @@ class Part(Executor):
         Raises:
             UserError: no machine has as many.
         """
-        sizes = _sizes(ray)
+        sizes = [size for size, _ in _machines(ray)]
         if not self.cpus:
             return min(threads, *sizes)
         if self.cpus > max(sizes):
@@ -96,26 +96,35 @@ class Part(Executor):
         return self.cpus
 
     def gpus_for(self, ray: Any, task: Task) -> float:
-        """GPUs to be reserved for a task.
+        """GPUs to be reserved for a task, for which Ray would otherwise wait for ever.
 
         Raises:
-            UserError: the cluster hasn't as many.
+            UserError: no machine has as many, or none with as many cores.
         """
-        there = ray.cluster_resources().get("GPU", 0)
-        if self.gpus is None:
-            return 1 if task.trains and there else 0
-        if self.gpus > there:
+        machines = _machines(ray)
+        most = max(gpus for _, gpus in machines)
+        wanted = self.gpus
+        if wanted is None:
+            wanted = 1 if task.trains and most else 0
+        if wanted > most:
             raise UserError(
-                f"--gpus-per-task {self.gpus:g} is more than the cluster has: {there:g}. Lower it."
+                f"--gpus-per-task {wanted:g} is more than any machine of the cluster has: "
+                f"{most:g}. Lower it."
             )
-        return self.gpus
+        if self.cpus and not any(cpus >= self.cpus and gpus >= wanted for cpus, gpus in machines):
+            raise UserError(
+                f"--cpus-per-task {self.cpus:g} is more than any machine of the cluster has that "
+                f"has {wanted:g} GPUs. Lower it, or give --gpus-per-task 0."
+            )
+        return wanted
 
     def _connected(self) -> Any:
         """Ray, which stays connected until this process ends."""
-        if "://" in self.address:
+        address = self.address or os.environ.get("RAY_ADDRESS", "")
+        if "://" in address:
             raise UserError(
                 "--executor ray=HOST:PORT is given on a machine of the cluster (`ray start "
-                f"--address=HOST:PORT` makes it one). Received: {self.address}."
+                f"--address=HOST:PORT` makes it one). Received: {address}."
             )
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anyone
         try:
@@ -126,31 +135,32 @@ class Part(Executor):
                 "pip install 'cxrkeras[ray]'"
             ) from None
         if not ray.is_initialized():
-            _connect(ray, self.address or None)
+            _connect(ray, address)
         return ray
 
 
-def _connect(ray: Any, address: str | None) -> None:
+def _connect(ray: Any, address: str) -> None:
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="error")
+        ray.init(address=address or None, log_to_driver=False, logging_level="error")
     except (ConnectionError, RuntimeError, ValueError) as error:
         line = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(
-            f"--executor ray={address or ''} can't be reached: {line} Start a cluster (`ray start "
+            f"--executor ray={address} can't be reached: {line} Start a cluster (`ray start "
             "--head`), or leave the address out."
         ) from error
 
 
-def _sizes(ray: Any) -> list[float]:
-    """The cores of each machine that has any."""
-    nodes = (node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"])
-    if not (sizes := [size for size in nodes if size]):
+def _machines(ray: Any) -> list[tuple[float, float]]:
+    """(cores, GPUs) of each machine that has any cores."""
+    resources = (node["Resources"] for node in ray.nodes() if node["Alive"])
+    found = [(has.get("CPU", 0), has.get("GPU", 0)) for has in resources if has.get("CPU")]
+    if not found:
         raise UserError("--executor ray: no machine of the cluster has a core. Add one.")
-    return sizes
+    return found
 
 
 def _room(ray: Any, cpus: float) -> int:
-    return max(1, sum(int(size // cpus) for size in _sizes(ray)))
+    return max(1, sum(int(cores // cpus) for cores, _ in _machines(ray)))
 
 
 class _Crew:
@@ -209,7 +219,7 @@ class _Chunks:
         self._ray, self._call, self._items, self._room = ray, call, items, room
         size = max(_FEWEST, min(_MOST, len(items) // (_SHARES * room)))
         numbers = range(0, len(items), size)
-        self._waiting = deque(list(enumerate(items))[n : n + size] for n in numbers)
+        self._waiting = deque(list(enumerate(items[n : n + size], n)) for n in numbers)
         self._going: dict[Any, dict[int, object]] = {}
         self._lost: dict[int, int] = {}
         self._failed: dict[int, str] = {}

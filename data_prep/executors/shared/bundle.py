@@ -3,7 +3,9 @@
 import io
 import tarfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from stat import S_ISREG
 
 from data_prep.files import atomic_write_bytes
 
@@ -44,9 +46,10 @@ def state(folder: Path) -> State:
     """What is in a folder now."""
     found = {}
     for path in folder.rglob("*"):
-        if path.is_file():
+        with suppress(FileNotFoundError):  # of another process, which has just given it its name
             facts = path.stat()
-            found[path.relative_to(folder).as_posix()] = (facts.st_size, facts.st_mtime_ns)
+            if S_ISREG(facts.st_mode):
+                found[path.relative_to(folder).as_posix()] = (facts.st_size, facts.st_mtime_ns)
     return found
 
 

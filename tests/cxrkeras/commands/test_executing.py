@@ -38,9 +38,12 @@ def test_what_cannot_be_is_refused(text, resources, said):
         executor_of(text, **resources)
 
 
-def test_an_address_of_a_client_is_refused():
+def test_an_address_of_a_client_is_refused(monkeypatch):
     with pytest.raises(UserError, match="on a machine of the cluster"):
         EXECUTORS.make("ray:ray://host:10001").room()
+    monkeypatch.setenv("RAY_ADDRESS", "ray://host:10001")
+    with pytest.raises(UserError, match="on a machine of the cluster"):
+        EXECUTORS.make("ray").room()
 
 
 def test_it_is_no_setting_of_a_run():
