@@ -7,7 +7,7 @@ from cxrkeras.data.dataset import PreparedDataset
 from cxrkeras.data.images import DECODER, Images, fit_in_memory
 from cxrkeras.data.pixels import PixelCache, open_pixels
 from cxrkeras.runs.experiment import Experiment
-from cxrkeras.training.stages.cache import cache_folder
+from cxrkeras.training.stages.cache import PIXELS, cache_folder
 
 _SHARES = {"auto": 0.5, "DIR": 0.95}
 """Of the free space, that a pixel cache may take: what nobody asked for takes less."""
@@ -31,5 +31,5 @@ def _cache(where: str, dataset: PreparedDataset, size: int) -> PixelCache | None
         return None
     folder, share = Path(where), _SHARES["DIR"]
     if where == "auto":
-        folder, share = cache_folder() / "pixels", _SHARES["auto"]
+        folder, share = cache_folder() / PIXELS, _SHARES["auto"]
     return open_pixels(folder, dataset, size, share=share, decoder=DECODER)

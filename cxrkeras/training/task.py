@@ -10,7 +10,7 @@ from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.sources import Weights
 from cxrkeras.runs.target import Target, load_target
 from cxrkeras.training.plan import resolve
-from cxrkeras.training.stages.cache import cache_folder
+from cxrkeras.training.stages.cache import PIXELS, cache_folder
 from data_prep.executors import Folder
 
 
@@ -40,7 +40,7 @@ def reads(experiment: Experiment) -> tuple[Path, ...]:
 
 def cache_of(needs: Sequence[str]) -> Folder:
     """The cache, as the value of `CXRKERAS_CACHE`."""
-    return Folder(cache_folder().absolute(), ("copies/*", *needs))
+    return Folder(cache_folder().absolute(), ("copies/*", *needs), stays=(PIXELS,))
 
 
 def _target(run: Path, experiment: Experiment) -> Target:

@@ -25,10 +25,12 @@ class Folder:
     Attributes:
         path: on this machine.
         needs: patterns, within it, of the files that the task reads.
+        stays: names of folders in it that aren't brought back: too large, and soon made again.
     """
 
     path: Path
     needs: tuple[str, ...] = ()
+    stays: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,9 @@ try:
 except ImportError:  # Windows has none: there, work may be done twice
     fcntl = None
 
+PIXELS = "pixels"
+"""The cache's folder of decoded images."""
+
 
 def cache_folder() -> Path:
     """`CXRKERAS_CACHE`, or the user's cache folder."""

@@ -156,20 +156,21 @@ def _numbered(work: Callable, item: tuple[int, object]) -> object:
 class _Places:
     """Where folders of the asker are on this machine."""
 
-    def __init__(self, places: Mapping[Path, Path]):
+    def __init__(self, places: Mapping[Folder, Path]):
         self._places = dict(places)
         self._before = {place: state(place) for place in self._places.values()}
 
     def path(self, value: object) -> object:
         """A folder's place here; another value as it is."""
-        return self._places.get(value.path, value.path) if isinstance(value, Folder) else value
+        return self._places.get(value, value.path) if isinstance(value, Folder) else value
 
     def written(self, *, forget: bool = False) -> Archives:
         """What was written since, where the asker doesn't see it; `forget` removes it here."""
         found = {}
         for folder, place in self._places.items():
-            if files := changed(place, self._before[place]):
-                found[folder] = pack(place, files)
+            other = changed(place, self._before[place])
+            if files := [name for name in other if Path(name).parts[0] not in folder.stays]:
+                found[folder.path] = pack(place, files)
                 for name in files if forget else ():
                     (place / name).unlink()
         return found
@@ -178,18 +179,18 @@ class _Places:
 @contextmanager
 def _visited(folders: Sequence[Folder], mark: str, sent: Archives | None) -> Iterator:
     """The places of folders, of copies where they aren't seen; None where these are lacking."""
-    unseen = [one.path for one in folders if not (one.path / mark).is_file()]
+    unseen = [one for one in folders if not (one.path / mark).is_file()]
     if unseen and sent is None:
         yield None
         return
     home = Path(tempfile.mkdtemp(prefix="cxrkeras-"))
     try:
         places = {}
-        for number, path in enumerate(unseen):
-            places[path] = home / str(number)
-            places[path].mkdir()
-            if sent[path]:
-                unpack(sent[path], places[path])
+        for number, folder in enumerate(unseen):
+            places[folder] = home / str(number)
+            places[folder].mkdir()
+            if content := sent[folder.path]:
+                unpack(content, places[folder])
         yield _Places(places)
     finally:
         shutil.rmtree(home, ignore_errors=True)

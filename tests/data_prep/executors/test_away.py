@@ -6,9 +6,12 @@ from types import SimpleNamespace
 import pytest
 
 from cxrkeras.registry import EXECUTORS
+from cxrkeras.training.task import cache_of
 from data_prep.errors import UserError
-from data_prep.executors import Task
+from data_prep.executors import Folder, Task
+from data_prep.executors.shared.away import Brought, archives, do_task, folders_of
 from data_prep.executors.shared.bundle import state
+from tests.conftest import ROOT
 
 MACHINES = ((8, 0), (2, 1), (4, 1))  # cores, GPUs
 
@@ -52,3 +55,30 @@ def test_a_file_that_is_just_given_its_name_is_no_error(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "rglob", listed)
     monkeypatch.setattr(Path, "is_file", lambda path: True)  # it was, when it was looked at
     assert list(state(tmp_path)) == ["one.png"]
+
+
+def test_what_is_soon_made_again_is_not_brought_back(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (tmp_path / "given.txt").write_text("so")
+    brought = {}
+    for name in ("kept", "pixels"):
+        folder = Folder(tmp_path, needs=("given.txt",), stays=("pixels",))
+        task = Task(name, "tests.data_prep.executors.work:write", (folder, name))
+        *_, end = do_task(task, "no mark", archives(folders_of(task)))
+        assert isinstance(end, Brought)
+        assert end.said.value == "so"
+        brought[name] = set(end.files)
+    assert brought == {"kept": {tmp_path}, "pixels": set()}
+
+
+def test_the_pixel_cache_is_such_a_folder(monkeypatch, tmp_path):
+    from cxrkeras.training.images import _cache  # imports TensorFlow
+
+    monkeypatch.setenv("CXRKERAS_CACHE", str(tmp_path))
+    monkeypatch.setattr("cxrkeras.training.images.fit_in_memory", lambda *_: False)
+    opened = []
+    monkeypatch.setattr(
+        "cxrkeras.training.images.open_pixels", lambda f, *_, **__: opened.append(f)
+    )
+    _cache("auto", (), 8)
+    assert [folder.relative_to(tmp_path).as_posix() for folder in opened] == [*cache_of(()).stays]
