@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cxrkeras import runtime
 from cxrkeras.data.inputs import IMAGE
 from cxrkeras.evaluation.rules import Rule
 from cxrkeras.serving.predict.films import FilmStream, find_films
@@ -136,8 +137,6 @@ def scored(
     Returns:
         N rows and (N, K) float64 scores, see `predict_films`.
     """
-    from cxrkeras import runtime
-
     with FilmStream(files, card.preparation, card.image_size, **settings) as stream:
         runtime.start()  # while the first files are being decoded
         from cxrkeras.serving.predictor.loaded import load_card
