@@ -28,6 +28,7 @@ from cxrkeras.evaluation.scores.predictions import (
 from cxrkeras.runs.description import read_experiment, write_experiment
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.target import Target
+from cxrkeras.runtime.threads import threads
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_json, atomic_write_text
 from data_prep.tables.cells import frame_as_csv
@@ -107,7 +108,7 @@ def _environment(dataset: PreparedDataset, inputs: Sequence[str]) -> dict:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "backend": runtime.backend(),
-        "threads": runtime.threads(),
+        "threads": threads(),
         **{name: version(name) for name in packages},
     }
 

@@ -7,8 +7,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cxrkeras import runtime
 from cxrkeras.evaluation.run_folder import RunFolder
+from cxrkeras.runtime.hardware import hardware
 from data_prep.files import atomic_write_json
 
 
@@ -20,7 +20,7 @@ def note_start(run: Path) -> None:
     Args:
         run: a run folder that was begun.
     """
-    note = {"at": _now(), "command": _command(), "commit": _commit(), **runtime.hardware()}
+    note = {"at": _now(), "command": _command(), "commit": _commit(), **hardware()}
     _change(run, lambda known: known | {"starts": [*known.get("starts", []), note]})
 
 

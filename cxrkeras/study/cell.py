@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from cxrkeras import runtime
 from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.runs.description import read_experiment, write_experiment
 from cxrkeras.runs.folder import threads_of
+from cxrkeras.runtime.threads import of_tasks
 from cxrkeras.study.plan import Cell
 from cxrkeras.study.state import Study
 from cxrkeras.training.crossval import cross_validate
@@ -29,7 +29,7 @@ def describe_cell(study: Study, cell: Cell) -> Task:
         reads=reads(cell.experiment),
         makes=frozenset(cell.stages),
         # Stages may be of any cell, and few are new: a machine apart has its own cache.
-        environment={**runtime.of_tasks(threads), "CXRKERAS_CACHE": cache_of(["stages/*/*"])},
+        environment={**of_tasks(threads), "CXRKERAS_CACHE": cache_of(["stages/*/*"])},
     )
 
 

@@ -16,6 +16,7 @@ from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.folder import begin, check_data, gather, is_begun, is_finished, threads_of
 from cxrkeras.runs.starts import note_end, note_start
 from cxrkeras.runs.target import Target, as_used, check_folds, check_uncertain, load_target
+from cxrkeras.runtime.threads import use_threads
 from cxrkeras.training.plan import Plan, resolve
 from data_prep.errors import UserError
 from data_prep.executors import Executor
@@ -46,7 +47,7 @@ def cross_validate(experiment: Experiment, run: Path, executor: Executor = _HERE
     missing = [fold for fold in target.fold_numbers if not is_finished(run, fold)]
     if missing:
         # Keras takes seconds to import, so only if something is left to fit.
-        runtime.use_threads(threads_of(run))
+        use_threads(threads_of(run))
         runtime.start(fast=experiment.fast, devices=experiment.devices)
         if experiment.fast:
             say("--fast: if this run is resumed or repeated, its numbers differ slightly")

@@ -8,6 +8,7 @@ from cxrkeras import runtime
 from cxrkeras.data.dataset import open_dataset
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.target import check_uncertain
+from cxrkeras.runtime.machines import machine
 from cxrkeras.training.plan import resolve
 from data_prep.errors import UserError
 from data_prep.files import replacing
@@ -50,7 +51,7 @@ def pretrain(experiment: Experiment, out: Path) -> list[Path]:
             folder = out if len(plan.trunks) == 1 else out / f"trunk_{number + 1}"
             _refuse_other(folder, describe(origin, plan))
             stage = trained_stage(origin, plan, folder)
-            if runtime.machine():  # the first of several machines writes
+            if machine():  # the first of several machines writes
                 folders.append(stage)
                 continue
             _copy(stage, folder)

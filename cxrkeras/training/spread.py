@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from cxrkeras import runtime
 from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.runs.folder import threads_of
 from cxrkeras.runs.target import Target
+from cxrkeras.runtime.threads import of_tasks
 from cxrkeras.training.folds import check_start, fold_title
 from cxrkeras.training.plan import Plan
 from cxrkeras.training.stages.plan import places
@@ -48,7 +48,7 @@ def _task(
         f"cxrkeras.training.task:{function}",
         (folder, plan.experiment, *more),
         reads=reads(plan.experiment),
-        environment={**runtime.of_tasks(threads_of(run)), "CXRKERAS_CACHE": cache},
+        environment={**of_tasks(threads_of(run)), "CXRKERAS_CACHE": cache},
     )
 
 

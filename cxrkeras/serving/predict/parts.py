@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cxrkeras import runtime
+from cxrkeras.runtime.threads import of_tasks
 from cxrkeras.serving.predict.predict import Row
 from cxrkeras.serving.predict.unseen import OwnImages
 from cxrkeras.serving.predictor.card import Card
@@ -60,7 +60,7 @@ def scored_in_parts(
                 "cxrkeras.serving.predict.run:scored",
                 (card, places[mine], own, how, size, traced),
                 reads=(card.path, Path(os.path.commonpath([place.parent for place in places]))),
-                environment=runtime.of_tasks(None),
+                environment=of_tasks(None),
             )
         )
     return _joined(list(executor.run(tasks)), tasks, files)

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from cxrkeras import runtime
+from cxrkeras.runtime import machines
 from data_prep.files import replacing
 
 
@@ -44,7 +44,7 @@ class Checkpoint(keras.callbacks.Callback):
         """Read the file and return the epoch to resume from, or `epochs` if none is left."""
         kept = self._read()
         done = len(kept[0]["logs"]) if kept else 0
-        runtime.check_agreement(done, "numbers of finished epochs")
+        machines.check_agreement(done, "numbers of finished epochs")
         if kept is None:
             return 0
         state, self._values, self._best = kept
@@ -68,7 +68,7 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Note the logs and save the state."""
         self.logs.append(dict(logs or {}))
-        if self._path is None or runtime.machine():
+        if self._path is None or machines.machine():
             return
         best = [w for c in filter(_keeps_best, self._others) for w in c.best_weights or []]
         state = {"logs": self.logs, "stopped": bool(self.model.stop_training)}

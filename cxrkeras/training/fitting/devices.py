@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from cxrkeras import runtime
+from cxrkeras.runtime.hardware import devices
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -125,7 +126,7 @@ class _Mirrored(Devices):
         import tensorflow as tf
 
         self._count = count
-        names = runtime.devices()[:count]
+        names = devices()[:count]
         over = tf.distribute.ReductionToOneDevice() if "CPU" in names[0] else None
         self._strategy = tf.distribute.MirroredStrategy(names, cross_device_ops=over)
 

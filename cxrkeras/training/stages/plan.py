@@ -22,6 +22,7 @@ from cxrkeras.models.weights.trunk import fingerprint, save_trunk
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.folder import write_table
 from cxrkeras.runs.sources import Weights
+from cxrkeras.runtime import machines
 from cxrkeras.training.plan import Plan
 from cxrkeras.training.stages.cache import alone, cache_folder
 from cxrkeras.training.stages.fit import Fitted, fit_stage
@@ -145,10 +146,10 @@ def trained_stage(stage: Stage, plan: Plan, run: Path) -> Path:
     description = describe(stage, plan)
     folder = _place(description)
     before = trained(stage.before, plan, run)
-    several = runtime.several_machines()  # they train it together
+    several = machines.several_machines()  # they train it together
     with nullcontext() if several else alone(folder, f"source stage {stage.name}"):
         is_trained = folder.is_dir()
-        runtime.check_agreement(int(is_trained), "trained stages")
+        machines.check_agreement(int(is_trained), "trained stages")
         if is_trained:
             say(f"source stage {stage.name}: already trained, reused")
         else:

@@ -3,11 +3,11 @@
 import pytest
 from click.testing import CliRunner
 
-from cxrkeras import runtime
 from cxrkeras.commands.shared.executing import executor_of
 from cxrkeras.commands.study import command as study
 from cxrkeras.registry import EXECUTORS
 from cxrkeras.runs.experiment import Experiment
+from cxrkeras.runtime.threads import of_tasks
 from data_prep.dataset.pool import cores
 from data_prep.errors import UserError
 
@@ -56,12 +56,12 @@ def test_tasks_have_the_threads_and_choices_of_whoever_asks(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XLA_FLAGS", "--one")
     monkeypatch.setenv("SECRET", "word")
-    told = runtime.of_tasks(7)
+    told = of_tasks(7)
     assert told["TF_NUM_INTRAOP_THREADS"] == told["OMP_NUM_THREADS"] == "7"
     assert told["XLA_FLAGS"] == "--one"
     assert "SECRET" not in told
-    assert runtime.of_tasks(None)["TF_NUM_INTRAOP_THREADS"] == str(cores())
+    assert of_tasks(None)["TF_NUM_INTRAOP_THREADS"] == str(cores())
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
-    told = runtime.of_tasks(None)
+    told = of_tasks(None)
     assert (told["TF_NUM_INTRAOP_THREADS"], told["OMP_NUM_THREADS"]) == ("3", "1")

@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from cxrkeras.cli import main
 from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.runs.description import write_experiment
-from cxrkeras.runtime import THREADS
+from cxrkeras.runtime.threads import THREADS
 from cxrkeras.study.cell import run_cell
 from cxrkeras.study.clock import Clock
 from cxrkeras.study.file import read_study

@@ -15,6 +15,7 @@ import pytest
 
 from cxrkeras import runtime
 from cxrkeras.runs.description import make_experiment
+from cxrkeras.runtime.hardware import devices
 from cxrkeras.training.plan import resolve
 from data_prep.errors import UserError
 from tests.conftest import ROOT
@@ -158,7 +159,7 @@ def test_batches_that_devices_can_t_share_are_refused():
 
 
 def test_devices_that_are_not_there_are_refused_in_one_line():
-    there = len(runtime.devices())
+    there = len(devices())
     with pytest.raises(UserError, match=rf"--devices 64 can't be had.* sees {there} ") as refused:
         runtime.start(devices=64)
     assert re.search(rf"Give --devices {there}\b", str(refused.value))
