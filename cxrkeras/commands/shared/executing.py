@@ -12,7 +12,11 @@ _RESOURCES = {"cpus": "--cpus-per-task", "gpus": "--gpus-per-task"}
 
 
 def executing(what: str) -> Callable:
-    """The options, passed on as one `executor`; `what` it decides the place of, for the help."""
+    """The options, passed on as one `executor`.
+
+    Args:
+        what: is done there, e.g. `folds are fitted`, for the help.
+    """
     options = (
         click.option(
             "--executor",

@@ -69,7 +69,10 @@ def scored_in_parts(
 def _joined(outcomes: list, tasks: list[Task], files: Sequence[Path]) -> tuple[list, np.ndarray]:
     if failed := [outcome for outcome in outcomes if outcome.reason]:
         names = ", ".join(outcome.task.name for outcome in failed)
-        raise UserError(f"{names} of the files failed. {failed[0].reason}")
+        raise UserError(
+            f"{names} of the files failed. {failed[0].reason}"
+            + " See why: the same command with --debug, without --executor." * failed[0].crashed
+        )
     found = {outcome.task.name: outcome.value for outcome in outcomes}
     parts = [found[task.name] for task in tasks]
     rows = [row for part, _ in parts for row in part]

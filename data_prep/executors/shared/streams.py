@@ -12,7 +12,7 @@ _GRACE = 5.0  # seconds to remove copies in
 
 
 def started(ray: Any, function: Callable, cpus: float, gpus: float) -> Any:
-    """A generator whose results come one by one; who was lost is started again here, not there."""
+    """A generator whose results come one by one. Ray doesn't retry what is lost: callers do."""
     return ray.remote(function).options(
         num_returns="streaming",
         num_cpus=cpus,

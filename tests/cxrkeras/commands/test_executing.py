@@ -8,8 +8,10 @@ from cxrkeras.commands.study import command as study
 from cxrkeras.registry import EXECUTORS
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runtime.threads import of_tasks
+from cxrkeras.serving.predict.parts import _joined
 from data_prep.dataset.pool import cores
 from data_prep.errors import UserError
+from data_prep.executors import Outcome, Task
 
 
 def test_the_spellings():
@@ -65,3 +67,10 @@ def test_tasks_have_the_threads_and_choices_of_whoever_asks(monkeypatch):
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
     told = of_tasks(None)
     assert (told["TF_NUM_INTRAOP_THREADS"], told["OMP_NUM_THREADS"]) == ("3", "1")
+
+
+def test_a_part_of_predict_that_crashed_says_how_to_see_why():
+    tasks = [Task(f"part {n}/2", "a:b") for n in (1, 2)]
+    crashed = Outcome(tasks[0], reason="Unforeseen KeyError at c.py:1.", crashed=True)
+    with pytest.raises(UserError, match=r"^part 1/2 of .* c\.py:1\. See why: .* --debug"):
+        _joined([crashed, Outcome(tasks[1])], tasks, [])
