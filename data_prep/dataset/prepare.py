@@ -6,18 +6,18 @@ import hmac
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from data_prep.dataset.copies.duplicates import CROWD, Duplicate, exact_duplicates, near_duplicates
+from data_prep.dataset.copies.search import copies_in, one_film, unlike_copies
 from data_prep.dataset.identity import key_check, keyed_hash
 from data_prep.dataset.journal import Journal
-from data_prep.dataset.pool import Died, cores, spread
-from data_prep.dataset.publish import FORMAT, MANIFEST, WARNING, Names, publish, write_linkage
+from data_prep.dataset.pool import Died, cores
+from data_prep.dataset.publish import FORMAT, MANIFEST, Names, publish, write_linkage
 from data_prep.dataset.repair import Call, mend
-from data_prep.dataset.worker import Job, Result, Settings, prepare_file, same_film
+from data_prep.dataset.worker import Job, Result, Settings, prepare_file
 from data_prep.errors import UserError
 from data_prep.executors import Executor
 from data_prep.executors.local import Part as Local
@@ -28,7 +28,6 @@ from data_prep.say import say
 from data_prep.tables.label_names import check_labels
 
 _MANY = 20_000  # images; among fewer, copies are found within a second or two
-_FEW_PAIRS = 100  # fewer are confirmed sooner here than in new processes
 _HERE = Local()
 
 
@@ -134,14 +133,14 @@ def prepare(
                 _check_any(source, results, journal)
                 if near and progress and len(results) > _MANY:
                     say(f"{source.name}: looking for near-duplicates among {len(results)} images")
-                duplicates, remarks = _duplicates(results, journal, workers, near)
-                one_film = partial(_one_film, results, journal)
-                remarks += _unlike(duplicates, results, one_film)
+                duplicates, remarks = copies_in(results, journal, workers, near)
+                is_one_film = partial(one_film, results, journal)
+                remarks += unlike_copies(duplicates, results, is_one_film)
                 publish(
                     source,
                     results,
                     duplicates,
-                    one_film,
+                    is_one_film,
                     settings,
                     names,
                     journal,
@@ -262,72 +261,6 @@ def _check_any(source: Source, results: list[Result], journal: Journal) -> None:
     journal.discard()
     common = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
     raise UserError(f"No file could be prepared: {common or 'the table names none'}.")
-
-
-def _duplicates(
-    results: list[Result], journal: Journal, workers: int, near: bool
-) -> tuple[list[Duplicate], list[str]]:
-    """Same SOPInstanceUID, then same pixels, then nearly the same; the first in order stays.
-
-    Returns:
-        (the copies, remarks on the search).
-    """
-    left = [number for number, result in enumerate(results) if result.reason is None]
-    found: list[Duplicate] = []
-    crowded = 0
-    for kind in ("sop", "pixels"):
-        values = [results[n].sop if kind == "sop" else results[n].digest for n in left]
-        copies = exact_duplicates(values, kind)
-        found += [Duplicate(left[d.kept], left[d.dropped], kind) for d in copies]
-        gone = {copy.dropped for copy in copies}
-        left = [number for place, number in enumerate(left) if place not in gone]
-    if near and left:
-        signatures = [results[number].signature for number in left]
-        images = {number: journal.image(results[number].id) for number in left}
-        copies, crowded = near_duplicates(left, signatures, partial(_confirm, images, workers))
-        found += copies
-    kept_for = {duplicate.dropped: duplicate.kept for duplicate in found}
-    found = [Duplicate(_root(d.kept, kept_for), d.dropped, d.kind) for d in found]
-    remarks = [
-        f"{WARNING}{crowded} films look like more than {CROWD} others that they don't copy: near "
-        "copies among them weren't looked for"
-    ] * bool(crowded)
-    return sorted(found, key=lambda duplicate: duplicate.dropped), remarks
-
-
-def _root(number: int, kept_for: dict[int, int]) -> int:
-    """The record that stays, where the one kept at first was itself dropped later."""
-    while number in kept_for:
-        number = kept_for[number]
-    return number
-
-
-def _confirm(images: dict[int, Path], workers: int, pairs: list[tuple[int, int]]) -> list[bool]:
-    paths = {(images[first], images[second]): None for first, second in pairs}
-    answers = dict(spread(same_film, paths, workers if len(pairs) > _FEW_PAIRS else 0))
-    return [answers[images[first], images[second]] is True for first, second in pairs]
-
-
-def _one_film(results: list[Result], journal: Journal, duplicate: Duplicate) -> bool:
-    """Whether it shows the film that is kept: not if an empty picture, or another, has its UID."""
-    pair = results[duplicate.kept], results[duplicate.dropped]
-    first, second = (journal.image(result.id) for result in pair)
-    return duplicate.kind == "near" or same_film((first, second))
-
-
-def _unlike(
-    duplicates: list[Duplicate], results: list[Result], one_film: Callable[[Duplicate], bool]
-) -> list[str]:
-    """A warning where one SOPInstanceUID stands on different pictures: poor anonymisation."""
-    unlike = 0
-    for duplicate in duplicates:
-        pair = results[duplicate.kept], results[duplicate.dropped]
-        if duplicate.kind == "sop" and pair[0].digest != pair[1].digest:
-            unlike += not one_film(duplicate)
-    return [
-        f"{WARNING}{unlike} files dropped as duplicates have the SOPInstanceUID of another file "
-        "but a different picture: correct the UIDs if these are different films"
-    ] * bool(unlike)
 
 
 def summary(out: Path, already: bool = False) -> Summary:
