@@ -5,6 +5,7 @@ from pathlib import Path
 from cxrkeras import runtime
 from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.runs.description import read_experiment, write_experiment
+from cxrkeras.runs.starts import for_tasks
 from cxrkeras.study.plan import Cell
 from cxrkeras.study.state import Study
 from cxrkeras.training.crossval import cross_validate
@@ -26,7 +27,11 @@ def describe_cell(study: Study, cell: Cell) -> Task:
         reads=reads(cell.experiment),
         makes=frozenset(cell.stages),
         # Stages may be of any cell, and few are new: a machine apart has its own cache.
-        environment={**runtime.of_tasks(None), "CXRKERAS_CACHE": cache_of(["stages/*/*"])},
+        environment={
+            **runtime.of_tasks(None),
+            **for_tasks(),
+            "CXRKERAS_CACHE": cache_of(["stages/*/*"]),
+        },
     )
 
 
