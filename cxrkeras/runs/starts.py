@@ -62,7 +62,8 @@ def _now() -> str:
 def _command() -> str:
     if told := os.environ.get(_COMMAND):
         return told
-    words = [Path(sys.argv[0]).name, *sys.argv[1:]] if sys.argv[0] else sys.argv
+    program, *words = sys.argv or [""]  # none where Python is embedded
+    words = [Path(program).name, *words]
     return shlex.join(word.encode("utf-8", "replace").decode() for word in words)
 
 
