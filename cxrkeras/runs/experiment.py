@@ -235,8 +235,8 @@ class Experiment(BaseModel):
     precision: Literal["float32", "bfloat16", "float16"] = _choice(
         "float32",
         _SPEED,
-        "Numbers in which networks learn. Weights, losses, and what is validated, saved and "
-        "predicted with stay float32.",
+        "Numbers in which networks learn. Weights, losses, and the models that are scored, saved "
+        "and predict stay float32.",
     )
     fast: bool = _choice(
         False,
@@ -262,7 +262,7 @@ class Experiment(BaseModel):
 
     pixel_cache: str = _choice(
         "auto",
-        "Speed",
+        _SPEED,
         "Keep decoded images on disk: off, DIR, or auto: in the cache folder, if they neither fit "
         "in memory nor take more than half of the free space. Results are the same.",
         idle=_BOTH,

@@ -1,6 +1,7 @@
-"""Who worked on a run, and when: a note in its environment.json for each process that fitted."""
+"""Who worked on a run, and when: a note in its environment.json for each command that fitted."""
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -11,27 +12,47 @@ from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.runtime.hardware import hardware
 from data_prep.files import atomic_write_json
 
+_COMMAND = "CXRKERAS_COMMAND"  # the command line that a task's process works for
 
-def note_start(run: Path) -> None:
-    """Add this process to `starts`: the time, the command line, devices, driver and commit.
 
-    The backend must have started.
+def note_start(run: Path, *, here: bool = True) -> None:
+    """Add this process to `starts`: the time, the command line, commit, devices and driver.
+
+    The backend must have started. The run counts as unfinished until `note_end`.
 
     Args:
         run: a run folder that was begun.
+        here: whether this process fits; devices and driver are left out if others do.
     """
-    note = {"at": _now(), "command": _command(), "commit": _commit(), **hardware()}
-    _change(run, lambda known: known | {"starts": [*known.get("starts", []), note]})
+    note = {"at": _now(), "command": _command(), "commit": _commit()}
+    note |= hardware() if here else {}
+
+    def noted(known: dict) -> dict:
+        unfinished = {key: value for key, value in known.items() if key != "finished"}
+        return unfinished | {"starts": [*known.get("starts", []), note]}
+
+    _change(run, noted)
 
 
 def note_end(run: Path) -> None:
-    """Set `finished` to this moment."""
-    _change(run, lambda known: known | {"finished": _now()})
+    """Set `finished` to this moment, unless the run has ended before."""
+    _change(run, lambda known: known | ({"finished": _now()} if _is_open(known) else {}))
+
+
+def for_tasks() -> dict[str, str]:
+    """The variable by which a task's process notes this process's command line, not its own."""
+    return {_COMMAND: _command()}
+
+
+def _is_open(known: dict) -> bool:
+    return "starts" in known and "finished" not in known
 
 
 def _change(run: Path, change) -> None:
     path = RunFolder(run).environment
-    atomic_write_json(path, change(json.loads(path.read_text(encoding="utf-8"))))
+    known = json.loads(path.read_text(encoding="utf-8"))
+    if (changed := change(known)) != known:
+        atomic_write_json(path, changed)
 
 
 def _now() -> str:
@@ -39,7 +60,10 @@ def _now() -> str:
 
 
 def _command() -> str:
-    words = [Path(sys.argv[0]).name, *sys.argv[1:]] if sys.argv[0] else sys.argv
+    if told := os.environ.get(_COMMAND):
+        return told
+    program, *words = sys.argv or [""]  # none where Python is embedded
+    words = [Path(program).name, *words]
     return shlex.join(word.encode("utf-8", "replace").decode() for word in words)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.runs.description import read_experiment, write_experiment
 from cxrkeras.runs.folder import threads_of
+from cxrkeras.runs.starts import for_tasks
 from cxrkeras.runtime.threads import of_tasks
 from cxrkeras.study.plan import Cell
 from cxrkeras.study.state import Study
@@ -29,7 +30,11 @@ def describe_cell(study: Study, cell: Cell) -> Task:
         reads=reads(cell.experiment),
         makes=frozenset(cell.stages),
         # Stages may be of any cell, and few are new: a machine apart has its own cache.
-        environment={**of_tasks(threads), "CXRKERAS_CACHE": cache_of(["stages/*/*"])},
+        environment={
+            **of_tasks(threads),
+            **for_tasks(),
+            "CXRKERAS_CACHE": cache_of(["stages/*/*"]),
+        },
     )
 
 

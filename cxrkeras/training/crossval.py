@@ -16,7 +16,7 @@ from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.folder import begin, check_data, gather, is_begun, is_finished, threads_of
 from cxrkeras.runs.starts import note_end, note_start
 from cxrkeras.runs.target import Target, as_used, check_folds, check_uncertain, load_target
-from cxrkeras.runtime.threads import use_threads
+from cxrkeras.runtime.threads import threads, use_threads
 from cxrkeras.training.plan import Plan, resolve
 from data_prep.errors import UserError
 from data_prep.executors import Executor
@@ -43,23 +43,18 @@ def cross_validate(experiment: Experiment, run: Path, executor: Executor = _HERE
     runtime.backend()  # an unsupported one is refused before anything is read or written
     experiment = experiment.located()
     plan = resolve(experiment)
-    target = _open(experiment, run)
-    missing = [fold for fold in target.fold_numbers if not is_finished(run, fold)]
+    target, missing = _open(experiment, run, executor)
     if missing:
-        # Keras takes seconds to import, so only if something is left to fit.
-        use_threads(threads_of(run))
-        runtime.start(fast=experiment.fast, devices=experiment.devices)
         if experiment.fast:
             say("--fast: if this run is resumed or repeated, its numbers differ slightly")
-        note_start(run)
+        note_start(run, here=not executor.spreads)
         _fit(executor, plan, target, run, missing)
     else:
         say(f"all {len(target.fold_numbers)} folds are finished already; nothing is fitted again")
     gather(run, target)
     metrics = write_metrics(run)
     write_operating_points(run)
-    if missing:
-        note_end(run)
+    note_end(run)
     write_report(run)
     return metrics
 
@@ -75,8 +70,13 @@ def _fit(executor: Executor, plan: Plan, target: Target, run: Path, missing: lis
         fit_folds(plan, target, run, missing)
 
 
-def _open(experiment: Experiment, run: Path) -> Target:
-    """Read everything first, so that unusable input leaves no run folder behind."""
+def _open(
+    experiment: Experiment, run: Path, executor: Executor = _HERE
+) -> tuple[Target, list[int]]:
+    """The target and the folds that are left to fit, in a run folder that was begun.
+
+    Everything is read and started first, so that what can't be used leaves no run folder behind.
+    """
     begun = is_begun(run, experiment)
     dataset = open_dataset(Path(experiment.data), experiment.labels_of())
     if begun:
@@ -86,12 +86,18 @@ def _open(experiment: Experiment, run: Path) -> Target:
     target = load_target(experiment, dataset, _folds_file(experiment, dataset, run, begun))
     if not begun:
         check_folds(experiment, target)
+    missing = [f for f in target.fold_numbers if not (begun and is_finished(run, f))]
+    if missing:
+        # Keras takes seconds to import, so only if something is left to fit.
+        use_threads(threads_of(run) if begun else threads())
+        # Tasks look for their devices themselves, where they are.
+        runtime.start(fast=experiment.fast, devices=1 if executor.spreads else experiment.devices)
     begin(run, as_used(experiment, target), target, begun=begun)
     for warning in fold_warnings(
         target.truth, dataset.patients, dataset.labels, len(target.fold_numbers)
     ):
         say(f"Warning: {warning}")
-    return target
+    return target, missing
 
 
 def _folds_file(

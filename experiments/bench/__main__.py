@@ -25,6 +25,8 @@ def main(words: list[str] | None = None) -> int:
     for name in options.names or MEASUREMENTS.names():
         part = MEASUREMENTS.load(name)
         if options.device not in part.devices:
+            if options.names:
+                print(f"{name}: left out, it isn't measured on a {options.device}", file=sys.stderr)
             continue
         if options.small and part.peers and not peers.installed():
             print(f"{name}: left out, the peers aren't installed", file=sys.stderr)

@@ -44,8 +44,8 @@ class Part(Measurement):
             runs.append(stand.run("-m", "experiments.bench.near_copies", file))
             return runs[-1].answer["seconds"]
 
-        part = self.rows * (len(made) - 1) / 2 / (len(made) * (len(made) - 1) / 2)
-        found = stand.in_turn(ours=ours, peer=lambda: _plain(made, self.rows) / 2 / part)
+        share = 2 * self.rows / len(made)  # each pair is compared once
+        found = stand.in_turn(ours=ours, peer=lambda: _plain(made, self.rows) / share)
         work = f"{len(made):,} signatures, {runs[0].answer['pairs']:,} pairs"
         note = f"The plain comparison's time is worked out from {self.rows:,} of its rows."
         yield Row(work, "CPU-s", **found, against="each compared with each", note=note)

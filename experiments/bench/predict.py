@@ -19,8 +19,11 @@ from typing import ClassVar
 from cxrkeras.registry import option
 from experiments.bench import Measurement, Row
 
-KINDS = (("dicom/chest", "*.dcm", 8), ("nih_originals", "*.png", 24))
-KINDS = (*KINDS, ("nih_target/images", "*.png", 68))
+KINDS = (
+    ("dicom/chest", "*.dcm", 8),
+    ("nih_originals", "*.png", 24),
+    ("nih_target/images", "*.png", 68),
+)
 MODULE = "experiments.bench.predict"
 
 

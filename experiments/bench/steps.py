@@ -72,13 +72,9 @@ def _ours(backbone: str, side: str, batch: str, precision: str, device: str) -> 
 
     if device == "cpu":
         runtime.start()
-    import keras
-
     from experiments.bench.shared.networks import batches, trainer
 
-    if precision == "bfloat16":
-        keras.config.set_dtype_policy("mixed_bfloat16")
-    model = trainer(backbone, int(side)).model
+    model = trainer(backbone, int(side), precision=precision).model
     data = batches(int(side), int(batch), STEPS)
     model.fit(data.take(2), shuffle=False, verbose=0)
 

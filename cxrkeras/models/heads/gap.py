@@ -5,10 +5,10 @@ Source: Huang et al., Diagnostics 2022; heat maps are exact on it (Zhou et al., 
 
 from typing import ClassVar
 
-from cxrkeras.models.heads import Head
+from cxrkeras.models.heads.shared.dense import DenseHead, side_by_side
 
 
-class Part(Head):
+class Part(DenseHead):
     """The study's head: 4096 features of two ResNet50, 2048 of two DenseNet121."""
 
     pooled: ClassVar[bool] = True
@@ -21,18 +21,4 @@ class Part(Head):
             layers.GlobalAveragePooling2D(name=f"pool_{number}")(list(of_trunk.values())[-1])
             for number, of_trunk in enumerate(maps, start=1)
         ]
-        joined = pooled if known is None else [*pooled, known]
-        return joined[0] if len(joined) == 1 else layers.Concatenate(name="features")(joined)
-
-    def classify(self, features, outputs, *, dropout, seed):
-        """The kernel starts at zero: a transferred trunk isn't shaken by a random head. (One layer
-        has no symmetry to break.)
-        """
-        from keras import layers
-
-        first = next(iter(outputs))
-        features = layers.Dropout(dropout, seed=seed, name=f"dropout_{first}")(features)
-        return {
-            name: layers.Dense(labels, kernel_initializer="zeros", name=name)(features)
-            for name, labels in outputs.items()
-        }
+        return side_by_side(pooled, known)

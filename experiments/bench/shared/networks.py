@@ -17,17 +17,24 @@ def network(backbone: str, side: int):
     return build_network(parts, {TARGET: len(LABELS)})
 
 
-def trainer(backbone: str, side: int, *, augment: str = "none"):
+def trainer(backbone: str, side: int, *, augment: str = "none", precision: str = "float32"):
     """A compiled `Trainer` of it, with bW-BCE."""
     from cxrkeras.registry import LOSSES, PRESETS
+    from cxrkeras.training.fitting.compute import Compute
     from cxrkeras.training.fitting.trainer import Trainer
 
-    logits = network(backbone, side).logits
-    return Trainer(logits, loss=LOSSES.make("bw_bce"), augment=PRESETS.make(augment))
+    compute = Compute(precision)
+    with compute.scope():
+        logits = network(backbone, side).logits
+    loss, preset = LOSSES.make("bw_bce"), PRESETS.make(augment)
+    return Trainer(logits, loss=loss, augment=preset, compute=compute)
 
 
 def batches(side: int, batch: int, steps: int):
     """`steps` times the same random batch, in memory."""
+    from cxrkeras import runtime
+
+    runtime.import_tensorflow()  # beside JAX it must leave the GPU alone
     import tensorflow as tf
 
     from cxrkeras.models.network import TARGET

@@ -90,6 +90,11 @@ def test_an_unknown_name_is_one_line(capsys):
     assert "Did you mean 'predict'?" in capsys.readouterr().err
 
 
+def test_a_device_on_which_something_is_not_measured_is_said(capsys):
+    assert main(["intervals", "--device", "gpu"]) == 0
+    assert capsys.readouterr().err == "intervals: left out, it isn't measured on a gpu\n"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [n for n in MEASUREMENTS.names() if not MEASUREMENTS.load(n).peers]

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -14,10 +15,11 @@ from cxrkeras.evaluation.scores.predictions import read_predictions
 from cxrkeras.models.architecture import Architecture
 from cxrkeras.models.network import TARGET, build_network
 from cxrkeras.registry import BACKBONES, HEADS, LOSSES
-from cxrkeras.runs.starts import note_end, note_start
+from cxrkeras.runs.starts import for_tasks, note_end, note_start
 from cxrkeras.training.crossval import cross_validate
 from cxrkeras.training.fitting.compute import PLAIN, Compute, Twins
 from cxrkeras.training.fitting.trainer import Schedule, Trainer
+from data_prep.errors import UserError
 
 IMAGES = np.random.default_rng(0).uniform(0, 255, (20, 32, 32, 1)).astype(np.float32)
 TARGETS = (IMAGES[:, :16, 0, 0] > 128).any(axis=1, keepdims=True).astype(np.float32)
@@ -92,7 +94,7 @@ def test_a_fit_in_half_precision_resumes_to_the_same_bits(precision, tmp_path):
     assert all(map(np.array_equal, expected, found))
 
 
-def test_each_process_that_fits_is_noted(tmp_path, monkeypatch):
+def test_each_command_that_fits_is_noted(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["/usr/bin/cxrkeras", "cv", "--out", "a b"])
     (tmp_path / "environment.json").write_text('{"keras": "3"}')
     note_start(tmp_path)
@@ -105,6 +107,46 @@ def test_each_process_that_fits_is_noted(tmp_path, monkeypatch):
     assert first["devices"]
     assert set(first) == {"at", "command", "commit", "devices", "driver"}
     assert first["at"] <= second["at"] <= found["finished"]
+
+    note_end(tmp_path)  # of a call that found nothing left to fit
+    assert json.loads((tmp_path / "environment.json").read_text()) == found
+    note_start(tmp_path)
+    assert "finished" not in json.loads((tmp_path / "environment.json").read_text())
+
+
+def test_a_run_without_starts_is_not_said_to_finish_now(tmp_path):
+    (tmp_path / "environment.json").write_text('{"keras": "3"}')  # of an earlier version
+    note_end(tmp_path)
+    assert (tmp_path / "environment.json").read_text() == '{"keras": "3"}'
+
+
+def test_a_task_notes_the_command_that_it_works_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["cxrkeras", "study", "grid.toml"])
+    for name, value in for_tasks().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.argv", ["child.py"])
+    (tmp_path / "environment.json").write_text("{}")
+    note_start(tmp_path)
+    (start,) = json.loads((tmp_path / "environment.json").read_text())["starts"]
+    assert start["command"] == "cxrkeras study grid.toml"
+
+
+def test_devices_that_are_not_there_are_refused_before_a_run_is_begun(experiment, tmp_path):
+    run = tmp_path / "run"
+    with pytest.raises(UserError, match="--devices 64 can't be had"):
+        cross_validate(experiment(devices=64, batch_size=64), run)
+    assert not run.exists()
+
+
+def test_tasks_elsewhere_need_no_devices_here(experiment, tmp_path):
+    def work(tasks):
+        raise UserError("it is elsewhere")
+
+    elsewhere = SimpleNamespace(spreads=True, run=work)
+    with pytest.raises(UserError, match="it is elsewhere"):
+        cross_validate(experiment(devices=64, batch_size=64), tmp_path / "run", elsewhere)
+    (start,) = json.loads((tmp_path / "run" / "environment.json").read_text())["starts"]
+    assert set(start) == {"at", "command", "commit"}
 
 
 @pytest.mark.slow

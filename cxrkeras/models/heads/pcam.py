@@ -1,0 +1,57 @@
+"""Probabilistic class activation maps: each label's logits, averaged where it is probable.
+
+Source: Ye et al., Weakly Supervised Lesion Localization with Probabilistic-CAM Pooling, 2020
+(equations 3 and 4), which won CheXpert's competition in 2019. Its logit of the weighted mean of the
+features is the weighted mean of the map's logits, since both come from the same linear layer.
+"""
+
+from cxrkeras.models.heads import Head
+from cxrkeras.models.heads.shared.fields import field_means
+
+
+class Part(Head):
+    """A 1x1 convolution gives each label's map of logits s; its weights are sigmoid(s), normed."""
+
+    def features(self, maps, known, *, seed):
+        """[(N, h, w, sum of C), and (N, E) if more is known]: maps at the coarsest trunk's side."""
+        from keras import layers
+
+        last = [list(of_trunk.values())[-1] for of_trunk in maps]
+        side = min(tensor.shape[1] for tensor in last)
+        found = [
+            tensor if tensor.shape[1] == side else field_means(tensor, side) for tensor in last
+        ]
+        joined = found[0] if len(found) == 1 else layers.Concatenate(name="maps")(found)
+        return joined if known is None else [joined, known]
+
+    def classify(self, features, outputs, *, dropout, seed):
+        """The kernels start at zero, as those of any last layer here."""
+        from keras import layers, ops
+
+        maps, known = features if isinstance(features, list | tuple) else (features, None)
+        first = next(iter(outputs))
+        maps = layers.SpatialDropout2D(dropout, seed=seed, name=f"dropout_{first}")(maps)
+        logits = {}
+        for name, labels in outputs.items():
+            scores = layers.Conv2D(labels, 1, kernel_initializer="zeros", name=name)(maps)
+            scores = ops.cast(scores, "float32")
+            logits[name] = weighted_mean(scores)
+            if known is not None:
+                beside = layers.Dense(
+                    labels, use_bias=False, kernel_initializer="zeros", name=f"{name}-known"
+                )
+                logits[name] = layers.Add(name=f"{name}-all")([logits[name], beside(known)])
+        return logits
+
+
+def weighted_mean(scores):
+    """(N, h, w, K) float32 logits -> (N, K), their mean weighted by their probability.
+
+    Counted from the largest, so that a map of one value has exactly that mean.
+    """
+    from keras import ops
+
+    top = ops.max(scores, axis=(1, 2), keepdims=True)
+    weights = ops.exp(ops.subtract(ops.log_sigmoid(scores), ops.log_sigmoid(top)))
+    below = ops.sum(ops.multiply(weights, ops.subtract(scores, top)), axis=(1, 2))
+    return ops.add(ops.max(scores, axis=(1, 2)), ops.divide(below, ops.sum(weights, axis=(1, 2))))
