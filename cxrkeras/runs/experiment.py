@@ -354,7 +354,7 @@ class Experiment(BaseModel):
         """The choices without file locations, so that they stay equal when data are moved."""
         by_file = dict.fromkeys(("folds", "test_fraction")) if self.folds_file else {}
         return {
-            **self.model_dump(exclude=_CONSENT),
+            **self.model_dump(exclude=_CONSENT | self._usual),
             **by_file,
             "data": None,
             "folds_file": self.folds_file is not None,
@@ -382,13 +382,17 @@ class Experiment(BaseModel):
     @property
     def digest(self) -> str:
         """8 hex digits of the description; ways to be faster count where they are chosen."""
-        usual = {
+        choices = json.dumps(self.model_dump(exclude=_CONSENT | self._usual), sort_keys=True)
+        return hashlib.sha256(choices.encode()).hexdigest()[:8]
+
+    @property
+    def _usual(self) -> set[str]:
+        """The ways to be faster that aren't chosen, which earlier versions' descriptions lack."""
+        return {
             name
             for name, field in type(self).model_fields.items()
             if field.json_schema_extra["section"] == _SPEED and getattr(self, name) == field.default
         }
-        choices = json.dumps(self.model_dump(exclude=_CONSENT | usual), sort_keys=True)
-        return hashlib.sha256(choices.encode()).hexdigest()[:8]
 
 
 def _part(value: Any, registry: Registry) -> str:

@@ -47,7 +47,8 @@ def is_begun(run: Path, experiment: Experiment) -> bool:
         _refuse_other_files(run)
         return False
     new, old = experiment.placeless(), read_experiment(description).placeless()
-    differ = [name.replace("_", "-") for name in new if new[name] != old[name]]
+    names = dict.fromkeys([*new, *old])
+    differ = [name.replace("_", "-") for name in names if new.get(name) != old.get(name)]
     if differ and any(RunFolder(run).finished_folds()):
         raise UserError(
             f"{run} holds a run with different settings: --{', --'.join(differ)}. Give another "

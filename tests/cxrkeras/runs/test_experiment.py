@@ -175,6 +175,8 @@ def test_paths_become_absolute_and_places_do_not_tell_runs_apart(tmp_path, monke
     assert moved.placeless() == there.placeless()
     assert make_experiment({**choices, "source": ()}).placeless() != there.placeless()
     assert make_experiment({**choices, "seed": 1}).placeless() != there.placeless()
+    half = make_experiment({**choices, "precision": "bfloat16"})
+    assert half.placeless() == there.placeless() | {"precision": "bfloat16"}
 
 
 def test_without_data_the_phantoms_come_at_a_small_size_that_options_override():
