@@ -25,8 +25,15 @@ from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.evaluation.scores.operating import FROM_PREVALENCE, add_held_out, prevalence_points
 from cxrkeras.runs.description import read_experiment
 from cxrkeras.runs.experiment import Experiment
-from cxrkeras.runs.folder import check_data, is_finished, predictions_of, write_table
+from cxrkeras.runs.folder import (
+    check_data,
+    is_finished,
+    predictions_of,
+    threads_of,
+    write_table,
+)
 from cxrkeras.runs.target import Target, load_target
+from cxrkeras.runtime.threads import use_threads
 from cxrkeras.training.plan import resolve
 from data_prep.errors import UserError
 from data_prep.say import say
@@ -165,6 +172,7 @@ def _fit(
     known: dict,
     rules: Sequence[Rule],
 ) -> dict:
+    use_threads(threads_of(run))  # its last digits are the folds' on any machine
     runtime.start(fast=experiment.fast, devices=experiment.devices)
     from cxrkeras.training.folds import fit_rows, make_fitter, model_card, save_model
 
