@@ -37,4 +37,4 @@ def log_sum_exp(maps, r: float):
     maps = ops.cast(maps, "float32")
     top = ops.max(maps, axis=(1, 2), keepdims=True)
     mean = ops.mean(ops.exp(ops.multiply(ops.subtract(maps, top), r)), axis=(1, 2))
-    return ops.add(ops.max(maps, axis=(1, 2)), ops.divide(ops.log(mean), r))
+    return ops.add(ops.squeeze(top, axis=(1, 2)), ops.divide(ops.log(mean), r))

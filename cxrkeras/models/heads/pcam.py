@@ -54,4 +54,5 @@ def weighted_mean(scores):
     top = ops.max(scores, axis=(1, 2), keepdims=True)
     weights = ops.exp(ops.subtract(ops.log_sigmoid(scores), ops.log_sigmoid(top)))
     below = ops.sum(ops.multiply(weights, ops.subtract(scores, top)), axis=(1, 2))
-    return ops.add(ops.max(scores, axis=(1, 2)), ops.divide(below, ops.sum(weights, axis=(1, 2))))
+    mean = ops.divide(below, ops.sum(weights, axis=(1, 2)))
+    return ops.add(ops.squeeze(top, axis=(1, 2)), mean)

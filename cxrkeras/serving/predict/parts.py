@@ -49,6 +49,7 @@ def scored_in_parts(
         settings = {**settings, "workers": executor.cores_each()}
     card = read_card(card.path.absolute())  # wherever a task runs
     places = [Path(os.path.abspath(file)) for file in files]
+    folder = Path(os.path.commonpath([place.parent for place in places]))
     tasks = []
     for number, first in enumerate(starts, start=1):
         mine = slice(first, first + step)
@@ -59,7 +60,7 @@ def scored_in_parts(
                 f"part {number}/{len(starts)}",
                 "cxrkeras.serving.predict.run:scored",
                 (card, places[mine], own, how, size, traced),
-                reads=(card.path, Path(os.path.commonpath([place.parent for place in places]))),
+                reads=(card.path, folder),
                 environment=of_tasks(None),
             )
         )
