@@ -19,16 +19,31 @@ class Backbone(Part):
         scaling: how its pixels are scaled: one of `shared.scaling.SCALINGS`.
         side: the smallest image side in pixels that it accepts.
         published: whether `build` takes the published weights `imagenet`; refused if not.
+        usual: the image side in pixels of a model that `weights import` makes if nobody says.
+        files: whose weights files `weights import` takes for it, as `importing.recognise` names
+            them: `PyTorch's ResNet18`.
+        torch_bias: whether the convolutions of `torch_modules` have a bias.
     """
 
     scaling: ClassVar[str] = "none"
     side: ClassVar[int] = 32
     published: ClassVar[bool] = False
+    usual: ClassVar[int] = 224
+    files: ClassVar[tuple[str, ...]] = ()
+    torch_bias: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, image_size: int, weights: str | None) -> "keras.Model":
         """Build the trunk; arguments as for `trunk`."""
         raise NotImplementedError
+
+    def torch_modules(self) -> dict[str, str]:
+        """{layer of the trunk: module in torchvision's network}, of all layers with weights.
+
+        The module as below the network's root, or below its `features.` where those have names.
+        Empty where `files` names none of PyTorch.
+        """
+        return {}
 
     def smallest(self) -> int:
         """The smallest image side in pixels that it accepts, found without building anything."""
