@@ -153,7 +153,8 @@ def _maps(trunk: keras.Model, backbone: Backbone, head: Head, image) -> dict:
         return {"last": trunk(scaled)}
     last = next(reversed(known))
     wanted[last] = known[last]
-    return keras.Model(trunk.inputs[0], wanted, name=trunk.name)(scaled)
+    found = keras.Model(trunk.inputs[0], wanted, name=trunk.name)(scaled)
+    return {stride: found[stride] for stride in wanted}  # by stride, not as text
 
 
 def _names(backbones: Sequence[Backbone]) -> list[str]:

@@ -52,13 +52,13 @@ class Application(Backbone):
         """As the base class says; torchvision's DenseNet121 is Keras's."""
         return _densenet_modules(_DENSENET121) if self.constructor == "DenseNet121" else {}
 
-    def maps(self, trunk: "keras.Model") -> "dict[str, keras.KerasTensor]":
+    def own_maps(self, trunk: "keras.Model") -> "dict[str, keras.KerasTensor]":
         """As every backbone's; those of NASNet by the names of its cells' outputs.
 
         A cell has the outputs of the two cells before it as inputs, so ways lead around each.
         """
         if not self.constructor.startswith("NASNet"):
-            return super().maps(trunk)
+            return super().own_maps(trunk)
         from cxrkeras.models.backbones.shared.strides import named, strides_of
 
         cells = (layer.output for layer in trunk.layers if "_concat_" in layer.name)
