@@ -11,22 +11,29 @@ within the trunk, for 448 px. Ours: it is 3x3 with stride 2, and stands behind t
 map (of ResNet50 behind conv2). Pooling pixels instead would throw away what was gained.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import keras
 from keras import layers
 
+from cxrkeras.models.backbones.shared.scaling import Scaling
 from cxrkeras.models.backbones.shared.strides import key
 from cxrkeras.models.graph import called_by_layers, source
 from data_prep.errors import UserError
-
-if TYPE_CHECKING:
-    from cxrkeras.models.backbones import Backbone
 
 WIDTH = 24
 """Channels of the first of two convolutions."""
 SPREAD = 57.0
 """About a standard deviation of ImageNet's pixels, 0-255: the unit of what the stem adds."""
+
+
+class Bare(Protocol):
+    """What stems ask of a backbone."""
+
+    def part_name(self) -> str: ...
+    def pixels(self) -> Scaling: ...
+    def build(self, image_size: int, weights: str | None) -> keras.Model: ...
+    def own_maps(self, trunk: keras.Model) -> dict[str, keras.KerasTensor]: ...
 
 
 class Stemmed(NamedTuple):
@@ -36,7 +43,7 @@ class Stemmed(NamedTuple):
     maps: dict[str, keras.KerasTensor]
 
 
-def convolved(backbone: "Backbone", image_size: int, weights: str | None) -> Stemmed:
+def convolved(backbone: Bare, image_size: int, weights: str | None) -> Stemmed:
     """Two convolutions, then the backbone as a nested model, whose weights files fit it alone."""
     slope, _ = backbone.pixels()
     image = keras.Input((image_size, image_size, 3))
@@ -60,7 +67,7 @@ def convolved(backbone: "Backbone", image_size: int, weights: str | None) -> Ste
     return Stemmed(keras.Model(image, [*maps.values()][-1]), maps)
 
 
-def pooled(backbone: "Backbone", image_size: int, weights: str | None) -> Stemmed:
+def pooled(backbone: Bare, image_size: int, weights: str | None) -> Stemmed:
     """The backbone's own layers, one of pooling among them.
 
     Raises:
@@ -103,7 +110,7 @@ def nested(trunk: keras.Model, maps: dict, image) -> dict[str, keras.KerasTensor
     return dict(zip(maps, found if isinstance(found, list) else [found], strict=True))
 
 
-def _no_place(backbone: "Backbone") -> UserError:
+def _no_place(backbone: Bare) -> UserError:
     return UserError(
         f"--backbone {backbone}: there is no place for a pooling in it, since not all of its "
         "layers lie behind its finest map. Give stem=conv4, or another backbone."
