@@ -116,7 +116,7 @@ class Part(Backbone):
 
     def _layer(self, x, name: str):
         """Pre-norm: attention of all tokens to all, then an MLP, each added to what went in."""
-        from keras import layers
+        from keras import layers, ops
 
         y = layers.LayerNormalization(epsilon=_EPSILON, name=f"{name}_norm1")(x)
         attention = layers.MultiHeadAttention(
@@ -125,7 +125,8 @@ class Part(Backbone):
         y, _ = attention(y, y, return_attention_scores=True)
         x = layers.Add(name=f"{name}_add1")([x, y])
         y = layers.LayerNormalization(epsilon=_EPSILON, name=f"{name}_norm2")(x)
-        y = layers.Dense(self.mlp, activation="gelu", name=f"{name}_mlp1")(y)
+        y = layers.Dense(self.mlp, name=f"{name}_mlp1")(y)
+        y = ops.gelu(y, approximate=True)  # as in the paper's code; the other isn't in ONNX
         y = layers.Dense(self.width, name=f"{name}_mlp2")(y)
         return layers.Add(name=f"{name}_add2")([x, y])
 
