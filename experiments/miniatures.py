@@ -43,9 +43,9 @@ first.
 
 **Reading.** The scores say that a system runs from raw films to an export, and nothing else. After
 one epoch on some sixty films, of {side} px at least, they are near chance; and the published ones
-are of other images, sizes and splits, so that none may be compared. Models that are told age, sex or
-view can't be explained (–). Cost: seconds of processor
-time, imports and source stage included, beside other work on the machine.
+are of other images, sizes and splits, so that none may be compared. Models that are told age, sex
+or view can't be explained (–). Cost: seconds of processor time, imports and source stage included,
+beside other work on the machine.
 
 | system | macro AUROC out of fold (95 %) | {verbs} | in place of |
 | --- | --- | {rules} | --- |

