@@ -66,11 +66,17 @@ def pairwise(*axes):
     return chosen
 
 
-def quick():
-    """All pairs of heads, losses and inputs, on tiny backbones in turn, and a real one."""
+def paired():
+    """All pairs of heads, losses and inputs, on tiny backbones in turn."""
     found = pairwise(HEADS.names(), LOSSES.names(), (IMAGE, ALL))
-    there = [(TINY[n % len(TINY)], *rest) for n, rest in enumerate(found)]
-    return [*there, ("mobilenet_v3_small", *found[0])]
+    return [(TINY[n % len(TINY)], *rest) for n, rest in enumerate(found)]
+
+
+def quick():
+    """Each head, loss and further input at least once, on tiny backbones, and a real backbone."""
+    axes = (TINY, HEADS.names(), LOSSES.names(), (ALL, IMAGE, *INPUTS[1:]))
+    found = [tuple(axis[n % len(axis)] for axis in axes) for n in range(max(map(len, axes)))]
+    return [*found, ("mobilenet_v3_small", *found[0][1:])]
 
 
 def sampled():
@@ -167,6 +173,12 @@ def learns_and_answers(session, chosen, folder, fresh):
 
 
 @pytest.mark.parametrize("chosen", quick(), ids="-".join)
+def test_each_part_goes_with_others(chosen, session, tmp_path, fresh):
+    learns_and_answers(session, chosen, tmp_path, fresh)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chosen", paired(), ids="-".join)
 def test_pairs_of_parts_go_together(chosen, session, tmp_path, fresh):
     learns_and_answers(session, chosen, tmp_path, fresh)
 
@@ -181,7 +193,7 @@ def test_any_parts_go_together(chosen, session, tmp_path, fresh):
 
 @pytest.mark.slow
 @pytest.mark.skipif(ON_JAX, reason="this is that process")
-def test_pairs_of_parts_go_together_on_jax(on_jax):
+def test_each_part_goes_with_others_on_jax(on_jax):
     on_jax(__file__, "-m", "not slow")
 
 
