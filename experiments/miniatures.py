@@ -41,11 +41,11 @@ cross-validated on {target} films of ChestX-ray14 in 2 folds, answered {films} f
 Where it starts from ImageNet or another source, it learnt from {source} other films of ChestX-ray14
 first.
 
-**Reading.** The scores say that a system runs from raw films to an export, and nothing else. After
-one epoch on some sixty films, of {side} px at least, they are near chance; and the published ones
-are of other images, sizes and splits, so that none may be compared. Models that are told age, sex
-or view can't be explained (–). Cost: seconds of processor time, imports and source stage included,
-beside other work on the machine.
+**Reading.** The scores say that a system runs from raw films to an export, and nothing else: it
+learnt for one epoch from some sixty films, of {side} px at least. The published scores are of other
+images, sizes and splits, so that none may be compared. Models that are told age, sex or view can't
+be explained (–). Cost: seconds of processor time, imports and source stage included, beside other
+work on the machine.
 
 | system | macro AUROC out of fold (95 %) | {verbs} | in place of |
 | --- | --- | {rules} | --- |
@@ -176,7 +176,7 @@ def write(work: Path, path: Path = RESULT) -> None:
         rules=" | ".join("---" for _ in VERBS),
     )
     rows = "\n".join(_row(name, work) for name in done)
-    told = "\n".join(f"- `{name}`: {preset_line(name)} {published(name)}" for name in done)
+    told = "\n".join(f"- `{name}`: {preset_line(name)} Published: {published(name)}" for name in done)
     atomic_write_text(path, f"{text}{rows}\n\n## What was published\n\n{told}\n")
 
 
