@@ -45,7 +45,7 @@ class PreparedDataset:
         manifest: 16 hex digits of the images that the whole manifest lists.
         key: identifies the pseudonyms' key; blank where it is unknown.
         merged: {other name of a patient who proved to be the same person: the name in `patients`}.
-        told: {age, sex, view: (N,) cells of the manifest}, "" where unknown.
+        told: {age, sex, view, study: (N,) cells of the manifest}, "" where unknown.
     """
 
     root: Path
@@ -177,7 +177,7 @@ def load_dataset(root: Path) -> PreparedDataset:
         manifest=_identity(table, pictures),
         key=facts.get("key", ""),
         merged=facts.get("merged_patients", {}),
-        told={name: table[name].to_numpy(str) for name in KNOWN if name in table},
+        told={name: table[name].to_numpy(str) for name in (*KNOWN, "study") if name in table},
     )
 
 
