@@ -13,11 +13,13 @@ from cxrkeras.registry import PREDICTORS
 from cxrkeras.serving.export.run import export_model
 from cxrkeras.serving.predict.run import predict_words
 from cxrkeras.serving.predict.together import study_of
+from cxrkeras.serving.predict.told import of_header
 from cxrkeras.serving.predictor.loaded import load_card, load_model
 from cxrkeras.serving.predictor.make import make_ensemble
 from cxrkeras.serving.predictor.read import read_card
 from data_prep.errors import UserError
 from data_prep.executors.processes import Part as Processes
+from data_prep.films.header import Header
 from tests.cxrkeras.serving.served_runs import FOLDS, SIDE, write_model, write_run
 
 FILMS = 7
@@ -127,6 +129,13 @@ def test_processes_that_share_a_study_s_films_give_the_same(folder, films):
     (files, table), card = films, read_card(folder)
     whole = probability(card, files, table)
     same(probability(card, files, table, batch_size=2, executor=Processes(count=2)), whole)
+
+
+def test_headers_tell_the_study_and_the_patient():
+    header = Header(patient_id="P", study_uid="1.2.3", sex="F")
+    assert of_header(header, ("study", "sex")) == {"study": "1.2.3", "sex": "F"}
+    assert of_header(header, ("patient",)) == {"patient": "P"}
+    assert of_header(Header(), ("study",)) == {}
 
 
 def test_what_makes_a_study_is_told_but_no_identifier_is_kept():
