@@ -73,10 +73,11 @@ def probability(card, files, table=None, **how):
     return {str(row.path): told.probability[n] for n, row in enumerate(told.rows)}
 
 
-def same(one, other):
+def same(one, other, tolerance=1e-6):
+    """On JAX the trunk's last digits depend on the size of its batches."""
     assert one.keys() == other.keys()
     for name, values in one.items():
-        np.testing.assert_array_equal(values, other[name])
+        np.testing.assert_allclose(values, other[name], rtol=0, atol=tolerance)
 
 
 def test_a_film_alone_is_answered_by_its_own_classifier(folder, images):
@@ -110,7 +111,7 @@ def test_files_are_answered_by_study_in_any_order_and_batch(folder, films, capsy
     alone = probability(card, files)
     assert "unknown for 7 of 7 films, each of which is answered alone" in capsys.readouterr().err
     for name in (files[3], files[5]):
-        np.testing.assert_array_equal(alone[name], whole[name])
+        np.testing.assert_allclose(alone[name], whole[name], atol=1e-6)
     assert (alone[files[0]] != whole[files[0]]).all()
 
 
@@ -121,14 +122,15 @@ def test_an_unusable_film_leaves_its_study(folder, films, tmp_path):
     told = predict_words(card, files, card.default_rule, workers=0, table=table)
     assert [bool(row.reason) for row in told.rows] == [n == 2 for n in range(FILMS)]
     assert np.isnan(told.probability[2]).all()
-    np.testing.assert_array_equal(told.probability[0], whole[files[0]])
+    np.testing.assert_allclose(told.probability[0], whole[files[0]], atol=1e-6)
 
 
 @pytest.mark.slow
 def test_processes_that_share_a_study_s_films_give_the_same(folder, films):
     (files, table), card = films, read_card(folder)
-    whole = probability(card, files, table)
-    same(probability(card, files, table, batch_size=2, executor=Processes(count=2)), whole)
+    whole = probability(card, files, table, batch_size=2)
+    spread = probability(card, files, table, batch_size=2, executor=Processes(count=2))
+    same(spread, whole, tolerance=0)
 
 
 def test_headers_tell_the_study_and_the_patient():
