@@ -90,14 +90,17 @@ class PreparedDataset:
         blank = np.full(len(self), "")
         return {name: as_numbers(name, self.told.get(name, blank)) for name in further(inputs)}
 
-    def fingerprint_with(self, inputs: Sequence[str]) -> str:
-        """`fingerprint`, including a model's inputs beside the image."""
+    def fingerprint_with(self, inputs: Sequence[str], columns: Sequence[str] = ()) -> str:
+        """`fingerprint`, with a model's inputs beside the image and other columns of `told`."""
         known = self.known(inputs)
-        if not known:
+        if not known and not columns:
             return self.fingerprint
         digest = hashlib.sha256(self.fingerprint.encode())
         for name, values in known.items():
             digest.update(name.encode() + values.tobytes())
+        for name in columns:
+            cells = self.told[name].tolist() if name in self.told else []
+            digest.update(json.dumps([name, cells]).encode())
         return digest.hexdigest()[:16]
 
     @cached_property

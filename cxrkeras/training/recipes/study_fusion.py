@@ -25,6 +25,11 @@ class Part(Frozen):
     per_label: bool = option(True, "Each label weighs the films in its own way.")
     alone: bool = option(True, "Also learn from each film as a study of its own.")
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What makes the studies, unless patients do."""
+        return ("study",) if self.by == "study" else ()
+
     def fitter(self, session):
         """See `Recipe.fitter`."""
         plan = session.plan

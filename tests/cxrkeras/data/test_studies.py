@@ -13,6 +13,7 @@ from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.studies import fused, groups_of, names_in, of_studies, table_of
 from cxrkeras.evaluation.scores.predictions import Predictions
 from cxrkeras.evaluation.tables.examinations import by_study
+from cxrkeras.runs.description import make_experiment
 from data_prep.errors import UserError
 from tests.cxrkeras.training.tiny import write_dataset
 
@@ -114,3 +115,18 @@ def test_studies_come_from_the_manifest_or_patients_stand_for_them(tmp_path):
     for by in ("study", "patient"):
         with pytest.raises(UserError, match="another recipe"):
             names_in(unknown, by)
+
+
+def test_a_run_is_of_one_set_of_studies_where_it_learns_by_them(tmp_path):
+    dataset = load_dataset(write_dataset(tmp_path / "data", images=6))
+    other = replace(dataset, told={**dataset.told, "study": np.array(list("aabbcc"))})
+    for recipe, differs in (
+        ("study_fusion", True),
+        ("self_training:base=study_fusion", True),
+        ("study_fusion:by=patient", False),
+        ("frozen", False),
+    ):
+        experiment = make_experiment({"recipe": recipe})
+        one, two = experiment.fingerprint_of(dataset), experiment.fingerprint_of(other)
+        assert (one != two) == differs
+        assert (one == dataset.fingerprint) == (not differs)
