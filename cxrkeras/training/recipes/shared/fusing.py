@@ -35,6 +35,8 @@ class Fusing(Pooled):
         alone: also learn from each film as a study of one.
     """
 
+    whole = False  # `model` is the film's own classifier, and the attention stands beside it
+
     def __init__(
         self, session: Session, copies: int, *, by: By, width: int, per_label: bool, alone: bool
     ):

@@ -106,6 +106,10 @@ def test_films_of_several_are_learnt_from_alone_too():
     [
         ({"recipe": "study_fusion"}, "column study of its manifest.*by=patient"),
         ({"head": "lse"}, "takes a head on pooled features.*lse"),
+        (
+            {"recipe": "hierarchy:base=study_fusion:by=patient,head_again=false"},
+            "study_fusion:by=patient answers by.*product=never",
+        ),
         ({"transform": "mixup"}, "which --transform mixup can't change"),
     ],
 )
