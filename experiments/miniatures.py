@@ -176,7 +176,9 @@ def write(work: Path, path: Path = RESULT) -> None:
         rules=" | ".join("---" for _ in VERBS),
     )
     rows = "\n".join(_row(name, work) for name in done)
-    told = "\n".join(f"- `{name}`: {preset_line(name)} Published: {published(name)}" for name in done)
+    told = "\n".join(
+        f"- `{name}`: {preset_line(name)} Published: {published(name)}" for name in done
+    )
     atomic_write_text(path, f"{text}{rows}\n\n## What was published\n\n{told}\n")
 
 
