@@ -9,7 +9,7 @@ import numpy as np
 
 from cxrkeras.models.architecture import Architecture
 from cxrkeras.models.backbones import Backbone
-from cxrkeras.models.heads import TARGET, Head
+from cxrkeras.models.heads import FULL, TARGET, Head
 from cxrkeras.models.inputs import inputs_of, known_features
 from cxrkeras.models.losses.shared.entries import NEVER
 from cxrkeras.models.precision import FLOAT32, computing_in
@@ -64,7 +64,7 @@ def build_network(
     given = inputs if len(inputs) > 1 else inputs["image"]
     names = _names(architecture.backbones)
     trunks = tuple(
-        backbone.trunk(architecture.image_size, name=name)
+        backbone.trunk(_side(architecture), name=name)
         for backbone, name in zip(architecture.backbones, names, strict=True)
     )
     maps = [
@@ -144,14 +144,29 @@ def layer_name(head: str) -> str:
 def _maps(trunk: keras.Model, backbone: Backbone, head: Head, image) -> dict:
     """The maps of an image that the head wants, the last at the end."""
     with computing_in(FLOAT32):  # half precision would move pixels by whole steps
-        scaled = backbone.scaled(image, trunk=trunk.name)
-    known = backbone.maps(trunk) if head.strides else {}
-    wanted = {stride: known[stride] for stride in head.strides if stride in known}
+        scaled = seen = backbone.scaled(image, trunk=trunk.name)
+        if head.shrinks > 1:
+            seen = keras.layers.AveragePooling2D(head.shrinks, name=f"shrink_{trunk.name}")(scaled)
+    whole = {FULL: scaled} if FULL in head.strides else {}
+    strides = [stride for stride in head.strides if stride != FULL]
+    known = backbone.maps(trunk) if strides else {}
+    wanted = {stride: known[stride] for stride in strides if stride in known}
     if not wanted:
-        return {"last": trunk(scaled)}
+        return whole | {"last": trunk(seen)}
     last = next(reversed(known))
     wanted[last] = known[last]
-    return keras.Model(trunk.inputs[0], wanted, name=trunk.name)(scaled)
+    return whole | keras.Model(trunk.inputs[0], wanted, name=trunk.name)(seen)
+
+
+def _side(architecture: Architecture) -> int:
+    """The side of the image that the trunks see."""
+    side, shrinks = architecture.image_size, architecture.head.shrinks
+    if side % shrinks:
+        raise UserError(
+            f"--head {architecture.head} makes the image {shrinks} times smaller for the trunks, "
+            f"so its side must be a multiple of that. Received: --image-size {side}."
+        )
+    return side // shrinks
 
 
 def _names(backbones: Sequence[Backbone]) -> list[str]:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 Maps = Mapping[str, "keras.KerasTensor"]
 """A trunk's feature maps (N, h, w, C) by stride, `s04` to `s32`, from fine to coarse."""
 
+FULL = "s01"
+"""What stands for no map but for the image itself, (N, S, S, 3), scaled as the trunk takes it."""
+
 TARGET = "target"
 """The output that a model serves, and the layer that ends it."""
 
@@ -22,7 +25,9 @@ class Head(Part):
     An image's logits depend on that image alone, and in prediction on no random state.
 
     Attributes:
-        strides: the maps that it needs beside each trunk's last, e.g. `("s08", "s16")`.
+        strides: the maps that it needs beside each trunk's last, e.g. `("s08", "s16")`, or `FULL`.
+        shrinks: how many times smaller than the network's image, in each direction, is the one that
+            trunks see; each of its pixels is the mean of some. `FULL` isn't made smaller.
         pooled: whether `features` returns (N, C) and has no weights. On frozen trunks they are then
             computed once for each image, and standardised.
         map: what its own map of a label shows, the rest of a sentence such as `where the pooling
@@ -33,6 +38,7 @@ class Head(Part):
 
     strides: ClassVar[tuple[str, ...]] = ()
     pooled: ClassVar[bool] = False
+    shrinks: ClassVar[int] = 1
     map: ClassVar[str] = ""
     unit: ClassVar[str] = "weight"
 
