@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -30,12 +31,39 @@ class Network:
         logits: inputs -> {head: (N, K_head)}, or (N, 2 K_head) with an uncertain class, as the
             losses take them.
         probability: inputs -> (N, K) for a network of one head, else None.
+        teaching: where the head is taught, what learns in place of `logits`: inputs, and
+            `truth_name(head)` (N, K_head) for each head -> {head: logits}; else None.
     """
 
     trunks: tuple[keras.Model, ...]
     features: keras.Model
     logits: keras.Model
     probability: keras.Model | None
+    teaching: keras.Model | None = None
+
+
+class Classified(NamedTuple):
+    """What `classifiers` give.
+
+    Args:
+        learned: {head: the logits f (N, K) of positive against negative}.
+        outputs: {head: what the loss takes}: f itself, or where a label is three-way f and u side
+            by side (N, 2K), see `losses.shared.bce`.
+        taught: {head: the same as the head is taught}; empty if it isn't.
+        truth: {head: (N, K) the symbolic input of what is true, by which it is}.
+    """
+
+    learned: dict
+    outputs: dict
+    taught: dict
+    truth: dict
+
+    def teaching(self, inputs: Sequence) -> keras.Model | None:
+        """See `Network.teaching`, on these symbolic inputs."""
+        if not self.truth:
+            return None
+        named = {tensor.name: tensor for tensor in (*inputs, *self.truth.values())}
+        return keras.Model(named, self.taught, name="teaching")
 
 
 def build_network(
@@ -76,17 +104,18 @@ def build_network(
         features = head.features(maps, known_features(inputs), seed=seed)
     pooled = keras.Model(given, features, name="pooled")
     _check_pooled(head, pooled, trunks)
-    learned, outputs = classifiers(architecture, features, heads, three_way)
+    found = classifiers(architecture, features, heads, three_way)
     probability = None
-    if len(learned) == 1:
-        (logits,) = learned.values()
+    if len(heads) == 1:
+        (logits,) = found.learned.values()
         output = keras.layers.Activation("sigmoid", name="probability")(logits)
         probability = keras.Model(given, output, name="-".join(names))
     return Network(
         trunks=trunks,
         features=pooled,
-        logits=keras.Model(given, outputs, name="logits"),
+        logits=keras.Model(given, found.outputs, name="logits"),
         probability=probability,
+        teaching=found.teaching(list(inputs.values())),
     )
 
 
@@ -105,7 +134,7 @@ def classifiers(
     features,
     heads: Mapping[str, int],
     three_way: Mapping[str, np.ndarray] | None = None,
-) -> tuple[dict, dict]:
+) -> Classified:
     """The heads' logits on given features.
 
     Args:
@@ -113,27 +142,37 @@ def classifiers(
         features: symbolic, as the head takes them.
         heads: see `build_network`.
         three_way: see `build_network`.
-
-    Returns:
-        {head: the logits f (N, K) of positive against negative}, and {head: what the loss takes}: f
-        itself, or where a label is three-way f and u side by side (N, 2K), see `losses.shared.bce`.
     """
-    learned, outputs = {}, {}
+    found, part = Classified({}, {}, {}, {}), architecture.head
+    how = {"dropout": architecture.dropout, "seed": architecture.seed}
     for head, labels in heads.items():
         name, asked = layer_name(head), (three_way or {}).get(head)
         wanted = {name: labels}
         if asked is not None and asked.any():
             wanted[uncertain_name(name)] = labels
         with computing_in(FLOAT32):
-            found = architecture.head.classify(
-                features, wanted, dropout=architecture.dropout, seed=architecture.seed
-            )
-        learned[head] = outputs[head] = found[name]
-        if len(found) > 1:
-            uncertain = keras.ops.where(asked, found[uncertain_name(name)], NEVER)
-            joined = keras.layers.Concatenate(name=f"{name}-classes")
-            outputs[head] = joined([found[name], uncertain])
-    return learned, outputs
+            if part.taught:
+                found.truth[head] = keras.Input((labels,), name=truth_name(head))
+                logits, taught = part.teach(features, wanted, found.truth[head], **how)
+                found.taught[head] = _with_uncertain(taught, name, asked)
+            else:
+                logits = part.classify(features, wanted, **how)
+        found.learned[head] = logits[name]
+        found.outputs[head] = _with_uncertain(logits, name, asked)
+    return found
+
+
+def _with_uncertain(logits: Mapping, name: str, asked: np.ndarray | None):
+    """An output's logits, beside those of the uncertain class where it has one."""
+    if len(logits) == 1:
+        return logits[name]
+    uncertain = keras.ops.where(asked, logits[uncertain_name(name)], NEVER)
+    return keras.layers.Concatenate(name=f"{name}-classes")([logits[name], uncertain])
+
+
+def truth_name(head: str) -> str:
+    """The input of what is true of a head's labels, where it is taught."""
+    return f"{layer_name(head)}-truth"
 
 
 def layer_name(head: str) -> str:

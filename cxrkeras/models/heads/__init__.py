@@ -34,13 +34,15 @@ class Head(Part):
             takes the logit from`; "" if it has none, then CAM is drawn where it is exact, else
             Grad-CAM.
         unit: what the values of that map are, e.g. `logit`.
+        taught: whether it learns by other logits than it predicts with, see `teach`.
     """
 
     strides: ClassVar[tuple[str, ...]] = ()
-    pooled: ClassVar[bool] = False
     shrinks: ClassVar[int] = 1
+    pooled: ClassVar[bool] = False
     map: ClassVar[str] = ""
     unit: ClassVar[str] = "weight"
+    taught: ClassVar[bool] = False
 
     @abstractmethod
     def features(
@@ -72,6 +74,31 @@ class Head(Part):
             outputs: names and numbers of labels; the second of two is a label's uncertain class.
             dropout: the rate, in [0, 1).
             seed: of initial weights and random states.
+        """
+        raise NotImplementedError
+
+    def teach(
+        self,
+        features: Any,
+        outputs: Mapping[str, int],
+        truth: "keras.KerasTensor",
+        *,
+        dropout: float,
+        seed: int,
+    ) -> "tuple[dict[str, keras.KerasTensor], dict[str, keras.KerasTensor]]":
+        """The logits of `classify`, and those that the loss takes; asked for where it is `taught`.
+
+        Both come from the same layers. A label's logit for the loss may depend on what is true of
+        other labels, as in a chain that learns P(y_t | image, y_1 … y_t-1). The validation loss,
+        and accuracies while it learns, are of these. What a loss does to conditional probabilities
+        isn't known of the marginal ones that are predicted, unless it does nothing.
+
+        Args:
+            features: what `features` gave.
+            outputs: as for `classify`.
+            truth: (N, K) targets of the outputs; those outside [0, 1] aren't known.
+            dropout: as for `classify`.
+            seed: as for `classify`.
         """
         raise NotImplementedError
 

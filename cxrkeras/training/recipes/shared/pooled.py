@@ -38,18 +38,19 @@ class Pooled:
         self._copies = frozen_features(self._network, session, copies)
         self.facts: dict = {}
         inputs = keras.Input(self._copies.shape[2:])
-        learned, outputs = classifiers(
+        found = classifiers(
             plan.architecture,
             inputs,
             {TARGET: len(target.dataset.labels)},
             {TARGET: target.targets.three_way},
         )
-        self._head = keras.Model(inputs, outputs)
-        self._logits = keras.Model(inputs, learned[TARGET], name="head")
+        self._head = keras.Model(inputs, found.outputs)
+        self._logits = keras.Model(inputs, found.learned[TARGET], name="head")
         self._digest = digest_of(self._network.features)
         rows = np.arange(len(target.dataset))
         everything = part(Features(self._copies[0]), rows, target.targets)
-        self._learner = Learner(self._head, plan, [everything], average=True)
+        teaching = found.teaching([inputs])
+        self._learner = Learner(self._head, plan, [everything], average=True, teaching=teaching)
 
     def fit(self, train: np.ndarray, validation: np.ndarray, targets: Targets, **how) -> Learned:
         """See `Fitter.fit`; also puts the head on the network."""
