@@ -61,6 +61,7 @@ class Learner:
         self._taught = plan.architecture.head.taught
         if self._taught and teaching is None:
             raise ValueError("A head that is taught learns by its network's `teaching`.")
+        self._least = compute.devices.least
         self._plan, self._experiment = plan, plan.experiment
         self._logits, self._layers = logits, {layer.name for layer in logits.layers}
         if self._experiment.batch_norm != "never":
@@ -147,13 +148,16 @@ class Learner:
 
     def scores(self, part: Part, rows: np.ndarray, title: str) -> np.ndarray:
         """(n, K) probabilities of some rows of a part from the trained model."""
-        batches = image_batches(part.inputs, part.index[rows], self._experiment.batch_size)
+        index, batch = part.index[rows], self._experiment.batch_size
+        if 0 < len(rows) % batch < self._least:
+            index = np.append(index, [index[-1]] * (self._least - len(rows) % batch))
+        batches = image_batches(part.inputs, index, batch)
         lines = PredictLines(title)
         try:
             logits = self._trainer.predict(batches, [lines])[part.head]
         finally:
             lines.close()
-        return expit(logits[:, : part.targets.values.shape[1]])
+        return expit(logits[: len(rows), : part.targets.values.shape[1]])
 
     def _biases(self, parts: Sequence[Part]) -> dict[str, np.ndarray]:
         """Where the heads' biases start, by layer; see `prior_biases`."""
