@@ -44,8 +44,9 @@ _Backbones = Annotated[
     _Words, AfterValidator(lambda texts: tuple(str(BACKBONES.make(text)) for text in texts))
 ]
 
-_CONSENT = {"random_trunk", "pixel_cache"}  # change nothing that is learned
+_CONSENT = {"random_trunk", "pixel_cache", "preset"}  # change nothing that is learned
 _SPEED = "Speed"
+_RECORD = "Record"  # noted, not chosen: no option, only a key of experiment.toml
 _LARGEST_SEED = 4_000_000  # times 1000, plus a fold's number, still fits Keras's 32 bits
 
 
@@ -126,9 +127,17 @@ class Experiment(BaseModel):
         "finetune",
         "What",
         "How the target is learnt. finetune: train all layers; frozen: keep the trunk as it is "
-        "and train the head on standardised features, computed once.",
+        "and train the head on standardised features, computed once. Or a published system, whose "
+        "choices all other options override (`cxrkeras parts recipes` lists them).",
         parts=RECIPES,
         idle=_BOTH,
+    )
+    preset: str | None = _choice(
+        None,
+        _RECORD,
+        "The published system whose choices these are, but for those that were given.",
+        idle=_BOTH,
+        pattern=r"^\w+$",
     )
     random_trunk: bool = _choice(
         False,
@@ -405,6 +414,14 @@ class Experiment(BaseModel):
             for name, field in type(self).model_fields.items()
             if field.json_schema_extra["section"] == _SPEED and getattr(self, name) == field.default
         }
+
+
+OPTIONS = {
+    name: field
+    for name, field in Experiment.model_fields.items()
+    if field.json_schema_extra["section"] != _RECORD
+}
+"""The fields that are options of `cxrkeras cv`."""
 
 
 def _part(value: Any, registry: Registry) -> str:
