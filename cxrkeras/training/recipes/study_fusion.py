@@ -33,10 +33,10 @@ class Part(Frozen):
     def fitter(self, session):
         """See `Recipe.fitter`."""
         plan = session.plan
-        if not plan.architecture.head.pooled:
+        if not plan.architecture.head.pooled or plan.architecture.head.taught:
             raise UserError(
-                f"--recipe {self} takes a head on pooled features. Received: --head "
-                f"{plan.architecture.head}. Give --head gap."
+                f"--recipe {self} takes a head on pooled features that no truth teaches. Received: "
+                f"--head {plan.architecture.head}. Give --head gap."
             )
         if plan.transform:
             raise UserError(

@@ -46,19 +46,20 @@ class Fusing(Pooled):
         self._attending = width, labels if per_label else 1
         super().__init__(session, copies)
 
-    def _graphs(self, session: Session) -> tuple[keras.Model, keras.Model]:
+    def _graphs(self, session: Session) -> tuple[keras.Model, keras.Model, None]:
         """See `Pooled`; here what learns takes (B, V, C + 1), the last feature 1 for a film."""
         width, count = self._copies.shape[2], int(np.bincount(self._groups).max())
         studies = keras.Input((count, width + 1))
         films = ops.reshape(studies[..., :width], (-1, width))
-        learned, outputs = on_features(session, films)
+        found = on_features(session, films)
         attended = gated(films, *self._attending, seed=session.plan.architecture.seed)
         self._attention = keras.Model(films, attended, name="attention")
         weights = masked_softmax(
             ops.reshape(attended, (-1, count, attended.shape[-1])), studies[..., width:]
         )
-        together = {name: mean_by(weights, values) for name, values in outputs.items()}
-        return keras.Model(studies, together), keras.Model(films, learned, name="head")
+        together = {name: mean_by(weights, values) for name, values in found.outputs.items()}
+        head = keras.Model(films, found.learned[TARGET], name="head")
+        return keras.Model(studies, together), head, None
 
     def fit(self, train: np.ndarray, validation: np.ndarray, targets: Targets, **how) -> Learned:
         """See `Fitter.fit`; the targets that it tells of are those of the films' studies."""

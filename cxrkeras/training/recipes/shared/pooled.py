@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.pipeline import Features, Part
-from cxrkeras.models.network import TARGET, classifiers
+from cxrkeras.models.network import TARGET, Classified, classifiers
 from cxrkeras.training.fitting.learner import Learner
 from cxrkeras.training.recipes import Learned
 from cxrkeras.training.recipes.shared.features import frozen_features
@@ -37,17 +37,18 @@ class Pooled:
         self._network = session.network()
         self._copies = frozen_features(self._network, session, copies)
         self.facts: dict = {}
-        self._head, self._logits = self._graphs(session)
+        self._head, self._logits, teaching = self._graphs(session)
         self._digest = digest_of(self._network.features)
         rows = np.arange(len(target.dataset))
         everything = part(Features(self._copies[0]), rows, target.targets)
-        self._learner = Learner(self._head, plan, [everything], average=True)
+        self._learner = Learner(self._head, plan, [everything], average=True, teaching=teaching)
 
-    def _graphs(self, session: Session) -> tuple[keras.Model, keras.Model]:
-        """What learns, and of it features (N, C) -> logits (N, K)."""
+    def _graphs(self, session: Session) -> tuple[keras.Model, keras.Model, keras.Model | None]:
+        """What learns, of it features (N, C) -> logits (N, K), and what learns in its place."""
         inputs = keras.Input(self._copies.shape[2:])
-        learned, outputs = on_features(session, inputs)
-        return keras.Model(inputs, outputs), keras.Model(inputs, learned, name="head")
+        found = on_features(session, inputs)
+        head = keras.Model(inputs, found.learned[TARGET], name="head")
+        return keras.Model(inputs, found.outputs), head, found.teaching([inputs])
 
     def fit(self, train: np.ndarray, validation: np.ndarray, targets: Targets, **how) -> Learned:
         """See `Fitter.fit`; also puts the head on the network."""
@@ -122,16 +123,15 @@ class Pooled:
         return keras.layers.Rescaling(scale, offset, name="standardised")
 
 
-def on_features(session: Session, features: keras.KerasTensor) -> tuple:
-    """The target's classifiers on given features: logits (N, K), and what the loss takes."""
+def on_features(session: Session, features: keras.KerasTensor) -> Classified:
+    """The target's classifiers on given features."""
     target = session.target
-    learned, outputs = classifiers(
+    return classifiers(
         session.plan.architecture,
         features,
         {TARGET: len(target.dataset.labels)},
         {TARGET: target.targets.three_way},
     )
-    return learned[TARGET], outputs
 
 
 def digest_of(model: keras.Model) -> str:

@@ -106,6 +106,7 @@ def test_films_of_several_are_learnt_from_alone_too():
     [
         ({"recipe": "study_fusion"}, "column study of its manifest.*by=patient"),
         ({"head": "lse"}, "takes a head on pooled features.*lse"),
+        ({"head": "label_lstm"}, "that no truth teaches.*label_lstm"),
         (
             {"recipe": "hierarchy:base=study_fusion:by=patient,head_again=false"},
             "study_fusion:by=patient answers by.*product=never",
