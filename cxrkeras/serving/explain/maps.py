@@ -242,7 +242,8 @@ def _mean(
     alike = all(member.grid == grid for member in members)
     heat = mean([one.maps if alike else regrid(one.maps, *grid) for one in told])
     scores, probability = (mean([getattr(one, name) for one in told]) for name in _BY_IMAGE[1:])
-    bias = None if told[0].bias is None else mean([one.bias for one in told])
+    biases = [one.bias for one in told]
+    bias = None if any(one is None for one in biases) else mean(biases)
     return Explained(heat.astype(np.float32), scores, probability, bias)
 
 
