@@ -30,9 +30,8 @@ class Head(Part):
             trunks see; each of its pixels is the mean of some. `FULL` isn't made smaller.
         pooled: whether `features` returns (N, C) and has no weights. On frozen trunks they are then
             computed once for each image, and standardised.
-        map: what its own map of a label shows, the rest of a sentence such as `where the pooling
-            takes the logit from`; "" if it has none, then CAM is drawn where it is exact, else
-            Grad-CAM.
+        map: what its own map of a label shows, the rest of a sentence such as `each place's
+            probability`; "" if it has none, then CAM is drawn where it is exact, else Grad-CAM.
         unit: what the values of that map are, e.g. `logit`.
         taught: whether it learns by other logits than it predicts with, see `teach`.
     """
@@ -102,7 +101,9 @@ class Head(Part):
         """
         raise NotImplementedError
 
-    def heat(self, model: "keras.Model", labels: int) -> "keras.KerasTensor":
+    def heat(
+        self, model: "keras.Model", labels: int
+    ) -> "keras.KerasTensor | list[keras.KerasTensor]":
         """The head's own map of each label; only asked for where `map` says what it shows.
 
         A tensor of the graph of a network that was built, or loaded, with this head, found through
@@ -113,6 +114,7 @@ class Head(Part):
             labels: K.
 
         Returns:
-            (N, h, w, K); the cells tile the image.
+            (N, h, w, K), whose cells tile the image; or several, on grids of their own, which are
+            brought to the finest and added.
         """
         raise NotImplementedError

@@ -66,7 +66,7 @@ class Ensemble(Predictor):
     def members(self) -> list[Member]:
         """Those of all parts."""
         return [
-            Member(found.model, tuple(found.order[k] for k in order), found.weight * weight)
+            found._replace(order=tuple(found.order[k] for k in order), weight=found.weight * weight)
             for part, order, weight in zip(
                 self.parts, self._mix.orders, self._mix.weights, strict=True
             )
