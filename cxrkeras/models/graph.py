@@ -1,7 +1,8 @@
 """What made which tensor in a Keras model's graph: the one module with private names of Keras.
 
-Keras has no public way to ask it, except for the first call of a layer (`layer.input`), and in a
-larger model a nested one's first call isn't the one that counts. Nor has it one to call a model's
+Keras has no public way to ask it, except for the first call of a layer (`layer.input`), which isn't
+always the one that counts: a nested model stands in several, and a model that begins in the middle
+of another's graph calls its layers anew. Nor has it one to call a model's
 layers anew in the middle of a graph: `clone_model` makes inputs of its own there.
 """
 
@@ -26,11 +27,29 @@ def calls(operation: keras.Operation) -> list[Call]:
     return [Call(node.input_tensors, node.output_tensors) for node in operation._inbound_nodes]
 
 
-def around(operation: keras.Operation) -> Call:
-    """The call of a layer, or of a nested model, where it was made but once."""
-    if isinstance(operation, keras.Model):
-        return calls(operation)[0]
-    return Call(keras.tree.flatten(operation.input), keras.tree.flatten(operation.output))
+class Step(NamedTuple):
+    """One call in a model's own graph."""
+
+    inputs: list[keras.KerasTensor]
+    outputs: list[keras.KerasTensor]
+    operation: keras.Operation
+
+
+def steps(model: keras.Model) -> list[Step]:
+    """The calls that a model consists of, each after those that it needs, its inputs left out.
+
+    Whatever else its layers were called for is none of them.
+
+    Args:
+        model: functional, or sequential and built.
+    """
+    graph = model._functional if isinstance(model, keras.Sequential) else model
+    return [
+        Step(node.input_tensors, node.output_tensors, node.operation)
+        for _, nodes in sorted(graph._nodes_by_depth.items(), reverse=True)
+        for node in nodes
+        if not node.is_input
+    ]
 
 
 def source(tensor: keras.KerasTensor) -> tuple[keras.Operation, list[keras.KerasTensor]]:

@@ -6,7 +6,7 @@ from math import inf, prod
 
 import keras
 
-from cxrkeras.models.graph import around
+from cxrkeras.models.graph import steps
 
 BYTES = 4  # float32
 _HALF = {"bfloat16", "float16"}
@@ -42,11 +42,7 @@ def sight(trunk: keras.Model) -> Sight:
     jump j between places is multiplied by s; where paths meet the largest counts.
     """
     known: dict[int, tuple[float, int]] = {}
-    sequential = isinstance(trunk, keras.Sequential)
-    for operation in trunk.layers if sequential else trunk.operations:
-        if isinstance(operation, keras.layers.InputLayer):
-            continue
-        inputs, outputs = around(operation)
+    for inputs, outputs, operation in steps(trunk):
         before = [known[id(tensor)] for tensor in inputs if id(tensor) in known]
         field = max((f for f, _ in before), default=1.0)
         jump = max((j for _, j in before), default=1)
@@ -132,11 +128,7 @@ def _kept(model: keras.Model, flows: bool) -> tuple[dict[int, int], bool]:
     """
     kept: dict[int, int] = {}
     reached = {id(tensor): flows for tensor in model.inputs}
-    sequential = isinstance(model, keras.Sequential)
-    for operation in model.layers if sequential else model.operations:
-        if isinstance(operation, keras.layers.InputLayer):
-            continue
-        inputs, outputs = around(operation)
+    for inputs, outputs, operation in steps(model):
         passes = any(reached.get(id(tensor), False) for tensor in inputs)
         if isinstance(operation, keras.Model):
             inner, passes = _kept(operation, passes)

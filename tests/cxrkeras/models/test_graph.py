@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from cxrkeras.models.graph import called_by_layers, calls, source
+from cxrkeras.models.graph import called_by_layers, calls, source, steps
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,29 @@ def test_inbound_nodes_are_the_calls_of_an_operation(nested):
     ]
     assert calls(twice)[1].inputs == calls(twice)[0].outputs
     assert len(calls(model.get_layer("sum"))[0].inputs) == 2
+
+
+def test_nodes_by_depth_are_the_calls_of_a_model_and_no_others(nested):
+    """`Functional._nodes_by_depth`, of a sequential model that of its `_functional`."""
+    model, trunk, twice = nested
+    found = steps(model)
+    names = [step.operation.name for step in found]
+    assert [step.operation for step in found].count(twice) == 2
+    assert names[0] == "trunk"
+    assert names[-1] == "sum"
+    assert found[0].inputs == model.inputs
+    known = {id(tensor) for tensor in model.inputs}
+    for step in found:
+        assert {id(tensor) for tensor in step.inputs} <= known
+        known |= {id(tensor) for tensor in step.outputs}
+    assert id(model.outputs[0]) in known
+    (relu,) = steps(keras.Model(trunk.get_layer("conv").output, trunk.output))
+    assert relu.operation is trunk.get_layer("relu")
+    assert len(calls(relu.operation)) > 1
+    sequential = keras.Sequential([keras.Input((4, 4, 1)), layers.Conv2D(2, 3), layers.ReLU()])
+    first, last = steps(sequential)
+    assert first.inputs[0] is sequential.inputs[0]
+    assert last.outputs[0] is sequential.outputs[0]
 
 
 def test_run_through_graph_calls_a_model_layer_by_layer(nested):

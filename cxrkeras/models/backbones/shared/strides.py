@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import keras
 
-from cxrkeras.models.graph import around
+from cxrkeras.models.graph import steps
 
 SMALLEST = 4
 """Maps of smaller strides are left out: they hold edges, and are as large as the image."""
@@ -27,22 +27,21 @@ def maps_by_stride(trunk: keras.Model) -> dict[str, keras.KerasTensor]:
     """The maps of a trunk's own graph, the last one always among them.
 
     Args:
-        trunk: (N, S, S, 3) -> (N, h, w, C), each layer called once.
+        trunk: (N, S, S, 3) -> (N, h, w, C).
 
     Returns:
         {`s04`: (N, h, w, C), …}, the strides ascending.
     """
-    steps, strides = _steps(trunk), strides_of(trunk)
-    into = _ways(steps, trunk.inputs)
-    back = [(outputs, inputs) for inputs, outputs, _ in reversed(steps)]
-    out_of = _ways([(*pair, None) for pair in back], trunk.outputs)
+    forth, strides = [step[:2] for step in steps(trunk)], strides_of(trunk)
+    into = _ways(forth, trunk.inputs)
+    out_of = _ways([pair[::-1] for pair in reversed(forth)], trunk.outputs)
     total = into[id(trunk.outputs[0])]
     return named(
         trunk,
         strides,
         (
             tensor
-            for _, outputs, operation in steps
+            for _, outputs, operation in steps(trunk)
             for tensor in outputs
             if into[id(tensor)] * out_of[id(tensor)] == total
             and not isinstance(operation, _PADDING)
@@ -64,7 +63,7 @@ def named(
 def strides_of(trunk: keras.Model) -> dict[int, int]:
     """{id of a tensor: pixels of the image from one place to the next}; the largest way counts."""
     strides = {id(tensor): 1 for tensor in trunk.inputs}
-    for inputs, outputs, operation in _steps(trunk):
+    for inputs, outputs, operation in steps(trunk):
         before = max((strides.get(id(tensor), 1) for tensor in inputs), default=1)
         strides |= {id(tensor): before * stride(operation) for tensor in outputs}
     return strides
@@ -78,21 +77,11 @@ def stride(operation: keras.Operation) -> int:
     return int(own[0] if isinstance(own, list | tuple) else own)
 
 
-def _steps(model: keras.Model) -> list[tuple[list, list, keras.Operation]]:
-    """(inputs, outputs, operation), each after those that it needs."""
-    sequential = isinstance(model, keras.Sequential)
-    return [
-        (*around(operation), operation)
-        for operation in (model.layers if sequential else model.operations)
-        if not isinstance(operation, keras.layers.InputLayer)
-    ]
-
-
-def _ways(steps: Iterable[tuple], starts: Iterable[keras.KerasTensor]) -> dict[int, int]:
-    """{id of a tensor: number of ways to it from where they start}."""
+def _ways(pairs: Iterable[tuple], starts: Iterable[keras.KerasTensor]) -> dict[int, int]:
+    """{id of a tensor: number of ways to it from where they start}, by (from, to) in order."""
     ways: dict[int, int] = defaultdict(int)
     ways.update({id(tensor): 1 for tensor in starts})
-    for before, after, _ in steps:
+    for before, after in pairs:
         through = sum(ways[id(tensor)] for tensor in before)
         for tensor in after:
             ways[id(tensor)] += through

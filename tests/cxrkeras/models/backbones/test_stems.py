@@ -146,8 +146,6 @@ def test_a_stem_stands_before_any_backbone(name, stem):
     """Some refuse a pooling, and say so."""
     if name == "hub":
         pytest.skip("it needs a preset")
-    if getattr(BACKBONES.load(name), "normalises", False):
-        pytest.skip("its maps aren't found, without a stem either")
     part = BACKBONES.make(f"{name}:stem={stem}")
     side = part.smallest()
     if stem == "pool2" and name.startswith(("nasnet", "hybrid", "convnext")):

@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrkeras.models.backbones.shared.strides import maps_by_stride
+from cxrkeras.models.graph import steps
 from cxrkeras.registry import BACKBONES
 
 
 def makers(trunk: keras.Model, maps: dict) -> dict[str, str]:
     """{stride: the layer that gives the map}."""
-    layers = {id(layer.output): layer.name for layer in trunk.layers}
+    layers = {id(tensor): layer.name for _, tensors, layer in steps(trunk) for tensor in tensors}
     return {key: layers[id(tensor)] for key, tensor in maps.items()}
 
 
@@ -31,6 +32,15 @@ def makers(trunk: keras.Model, maps: dict) -> dict[str, str]:
         (
             "densenet121",
             {"s04": "pool2_conv", "s08": "pool3_conv", "s16": "pool4_conv", "s32": "relu"},
+        ),
+        (  # without its normalisation, so it begins in the middle of Keras's graph
+            "efficientnet_b0",
+            {
+                "s04": "block3a_expand_activation",
+                "s08": "block4a_expand_activation",
+                "s16": "block6a_expand_activation",
+                "s32": "top_activation",
+            },
         ),
         pytest.param(
             "inception_v3",

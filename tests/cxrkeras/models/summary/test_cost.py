@@ -32,7 +32,7 @@ def test_published_figures(backbone):
     assert trunk.count_params() == parameters
 
 
-@pytest.mark.parametrize("backbone", ["mobilenet_v3_small", "efficientnet_v2_b0"])
+@pytest.mark.parametrize("backbone", ["mobilenet_v3_small", "efficientnet_b0"])
 def test_squeeze_and_excitation_sees_the_whole_image(backbone):
     assert sight(BACKBONES.make(backbone).trunk(64)).field == np.inf
 
