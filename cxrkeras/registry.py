@@ -22,6 +22,7 @@ BACKBONES: Registry = _Kind(
 )
 HEADS: Registry = _Kind("head", "cxrkeras.models.heads")
 LOSSES: Registry = _Kind("loss", "cxrkeras.models.losses")
+OPTIMIZERS: Registry = _Kind("optimizer", "cxrkeras.training.optimizers")
 RECIPES: Registry = _Kind("recipe", "cxrkeras.training.recipes")
 PRESETS: Registry = _Kind("augmentation preset", "cxrkeras.data.augmentation", "--augment")
 OPERATIONS: Registry = _Kind(
@@ -40,6 +41,7 @@ KINDS: tuple[Registry, ...] = (
     BACKBONES,
     HEADS,
     LOSSES,
+    OPTIMIZERS,
     RECIPES,
     PRESETS,
     OPERATIONS,

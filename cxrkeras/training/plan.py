@@ -9,9 +9,18 @@ from cxrkeras.data.transforms import Transform
 from cxrkeras.models.architecture import Architecture
 from cxrkeras.models.heads import Head
 from cxrkeras.models.losses import Loss
-from cxrkeras.registry import BACKBONES, HEADS, LOSSES, PRESETS, RECIPES, TRANSFORMS
+from cxrkeras.registry import (
+    BACKBONES,
+    HEADS,
+    LOSSES,
+    OPTIMIZERS,
+    PRESETS,
+    RECIPES,
+    TRANSFORMS,
+)
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.transfer import TrunkPlan, check_frozen, make_plan
+from cxrkeras.training.optimizers import Optimizer
 from cxrkeras.training.recipes import Recipe
 from data_prep.errors import UserError
 
@@ -30,6 +39,7 @@ class Plan:
         trunks: where each trunk starts and what it learns from before the target.
         architecture: the network's on the target; a source stage has one of its trunks.
         loss: the loss of all trainings.
+        optimizer: the optimiser of all trainings.
         transform: the change of all training batches, or None.
         recipe: how the target is learnt.
         augment: the augmentation of the target's images.
@@ -42,6 +52,7 @@ class Plan:
     trunks: tuple[TrunkPlan, ...]
     architecture: Architecture
     loss: Loss
+    optimizer: Optimizer
     transform: Transform | None
     recipe: Recipe
     augment: Preset
@@ -88,6 +99,7 @@ def resolve(experiment: Experiment) -> Plan:
             experiment.seed,
         ),
         loss=LOSSES.make(experiment.loss),
+        optimizer=OPTIMIZERS.make(experiment.optimizer),
         transform=transform,
         recipe=recipe,
         augment=PRESETS.make(experiment.augment or recipe.augment),

@@ -10,7 +10,7 @@ from cxrkeras.evaluation.evidence.doubts import (
     points_in_words,
 )
 from cxrkeras.evaluation.scores.decisions import headline
-from cxrkeras.registry import HEADS, LOSSES, RECIPES, TRANSFORMS, in_words
+from cxrkeras.registry import HEADS, LOSSES, OPTIMIZERS, RECIPES, TRANSFORMS, in_words
 
 NAMES = {
     "data": "Target data",
@@ -22,6 +22,7 @@ NAMES = {
     "augment": "Augmentation",
     "image_size": "Image size in pixels",
     "learning_rate": "Learning rate",
+    "optimizer": "Optimiser",
     "precision": "Learnt in",
     "devices": "Devices sharing a batch",
     "fast": "Fast kernels, not repeatable to the byte",
@@ -32,7 +33,13 @@ WORDS = {
     "mixed": "mixed: trunks of several sources side by side",
     "cotrain": "cotrain: one trunk trained on all sources together",
 }
-_PARTS = {"recipe": RECIPES, "loss": LOSSES, "head": HEADS, "transform": TRANSFORMS}
+_PARTS = {
+    "recipe": RECIPES,
+    "loss": LOSSES,
+    "optimizer": OPTIMIZERS,
+    "head": HEADS,
+    "transform": TRANSFORMS,
+}
 FEW = 10  # positives below which a ranking score is mostly luck
 
 
