@@ -21,6 +21,7 @@ BACKBONES: Registry = _Kind(
     "backbone", "cxrkeras.models.backbones", family="cxrkeras.models.backbones.families"
 )
 HEADS: Registry = _Kind("head", "cxrkeras.models.heads")
+VIEWS: Registry = _Kind("view", "cxrkeras.models.views", "--views")
 LOSSES: Registry = _Kind("loss", "cxrkeras.models.losses")
 OPTIMIZERS: Registry = _Kind("optimizer", "cxrkeras.training.optimizers")
 RECIPES: Registry = _Kind("recipe", "cxrkeras.training.recipes")
@@ -40,6 +41,7 @@ EXECUTORS: Registry = _Kind("executor", "data_prep.executors")
 KINDS: tuple[Registry, ...] = (
     BACKBONES,
     HEADS,
+    VIEWS,
     LOSSES,
     OPTIMIZERS,
     RECIPES,

@@ -12,7 +12,7 @@ _FIELDS = (
     "data", "method", "backbone", "source", "label_set", "joint", "loss", "uncertain", "blank",
     "epochs", "source_epochs", "batch_size", "source_learning_rate", "dropout",
     "optimizer", "plateau_patience", "step_epochs", "plateau_factor", "early_stopping",
-    "batch_norm", "augment", "image_size", "pixel_cache", "validation_fraction", "seed",
+    "batch_norm", "augment", "image_size", "views", "pixel_cache", "validation_fraction", "seed",
     "precision", "fast", "devices",
 )  # fmt: skip
 

@@ -29,6 +29,7 @@ from cxrkeras.registry import (
     PRESETS,
     RECIPES,
     TRANSFORMS,
+    VIEWS,
     Registry,
     spelled,
 )
@@ -50,6 +51,7 @@ _Backbones = Annotated[
     _Words, AfterValidator(lambda texts: tuple(str(BACKBONES.make(text)) for text in texts))
 ]
 _Optimizer = Annotated[str, AfterValidator(lambda text: str(OPTIMIZERS.make(text)))]
+_Views = Annotated[str, AfterValidator(lambda text: str(VIEWS.make(text)))]
 _Epochs = Annotated[
     tuple[Annotated[int, Field(ge=1)], ...],
     BeforeValidator(_numbers),
@@ -291,9 +293,18 @@ class Experiment(BaseModel):
     image_size: int = _choice(
         512,
         "Images",
-        "Side of the images that the network sees, in pixels.",
+        "Side of the images that the network takes, in pixels.",
         ge=32,
         le=LARGEST_SIDE,
+    )
+
+    views: _Views = _choice(
+        "whole",
+        "Images",
+        "What the trunks see of an image: the whole; centre:side=224, the crop in its middle; "
+        "tencrop:side=224, in prediction the mean over ten crops.",
+        parts=VIEWS,
+        later=True,
     )
 
     pixel_cache: str = _choice(
@@ -339,7 +350,8 @@ class Experiment(BaseModel):
     )
 
     @field_validator(
-        *("backbone", "head", "recipe", "loss", "optimizer", "transform", "augment"), mode="before"
+        *("backbone", "head", "recipe", "loss", "optimizer", "transform", "augment", "views"),
+        mode="before",
     )
     @classmethod
     def _known_part(cls, value: Any, info: ValidationInfo) -> Any:
