@@ -232,6 +232,7 @@ class ModelFacts(Facts):
     inputs: list[Name] | None = None
     views: Words | None = None
     package: list[Module] | None = None
+    head: Annotated[str, Field(max_length=200)] | None = None
     frozen: Frozen | None = None
     combine: Literal["mean", "logits", "ranks"] | None = None
     members: Annotated[list[Member], Field(min_length=1, max_length=100)] | None = None

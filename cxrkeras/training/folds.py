@@ -179,6 +179,7 @@ def model_card(experiment: Experiment, target: Target, facts: dict) -> dict:
     return {
         "labels": list(target.dataset.labels),
         "image_size": experiment.image_size,
+        "head": experiment.head,
         **({"views": experiment.views} if experiment.views != "whole" else {}),
         "trained_on": target.dataset.name,
         "training_prevalence": facts["training_prevalence"],

@@ -100,8 +100,9 @@ class Trainer:
         self._average = average and own is None
         chosen = own or self._optimizer.build()
         chosen = averaging(chosen) if self._average else chosen
-        own_weights = [w for layer in losses.values() for w in layer.trainable_weights]
-        chosen.exclude_from_weight_decay(var_list=own_weights)
+        if own is None:
+            learnt = [w for layer in losses.values() for w in layer.trainable_weights]
+            chosen.exclude_from_weight_decay(var_list=learnt)
         metrics = {head: [MaskedBinaryAccuracy(), MaskedMAE()] for head in self.heads}
         self.model.compile(
             optimizer=compute.scaling(chosen),
