@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -35,6 +35,9 @@ from cxrkeras.registry import (
 )
 from cxrkeras.runs.sources import Chain, Dataset, Weights, parse_source
 from data_prep.errors import UserError
+
+if TYPE_CHECKING:
+    from cxrkeras.data.dataset import PreparedDataset
 
 
 def _numbers(value: Any) -> Any:
@@ -428,6 +431,15 @@ class Experiment(BaseModel):
         fields = type(self).model_fields
         mine = {name for name, f in fields.items() if what not in f.json_schema_extra["idle"]}
         return self.model_dump(mode="json", include=mine, exclude_defaults=True)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the dataset that the recipe learns by, see `Recipe`."""
+        return RECIPES.make(self.recipe).columns
+
+    def fingerprint_of(self, dataset: "PreparedDataset") -> str:
+        """The content of a dataset, as far as it decides a fit to the target."""
+        return dataset.fingerprint_with(self.inputs, self.columns)
 
     @property
     def digest(self) -> str:

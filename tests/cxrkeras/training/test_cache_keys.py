@@ -6,6 +6,7 @@ right.
 
 from dataclasses import replace
 from itertools import chain
+from typing import get_args
 
 import pytest
 from pydantic import ValidationError
@@ -112,8 +113,8 @@ def any_of(kind, name):
 
 def alternatives(part):
     """The part with each option changed, one at a time."""
-    for option in type(part).model_fields:
-        for value in chain(NUMBERS, WORDS, RECIPES.names()):
+    for option, field in type(part).model_fields.items():
+        for value in chain(NUMBERS, WORDS, RECIPES.names(), get_args(field.annotation)):
             try:
                 made = type(part)(**{**part.model_dump(), option: value})
             except (ValidationError, UserError):

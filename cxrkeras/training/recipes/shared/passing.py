@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from cxrkeras.data.labels.targets import Targets
@@ -58,4 +59,8 @@ class Passing:
 
     def save(self, folder: Path) -> dict:
         """See `Fitter.save`."""
-        return save_keras(self._twins.kept.probability, folder)
+        return save_keras(self.model(), folder)
+
+    def model(self) -> keras.Model:
+        """Inputs -> (N, K) probabilities by the last fit."""
+        return self._twins.kept.probability

@@ -37,50 +37,59 @@ class Pooled:
         self._network = session.network()
         self._copies = frozen_features(self._network, session, copies)
         self.facts: dict = {}
-        inputs = keras.Input(self._copies.shape[2:])
-        learned, outputs = classifiers(
-            plan.architecture,
-            inputs,
-            {TARGET: len(target.dataset.labels)},
-            {TARGET: target.targets.three_way},
-        )
-        self._head = keras.Model(inputs, outputs)
-        self._logits = keras.Model(inputs, learned[TARGET], name="head")
+        self._head, self._logits = self._graphs(session)
         self._digest = digest_of(self._network.features)
         rows = np.arange(len(target.dataset))
         everything = part(Features(self._copies[0]), rows, target.targets)
         self._learner = Learner(self._head, plan, [everything], average=True)
 
+    def _graphs(self, session: Session) -> tuple[keras.Model, keras.Model]:
+        """What learns, and of it features (N, C) -> logits (N, K)."""
+        inputs = keras.Input(self._copies.shape[2:])
+        learned, outputs = on_features(session, inputs)
+        return keras.Model(inputs, outputs), keras.Model(inputs, learned, name="head")
+
     def fit(self, train: np.ndarray, validation: np.ndarray, targets: Targets, **how) -> Learned:
         """See `Fitter.fit`; also puts the head on the network."""
-        copies, images, width = self._copies.shape
+        width = self._copies.shape[2]
         mean, scale = self._copies[0, train].mean(axis=0), self._copies[0, train].std(axis=0)
         # Relative, since features of a random trunk differ only in the eleventh decimal.
         constant = scale <= _LEVEL * np.abs(mean)
         self.facts = {"features": {"all": width, "constant": int(constant.sum())}}
         scale = np.where(constant, 1.0, scale)
-        standard = Features(((self._copies - mean) / scale).reshape(-1, width), images)
-        seen = np.concatenate([train + copy * images for copy in range(copies)])
-        learned = [Part(TARGET, standard, seen, targets[np.tile(train, copies)], epoch=len(train))]
-        held = [part(standard, validation, targets)] if len(validation) else []
+        learned, held = self._parts((self._copies - mean) / scale, train, validation, targets)
         history = self._learner.learn(learned, held, **how)
         self._mean, self._scale = mean, scale
         if self._is_dense():
             self._fold_scaling()
         return Learned(history, targets[train], self._learner.distortions(learned)[TARGET])
 
+    def _parts(
+        self, standard: np.ndarray, train: np.ndarray, validation: np.ndarray, targets: Targets
+    ) -> tuple[list[Part], list[Part]]:
+        """What is learnt from, and what steers, of (1 + V, N, C) standardised features."""
+        copies, images, width = standard.shape
+        features = Features(standard.reshape(-1, width), images)
+        seen = np.concatenate([train + copy * images for copy in range(copies)])
+        learned = Part(TARGET, features, seen, targets[np.tile(train, copies)], epoch=len(train))
+        return [learned], [part(features, validation, targets)] if len(validation) else []
+
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """See `Fitter.predict`; computed from the features."""
+        return expit(self._of_films(rows))
+
+    def _of_films(self, rows: np.ndarray) -> np.ndarray:
+        """(n, K) logits."""
         features = self._copies[0, rows]
         if self._is_dense():
             kernel, bias = self._network.logits.get_layer(TARGET).get_weights()
-            return expit(features @ kernel + bias)
-        return expit(self._logits.predict((features - self._mean) / self._scale, verbose=0))
+            return features @ kernel + bias
+        return self._logits.predict((features - self._mean) / self._scale, verbose=0)
 
     def save(self, folder: Path) -> dict:
         """See `Fitter.save`; the folds of a run share all but the head."""
         features = self._network.features
-        said = save_keras(self._probability(), folder)
+        said = save_keras(self.model(), folder)
         shared = {"digest": self._digest, "features": features.layers[-1].name}
         return said | {"frozen": shared}
 
@@ -97,17 +106,32 @@ class Pooled:
         folded = [kernel, bias - self._mean @ kernel]
         self._network.logits.get_layer(TARGET).set_weights(folded)
 
-    def _probability(self) -> keras.Model:
+    def model(self) -> keras.Model:
+        """Inputs -> (N, K) probabilities by the last fit."""
         network = self._network
         if self._is_dense():
             return network.probability
-        scale = [float(value) for value in 1 / self._scale]
-        offset = [float(value) for value in -self._mean / self._scale]
-        standard = keras.layers.Rescaling(scale, offset, name="standardised")
-        logits = self._logits(standard(network.features.output))
+        logits = self._logits(self._standard()(network.features.output))
         output = keras.layers.Activation("sigmoid", name="probability")(logits)
         name = network.probability.name
         return keras.Model(network.features.input, output, name=name)
+
+    def _standard(self) -> keras.layers.Layer:
+        scale = [float(value) for value in 1 / self._scale]
+        offset = [float(value) for value in -self._mean / self._scale]
+        return keras.layers.Rescaling(scale, offset, name="standardised")
+
+
+def on_features(session: Session, features: keras.KerasTensor) -> tuple:
+    """The target's classifiers on given features: logits (N, K), and what the loss takes."""
+    target = session.target
+    learned, outputs = classifiers(
+        session.plan.architecture,
+        features,
+        {TARGET: len(target.dataset.labels)},
+        {TARGET: target.targets.three_way},
+    )
+    return learned[TARGET], outputs
 
 
 def digest_of(model: keras.Model) -> str:
