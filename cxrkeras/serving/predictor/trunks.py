@@ -114,9 +114,9 @@ class KerasPredictor(Predictor):
         if len(views.crops(size)) == 1:
             return [Member(self.model, order, 1.0, head, views.box(size))]
         view = self.model.get_layer(VIEW)
-        return [Member(view, order, 1.0, head, views.box(size), self._asked)]
+        return [Member(view, order, 1.0, head, views.box(size), self._of_images)]
 
-    def _asked(self, images: np.ndarray) -> np.ndarray:
+    def _of_images(self, images: np.ndarray) -> np.ndarray:
         return run(self.model, {IMAGE: images}, traced=False)
 
     @property
