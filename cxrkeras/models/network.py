@@ -15,6 +15,7 @@ from cxrkeras.models.inputs import inputs_of, known_features
 from cxrkeras.models.losses.shared.entries import NEVER
 from cxrkeras.models.precision import FLOAT32, computing_in
 from cxrkeras.models.prior import uncertain_name
+from cxrkeras.models.views.shared.graph import VIEW, first_crop, mean_over_crops
 from data_prep.errors import UserError
 
 
@@ -23,7 +24,8 @@ class Network:
     """One graph; its models share every weight.
 
     They take images (N, S, S, 1), grey 0-255, or, if the network has further inputs, a dictionary
-    with exactly its inputs.
+    with exactly its inputs. Where it has several views of an image, `features` and `logits` are of
+    the first, and `probability` is the mean over all.
 
     Args:
         trunks: the nested backbones, in order.
@@ -95,8 +97,9 @@ def build_network(
         backbone.trunk(_side(architecture), name=name)
         for backbone, name in zip(architecture.backbones, names, strict=True)
     )
+    seen = first_crop(inputs["image"], architecture.views)
     maps = [
-        _maps(trunk, backbone, architecture.head, inputs["image"])
+        _maps(trunk, backbone, architecture.head, seen)
         for trunk, backbone in zip(trunks, architecture.backbones, strict=True)
     ]
     head = architecture.head
@@ -109,6 +112,9 @@ def build_network(
     if len(heads) == 1:
         (logits,) = found.learned.values()
         output = keras.layers.Activation("sigmoid", name="probability")(logits)
+        if len(architecture.views.crops(architecture.image_size)) > 1:
+            view = keras.Model([*({**inputs, "image": seen}).values()], output, name=VIEW)
+            output = mean_over_crops(inputs, view, architecture.views)
         probability = keras.Model(given, output, name="-".join(names))
     return Network(
         trunks=trunks,
@@ -200,7 +206,7 @@ def _maps(trunk: keras.Model, backbone: Backbone, head: Head, image) -> dict:
 
 def _side(architecture: Architecture) -> int:
     """The side of the image that the trunks see."""
-    side, shrinks = architecture.image_size, architecture.head.shrinks
+    side, shrinks = architecture.seen, architecture.head.shrinks
     if side % shrinks:
         raise UserError(
             f"--head {architecture.head} makes the image {shrinks} times smaller for the trunks, "

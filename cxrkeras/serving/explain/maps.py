@@ -45,6 +45,8 @@ class Explainer:
         order: columns of the model's output in the order that is wanted; as they are if None.
         head: with which the model was built, if that is known.
         box: the part of the image that the model looks at; all of it if None.
+        asked: gives the probabilities for images (B, S, S, C), B at most `BATCH`, where the model
+            takes one crop of several, that at `box`, instead of the image.
 
     Attributes:
         way: the kind of map.
@@ -62,16 +64,18 @@ class Explainer:
         order: Sequence[int] | None = None,
         head: Head | None = None,
         box: Box | None = None,
+        asked: Callable[[np.ndarray], np.ndarray] | None = None,
     ):
         self.way, self.parts, self._relevance = way_of(model, method, head, trunks)
         self.labels = self.parts.head.outputs[0].shape[-1]
-        self.side = self.parts.trunk.inputs[0].shape[1]
+        seen = self.parts.trunk.inputs[0].shape[1]
+        self.side = round(seen / (box[2] - box[0])) if asked else seen
         self.order = list(range(self.labels) if order is None else order)
         shapes = self.parts.map_shapes
         if self.method == "own":
             shapes = [tuple(one.shape[1:3]) for one in self.parts.own.outputs]
         self._seen = tuple(max(shape[axis] for shape in shapes) for axis in (0, 1))
-        self._box = box
+        self._box, self._asked = box, asked
         self.grid = self._seen if box is None else grid_around(self._seen, box)
 
     @property
@@ -93,7 +97,14 @@ class Explainer:
             The maps and scores of these labels, in this order. Maps of several trunks are brought
             to the finest of their grids by `regrid`, which keeps each one's mean, and summed.
         """
-        return _in_batches([self], images, labels, traced)
+        told = _in_batches([self], images, labels, traced)
+        if self._asked is None:
+            return told
+        columns = self.order if labels is None else [self.order[label] for label in labels]
+        images = _at(images[..., None] if images.ndim == 3 else images, self.side)
+        parts = np.split(images.astype(np.float32), range(BATCH, len(images), BATCH))
+        probability = np.concatenate([self._asked(part) for part in parts]).astype(np.float64)
+        return replace(told, probability=probability[:, columns])
 
     def features(self, images: np.ndarray, *, traced: bool = False) -> list[np.ndarray]:
         """The last feature maps of at most `BATCH` images; the images themselves for `relevance`.
@@ -107,6 +118,9 @@ class Explainer:
             (B, h_t, w_t, C_t) float32 of each trunk.
         """
         images = _at(images, self.side).astype(np.float32)
+        if self._asked:
+            left, top, right, bottom = (round(edge * self.side) for edge in self._box)
+            images = images[:, top:bottom, left:right]
         if self._relevance:
             return [images]
         if traced:
