@@ -50,7 +50,7 @@ def command(runs, test, common, all_pairs, resamples, seed, level, out, overwrit
     compared with the first: a difference is the later run minus the first, printed with both names.
     Whole patients are resampled for the differences of macro AUROC and average precision (images if
     no patient is known, which is then stated); labels are compared by DeLong's test with Holm's
-    correction.
+    correction. Spearman's correlation says how alike two runs rank the images.
 
     \b
     Examples:
@@ -83,6 +83,7 @@ def _lines(comparison: dict) -> list[str]:
     lines = [*comparison["notes"], *_run_lines(comparison), drawn, ""]
     if len(differences) == 1:
         lines += [*_label_lines(comparison, differences[0]), ""]
+    lines += [*_correlation_lines(comparison), ""]
     return [*lines, *(difference["sentence"] for difference in differences)]
 
 
@@ -114,6 +115,15 @@ def _label_lines(comparison: dict, difference: dict) -> list[str]:
             f"{_number(part['difference'], '+'):>11} {_span(part, '+'):>18} "
             f"{_number(part['p']):>7} {_number(part['p_holm']):>8}"
         )
+    return lines
+
+
+def _correlation_lines(comparison: dict) -> list[str]:
+    lines = ["Spearman's rank correlation of the scores, mean over the labels:"]
+    for part in comparison["correlations"]:
+        known = [value for value in part["per_label"].values() if value is not None]
+        span = f" ({min(known):.3f} to {max(known):.3f} by label)" if known else ""
+        lines.append(f"{' and '.join(part['runs'])}: {_number(part['mean'])}{span}")
     return lines
 
 

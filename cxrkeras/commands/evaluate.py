@@ -67,11 +67,19 @@ LABEL_WIDTH = 28
 )
 @click.option(
     "--per",
-    type=click.Choice(["image", "study"]),
+    type=click.Choice(["image", "study", "patient"]),
     default="image",
     show_default=True,
     help="Score images, or studies by the highest probability over their views (as CheXpert is "
-    "scored). Studies come from a column of the labels, or from CheXpert's paths.",
+    "scored). Studies come from a column of the labels, or from CheXpert's paths; a patient may "
+    "stand for a study.",
+)
+@click.option(
+    "--over",
+    type=click.Choice(["max", "mean"]),
+    default="max",
+    show_default=True,
+    help="With --per: the score of the images that counts.",
 )
 def command(
     predictions,
@@ -86,6 +94,7 @@ def command(
     uncertain,
     blank,
     per,
+    over,
 ) -> None:
     """Score anyone's predictions against labels: metrics.json, predictions.csv and a report.
 
@@ -102,6 +111,8 @@ def command(
     """
     from cxrkeras.evaluation.theirs import evaluate_tables
 
+    if over != "max" and per == "image":
+        raise click.UsageError("--over joins images: give --per study or --per patient too.")
     if ranks_only and prevalence:
         raise click.UsageError("--scores have no thresholds: leave out --prevalence.")
     metrics = evaluate_tables(
@@ -115,7 +126,8 @@ def command(
         key_file=key_file,
         uncertain=uncertain,
         blank=blank,
-        per_study=per == "study",
+        per=per,
+        over=over,
         ranks_only=ranks_only,
     )
     for line in _lines(metrics):

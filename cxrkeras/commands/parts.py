@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from cxrkeras.registry import KINDS, About, Part, Registry
+from cxrkeras.registry import KINDS, RECIPES, About, Part, Registry
+from cxrkeras.runs.presets import preset_line, preset_names, preset_text, recipe_name
 
 _TYPES = {
     "number": "a number",
@@ -31,18 +32,22 @@ def command(kind: str | None, name: str | None) -> None:
 
     Without KIND, lists the kinds and the number of parts of each; with KIND, its parts; with NAME,
     that part's description and options. A part's options are given as
-    NAME:option=value,option=value.
+    NAME:option=value,option=value. Beside the recipes stand the published systems that --recipe
+    takes too, each with its source, its published score and its choices.
 
     \b
     Examples:
       cxrkeras parts
       cxrkeras parts backbones
       cxrkeras parts rules sensitivity
+      cxrkeras parts recipes chexnet
     """
     if kind is None:
         _print_kinds()
     elif name is None:
         _print_parts(_kind_of(kind))
+    elif _kind_of(kind) is RECIPES and recipe_name(name) in preset_names():
+        click.echo(preset_text(recipe_name(name)), nl=False)
     else:
         _print_part(_kind_of(kind), name)
 
@@ -88,6 +93,9 @@ def _print_parts(kind: Registry) -> None:
         click.echo(f"There are no {_plural(kind.kind)}.")
         return
     _print_list([(name, _line(kind.about(name))) for name in names])
+    if kind is RECIPES:
+        click.echo("\nPublished systems, whose choices all other options override:")
+        _print_list([(name, preset_line(name)) for name in preset_names()])
     click.echo(f"\nNext: cxrkeras parts {_word(kind)} NAME")
 
 

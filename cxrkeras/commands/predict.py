@@ -63,11 +63,12 @@ def command(
 ) -> None:
     """Give probabilities and decisions for FILES: DICOM, PNG, JPEG or TIFF, folders, patterns.
 
-    MODEL_OR_RUN is a model folder (model.keras with model.json) or a run of `cxrkeras cv`, whose
-    folds act as an ensemble: the mean of their probabilities. Each image is prepared as the model's
-    training images were. What a model takes beside the image (age, sex, view) is read from DICOM
-    headers or --table; a warning counts the films where it isn't known. Files that can't be read
-    are listed with the reason, and the rest are processed. Not for clinical use.
+    MODEL_OR_RUN is a model folder (model.keras with model.json) or a run of `cxrkeras cv`,
+    whose folds act as an ensemble: the mean of their probabilities. Each image is prepared as
+    the model's training images were. What a model takes beside the image (age, sex, view) is
+    read from DICOM headers or --table; a warning counts the films where it isn't known. So is
+    the study, by a model that answers for its films together. Files that can't be read are
+    listed with the reason, and the rest are processed. Not for clinical use.
 
     \b
     Examples:

@@ -64,9 +64,10 @@ def command(
 def _built(outputs: int, options: dict[str, Any]) -> "tuple[int, keras.Model]":
     from cxrkeras import runtime
     from cxrkeras.runs.description import make_experiment
+    from cxrkeras.runs.presets import with_preset
     from cxrkeras.training.plan import resolve
 
-    choices = {"random_trunk": True, **chosen(options)}
+    choices = {"random_trunk": True, **with_preset(chosen(options))}
     # On the target, cotrain's model is regular's: its several heads belong to the source stage.
     if choices.get("method") == "cotrain":
         choices["method"] = "regular"

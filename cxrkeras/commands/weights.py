@@ -5,10 +5,27 @@ from pathlib import Path
 
 import click
 
-_AS = ("densenet121", "resnet50_v1_5", "resnet50", "vgg16", "xception", "inception_v3")
-_SIZES = {"xception": 299, "inception_v3": 299}
 _SCALINGS = ("torch", "caffe", "tf", "unit", "xrv")
 _file = click.Path(path_type=Path, dir_okay=False)
+
+
+class _Importable(click.ParamType):
+    """A backbone as which files can be imported; which they are is asked when it matters."""
+
+    name = "backbone"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """The names."""
+        return f"[{'|'.join(self._names())}]"
+
+    def convert(self, value: str, param, ctx) -> str:
+        """Return the name, if it's one of them."""
+        return click.Choice(self._names()).convert(value, param, ctx)
+
+    def _names(self) -> tuple[str, ...]:
+        from cxrkeras.models.importing.recognise import importable
+
+        return tuple(sorted(set(importable().values())))
 
 
 @click.group("weights")
@@ -24,7 +41,7 @@ def command() -> None:
 
 @command.command("import")
 @click.argument("file", type=_file)
-@click.option("--as", "backbone", type=click.Choice(_AS), required=True, help="What FILE holds.")
+@click.option("--as", "backbone", type=_Importable(), required=True, help="What FILE holds.")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="New folder. [default: weights/NAME OF FILE]"
 )
@@ -38,7 +55,7 @@ def command() -> None:
 @click.option(
     "--image-size",
     type=click.IntRange(32),
-    help="Side of model.keras's images, in pixels. [default: 224; xception, inception_v3: 299]",
+    help="Side of model.keras's images, in pixels. [default: the backbone's usual, 224 or 299]",
 )
 @click.option(
     "--scaling",
@@ -51,10 +68,11 @@ def import_command(file: Path, backbone: str, out: Path | None, labels: str | No
     """Make a trunk for --source out of a FILE that was trained elsewhere.
 
     FILE is a .safetensors file, a PyTorch state dict (.pth, .pt, .pth.tar; needs torch: pip install
-    'cxrkeras[torch]') or a Keras 2 .h5 file. It understands torchvision's DenseNet121 and ResNet50
-    (resnet50_v1_5: its stride is in the 3x3 convolution, so it isn't Keras's resnet50), the old
-    spelling norm.1, conv.1 of released CheXNet weights, prefixes such as module., torchxrayvision's
-    one-channel networks, and keras.applications' names. Nothing in FILE is executed.
+    'cxrkeras[torch]') or a Keras 2 .h5 file. It understands torchvision's DenseNet121, ResNet18,
+    34, 50 and 101 (resnet50_v1_5, resnet101_v1_5: their stride is in the 3x3 convolution, so they
+    aren't Keras's resnet50 and resnet101) and VGG11-BN, the old spelling norm.1, conv.1 of released
+    CheXNet weights, prefixes such as module., torchxrayvision's one-channel networks, and
+    keras.applications' names. Nothing in FILE is executed.
 
     --out gets trunk.weights.h5. If FILE has a classifier whose labels are known, it also gets
     model.keras, which takes grey images of 0 to 255 and gives a probability per label, and
@@ -69,10 +87,11 @@ def import_command(file: Path, backbone: str, out: Path | None, labels: str | No
     """
     from cxrkeras import runtime
     from cxrkeras.models.importing.labels import parse_labels
+    from cxrkeras.registry import BACKBONES
 
     parsed = parse_labels(labels) if labels else None
     out = out or Path("weights") / _stem(file)
-    size = wish.pop("image_size") or _SIZES.get(backbone, 224)
+    size = wish.pop("image_size") or BACKBONES.load(backbone).usual
     runtime.start()
     from cxrkeras.models.importing.importer import Wish, import_weights
 
@@ -139,13 +158,13 @@ def _plain(line: str) -> str:
 
 def _show_foreign(file: Path) -> None:
     from cxrkeras.models.importing.files import read_state
-    from cxrkeras.models.importing.recognise import IMPORTABLE, recognise
+    from cxrkeras.models.importing.recognise import importable, recognise
 
     state = read_state(file)
     found = recognise(state)
     click.echo(f"{file}: {len(state.tensors)} tensors, {found or 'not a known network'}")
-    if found in IMPORTABLE:
-        click.echo(f"\nNext: cxrkeras weights import {file} --as {IMPORTABLE[found]}")
+    if found in importable():
+        click.echo(f"\nNext: cxrkeras weights import {file} --as {importable()[found]}")
 
 
 def _show_own(file: Path) -> None:

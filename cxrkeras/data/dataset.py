@@ -45,7 +45,7 @@ class PreparedDataset:
         manifest: 16 hex digits of the images that the whole manifest lists.
         key: identifies the pseudonyms' key; blank where it is unknown.
         merged: {other name of a patient who proved to be the same person: the name in `patients`}.
-        told: {age, sex, view: (N,) cells of the manifest}, "" where unknown.
+        told: {age, sex, view, study: (N,) cells of the manifest}, "" where unknown.
     """
 
     root: Path
@@ -90,14 +90,17 @@ class PreparedDataset:
         blank = np.full(len(self), "")
         return {name: as_numbers(name, self.told.get(name, blank)) for name in further(inputs)}
 
-    def fingerprint_with(self, inputs: Sequence[str]) -> str:
-        """`fingerprint`, including a model's inputs beside the image."""
+    def fingerprint_with(self, inputs: Sequence[str], columns: Sequence[str] = ()) -> str:
+        """`fingerprint`, with a model's inputs beside the image and other columns of `told`."""
         known = self.known(inputs)
-        if not known:
+        if not known and not columns:
             return self.fingerprint
         digest = hashlib.sha256(self.fingerprint.encode())
         for name, values in known.items():
             digest.update(name.encode() + values.tobytes())
+        for name in columns:
+            cells = self.told[name].tolist() if name in self.told else []
+            digest.update(json.dumps([name, cells]).encode())
         return digest.hexdigest()[:16]
 
     @cached_property
@@ -177,7 +180,7 @@ def load_dataset(root: Path) -> PreparedDataset:
         manifest=_identity(table, pictures),
         key=facts.get("key", ""),
         merged=facts.get("merged_patients", {}),
-        told={name: table[name].to_numpy(str) for name in KNOWN if name in table},
+        told={name: table[name].to_numpy(str) for name in (*KNOWN, "study") if name in table},
     )
 
 

@@ -233,6 +233,7 @@ class ModelFacts(Facts):
     package: list[Module] | None = None
     head: Annotated[str, Field(max_length=200)] | None = None
     frozen: Frozen | None = None
+    studies: Literal["study", "patient"] | None = None
     combine: Literal["mean", "logits", "ranks"] | None = None
     members: Annotated[list[Member], Field(min_length=1, max_length=100)] | None = None
     learnt_from: list[Words] | None = None

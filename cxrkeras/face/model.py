@@ -105,9 +105,10 @@ class Model:
                 `specificity=0.9` (any share), or a rule of another package; by default
                 `corrected`, or `prevalence` where the loss's distortion isn't known.
             calibrate: None, `temperature` or `isotonic`: give calibrated probabilities too.
-            table: for a model that takes age, sex or view beside the image: a table with these, and
-                the films' names in a column `image` or `file`. It goes over DICOM headers, from
-                which they are read without it; what isn't known there is unknown to the model.
+            table: for a model that takes age, sex or view beside the image, or answers for the
+                films of a study together: a table with these or the study, and the films' names in
+                a column `image` or `file`. It goes over DICOM headers, from which they are read
+                without it; what isn't known there is unknown to the model.
             batch_size: images at a time.
             workers: decoding processes, one per core by default; 0 decodes in this process,
                 without its limits of memory and time.

@@ -10,7 +10,7 @@ from cxrkeras.face.errors import in_arguments, names_arguments
 from cxrkeras.face.films import PathLike, admitted
 from cxrkeras.face.model import Model
 from cxrkeras.face.old_arguments import formerly
-from cxrkeras.runs.experiment import Experiment
+from cxrkeras.runs.experiment import OPTIONS
 from data_prep.errors import UserError
 from data_prep.say import say
 
@@ -199,7 +199,7 @@ def cross_validate(
     try:
         return run_choices(given, _path(out), _path(config))
     except UserError as error:
-        known = {"out", "config", *Experiment.model_fields}
+        known = {"out", "config", *OPTIONS}
         raise type(error)(in_arguments(str(error), known)) from error
 
 
@@ -215,8 +215,8 @@ def _plain(value: Any) -> Any:
 
 
 def _with_fields() -> None:
-    """Give `cross_validate` the fields of `Experiment` to show, which says them once."""
-    fields = Experiment.model_fields
+    """Give `cross_validate` the options of `cv` to show, which `Experiment` says once."""
+    fields = OPTIONS
     lines = [
         f"    {name}: {in_arguments(field.description, fields)} Default: {field.default!r}."
         for name, field in fields.items()

@@ -26,6 +26,13 @@ def calls(operation: keras.Operation) -> list[Call]:
     return [Call(node.input_tensors, node.output_tensors) for node in operation._inbound_nodes]
 
 
+def around(operation: keras.Operation) -> Call:
+    """The call of a layer, or of a nested model, where it was made but once."""
+    if isinstance(operation, keras.Model):
+        return calls(operation)[0]
+    return Call(keras.tree.flatten(operation.input), keras.tree.flatten(operation.output))
+
+
 def source(tensor: keras.KerasTensor) -> tuple[keras.Operation, list[keras.KerasTensor]]:
     """What made a tensor, and of which tensors."""
     operation, number, _ = tensor._keras_history

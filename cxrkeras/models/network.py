@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import keras
 import numpy as np
 
 from cxrkeras.models.architecture import Architecture
 from cxrkeras.models.backbones import Backbone
-from cxrkeras.models.heads import TARGET, Head
+from cxrkeras.models.heads import FULL, TARGET, Head
 from cxrkeras.models.inputs import inputs_of, known_features
 from cxrkeras.models.losses.shared.entries import NEVER
 from cxrkeras.models.precision import FLOAT32, computing_in
@@ -30,12 +31,39 @@ class Network:
         logits: inputs -> {head: (N, K_head)}, or (N, 2 K_head) with an uncertain class, as the
             losses take them.
         probability: inputs -> (N, K) for a network of one head, else None.
+        teaching: where the head is taught, what learns in place of `logits`: inputs, and
+            `truth_name(head)` (N, K_head) for each head -> {head: logits}; else None.
     """
 
     trunks: tuple[keras.Model, ...]
     features: keras.Model
     logits: keras.Model
     probability: keras.Model | None
+    teaching: keras.Model | None = None
+
+
+class Classified(NamedTuple):
+    """What `classifiers` give.
+
+    Args:
+        learned: {head: the logits f (N, K) of positive against negative}.
+        outputs: {head: what the loss takes}: f itself, or where a label is three-way f and u side
+            by side (N, 2K), see `losses.shared.bce`.
+        taught: {head: the same as the head is taught}; empty if it isn't.
+        truth: {head: (N, K) the symbolic input of what is true, by which it is}.
+    """
+
+    learned: dict
+    outputs: dict
+    taught: dict
+    truth: dict
+
+    def teaching(self, inputs: Sequence) -> keras.Model | None:
+        """See `Network.teaching`, on these symbolic inputs."""
+        if not self.truth:
+            return None
+        named = {tensor.name: tensor for tensor in (*inputs, *self.truth.values())}
+        return keras.Model(named, self.taught, name="teaching")
 
 
 def build_network(
@@ -64,7 +92,7 @@ def build_network(
     given = inputs if len(inputs) > 1 else inputs["image"]
     names = _names(architecture.backbones)
     trunks = tuple(
-        backbone.trunk(architecture.image_size, name=name)
+        backbone.trunk(_side(architecture), name=name)
         for backbone, name in zip(architecture.backbones, names, strict=True)
     )
     maps = [
@@ -76,17 +104,18 @@ def build_network(
         features = head.features(maps, known_features(inputs), seed=seed)
     pooled = keras.Model(given, features, name="pooled")
     _check_pooled(head, pooled, trunks)
-    learned, outputs = classifiers(architecture, features, heads, three_way)
+    found = classifiers(architecture, features, heads, three_way)
     probability = None
-    if len(learned) == 1:
-        (logits,) = learned.values()
+    if len(heads) == 1:
+        (logits,) = found.learned.values()
         output = keras.layers.Activation("sigmoid", name="probability")(logits)
         probability = keras.Model(given, output, name="-".join(names))
     return Network(
         trunks=trunks,
         features=pooled,
-        logits=keras.Model(given, outputs, name="logits"),
+        logits=keras.Model(given, found.outputs, name="logits"),
         probability=probability,
+        teaching=found.teaching(list(inputs.values())),
     )
 
 
@@ -105,7 +134,7 @@ def classifiers(
     features,
     heads: Mapping[str, int],
     three_way: Mapping[str, np.ndarray] | None = None,
-) -> tuple[dict, dict]:
+) -> Classified:
     """The heads' logits on given features.
 
     Args:
@@ -113,27 +142,37 @@ def classifiers(
         features: symbolic, as the head takes them.
         heads: see `build_network`.
         three_way: see `build_network`.
-
-    Returns:
-        {head: the logits f (N, K) of positive against negative}, and {head: what the loss takes}: f
-        itself, or where a label is three-way f and u side by side (N, 2K), see `losses.shared.bce`.
     """
-    learned, outputs = {}, {}
+    found, part = Classified({}, {}, {}, {}), architecture.head
+    how = {"dropout": architecture.dropout, "seed": architecture.seed}
     for head, labels in heads.items():
         name, asked = layer_name(head), (three_way or {}).get(head)
         wanted = {name: labels}
         if asked is not None and asked.any():
             wanted[uncertain_name(name)] = labels
         with computing_in(FLOAT32):
-            found = architecture.head.classify(
-                features, wanted, dropout=architecture.dropout, seed=architecture.seed
-            )
-        learned[head] = outputs[head] = found[name]
-        if len(found) > 1:
-            uncertain = keras.ops.where(asked, found[uncertain_name(name)], NEVER)
-            joined = keras.layers.Concatenate(name=f"{name}-classes")
-            outputs[head] = joined([found[name], uncertain])
-    return learned, outputs
+            if part.taught:
+                found.truth[head] = keras.Input((labels,), name=truth_name(head))
+                logits, taught = part.teach(features, wanted, found.truth[head], **how)
+                found.taught[head] = _with_uncertain(taught, name, asked)
+            else:
+                logits = part.classify(features, wanted, **how)
+        found.learned[head] = logits[name]
+        found.outputs[head] = _with_uncertain(logits, name, asked)
+    return found
+
+
+def _with_uncertain(logits: Mapping, name: str, asked: np.ndarray | None):
+    """An output's logits, beside those of the uncertain class where it has one."""
+    if len(logits) == 1:
+        return logits[name]
+    uncertain = keras.ops.where(asked, logits[uncertain_name(name)], NEVER)
+    return keras.layers.Concatenate(name=f"{name}-classes")([logits[name], uncertain])
+
+
+def truth_name(head: str) -> str:
+    """The input of what is true of a head's labels, where it is taught."""
+    return f"{layer_name(head)}-truth"
 
 
 def layer_name(head: str) -> str:
@@ -144,14 +183,30 @@ def layer_name(head: str) -> str:
 def _maps(trunk: keras.Model, backbone: Backbone, head: Head, image) -> dict:
     """The maps of an image that the head wants, the last at the end."""
     with computing_in(FLOAT32):  # half precision would move pixels by whole steps
-        scaled = backbone.scaled(image, trunk=trunk.name)
-    known = backbone.maps(trunk) if head.strides else {}
-    wanted = {stride: known[stride] for stride in head.strides if stride in known}
+        scaled = seen = backbone.scaled(image, trunk=trunk.name)
+        if head.shrinks > 1:
+            seen = keras.layers.AveragePooling2D(head.shrinks, name=f"shrink_{trunk.name}")(scaled)
+    whole = {FULL: scaled} if FULL in head.strides else {}
+    strides = [stride for stride in head.strides if stride != FULL]
+    known = backbone.maps(trunk) if strides else {}
+    wanted = {stride: known[stride] for stride in strides if stride in known}
     if not wanted:
-        return {"last": trunk(scaled)}
+        return whole | {"last": trunk(seen)}
     last = next(reversed(known))
     wanted[last] = known[last]
-    return keras.Model(trunk.inputs[0], wanted, name=trunk.name)(scaled)
+    found = keras.Model(trunk.inputs[0], wanted, name=trunk.name)(seen)
+    return whole | {stride: found[stride] for stride in wanted}  # by stride, not as text
+
+
+def _side(architecture: Architecture) -> int:
+    """The side of the image that the trunks see."""
+    side, shrinks = architecture.image_size, architecture.head.shrinks
+    if side % shrinks:
+        raise UserError(
+            f"--head {architecture.head} makes the image {shrinks} times smaller for the trunks, "
+            f"so its side must be a multiple of that. Received: --image-size {side}."
+        )
+    return side // shrinks
 
 
 def _names(backbones: Sequence[Backbone]) -> list[str]:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from cxrkeras.data.labels.label_sets import TARGET, parse_label_sets
 from cxrkeras.runs.experiment import Experiment
+from cxrkeras.runs.presets import with_preset
 from cxrkeras.runs.spellings import renewed
 from data_prep.errors import UserError
 from data_prep.filenames import is_utf8, printable
@@ -20,13 +21,14 @@ def make_experiment(choices: dict[str, Any]) -> Experiment:
     """Check a description.
 
     Args:
-        choices: values by field name; fields that aren't given take their defaults.
+        choices: values by field name. `recipe` may name a published system, whose choices fill in
+            what isn't given; the rest takes its default.
 
     Raises:
         UserError: naming the option, the rule and the value received.
     """
     try:
-        experiment = Experiment(**renewed(choices))
+        experiment = Experiment(**with_preset(renewed(choices)))
     except ValidationError as error:
         first = error.errors()[0]
         if first["type"] == "extra_forbidden":

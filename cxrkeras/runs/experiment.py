@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -34,6 +34,9 @@ from cxrkeras.registry import (
 from cxrkeras.runs.sources import Chain, Dataset, Weights, parse_source
 from data_prep.errors import UserError
 
+if TYPE_CHECKING:
+    from cxrkeras.data.dataset import PreparedDataset
+
 _Words = Annotated[
     tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
 ]
@@ -41,8 +44,9 @@ _Backbones = Annotated[
     _Words, AfterValidator(lambda texts: tuple(str(BACKBONES.make(text)) for text in texts))
 ]
 
-_CONSENT = {"random_trunk", "pixel_cache"}  # change nothing that is learned
+_CONSENT = {"random_trunk", "pixel_cache", "preset"}  # change nothing that is learned
 _SPEED = "Speed"
+_RECORD = "Record"  # noted, not chosen: no option, only a key of experiment.toml
 _LARGEST_SEED = 4_000_000  # times 1000, plus a fold's number, still fits Keras's 32 bits
 
 
@@ -123,9 +127,17 @@ class Experiment(BaseModel):
         "finetune",
         "What",
         "How the target is learnt. finetune: train all layers; frozen: keep the trunk as it is "
-        "and train the head on standardised features, computed once.",
+        "and train the head on standardised features, computed once. Or a published system, whose "
+        "choices all other options override (`cxrkeras parts recipes` lists them).",
         parts=RECIPES,
         idle=_BOTH,
+    )
+    preset: str | None = _choice(
+        None,
+        _RECORD,
+        "The published system whose choices these are, but for those that were given.",
+        idle=_BOTH,
+        pattern=r"^\w+$",
     )
     random_trunk: bool = _choice(
         False,
@@ -380,6 +392,15 @@ class Experiment(BaseModel):
         return self.model_dump(mode="json", include=mine, exclude_defaults=True)
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the dataset that the recipe learns by, see `Recipe`."""
+        return RECIPES.make(self.recipe).columns
+
+    def fingerprint_of(self, dataset: "PreparedDataset") -> str:
+        """The content of a dataset, as far as it decides a fit to the target."""
+        return dataset.fingerprint_with(self.inputs, self.columns)
+
+    @property
     def digest(self) -> str:
         """8 hex digits of the description; ways to be faster count where they are chosen."""
         choices = json.dumps(self.model_dump(exclude=_CONSENT | self._usual), sort_keys=True)
@@ -393,6 +414,14 @@ class Experiment(BaseModel):
             for name, field in type(self).model_fields.items()
             if field.json_schema_extra["section"] == _SPEED and getattr(self, name) == field.default
         }
+
+
+OPTIONS = {
+    name: field
+    for name, field in Experiment.model_fields.items()
+    if field.json_schema_extra["section"] != _RECORD
+}
+"""The fields that are options of `cxrkeras cv`."""
 
 
 def _part(value: Any, registry: Registry) -> str:

@@ -3,7 +3,6 @@
 import json
 import platform
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -89,7 +88,7 @@ def begin(run: Path, experiment: Experiment, target: Target, *, begun: bool) -> 
             RunFolder(run).sources.unlink(missing_ok=True)
             description.unlink(missing_ok=True)
             dataset = target.dataset
-            environment = _environment(dataset, experiment.inputs)
+            environment = _environment(dataset, experiment)
             atomic_write_json(RunFolder(run).environment, environment)
             known = dataset.images, dataset.patients, dataset.digests
             save_folds(RunFolder(run).fold_table, *known, target.folds)
@@ -98,12 +97,12 @@ def begin(run: Path, experiment: Experiment, target: Target, *, begun: bool) -> 
         raise UserError(f"--out {run} can't be written: {error.strerror}.") from error
 
 
-def _environment(dataset: PreparedDataset, inputs: Sequence[str]) -> dict:
+def _environment(dataset: PreparedDataset, experiment: Experiment) -> dict:
     packages = ["cxrkeras", "tensorflow", "keras", "numpy", "scikit-learn", "pandas"]
     if runtime.backend() == runtime.JAX:
         packages.append("jax")
     return {
-        "data": dataset.fingerprint_with(inputs),
+        "data": experiment.fingerprint_of(dataset),
         "films": dataset.films,
         "linked_patients": linked_patients(dataset.root),
         "python": platform.python_version(),
@@ -114,20 +113,20 @@ def _environment(dataset: PreparedDataset, inputs: Sequence[str]) -> dict:
     }
 
 
-def check_data(run: Path, dataset: PreparedDataset, inputs: Sequence[str]) -> None:
+def check_data(run: Path, dataset: PreparedDataset, experiment: Experiment) -> None:
     """Check that the data are those with which the run was begun.
 
     Args:
         run: the run folder.
         dataset: the data.
-        inputs: the model's; what it is told beside the image must not have changed either.
+        experiment: whose inputs and recipe may take more of them than images and labels.
 
     Raises:
         UserError: the prepared data have changed.
     """
     found = json.loads(RunFolder(run).environment.read_text(encoding="utf-8"))["data"]
-    if found != dataset.fingerprint_with(inputs):
-        what = ", ".join(["labels", "patients", *further(inputs)])
+    if found != experiment.fingerprint_of(dataset):
+        what = ", ".join(["labels", "patients", *further(experiment.inputs), *experiment.columns])
         raise UserError(
             f"The prepared data have changed since {run} was begun ({what} or pixels), "
             "or an earlier version began it. Give another --out, so that a run has one dataset."

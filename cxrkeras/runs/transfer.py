@@ -7,6 +7,7 @@ In the study's terms, *regular* is initiating, *mixed* is concatenating, *cotrai
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cxrkeras.registry import BACKBONES
 from cxrkeras.runs.sources import Chain, Dataset, Weights
 from data_prep.errors import UserError, WrongUse
 
@@ -111,6 +112,13 @@ def check_frozen(plan: tuple[TrunkPlan, ...]) -> None:
                 "--recipe frozen freezes the trunk, but without --source the weights of "
                 f"{trunk.backbone} are random. Give a --source, or --recipe finetune, or "
                 "--random-trunk if random weights are meant."
+            )
+        partly = BACKBONES.load(trunk.backbone).partly
+        if partly and trunk.start == Weights("imagenet") and not trunk.stages:
+            raise WrongUse(
+                f"--recipe frozen freezes the trunk, but ImageNet's weights leave {partly} of "
+                f"{trunk.backbone} random. Add a dataset to --source, or give --recipe finetune, "
+                "or --random-trunk if random weights are meant."
             )
 
 

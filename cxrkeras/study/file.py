@@ -15,9 +15,9 @@ from pydantic import (
     model_validator,
 )
 
-from cxrkeras.registry import RECIPES
 from cxrkeras.runs.description import read_choices
-from cxrkeras.runs.experiment import Experiment
+from cxrkeras.runs.experiment import OPTIONS
+from cxrkeras.runs.presets import recipe_name
 from cxrkeras.runs.spellings import renewed
 from data_prep.errors import UserError
 
@@ -70,7 +70,7 @@ class Grid(_Table):
     @classmethod
     def _known(cls, recipe: tuple[str, ...]) -> tuple[str, ...]:
         for text in recipe:
-            RECIPES.name_of(text)
+            recipe_name(text)
         return recipe
 
 
@@ -81,7 +81,7 @@ class StudyFile(_Table):
         run: options of `cxrkeras cv` shared by all cells.
         source: the place of each source, by name: `imagenet`, a weights file, or the folder of a
             prepared dataset; or such places by backbone.
-        grid: backbones and recipes.
+        grid: backbones and recipes, or published systems by their preset recipes' names.
         setting: the ways to transfer.
         override: options of `cxrkeras cv` for one backbone, recipe or setting, by name.
     """
@@ -150,7 +150,7 @@ def _near(name: str, known: list[str]) -> str:
 
 
 def _check_options(table: str, options: Mapping[str, Any], elsewhere: frozenset[str]) -> None:
-    allowed = [name for name in Experiment.model_fields if name not in elsewhere]
+    allowed = [name for name in OPTIONS if name not in elsewhere]
     for name in options:
         if name in AXES:
             raise UserError(

@@ -10,6 +10,7 @@ from cxrkeras.data.inputs import check_inputs
 from cxrkeras.data.labels.label_sets import TARGET, parse_label_sets
 from cxrkeras.runs.description import make_experiment
 from cxrkeras.runs.experiment import Experiment
+from cxrkeras.runs.presets import with_preset
 from cxrkeras.runs.sources import WEIGHT_FILES, Dataset, Link, Weights
 from cxrkeras.runs.transfer import TrunkPlan
 from cxrkeras.study.file import SHARED, Setting, StudyFile, slug
@@ -111,11 +112,19 @@ def _cell(study: StudyFile, setting: Setting, backbone: str, recipe: str, folds_
 
 
 def _choices(study: StudyFile, setting: Setting, backbone: str, recipe: str) -> dict[str, Any]:
+    preset = with_preset({"recipe": recipe})
+    if shared := sorted(preset.keys() & SHARED - study.run.keys()):
+        name = shared[0]
+        raise UserError(
+            f"--recipe {recipe} wants {name} = {preset[name]!r}. All cells of a study are scored "
+            "alike, so [run] must say it for all. Add it there, or another value."
+        )
     choices = dict(study.run)
     for key in (backbone, setting.name, recipe):
         choices |= study.override.get(key, {})
-    # Both recipes share a stage only if an override of `epochs` doesn't affect it.
-    epochs = study.run.get("epochs", Experiment.model_fields["epochs"].default)
+    # Recipes share a stage only if an override of `epochs` doesn't affect it.
+    default = preset.get("epochs", Experiment.model_fields["epochs"].default)
+    epochs = study.run.get("epochs", default)
     choices.setdefault("source_epochs", epochs)
     named = {word.strip() for text in setting.source for word in text.split(",")}
     sets = {"label_set": _label_sets(study, named)} if "label_set" in choices else {}

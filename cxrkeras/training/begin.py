@@ -9,6 +9,8 @@ from cxrkeras.registry import BACKBONES
 from cxrkeras.runs.builtin_data import with_builtin_data
 from cxrkeras.runs.description import make_experiment, read_choices
 from cxrkeras.runs.experiment import Experiment
+from cxrkeras.runs.presets import with_preset
+from cxrkeras.runs.spellings import renewed
 from cxrkeras.training.plan import resolve
 from cxrkeras.training.stages.cache import cache_folder
 from data_prep.errors import WrongUse
@@ -64,6 +66,7 @@ def run_choices(
             "--folds-file determines the number of folds and the test set: leave --folds and "
             "--test-fraction out, or --folds-file."
         )
+    choices = with_preset(renewed(choices))
     _check(make_experiment(choices))
     experiment = make_experiment(with_builtin_data(choices, _phantoms)).located()
     folder = out or Path("runs") / _name(experiment)

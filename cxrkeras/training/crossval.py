@@ -80,7 +80,7 @@ def _open(
     begun = is_begun(run, experiment)
     dataset = open_dataset(Path(experiment.data), experiment.labels_of())
     if begun:
-        check_data(run, dataset, experiment.inputs)
+        check_data(run, dataset, experiment)
     else:
         check_uncertain(experiment)
     target = load_target(experiment, dataset, _folds_file(experiment, dataset, run, begun))

@@ -91,7 +91,7 @@ def _open(run: Path) -> tuple[Experiment, Target]:
     if not RunFolder(run).environment.is_file() or not RunFolder(run).fold_table.is_file():
         raise UserError(f"{run} isn't finished. Finish it first: {again}")
     dataset = open_dataset(Path(experiment.data), experiment.labels_of())
-    check_data(run, dataset, experiment.inputs)
+    check_data(run, dataset, experiment)
     target = load_target(experiment, dataset, RunFolder(run).fold_table)
     numbers = target.fold_numbers
     done = sum(is_finished(run, fold) for fold in numbers)
@@ -106,7 +106,7 @@ def _identity(experiment: Experiment, target: Target, with_test: bool) -> dict:
     """What the model is made of, without file locations."""
     choices = json.loads(json.dumps(experiment.placeless()))
     dataset = target.dataset
-    data = {"data": dataset.fingerprint_with(experiment.inputs), "films": dataset.films}
+    data = {"data": experiment.fingerprint_of(dataset), "films": dataset.films}
     return data | {"with_test": with_test, "experiment": choices}
 
 

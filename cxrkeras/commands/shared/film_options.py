@@ -64,9 +64,9 @@ def admission(command: Callable) -> Callable:
 table_of_inputs = click.option(
     "--table",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="For a model that takes age, sex or view beside the image: a table with these, and the "
-    "films' names in a column image or file. It goes over DICOM headers, from which they are read "
-    "without it.",
+    help="For a model that takes age, sex or view beside the image, or answers for the films of a "
+    "study together: a table with these or the study, and the films' names in a column image or "
+    "file. It goes over DICOM headers, from which they are read without it.",
 )
 decoding_workers = click.option(
     "--workers",

@@ -6,8 +6,9 @@ from typing import Any, Literal, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
-from cxrkeras.registry import Registry
-from cxrkeras.runs.experiment import Experiment
+from cxrkeras.registry import RECIPES, Registry
+from cxrkeras.runs.experiment import OPTIONS, Experiment
+from cxrkeras.runs.presets import recipe_name
 from cxrkeras.runs.spellings import OLD
 from data_prep.errors import UserError
 
@@ -34,7 +35,7 @@ def experiment_options(*names: str) -> Callable:
 
     Options that aren't given reach the command as None, so that a file or a default can fill them.
     """
-    fields = {name: Experiment.model_fields[name] for name in names or Experiment.model_fields}
+    fields = {name: OPTIONS[name] for name in names or OPTIONS}
 
     def decorate(function: Callable) -> Callable:
         for name, field in reversed(fields.items()):
@@ -66,7 +67,9 @@ def _option(name: str, field: FieldInfo) -> Callable:
     if default is not None:
         text = f"{text} [default: {default}]"
     parts = field.json_schema_extra["parts"]
-    kind = PartType(parts) if parts else _type(field.annotation)
+    kind = _type(field.annotation)
+    if parts:
+        kind = RecipeType(parts) if parts is RECIPES else PartType(parts)
     return click.option(flag, name, type=kind, multiple=repeatable, help=text)
 
 
@@ -81,15 +84,29 @@ class PartType(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the text, if it begins with the name of a part."""
         try:
-            self._parts.name_of(value)
+            self._check(value)
         except UserError as error:
             raise click.UsageError(str(error), ctx) from None
         return value
+
+    def _check(self, value: Any) -> None:
+        self._parts.name_of(value)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
         """The names, if they are few."""
         names = self._parts.names()
         return f"[{'|'.join(names)}]" if len(names) <= _FEW else "NAME"
+
+
+class RecipeType(PartType):
+    """A recipe by its name, with or without options, or a published system."""
+
+    def _check(self, value: Any) -> None:
+        recipe_name(value)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
+        """The recipes' names, and one word for all systems."""
+        return f"[{'|'.join(self._parts.names())}|SYSTEM]"
 
 
 def _type(annotation: Any) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from cxrkeras.evaluation.compare.align import align
+from cxrkeras.evaluation.compare.correlation import rank_correlations
 from cxrkeras.evaluation.compare.delong import paired_difference
 from cxrkeras.evaluation.compare.intervals import LEVEL, RESAMPLES, SEED, Resampled, holm, resample
 from cxrkeras.evaluation.compare.resampling import drawn_words, sampling_units
@@ -52,7 +53,8 @@ def compare_predictions(
         only, and the macro means went without it}, `notes`, `runs` {name: {score: {value, low,
         high}, `per_label` {label: {score: ...}}}} and `differences` [{`run`, `reference`, score:
         {value, low, high, p, p_holm}, `per_label` {label: {difference, low, high, p, p_holm}},
-        `sentence`}], always the run minus the reference. The scores are `auroc` and
+        `sentence`}], always the run minus the reference, and `correlations`, of each two runs, see
+        `rank_correlations`. The scores are `auroc` and
         `average_precision`: the macro mean over the labels that have both classes. None where
         undefined.
 
@@ -93,7 +95,7 @@ def compare_predictions(
             part[score]["p_holm"] = p
     for part in differences:
         part["sentence"] = verdict(part, result, len(differences))
-    return {**result, "differences": differences}
+    return {**result, "differences": differences, "correlations": rank_correlations(aligned)}
 
 
 def _patients(aligned: Mapping[str, Predictions]) -> tuple[tuple[str, ...], list[str]]:

@@ -15,6 +15,7 @@ from cxrkeras.registry import HEADS, LOSSES, RECIPES, TRANSFORMS, in_words
 NAMES = {
     "data": "Target data",
     "method": "Method",
+    "preset": "Published system",
     "recipe": "Recipe",
     "backbone": "Backbone",
     "source": "Knowledge from",

@@ -1,4 +1,4 @@
-"""Predictions per study: the highest over its views, as CheXpert is scored.
+"""Predictions per study: the highest over its views, as CheXpert is scored, or their mean.
 
 Irvin et al., CheXpert, AAAI 2019.
 """
@@ -68,30 +68,40 @@ def studies_of(truth: pd.DataFrame, key: str) -> pd.Series:
     )
 
 
-def by_study(predictions: Predictions, studies: np.ndarray) -> tuple[Predictions, str]:
+def by_study(
+    predictions: Predictions, studies: np.ndarray, *, over: str = "max", patients: bool = False
+) -> tuple[Predictions, str]:
     """One row per study, named by its first image.
 
     Args:
         predictions: one row per image.
         studies: (N,) text; an image with a blank one is a study of its own.
+        over: `max` or `mean` of the views' scores.
+        patients: whether they are patients, each taken as one study.
 
     Returns:
-        The highest probability of each label over the views, and a truth of 1 if any view has 1,
-        else NaN if any view's is unknown, else 0; and a note.
+        Each label's probability, and a truth of 1 if any view has 1, else NaN if any view's is
+        unknown, else 0; and a note.
     """
     lone = studies == ""
     names = np.where(lone, [f"\x00{number}" for number in range(len(studies))], studies)
     places_, uniques = pd.factorize(names)
     first = np.unique(places_, return_index=True)[1]
     shape = (len(uniques), len(predictions.labels))
-    prob = np.full(shape, -np.inf)
-    np.maximum.at(prob, places_, predictions.prob)
+    if over == "mean":
+        prob = np.zeros(shape)
+        np.add.at(prob, places_, predictions.prob)
+        prob /= np.bincount(places_)[:, None]
+    else:
+        prob = np.full(shape, -np.inf)
+        np.maximum.at(prob, places_, predictions.prob)
     positive, unknown = np.zeros(shape, bool), np.zeros(shape, bool)
     np.logical_or.at(positive, places_, predictions.truth == 1)
     np.logical_or.at(unknown, places_, np.isnan(predictions.truth))
-    note = f"Per study: {len(studies):,} images are {len(uniques):,} studies"
+    one, several = ("patient", "patients") if patients else ("study", "studies")
+    note = f"Per {one}: {len(studies):,} images are {len(uniques):,} {several}"
     if lone.any():
-        note += f", {int(lone.sum()):,} of them of an unknown study, so each by itself"
+        note += f", {int(lone.sum()):,} of them of an unknown {one}, so each by itself"
     merged = replace(
         predictions,
         images=tuple(predictions.images[n] for n in first),
@@ -100,4 +110,5 @@ def by_study(predictions: Predictions, studies: np.ndarray) -> tuple[Predictions
         prob=prob,
         truth=np.where(positive, 1.0, np.where(unknown, np.nan, 0.0)),
     )
-    return merged, f"{note}; the highest score of its views counts."
+    what = "the mean score" if over == "mean" else "the highest score"
+    return merged, f"{note}; {what} of its views counts."

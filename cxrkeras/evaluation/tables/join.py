@@ -50,7 +50,8 @@ def join(
     key_file: Path | None = None,
     uncertain: str = "ignore",
     blank: str = "ignore",
-    per_study: bool = False,
+    per: str = "image",
+    over: str = "max",
     ranks_only: bool = False,
 ) -> Joined:
     """Join a table of predictions to a table of labels.
@@ -69,7 +70,8 @@ def join(
             a prepared dataset tells them, where they are already.
         uncertain: what -1 counts as: `ones`, `zeros`, or `ignore` to mask it.
         blank: what a blank counts as: `zeros`, or `ignore` to mask it.
-        per_study: score studies, not images (`examinations.by_study`).
+        per: `image`; or `study` or `patient`, to score these (`examinations.by_study`).
+        over: `max` or `mean`: which score of a study's images counts.
         ranks_only: scores are any real numbers, of which only the order counts.
 
     Returns:
@@ -78,8 +80,8 @@ def join(
 
     Raises:
         UserError: there is no common key, label or row, a key value is repeated, the patient column
-            doesn't exist, a score is outside [0, 1], a label code is invalid, or studies are
-            unknown but wanted.
+            doesn't exist, a score is outside [0, 1], a label code is invalid, or studies or
+            patients are unknown but wanted.
     """
     scores, truth = read_table(predictions), read_table(_labels_file(labels))
     scores, unread_notes = _scored(scores)
@@ -109,8 +111,15 @@ def join(
         truth=values,
         ranks_only=ranks_only,
     )
-    if per_study:
-        joined, said = by_study(joined, studies_of(truth, keys.right).to_numpy()[there])
+    if per != "image":
+        whole = per == "patient"
+        names = patients if whole else studies_of(truth, keys.right).to_numpy()[there]
+        if whole and not any(patients):
+            raise UserError(
+                "--per patient needs to know the patients. Give --patient-column, or score per "
+                "image."
+            )
+        joined, said = by_study(joined, np.array(names), over=over, patients=whole)
         mask_notes.append(said)
     shared = keys.left if keys.left == keys.right else f"{keys.left} = {keys.right}"
     first = f"Joined on {shared}: {len(here):,} rows."

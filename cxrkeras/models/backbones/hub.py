@@ -28,6 +28,8 @@ from data_prep.errors import UserError
 if TYPE_CHECKING:
     import keras
 
+    from cxrkeras.models.backbones.shared.scaling import Scaling
+
 _RULE = "preprocessor_config.json"
 
 
@@ -89,7 +91,7 @@ class Part(Backbone):
         trunk.patch = patch
         return trunk
 
-    def maps(self, trunk: "keras.Model") -> "dict[str, keras.KerasTensor]":
+    def own_maps(self, trunk: "keras.Model") -> "dict[str, keras.KerasTensor]":
         """The levels of its pyramid, or the one map that its tokens make.
 
         A level's stride is found from the finest, whose side tells it without doubt.
@@ -108,17 +110,12 @@ class Part(Backbone):
         strides = {finest * 2**number: level for number, level in enumerate(levels)}
         return {key(stride): level for stride, level in strides.items() if stride >= SMALLEST}
 
-    def scaled(self, image, *, trunk: str | None = None):
-        """Grey as the preset's own image converter, or preprocessor, scales it.
+    def pixels(self) -> "Scaling":
+        """As the preset's own image converter, or preprocessor, scales grey.
 
         Raises:
             UserError: nothing says how its pixels are scaled.
         """
-        from cxrkeras.models.backbones.shared.scaling import grey_to_colour
-
-        return grey_to_colour(image, self._scaling(), trunk=trunk)
-
-    def _scaling(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         rule = self._rule()
         if rule:
             factor = rule.get("rescale_factor", 1 / 255) if rule.get("do_rescale", True) else 1.0

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 Maps = Mapping[str, "keras.KerasTensor"]
 """A trunk's feature maps (N, h, w, C) by stride, `s04` to `s32`, from fine to coarse."""
 
+FULL = "s01"
+"""What stands for no map but for the image itself, (N, S, S, 3), scaled as the trunk takes it."""
+
 TARGET = "target"
 """The output that a model serves, and the layer that ends it."""
 
@@ -22,18 +25,23 @@ class Head(Part):
     An image's logits depend on that image alone, and in prediction on no random state.
 
     Attributes:
-        strides: the maps that it needs beside each trunk's last, e.g. `("s08", "s16")`.
+        strides: the maps that it needs beside each trunk's last, e.g. `("s08", "s16")`, or `FULL`.
+        shrinks: how many times smaller than the network's image, in each direction, is the one that
+            trunks see; each of its pixels is the mean of some. `FULL` isn't made smaller.
         pooled: whether `features` returns (N, C) and has no weights. On frozen trunks they are then
             computed once for each image, and standardised.
         map: what its own map of a label shows, the rest of a sentence such as `each place's
             probability`; "" if it has none, then CAM is drawn where it is exact, else Grad-CAM.
         unit: what the values of that map are, e.g. `logit`.
+        taught: whether it learns by other logits than it predicts with, see `teach`.
     """
 
     strides: ClassVar[tuple[str, ...]] = ()
+    shrinks: ClassVar[int] = 1
     pooled: ClassVar[bool] = False
     map: ClassVar[str] = ""
     unit: ClassVar[str] = "weight"
+    taught: ClassVar[bool] = False
 
     @abstractmethod
     def features(
@@ -65,6 +73,31 @@ class Head(Part):
             outputs: names and numbers of labels; the second of two is a label's uncertain class.
             dropout: the rate, in [0, 1).
             seed: of initial weights and random states.
+        """
+        raise NotImplementedError
+
+    def teach(
+        self,
+        features: Any,
+        outputs: Mapping[str, int],
+        truth: "keras.KerasTensor",
+        *,
+        dropout: float,
+        seed: int,
+    ) -> "tuple[dict[str, keras.KerasTensor], dict[str, keras.KerasTensor]]":
+        """The logits of `classify`, and those that the loss takes; asked for where it is `taught`.
+
+        Both come from the same layers. A label's logit for the loss may depend on what is true of
+        other labels, as in a chain that learns P(y_t | image, y_1 … y_t-1). The validation loss,
+        and accuracies while it learns, are of these. What a loss does to conditional probabilities
+        isn't known of the marginal ones that are predicted, unless it does nothing.
+
+        Args:
+            features: what `features` gave.
+            outputs: as for `classify`.
+            truth: (N, K) targets of the outputs; those outside [0, 1] aren't known.
+            dropout: as for `classify`.
+            seed: as for `classify`.
         """
         raise NotImplementedError
 

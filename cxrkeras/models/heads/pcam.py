@@ -8,7 +8,7 @@ features is the weighted mean of the map's logits, since both come from the same
 from typing import ClassVar
 
 from cxrkeras.models.heads import TARGET, Head
-from cxrkeras.models.heads.shared.fields import field_means
+from cxrkeras.models.heads.shared.fields import joined_maps
 
 
 class Part(Head):
@@ -19,14 +19,7 @@ class Part(Head):
 
     def features(self, maps, known, *, seed):
         """[(N, h, w, sum of C), and (N, E) if more is known]: maps at the coarsest trunk's side."""
-        from keras import layers
-
-        last = [list(of_trunk.values())[-1] for of_trunk in maps]
-        side = min(tensor.shape[1] for tensor in last)
-        found = [
-            tensor if tensor.shape[1] == side else field_means(tensor, side) for tensor in last
-        ]
-        joined = found[0] if len(found) == 1 else layers.Concatenate(name="maps")(found)
+        joined = joined_maps(maps)
         return joined if known is None else [joined, known]
 
     def classify(self, features, outputs, *, dropout, seed):

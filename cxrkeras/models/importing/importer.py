@@ -36,7 +36,7 @@ class Wish:
     """What is said about a file, beyond its contents.
 
     Args:
-        backbone: which network it holds, one of `recognise.AS`.
+        backbone: which network it holds, one that `recognise.importable` names.
         image_size: side in pixels of the model that predicts; the trunk works at any.
         labels: of the classifier's outputs in order, "" for one to leave out.
         scaling: how its pixels were scaled, a key of `pixels.PIXELS`; by its naming if None.

@@ -3,9 +3,11 @@
 import re
 from collections import Counter
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from cxrkeras.models.importing.state import State
+from cxrkeras.registry import BACKBONES
 from data_prep.errors import UserError
 
 _DENSENETS = {
@@ -17,18 +19,13 @@ _DENSENETS = {
 _BOTTLENECKS = {(3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
 _BASIC = {(2, 2, 2, 2): 18, (3, 4, 6, 3): 34}
 
-IMPORTABLE = {
-    "PyTorch's DenseNet121": "densenet121",
-    "PyTorch's ResNet50": "resnet50_v1_5",
-    "Keras's DenseNet121": "densenet121",
-    "Keras's ResNet50": "resnet50",
-    "Keras's VGG16": "vgg16",
-    "Keras's Xception": "xception",
-    "Keras's InceptionV3": "inception_v3",
-}
-"""What can be imported, and as what."""
+_VGGS = {8: 11, 10: 13, 13: 16, 16: 19}
 
-AS = tuple(dict.fromkeys(IMPORTABLE.values()))
+
+@cache
+def importable() -> dict[str, str]:
+    """{what can be imported, in `recognise`'s words: as which backbone}, by what backbones say."""
+    return {file: name for name in BACKBONES.names() for file in BACKBONES.load(name).files}
 
 
 def recognise(state: State) -> str | None:
@@ -47,12 +44,13 @@ def check_network(state: State, backbone: str, path: Path) -> None:
         UserError: naming what it looks like, and the right `--as` if there is one.
     """
     found = recognise(state)
-    if IMPORTABLE.get(found) == backbone:
+    known = importable()
+    if known.get(found) == backbone:
         return
-    if found in IMPORTABLE:
-        cure = f"Give --as {IMPORTABLE[found]}."
+    if found in known:
+        cure = f"Give --as {known[found]}."
     else:
-        cure = f"What can be imported: {', '.join(IMPORTABLE)}."
+        cure = f"What can be imported: {', '.join(known)}."
     looks = f"looks like {found}" if found else "isn't one of the known networks"
     raise UserError(f"--as {backbone} doesn't fit: {path} {looks}. {cure}")
 
@@ -65,7 +63,15 @@ def _torch(keys: list[str]) -> str | None:
     if blocks:
         deep = any(key.endswith("layer1.0.conv3.weight") for key in keys)
         return _named("ResNet", _BOTTLENECKS if deep else _BASIC, blocks)
-    return None
+    return _vgg(keys)
+
+
+def _vgg(keys: list[str]) -> str | None:
+    """By the number of its convolutions; with batch-norm, every second module has statistics."""
+    weights = sum(bool(re.search(r"(?:^|\.)features\.\d+\.weight$", key)) for key in keys)
+    norms = sum(bool(re.search(r"(?:^|\.)features\.\d+\.running_mean$", key)) for key in keys)
+    depth = _VGGS.get(weights - norms)
+    return depth and f"VGG{depth}{'-BN' if norms else ''}"
 
 
 def _keras(layers: list[str]) -> str | None:

@@ -6,11 +6,17 @@ from math import inf, prod
 
 import keras
 
+from cxrkeras.models.graph import around
+
 BYTES = 4  # float32
 _HALF = {"bfloat16", "float16"}
 _KERNELS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
 _POOLS = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
-_GLOBAL = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
+_GLOBAL = (
+    keras.layers.GlobalAveragePooling2D,
+    keras.layers.GlobalMaxPooling2D,
+    keras.layers.MultiHeadAttention,
+)
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,7 @@ class Sight:
         map: (h, w, C) of the feature map.
         stride: pixels of the image from one place to the next.
         field: side of the square of pixels that can change one place (Araujo et al., Distill 2019);
-            infinite where squeeze-and-excitation pools the whole image.
+            infinite where squeeze-and-excitation pools the whole image, or attention does.
     """
 
     map: tuple[int, int, int]
@@ -30,7 +36,7 @@ class Sight:
 
 
 def sight(trunk: keras.Model) -> Sight:
-    """The map, stride and receptive field of a trunk, (N, S, S, 3) -> (N, h, w, C).
+    """The last map, stride and receptive field of a trunk, (N, S, S, 3) -> (N, h, w, C).
 
     Along each layer of kernel k, dilation d and stride s the field grows by (k - 1) d j, and the
     jump j between places is multiplied by s; where paths meet the largest counts.
@@ -38,19 +44,17 @@ def sight(trunk: keras.Model) -> Sight:
     known: dict[int, tuple[float, int]] = {}
     sequential = isinstance(trunk, keras.Sequential)
     for operation in trunk.layers if sequential else trunk.operations:
-        inputs = [] if isinstance(operation, keras.layers.InputLayer) else operation.input
-        before = [known[id(tensor)] for tensor in _tensors(inputs) if id(tensor) in known]
+        if isinstance(operation, keras.layers.InputLayer):
+            continue
+        inputs, outputs = around(operation)
+        before = [known[id(tensor)] for tensor in inputs if id(tensor) in known]
         field = max((f for f, _ in before), default=1.0)
         jump = max((j for _, j in before), default=1)
         size, stride = _window(operation)
         found = (field + (size - 1) * jump, jump * stride)
-        known.update({id(tensor): found for tensor in _tensors(operation.output)})
-    field, jump = known[id(trunk.outputs[0])]
-    return Sight(tuple(trunk.output_shape[1:]), jump, field)
-
-
-def _tensors(tensors) -> list:
-    return list(tensors) if isinstance(tensors, list | tuple) else [tensors]
+        known.update({id(tensor): found for tensor in outputs})
+    field, jump = known[id(trunk.outputs[-1])]
+    return Sight(tuple(trunk.outputs[-1].shape[1:]), jump, field)
 
 
 def _window(layer: keras.Operation) -> tuple[float, int]:
@@ -75,11 +79,21 @@ def multiply_adds(model: keras.Model) -> int:
 def _multiply_adds(layer: keras.Layer) -> int:
     if isinstance(layer, keras.layers.Dense):
         return prod(layer.kernel.shape) * prod(layer.output.shape[1:-1])
+    if isinstance(layer, keras.layers.MultiHeadAttention):
+        return _of_attention(layer)
     if not isinstance(layer, _KERNELS):
         return 0
     places = prod(layer.output.shape[1:3])
     kernels = [w for w in layer.weights if len(w.shape) == 4]
     return places * sum(prod(kernel.shape) for kernel in kernels)
+
+
+def _of_attention(layer: keras.layers.MultiHeadAttention) -> int:
+    """Four projections of each token; then every two tokens are compared, and weighed."""
+    tokens = keras.tree.flatten(layer.output)[0].shape[1]
+    kernels = [w for w in layer.weights if len(w.shape) == 3]
+    compared = prod(kernels[0].shape[1:])  # heads by their width
+    return tokens * sum(prod(kernel.shape) for kernel in kernels) + 2 * tokens**2 * compared
 
 
 def training_memory(model: keras.Model, images: int, precision: str = "float32") -> int:
@@ -122,7 +136,7 @@ def _kept(model: keras.Model, flows: bool) -> tuple[dict[int, int], bool]:
     for operation in model.layers if sequential else model.operations:
         if isinstance(operation, keras.layers.InputLayer):
             continue
-        inputs, outputs = _tensors(operation.input), _tensors(operation.output)
+        inputs, outputs = around(operation)
         passes = any(reached.get(id(tensor), False) for tensor in inputs)
         if isinstance(operation, keras.Model):
             inner, passes = _kept(operation, passes)
@@ -143,7 +157,12 @@ _BY_INPUT = (
     keras.layers.MaxPooling2D,
     keras.layers.Multiply,
 )
-_BY_OUTPUT = (keras.layers.Activation, keras.layers.ReLU, keras.layers.MaxPooling2D)
+_BY_OUTPUT = (
+    keras.layers.Activation,
+    keras.layers.ReLU,
+    keras.layers.MaxPooling2D,
+    keras.layers.MultiHeadAttention,
+)
 
 
 def _sizes(tensors: list) -> dict[int, int]:

@@ -51,22 +51,32 @@ def diagram(model: keras.Model) -> str:
 
 def _before(layer: keras.Operation, shown: set[int]) -> list[keras.Layer]:
     """The shown layers that a layer gets its input from, each once, past what is no layer."""
-    if isinstance(layer, keras.layers.InputLayer):
-        return []
-    parents = [source(tensor)[0] for tensor in calls(layer)[-1].inputs]
-    found = [[one] if id(one) in shown else _before(one, shown) for one in parents]
-    return list(dict.fromkeys(one for part in found for one in part))
+    found, seen, ways = [], {id(layer)}, [layer]
+    while ways:
+        one = ways.pop(0)
+        if one is not layer and id(one) in shown:
+            found.append(one)
+            continue
+        if isinstance(one, keras.layers.InputLayer):
+            continue
+        parents = [source(tensor)[0] for call in calls(one) for tensor in call.inputs]
+        new = [each for each in dict.fromkeys(parents) if id(each) not in seen]
+        seen |= set(map(id, new))
+        ways = new + ways
+    return found
 
 
 def _depth(layer: keras.Layer, rows: list[list[keras.Layer]], shown: set[int]) -> int:
     known = {id(one): number for number, row in enumerate(rows) for one in row}
-    return max((known[id(one)] + 1 for one in _before(layer, shown)), default=0)
+    # A layer called again takes what comes of later ones, which have no place yet.
+    return max((known.get(id(one), -1) + 1 for one in _before(layer, shown)), default=0)
 
 
 def _box(layer: keras.Layer, x: float, y: float) -> str:
     trunk = isinstance(layer, keras.Model)
     fill, shape = ("#dbe7f5", "#1f4e79") if trunk else ("#f3f3f1", "#555")
-    size = " × ".join("N" if side is None else str(side) for side in layer.output.shape)
+    output = layer.output[0] if isinstance(layer.output, list | tuple) else layer.output
+    size = " × ".join("N" if side is None else str(side) for side in output.shape)
     params = layer.count_params()
     below = f"{size}" + (f" · {params:,} parameters" if params else "")
     return (

@@ -87,40 +87,66 @@ def _load_imagenet(trunk: keras.Model, backbone: str) -> None:
 
 
 def _load_file(trunk: keras.Model, backbone: str, path: Path) -> None:
-    """Copy the one group that has the trunk's own layout; nothing of the file is executed."""
-    with tempfile.TemporaryDirectory() as scratch:
-        own = Path(scratch, "own.weights.h5")
-        trunk.save_weights(own)
-        with h5py.File(own, "r+") as layout:
-            shapes = shapes_of(layout)
-            with weights_of(_existing(path)) as store:
-                group = _matching_group(store, shapes, backbone, path)
-                values = {key: _numbers(group[key], path) for key in shapes}
-            for key, value in values.items():
-                layout[key][...] = value
-        trunk.load_weights(own)
+    """Copy the one group that has the trunk's own layout; nothing of the file is executed.
+
+    Where there is none, that of the model in it which its stem or its transformer builds on.
+    """
+    nested = [layer for layer in trunk.layers if isinstance(layer, keras.Model) and layer.weights]
+    with tempfile.TemporaryDirectory() as scratch, weights_of(_existing(path)) as store:
+        for body in (trunk, *nested):
+            own = Path(scratch, "own.weights.h5")
+            body.save_weights(own)
+            with h5py.File(own, "r+") as layout:
+                shapes = shapes_of(layout)
+                fits = _fits(store, shapes)
+                if group := _matching_group(store, shapes, fits, backbone, path):
+                    values = {key: _numbers(group[key], path) for key in shapes}
+                    for key, value in values.items():
+                        layout[key][...] = value
+            if group:
+                body.load_weights(own)
+                return
+            if body is trunk:
+                refusal = _no_trunk(store, shapes, fits, backbone, path)
+    raise refusal
+
+
+def _fits(store: h5py.File, shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
+    """{group that may be a model: how many of a trunk's tensors it has in their shapes}."""
+    groups = [store]
+    store.visititems(lambda _, item: groups.append(item) if isinstance(item, h5py.Group) else None)
+    return {group.name: _fit(group, shapes) for group in groups if "layers" in group}
 
 
 def _matching_group(
-    store: h5py.File, shapes: dict[str, tuple[int, ...]], backbone: str, path: Path
-) -> h5py.Group:
-    """The group under which every tensor of the trunk stands with its shape."""
-    groups = [store]
-    store.visititems(lambda _, item: groups.append(item) if isinstance(item, h5py.Group) else None)
-    fits = {group.name: _fit(group, shapes) for group in groups if "layers" in group}
+    store: h5py.File,
+    shapes: dict[str, tuple[int, ...]],
+    fits: dict[str, int],
+    backbone: str,
+    path: Path,
+) -> h5py.Group | None:
+    """The group under which every tensor of the trunk stands with its shape, if there is one."""
     whole = [name for name, fit in fits.items() if fit == len(shapes)]
-    if len(whole) == 1:
-        return store[whole[0]]
-    if whole:
+    if len(whole) > 1:
         raise UserError(
             f"{path} holds {len(whole)} {backbone} trunks ({', '.join(whole)}), and it isn't "
             "clear which one is meant. Save the wanted trunk alone: "
             "trunk.save_weights('x.weights.h5')."
         )
+    return store[whole[0]] if whole else None
+
+
+def _no_trunk(
+    store: h5py.File,
+    shapes: dict[str, tuple[int, ...]],
+    fits: dict[str, int],
+    backbone: str,
+    path: Path,
+) -> UserError:
     best = max(fits, key=fits.get, default=None)
     nearest = f" (the nearest part, {best}, has {fits[best]} of them)" if best else ""
     made = (facts_of(store) or {}).get("backbone", "that the file was made with")
-    raise UserError(
+    return UserError(
         f"{path} holds no {backbone} trunk: no part of it has its {len(shapes)} tensors in their "
         f"shapes{nearest}. Give the --backbone {made}."
     )

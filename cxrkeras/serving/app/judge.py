@@ -245,5 +245,6 @@ def _about(card: Card, way: "Way | None") -> list[str]:
     lines.append(f"Trained on {trained_on}." if trained_on else "")
     lines.append(f"It sees {card.image_size} by {card.image_size} pixels.")
     lines.append(_maps(way))
+    lines.append(card.alone)
     lines += [f"Before you believe it: {doubt}" for doubt in card.doubts()]
     return [line for line in lines if line]

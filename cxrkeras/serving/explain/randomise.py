@@ -89,10 +89,17 @@ def top_layers(explainer: Explainer) -> dict[str, list[keras.layers.Layer]]:
     head = _with_weights(explainer.parts.head.layers)
     block = []
     for layer in explainer.parts.trunk.layers:
-        inner = layer.layers if isinstance(layer, keras.Model) else [layer]
+        inner = _leaves(layer)
         grids = {shape[:2] for shape in explainer.parts.map_shapes}
         block += [part for part in _with_weights(inner) if _grid(part) in grids]
     return {"head": head, "block": [*head, *block]}
+
+
+def _leaves(layer: keras.Layer) -> list[keras.layers.Layer]:
+    """A layer, or those of a model, also of models within."""
+    if not isinstance(layer, keras.Model):
+        return [layer]
+    return [leaf for inner in layer.layers for leaf in _leaves(inner)]
 
 
 def _with_weights(layers: Sequence) -> list[keras.layers.Layer]:

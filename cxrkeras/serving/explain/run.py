@@ -14,6 +14,7 @@ from cxrkeras.serving.predict.films import FilmStream
 from cxrkeras.serving.predictor.card import Card, one_picture
 from data_prep.errors import UserError
 from data_prep.films.admission import DEFAULT, Admission
+from data_prep.say import say
 
 if TYPE_CHECKING:
     from cxrkeras.serving.explain.folds import Explainers, Explanation
@@ -67,6 +68,8 @@ def explain_inputs(
     check_choice(wanted, card.labels)
     if not inputs.files:
         raise UserError(f"There is no image to explain{inputs.reason}. Give other files.")
+    if card.alone:
+        say(f"{card.alone} The logit of a {card.studies} is a weighted mean of its films' logits.")
     with _ready(card, inputs, method, admission, workers, None) as (stream, explainers):
         from cxrkeras.serving.explain.job import Job, carry_out
 

@@ -85,6 +85,7 @@ def model_card(
             for k, label in enumerate(card.labels)
         ],
         reached=expected.where,
+        alone=card.alone,
         doubts=[*card.doubts(), *points_in_words(points, facts["training_prevalence"])],
         trained_on=facts.get("trained_on") or "unnamed data",
         version=version("cxrkeras"),

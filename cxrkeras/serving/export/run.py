@@ -17,6 +17,7 @@ from cxrkeras.serving.predictor.loaded import load_card
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_text
 from data_prep.films.admission import DEFAULT, Admission
+from data_prep.say import say
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,13 @@ def export_model(
     points = card.operating_points(rule)
     if "onnx" in formats:
         export_portable.check_onnx_is_here()
-    inner = ("kind", "package", "frozen", "combine")  # of a folder, not of an export
+    inner = ("kind", "package", "frozen", "combine", "studies")  # of a folder, not of an export
     known = {name: fact for name, fact in card.facts.items() if name not in inner}
     inputs = {"inputs": [IMAGE, *card.extras]} if card.extras else {}
     facts = {**known, **inputs, "operating_point": str(rule), "thresholds": points}
     one_picture(card)
+    if card.alone:
+        say(card.alone)
     model = load_card(card)
     described = Described(
         model=model.keras_model(),

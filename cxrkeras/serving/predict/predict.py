@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from cxrkeras.evaluation.evidence.doubts import (
 from cxrkeras.evaluation.rules import Rule
 from cxrkeras.evaluation.scores.operating import thresholds_of
 from cxrkeras.serving.predict.films import FilmStream, Prepared
+from cxrkeras.serving.predict.together import study_of
 from cxrkeras.serving.predict.told import Unknown, as_arrays
 from cxrkeras.serving.predict.unseen import OwnImages
 from cxrkeras.serving.predictor.card import Card
@@ -32,11 +33,19 @@ float64.
 
 @dataclass(frozen=True)
 class Row:
-    """One file of an answer: `reason` says why it couldn't be used, and is "" if it could."""
+    """One file of an answer.
+
+    Args:
+        path: the file.
+        reason: why it couldn't be used; "" if it could.
+        warnings: short lines.
+        study: equal for films that are answered together, and no identifier; "" where unknown.
+    """
 
     path: Path
     reason: str
     warnings: tuple[str, ...]
+    study: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -94,16 +103,18 @@ def predict_films(
     batch_size: int,
     own: OwnImages,
     extras: Sequence[str] = (),
+    by: str = "",
 ) -> tuple[list[Row], np.ndarray]:
     """Score files batch by batch, while the next ones are being decoded.
 
     Args:
         score: what scores a batch.
         stream: the files, entered as a context already.
-        labels: K.
+        labels: K, or as many numbers as `score` gives of a film.
         batch_size: images per batch; the last one is to be filled up to it.
         own: images that the model learnt from: their rows say so.
         extras: what the model takes beside images; a warning counts where it isn't known.
+        by: what makes films a study, where rows are to say theirs; see `Card.studies`.
 
     Returns:
         N rows and (N, K) float64 scores in the files' order; NaN for unusable ones.
@@ -115,7 +126,7 @@ def predict_films(
     with steps, closing(_ahead(lambda: list(islice(films, batch_size)))) as batches:
         for batch in batches:
             first = len(rows)
-            rows += [_row(film, own) for film in batch]
+            rows += [_row(film, own, by) for film in batch]
             used = [number for number, film in enumerate(batch) if film.image is not None]
             if used:
                 told = [batch[number].told for number in used]
@@ -180,9 +191,9 @@ def learnt_words(film: Prepared, own: OwnImages) -> tuple[str, ...]:
     return (LEARNT if own.fold_of(film) is None else LEARNT_BY_FOLDS,)
 
 
-def _row(film: Prepared, own: OwnImages) -> Row:
+def _row(film: Prepared, own: OwnImages, by: str) -> Row:
     told = learnt_words(film, own) if film.image is not None else ()
-    return Row(film.path, film.reason, (*film.warnings, *told))
+    return Row(film.path, film.reason, (*film.warnings, *told), study_of(film.told, by))
 
 
 def _stacked(batch: list[Prepared], used: list[int]) -> dict[str, np.ndarray]:

@@ -9,9 +9,11 @@ import numpy as np
 from cxrkeras import runtime
 from cxrkeras.data.inputs import IMAGE
 from cxrkeras.evaluation.rules import Rule
+from cxrkeras.registry import PREDICTORS
 from cxrkeras.serving.predict.films import FilmStream, find_films
 from cxrkeras.serving.predict.parts import scored_in_parts
 from cxrkeras.serving.predict.predict import Answer, Row, answer, predict_films
+from cxrkeras.serving.predict.together import asked_of_headers, asked_of_tables, together
 from cxrkeras.serving.predict.told import of_table
 from cxrkeras.serving.predict.unseen import OwnImages, own_images
 from cxrkeras.serving.predictor.card import Card, check_extras
@@ -70,6 +72,9 @@ def predict_words(
     files, refused = find_films(words)
     settings = {"admission": admission, "workers": workers, **told_by(card, files, table)}
     rows, scores = _scored(card, files, batch_size, settings, load, executor)
+    if card.studies:
+        studies = [None if row.reason else row.study for row in rows]
+        scores = together(card, studies, scores)
     rows += rows_of(refused)
     missing = np.full((len(refused), len(card.labels)), np.nan)
     return answer(card, rule, calibration, rows, np.concatenate([scores, missing]))
@@ -81,12 +86,14 @@ def told_by(card: Card, files: Sequence[Path], table: Path | None) -> dict:
     Raises:
         UserError: a table for a model that takes the image alone, or one that can't be used.
     """
+    of_header = (*card.extras, *asked_of_headers(card.studies))
     if table is None:
-        return {"extras": card.extras}
-    if not card.extras:
+        return {"extras": of_header}
+    names = (*card.extras, *asked_of_tables(card.studies))
+    if not names:
         raise UserError(f"--table: {card.path} takes the image alone. Leave --table out.")
-    told = of_table(table, files, card.extras) if files else None
-    return {"extras": card.extras, "table": told}
+    told = of_table(table, files, names) if files else None
+    return {"extras": of_header, "table": told}
 
 
 def rows_of(refused: Sequence) -> list[Row]:
@@ -135,7 +142,8 @@ def scored(
         load: see `predict_words`.
 
     Returns:
-        N rows and (N, K) float64 scores, see `predict_films`.
+        N rows and (N, K) float64 scores, see `predict_films`; of a model that answers for studies
+        the (N, W) numbers from which `together.together` makes them.
     """
     with FilmStream(files, card.preparation, card.image_size, **settings) as stream:
         runtime.start()  # while the first files are being decoded
@@ -143,7 +151,10 @@ def scored(
 
         model = load() if load else load_card(card)
 
-        def score(batch, size):
-            return model.run(batch, traced=traced, size=size)
+        ask = model.run_per_film if card.studies else model.run
+        width = PREDICTORS.make(card.kind).width(card) if card.studies else len(card.labels)
 
-        return predict_films(score, stream, len(card.labels), size, own, card.extras)
+        def score(batch, size):
+            return ask(batch, traced=traced, size=size)
+
+        return predict_films(score, stream, width, size, own, card.extras, card.studies)

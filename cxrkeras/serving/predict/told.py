@@ -19,12 +19,13 @@ Told = Mapping[str, str]
 into the model, and into no message."""
 
 _FILES = "image|file|file name|filename|image index|image id|path|dicom"
+_HEADER = {"study": "study_uid", "patient": "patient_id"}
 _READ = {"age": age_of, "sex": sex_of}
 
 
 def of_header(header: Header | None, names: Sequence[str]) -> dict[str, str]:
     """The wanted inputs that a header tells."""
-    found = {name: getattr(header, name, None) for name in names}
+    found = {name: getattr(header, _HEADER.get(name, name), None) for name in names}
     return {name: str(value) for name, value in found.items() if value is not None}
 
 

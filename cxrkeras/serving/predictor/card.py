@@ -48,7 +48,7 @@ class Card:
             and the fitted rules where they are known.
         preparation: how images are prepared for it.
         kind: of predictor, the name of a module of `kinds`; "" for one that a server holds.
-        file: the `.keras` file of the kind `keras`.
+        file: its `model.keras`, or another `.keras` file; None where it has none.
         members: of an ensemble.
         run: the run folder whose out-of-fold predictions stand behind it; None for a model.
     """
@@ -104,6 +104,23 @@ class Card:
             if side != self.preparation.image_size:
                 found[f"{IMAGE}_{side}"] = Picture(leaf.preparation, side)
         return found
+
+    @property
+    def studies(self) -> str:
+        """What makes the films of a study whose answer is one: `study` or `patient`; "" where each
+        film is answered by itself.
+        """
+        return max(leaf.facts.get("studies") or "" for leaf in self.leaves) if self.kind else ""
+
+    @property
+    def alone(self) -> str:
+        """What is to be said where such a model is asked film by film; "" for others."""
+        if not self.studies:
+            return ""
+        return (
+            f"This model answers for all films of a {self.studies} together; here each film is "
+            "answered as if it were the only one."
+        )
 
     @property
     def extras(self) -> tuple[str, ...]:

@@ -4,8 +4,12 @@ In NumPy, where a model answers, and in Keras, for export.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from cxrkeras.serving.predictor.card import Card
 
 HOW = ("mean", "logits", "ranks")
 _EDGE = 1e-6  # probabilities nearer to 0 and 1 count as this far off; float32 has no more
@@ -34,6 +38,39 @@ def combined(
     if how == "ranks":
         arrays = [_ranked(one, grid) for one, grid in zip(arrays, grids, strict=True)]
     return _mean(arrays, weights)
+
+
+class Mix(NamedTuple):
+    """How an ensemble's members become one; see `combined`.
+
+    Args:
+        how: of `HOW`.
+        weights: M, which sum to 1.
+        grids: K of each member, for `ranks`.
+        orders: of each member, the K columns of its scores in the order of the ensemble's labels.
+    """
+
+    how: str
+    weights: Sequence[float]
+    grids: Sequence[Sequence[Mapping]]
+    orders: Sequence[Sequence[int]]
+
+    @classmethod
+    def of(cls, card: "Card") -> "Mix":
+        """That of an ensemble's card; of a run the plain mean."""
+        count = len(card.members)
+        noted = card.facts.get("members") or [{}] * count
+        return cls(
+            card.facts.get("combine") or "mean",
+            [one.get("weight", 1 / count) for one in noted],
+            [[one["ranks"][name] for name in card.labels] for one in noted if one.get("ranks")],
+            [[member.labels.index(name) for name in card.labels] for member in card.members],
+        )
+
+    def __call__(self, scores: Sequence[np.ndarray]) -> np.ndarray:
+        """(N, K) of the members' scores, columns in their own order."""
+        told = [one[:, order] for one, order in zip(scores, self.orders, strict=True)]
+        return combined(self.how, told, self.weights, self.grids)
 
 
 def grid_of(scores: np.ndarray) -> dict[str, list[float]]:

@@ -1,6 +1,6 @@
 """Several predictors asked as one, whatever their kinds, trunks and image sizes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from cxrkeras.data.inputs import IMAGE
 from cxrkeras.models.inputs import given
 from cxrkeras.serving.predictor.card import Card, Picture, one_picture
-from cxrkeras.serving.predictor.combine import combined, layered
+from cxrkeras.serving.predictor.combine import Mix, layered
 from cxrkeras.serving.predictor.joined import joined, model_of, new_inputs, taken
 from cxrkeras.serving.predictor.predictor import Inputs, Member, Predictor
 
@@ -24,22 +24,23 @@ class Ensemble(Predictor):
     def __init__(self, card: Card, parts: Sequence[Predictor]):
         super().__init__(card)
         self.parts = tuple(parts)
-        noted = card.facts.get("members") or [{}] * len(self.parts)
-        self._how = card.facts.get("combine") or "mean"
-        self._weights = [one.get("weight", 1 / len(self.parts)) for one in noted]
-        self._grids = [
-            [one["ranks"][name] for name in self.labels] for one in noted if one.get("ranks")
-        ]
-        self._orders = [_order(self.labels, part.labels) for part in self.parts]
+        self._mix = Mix.of(card)
 
     def scores(self, inputs: Inputs, *, traced: bool) -> np.ndarray:
         """As `Predictor` says."""
+        each = self._each(inputs)
+        return self._mix([part.scores(own, traced=traced) for part, own in each])
+
+    def per_film(self, inputs: Inputs, *, traced: bool) -> np.ndarray:
+        """As `Predictor` says: the members' numbers side by side."""
+        each = self._each(inputs)
+        return np.concatenate([part.per_film(own, traced=traced) for part, own in each], axis=1)
+
+    def _each(self, inputs: Inputs) -> Iterator[tuple[Predictor, dict[str, np.ndarray]]]:
+        """The members with their own inputs."""
         sized: dict[tuple, np.ndarray] = {}  # one array of a size: a shared trunk knows it again
-        told = [
-            part.scores(self._inputs(part.card, inputs, sized), traced=traced)[:, order]
-            for part, order in zip(self.parts, self._orders, strict=True)
-        ]
-        return combined(self._how, told, self._weights, self._grids)
+        for part in self.parts:
+            yield part, self._inputs(part.card, inputs, sized)
 
     def _inputs(self, card: Card, inputs: Inputs, sized: dict) -> dict[str, np.ndarray]:
         """A member's own inputs; its images resized as in its training."""
@@ -66,7 +67,9 @@ class Ensemble(Predictor):
         """Those of all parts."""
         return [
             found._replace(order=tuple(found.order[k] for k in order), weight=found.weight * weight)
-            for part, order, weight in zip(self.parts, self._orders, self._weights, strict=True)
+            for part, order, weight in zip(
+                self.parts, self._mix.orders, self._mix.weights, strict=True
+            )
             for found in part.members()
         ]
 
@@ -91,24 +94,20 @@ class Ensemble(Predictor):
                 sized[side] = _resized(image, side)
             inner = keras.Model(given(model), model.outputs[0], name=f"member_{number}")
             told = inner(taken(inner, inputs | {IMAGE: sized[side]}))
-            outputs.append(_reordered(told, self._orders[number]))
-        whole = layered(self._how, outputs, self._weights, self._grids)
+            outputs.append(_reordered(told, self._mix.orders[number]))
+        whole = layered(self._mix.how, outputs, self._mix.weights, self._mix.grids)
         whole = keras.layers.Identity(name="probability")(whole)
         return model_of(inputs, whole)
 
     def _plain(self, models: Sequence[keras.Model]) -> bool:
         """Whether it is the plain mean of models that see the same image."""
         return (
-            self._how == "mean"
-            and len(set(self._weights)) == 1
-            and all(order == list(range(len(order))) for order in self._orders)
+            self._mix.how == "mean"
+            and len(set(self._mix.weights)) == 1
+            and all(order == list(range(len(order))) for order in self._mix.orders)
             and {part.image_size for part in self.parts} == {self.image_size}
             and len({part.card.extras for part in self.parts}) == 1
         )
-
-
-def _order(labels: Sequence[str], theirs: Sequence[str]) -> list[int]:
-    return [list(theirs).index(name) for name in labels]
 
 
 def _resized(image: keras.KerasTensor, side: int) -> keras.KerasTensor:

@@ -103,6 +103,11 @@ def _check_alike(cards: Sequence[Card]) -> None:
             "Members of an ensemble must see films prepared alike, except for their size. These "
             "differ in --pad or --stretch. Give models whose data were prepared in one way."
         )
+    if len({leaf.facts.get("studies") for card in cards for leaf in card.leaves}) > 1:
+        raise UserError(
+            "Members of an ensemble must answer for the same films: some answer film by film, or "
+            "for a patient, others for a study. Give models of one recipe."
+        )
     if any(not card.probabilities for card in cards):
         raise UserError(
             "A mean of ranks can't be a member: its scores aren't probabilities. Give its own "

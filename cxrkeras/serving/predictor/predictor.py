@@ -72,6 +72,18 @@ class Predictor:
         """
         raise NotImplementedError
 
+    def per_film(self, inputs: Inputs, *, traced: bool) -> np.ndarray:
+        """What `Kind.fused` needs of each film; its scores, where films are answered one by one.
+
+        Args:
+            inputs: as for `scores`.
+            traced: as for `scores`.
+
+        Returns:
+            (B, W), see `Kind.width`.
+        """
+        return self.scores(inputs, traced=traced)
+
     def keras_model(self) -> "keras.Model":
         """The same as one Keras model, image (N, S, S, 1) -> (N, K), for export.
 
@@ -135,16 +147,35 @@ class Predictor:
             UserError: an input is missing, or the model gives something else than numbers in
                 [0, 1].
         """
-        inputs = select(_with_channel(batch), [*self.card.pictures, *self.card.extras])
-        count = len(inputs[IMAGE])
-        filled = {name: _filled(values, max(size or 0, count)) for name, values in inputs.items()}
-        found = np.asarray(self.scores(filled, traced=traced), np.float64)[:count]
-        if found.shape != (count, len(self.labels)) or not ((found >= 0) & (found <= 1)).all():
+        found = self._asked(self.scores, batch, traced, size)
+        if found.shape[1] != len(self.labels) or not ((found >= 0) & (found <= 1)).all():
             raise UserError(
                 "This model's outputs aren't probabilities: not all lie between 0 and 1. Train it "
                 "again, or give another."
             )
         return found
+
+    def run_per_film(
+        self, batch: np.ndarray | Inputs, *, traced: bool = False, size: int | None = None
+    ) -> np.ndarray:
+        """`per_film` as `run` gives `scores`: (B, W) float64.
+
+        Raises:
+            UserError: an input is missing, or the model gives something else than finite numbers.
+        """
+        found = self._asked(self.per_film, batch, traced, size)
+        if not np.isfinite(found).all():
+            raise UserError(
+                "This model's outputs aren't finite numbers. Train it again, or give another."
+            )
+        return found
+
+    def _asked(self, function, batch, traced: bool, size: int | None) -> np.ndarray:
+        inputs = select(_with_channel(batch), [*self.card.pictures, *self.card.extras])
+        count = len(inputs[IMAGE])
+        filled = {name: _filled(values, max(size or 0, count)) for name, values in inputs.items()}
+        found = np.asarray(function(filled, traced=traced), np.float64)[:count]
+        return found if found.ndim == 2 and len(found) == count else np.full((count, 0), np.nan)
 
     def _check(self, images: np.ndarray) -> None:
         wanted = (self.image_size, self.image_size, 1)

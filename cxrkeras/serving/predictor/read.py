@@ -52,7 +52,8 @@ def _model(path: Path, deepest: int) -> Card:
     preparation = _preparation([facts], run)
     if kind == _KERAS:
         return Card(path, facts, preparation, kind, file=file)
-    return Card(path, facts, preparation, kind, members=_members(home, facts, deepest))
+    own = file if file.is_file() else None
+    return Card(path, facts, preparation, kind, own, members=_members(home, facts, deepest))
 
 
 def _members(home: Path, facts: dict, deepest: int) -> tuple[Card, ...]:
@@ -113,7 +114,7 @@ def _run(run: Path) -> Card:
     check_run_facts(facts, run)
     preparation = _preparation(cards, run)
     members = tuple(
-        Card(folder.path, card, preparation, _KERAS, file=folder.model)
+        Card(folder.path, card, preparation, card.get("kind") or _KERAS, file=folder.model)
         for folder, card in zip(folders, cards, strict=True)
     )
     facts |= {"preparation": preparation.as_json()}

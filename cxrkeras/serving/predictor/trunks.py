@@ -88,14 +88,14 @@ class KerasPredictor(Predictor):
 
     def __init__(self, card: Card, model: keras.Model, trunk: Trunk | None = None):
         super().__init__(card)
-        self.model, self._trunk = model, trunk
+        self.model, self.trunk = model, trunk
         self._head = keras.Model(trunk.tensor, model.outputs[0]) if trunk else None
 
     def scores(self, inputs: Inputs, *, traced: bool) -> np.ndarray:
         """As `Predictor` says."""
-        if self._trunk is None:
+        if self.trunk is None:
             return run(self.model, inputs, traced)
-        features = self._trunk(inputs, traced)
+        features = self.trunk(inputs, traced)
         return keras.ops.convert_to_numpy(self._head(features, training=False))
 
     def keras_model(self) -> keras.Model:
@@ -110,7 +110,7 @@ class KerasPredictor(Predictor):
     @property
     def features(self) -> keras.KerasTensor | None:
         """Where its own part begins, on the shared trunk's tensors."""
-        return self._trunk and self._trunk.tensor
+        return self.trunk and self.trunk.tensor
 
 
 def run(model: keras.Model, inputs: Inputs, traced: bool) -> np.ndarray:

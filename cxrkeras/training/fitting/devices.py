@@ -26,9 +26,12 @@ class Devices:
 
     Attributes:
         weighs: whether batches come with weights, see `batches`.
+        least: rows of a batch to predict from, with fewer of which a device has none. Keras 3.15's
+            sums of two (0, C) fail on TensorFlow, as in an LSTM.
     """
 
     weighs: bool = False
+    least: int = 1
 
     def scope(self) -> AbstractContextManager:
         """Where variables are made, and where they learn."""
@@ -125,7 +128,7 @@ class _Mirrored(Devices):
     def __init__(self, count: int):
         import tensorflow as tf
 
-        self._count = count
+        self._count = self.least = count
         names = devices()[:count]
         over = tf.distribute.ReductionToOneDevice() if "CPU" in names[0] else None
         self._strategy = tf.distribute.MirroredStrategy(names, cross_device_ops=over)

@@ -44,6 +44,7 @@ class Learner:
         augment: a preset; None if the inputs aren't images.
         average: see `Trainer`.
         compute: see `Trainer`.
+        teaching: see `Trainer`.
     """
 
     def __init__(
@@ -55,7 +56,12 @@ class Learner:
         augment: Preset | None = None,
         average: bool = False,
         compute: Compute = PLAIN,
+        teaching: keras.Model | None = None,
     ):
+        self._taught = plan.architecture.head.taught
+        if self._taught and teaching is None:
+            raise ValueError("A head that is taught learns by its network's `teaching`.")
+        self._least = compute.devices.least
         self._plan, self._experiment = plan, plan.experiment
         self._logits, self._layers = logits, {layer.name for layer in logits.layers}
         if self._experiment.batch_norm != "never":
@@ -68,6 +74,7 @@ class Learner:
             average=average,
             labels=labels,
             compute=compute,
+            teaching=teaching,
         )
 
     def learn(
@@ -128,22 +135,29 @@ class Learner:
 
     def distortions(self, train: Sequence[Part]) -> dict[str, Distortion | None]:
         """{head: what the loss makes of its probabilities}; None if it is unknown, as for
-        transformed targets. `train` are the parts that train together.
+        transformed targets, or for a head that is taught, unless it makes nothing of them. `train`
+        are the parts that train together.
         """
         if self._plan.transform and not self._plan.transform.images:
             return dict.fromkeys(head_widths(train))
         by_head = _by_head(self._experiment, train)
-        return {head: self._plan.loss.distortion(*drawn) for head, drawn in by_head.items()}
+        found = {head: self._plan.loss.distortion(*drawn) for head, drawn in by_head.items()}
+        if self._taught:  # of conditional probabilities, not of those that are predicted
+            found = {head: each if each and each.none else None for head, each in found.items()}
+        return found
 
     def scores(self, part: Part, rows: np.ndarray, title: str) -> np.ndarray:
         """(n, K) probabilities of some rows of a part from the trained model."""
-        batches = image_batches(part.inputs, part.index[rows], self._experiment.batch_size)
+        index, batch = part.index[rows], self._experiment.batch_size
+        if 0 < len(rows) % batch < self._least:
+            index = np.append(index, [index[-1]] * (self._least - len(rows) % batch))
+        batches = image_batches(part.inputs, index, batch)
         lines = PredictLines(title)
         try:
             logits = self._trainer.predict(batches, [lines])[part.head]
         finally:
             lines.close()
-        return expit(logits[:, : part.targets.values.shape[1]])
+        return expit(logits[: len(rows), : part.targets.values.shape[1]])
 
     def _biases(self, parts: Sequence[Part]) -> dict[str, np.ndarray]:
         """Where the heads' biases start, by layer; see `prior_biases`."""

@@ -21,6 +21,7 @@ from cxrkeras.training.fitting.compute import PLAIN, Compute
 from cxrkeras.training.fitting.devices import Devices
 from cxrkeras.training.fitting.pace import Pace
 from cxrkeras.training.fitting.progress import EpochLines
+from cxrkeras.training.fitting.teaching import told
 from data_prep.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Trainer:
             and not if the loss brings its own optimiser.
         labels: K of each head, needed where its logits are (N, 2K).
         compute: how it learns; `logits` were built in its scope.
+        teaching: what learns in the place of `logits`, with the same weights, see `Network`.
     """
 
     def __init__(
@@ -65,8 +67,10 @@ class Trainer:
         average: bool = False,
         labels: Mapping[str, int] | None = None,
         compute: Compute = PLAIN,
+        teaching: keras.Model | None = None,
     ):
         self._logits, self._loss, self._devices = logits, loss, compute.devices
+        self._teaching = teaching
         self._devices.join(batch_norms(logits))
         with self._devices.scope():
             self._build(augment, average, dict(labels or {}), compute)
@@ -74,7 +78,7 @@ class Trainer:
     def _build(
         self, augment: Preset | None, average: bool, labels: dict[str, int], compute: Compute
     ) -> None:
-        logits, loss = self._logits, self._loss
+        logits, loss = self._teaching or self._logits, self._loss
         inputs = _like(logits.inputs)
         self._augment = Augment(augment) if augment and augment.active() else None
         outputs = logits(_augmented(inputs, self._augment) if self._augment else inputs)
@@ -171,8 +175,8 @@ class Trainer:
         batches = train(range(first, schedule.epochs) or range(1))  # Keras needs a batch anyway
         try:
             self.model.fit(
-                self._devices.batches(batches),
-                validation_data=validation and self._devices.batches(validation),
+                self._batches(batches),
+                validation_data=validation and self._batches(validation),
                 validation_steps=validation and self._devices.steps(validation),
                 initial_epoch=first,
                 epochs=schedule.epochs,
@@ -188,7 +192,7 @@ class Trainer:
     def predict(self, batches: "tf.data.Dataset", callbacks: Sequence) -> dict[str, np.ndarray]:
         """Batches of inputs -> {head: logits}, by what was learnt last, without augmentation."""
         with self._devices.scope():
-            return self.model.predict(
+            return (self._logits if self._teaching else self.model).predict(
                 self._devices.batches(batches),
                 steps=self._devices.steps(batches),
                 callbacks=list(callbacks),
@@ -201,7 +205,10 @@ class Trainer:
         The weights don't change; see `Settler`.
         """
         with self._devices.scope():
-            self._settler.settle(batches)
+            self._settler.settle(told(batches, self._logits, self._teaching))
+
+    def _batches(self, batches: "tf.data.Dataset") -> "tf.data.Dataset":
+        return self._devices.batches(told(batches, self._logits, self._teaching))
 
     def _reset(self, seed: int) -> None:
         for variable, value in self._start:

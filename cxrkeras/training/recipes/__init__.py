@@ -76,11 +76,14 @@ class Recipe(Part):
         augment: the augmentation preset if none is chosen.
         validation: the share of the training images held out to steer, if none is chosen.
         freezes: whether trunks don't change, which is refused if their weights are random.
+        columns: of `PreparedDataset.told`, that decide a fit beside labels, patients and inputs; a
+            run whose data change there isn't continued.
     """
 
     augment: ClassVar[str] = "study"
     validation: ClassVar[float] = 0.15
     freezes: ClassVar[bool] = False
+    columns: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def fitter(self, session: Any) -> Fitter:

@@ -58,7 +58,13 @@ class Part(Recipe):
             )
         again = Passing(session, frozen=True) if self.head_again else None
         multiplied = self.product == "always" or (self.product == "auto" and again is None)
-        return Conditional(session, within.fitter(session), again, self.parents, multiplied)
+        first = within.fitter(session)
+        if multiplied and not getattr(first, "whole", True):
+            raise UserError(
+                f"--recipe {self} multiplies the outputs of one model; what {self.base} answers by "
+                "isn't one. Add product=never."
+            )
+        return Conditional(session, first, again, self.parents, multiplied)
 
     def _within(self) -> Recipe:
         return RECIPES.make(self.base)

@@ -27,6 +27,11 @@ class Part(Recipe):
         """Whether the wrapped recipe freezes trunks."""
         return self._within().freezes
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those of the wrapped recipe."""
+        return self._within().columns
+
     def fitter(self, session):
         """See `Recipe.fitter`."""
         return _Twice(self._within().fitter(session))

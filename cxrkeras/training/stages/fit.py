@@ -83,8 +83,14 @@ def fit_stage(
     if before:
         load_trunk(twins.kept.trunks[0], str(architecture.backbones[0]), before)
     twins.teach()
-    logits, augment = twins.learning.logits, plan.source_augment
-    learner = Learner(logits, plan, train, augment=augment, compute=compute)
+    learner = Learner(
+        twins.learning.logits,
+        plan,
+        train,
+        augment=plan.source_augment,
+        compute=compute,
+        teaching=twins.learning.teaching,
+    )
 
     history, _ = learn_parts(
         learner,

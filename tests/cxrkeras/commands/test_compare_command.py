@@ -54,6 +54,8 @@ def test_prints_runs_labels_and_the_sentence_last(run):
     assert all("told from chance" in line for line in lines[:first])
     assert lines[first + 1].startswith("good ")
     assert any(line.startswith("Effusion") for line in lines)
+    said = next(line for line in lines if line.startswith("good and bad: 0."))
+    assert said.endswith(" by label)")
     assert lines[-1].startswith("bad is worse than good on 60 images: macro AUROC -0.")
     assert run("good", "bad", "--resamples", 200)[1] == out
 

@@ -17,6 +17,7 @@ from cxrkeras.registry import (
     RULES,
     TRANSFORMS,
 )
+from cxrkeras.runs.presets import preset_line, preset_names, preset_text
 from tests.other_package import install
 
 LIGHT = [
@@ -49,6 +50,15 @@ def test_every_part_of_a_kind_is_listed_with_its_line_and_source(kind, capsys):
             about = kind.about(name)
             assert _flat(name + about.line) in shown
             assert _flat(about.source) in shown
+
+
+def test_published_systems_stand_beside_the_recipes(capsys):
+    shown = _flat(said(capsys, "recipes"))
+    for name in preset_names():
+        assert _flat(name + preset_line(name)) in shown
+    assert said(capsys, "recipe", "chexnet") == " ".join(preset_text("chexnet").split())
+    assert "Did you mean 'chexnet'?" in said(capsys, "recipe", "chexnt", code=1)
+    assert "Published systems" not in said(capsys, "heads")
 
 
 def _flat(text: str) -> str:

@@ -12,7 +12,6 @@ from safetensors.numpy import save_file
 from scipy.special import expit
 
 from cxrkeras.cli import main
-from cxrkeras.models.importing.torch_names import resnet50_modules
 from cxrkeras.models.network import TARGET
 from cxrkeras.models.weights.trunk import load_trunk, save_trunk
 from cxrkeras.registry import BACKBONES
@@ -60,7 +59,7 @@ def foreign(donor, tmp_path_factory):
         "moving_variance": "running_var",
     }
     tensors = {}
-    for layer, module in resnet50_modules().items():
+    for layer, module in BACKBONES.make(RESNET).torch_modules().items():
         for variable in donor.get_layer(layer).weights:
             value = np.array(variable)
             value = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value
@@ -210,11 +209,13 @@ def test_facts_that_were_never_written_are_none(donor, tmp_path):
 
 
 def test_help_lists_every_backbone_that_can_be_imported(capsys):
-    from cxrkeras.commands.weights import _AS, _SCALINGS
+    from cxrkeras.commands.weights import _SCALINGS
     from cxrkeras.models.importing.pixels import PIXELS
-    from cxrkeras.models.importing.recognise import AS
+    from cxrkeras.models.importing.recognise import importable
 
-    assert set(_AS) == set(AS) <= set(BACKBONES.names())
     assert set(_SCALINGS) == set(PIXELS)
     assert run("import", "--help") == 0
-    assert "resnet50_v1_5" in capsys.readouterr().out
+    said = "".join(capsys.readouterr().out.split())
+    assert all(backbone in said for backbone in importable().values())
+    assert run("import", "x.pth", "--as", "resnet152") == 2
+    assert "resnet50_v1_5" in capsys.readouterr().err

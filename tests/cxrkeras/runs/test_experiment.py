@@ -19,7 +19,7 @@ from cxrkeras.runs.description import (
     read_experiment,
     write_experiment,
 )
-from cxrkeras.runs.experiment import Experiment
+from cxrkeras.runs.experiment import OPTIONS, Experiment
 from cxrkeras.runs.transfer import METHODS
 from cxrkeras.training.plan import resolve
 from data_prep.errors import UserError
@@ -86,7 +86,7 @@ def test_a_wrong_value_is_one_line_with_its_option_and_what_was_received(choices
 def test_every_choice_is_an_option_of_cv_with_its_description():
     said = CliRunner().invoke(command, ["--help"]).output
     words = " ".join(said.split())
-    for name, field in Experiment.model_fields.items():
+    for name, field in OPTIONS.items():
         assert f"--{name.replace('_', '-')} " in said
         assert field.json_schema_extra["section"] + ":" in said
         assert field.description.split()[0] in words

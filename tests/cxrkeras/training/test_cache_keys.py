@@ -6,6 +6,7 @@ right.
 
 from dataclasses import replace
 from itertools import chain
+from typing import get_args
 
 import pytest
 from pydantic import ValidationError
@@ -111,8 +112,9 @@ def any_of(kind, name):
 
 def alternatives(part):
     """The part with each option changed, one at a time."""
-    for option in type(part).model_fields:
-        for value in chain(NUMBERS, WORDS, RECIPES.names()):
+    for option, field in type(part).model_fields.items():
+        named = (*RECIPES.names(), "vgg16", *get_args(field.annotation))
+        for value in chain(NUMBERS, WORDS, named):
             try:
                 made = type(part)(**{**part.model_dump(), option: value})
             except (ValidationError, UserError):
@@ -128,7 +130,7 @@ PARTS = [
     (kind, name)
     for kind in KINDS
     for name in kind.names()
-    if kind.kind not in ("backbone", "reader") or name in ("resnet50", "resnet50_v1_5")
+    if kind.kind not in ("backbone", "reader") or name in ("resnet50", "resnet50_v1_5", "hybrid")
 ]
 
 

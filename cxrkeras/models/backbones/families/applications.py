@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 # `ResNet50V2` is ResNet50 and V2: a net, and what stands before it in its name, is one word.
 _WORD = re.compile(r"[A-Z]+[a-z]*(?:Net|NeXt)\d*|[A-Z]+[a-z]*\d*")
+_COMPARED = ("DenseNet121", "ResNet50", "VGG16", "Xception", "InceptionV3")
+"""Those whose files of Keras 2 were compared with ours, tensor by tensor and by features."""
+
+_DENSENET121 = (6, 12, 24, 16)
 _REFERENCE = re.compile(r"\bReferences?:\s*-\s*\[([^]]+)]\(\s*(\S+?)\s*\)")
 
 
@@ -44,13 +48,17 @@ class Application(Backbone):
         trunk = constructor(include_top=False, weights=weights, input_shape=shape)
         return _without_normalisation(trunk) if self.normalises else trunk
 
-    def maps(self, trunk: "keras.Model") -> "dict[str, keras.KerasTensor]":
+    def torch_modules(self) -> dict[str, str]:
+        """As the base class says; torchvision's DenseNet121 is Keras's."""
+        return _densenet_modules(_DENSENET121) if self.constructor == "DenseNet121" else {}
+
+    def own_maps(self, trunk: "keras.Model") -> "dict[str, keras.KerasTensor]":
         """As every backbone's; those of NASNet by the names of its cells' outputs.
 
         A cell has the outputs of the two cells before it as inputs, so ways lead around each.
         """
         if not self.constructor.startswith("NASNet"):
-            return super().maps(trunk)
+            return super().own_maps(trunk)
         from cxrkeras.models.backbones.shared.strides import named, strides_of
 
         cells = (layer.output for layer in trunk.layers if "_concat_" in layer.name)
@@ -104,6 +112,7 @@ def _application(constructor: str, module: str) -> type[Application]:
     tree = ast.parse(_source(module).read_text(encoding="utf-8"))
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     modes = _constants(functions["preprocess_input"], "mode")
+    sizes = _constants(functions[constructor], "default_size") or _constants(tree, "default_size")
     normalises = any(
         isinstance(call.func, ast.Attribute)
         and call.func.attr == "Normalization"
@@ -120,8 +129,30 @@ def _application(constructor: str, module: str) -> type[Application]:
             "normalises": normalises,
             "scaling": "torch" if normalises else (modes or ["none"])[0],
             "side": max(_constants(tree, "min_size"), default=Backbone.side),
+            "usual": (sizes or [Backbone.usual])[0],
+            "files": tuple(f"{library}'s {constructor}" for library in _libraries(constructor)),
         },
     )
+
+
+def _libraries(constructor: str) -> tuple[str, ...]:
+    """Whose files of such a network can be imported."""
+    if constructor not in _COMPARED:
+        return ()
+    return ("PyTorch", "Keras") if constructor == "DenseNet121" else ("Keras",)
+
+
+def _densenet_modules(blocks: tuple[int, ...]) -> dict[str, str]:
+    modules = {"conv1_conv": "conv0", "conv1_bn": "norm0", "bn": "norm5"}
+    for block, layers in enumerate(blocks, start=1):
+        for layer in range(1, layers + 1):
+            ours, theirs = f"conv{block + 1}_block{layer}", f"denseblock{block}.denselayer{layer}"
+            modules |= {f"{ours}_0_bn": f"{theirs}.norm1", f"{ours}_1_conv": f"{theirs}.conv1"}
+            modules |= {f"{ours}_1_bn": f"{theirs}.norm2", f"{ours}_2_conv": f"{theirs}.conv2"}
+        if block < len(blocks):
+            modules[f"pool{block + 1}_bn"] = f"transition{block}.norm"
+            modules[f"pool{block + 1}_conv"] = f"transition{block}.conv"
+    return modules
 
 
 def _calls(tree: ast.AST) -> list[ast.Call]:

@@ -11,13 +11,15 @@ from collections.abc import Iterable
 
 import keras
 
+from cxrkeras.models.graph import around
+
 SMALLEST = 4
 """Maps of smaller strides are left out: they hold edges, and are as large as the image."""
 _PADDING = (keras.layers.ZeroPadding2D, keras.layers.Cropping2D)
 
 
 def key(stride: int) -> str:
-    """`s08`: of equal length, so that a model's outputs are in the same order wherever sorted."""
+    """`s08`; `s128` behind a stem."""
     return f"s{stride:02d}"
 
 
@@ -71,7 +73,7 @@ def strides_of(trunk: keras.Model) -> dict[int, int]:
 def stride(operation: keras.Operation) -> int:
     """A layer's own stride; a nested model's is that of all it does."""
     if isinstance(operation, keras.Model):
-        return strides_of(operation)[id(operation.outputs[0])]
+        return strides_of(operation)[id(operation.outputs[-1])]
     own = getattr(operation, "strides", 1)
     return int(own[0] if isinstance(own, list | tuple) else own)
 
@@ -80,7 +82,7 @@ def _steps(model: keras.Model) -> list[tuple[list, list, keras.Operation]]:
     """(inputs, outputs, operation), each after those that it needs."""
     sequential = isinstance(model, keras.Sequential)
     return [
-        (_tensors(operation.input), _tensors(operation.output), operation)
+        (*around(operation), operation)
         for operation in (model.layers if sequential else model.operations)
         if not isinstance(operation, keras.layers.InputLayer)
     ]
@@ -95,7 +97,3 @@ def _ways(steps: Iterable[tuple], starts: Iterable[keras.KerasTensor]) -> dict[i
         for tensor in after:
             ways[id(tensor)] += through
     return ways
-
-
-def _tensors(tensors) -> list:
-    return list(tensors) if isinstance(tensors, list | tuple) else [tensors]

@@ -3,7 +3,21 @@
 Keras 3.15's adaptive pooling fails on maps smaller than its larger window, and on JAX gives NaN.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+
+from cxrkeras.models.heads import Maps
+
+
+def joined_maps(maps: Sequence[Maps]):
+    """(N, h, w, sum of C): the last maps of all trunks, averaged over fields of the coarsest."""
+    from keras import layers
+
+    last = [list(of_trunk.values())[-1] for of_trunk in maps]
+    side = min(tensor.shape[1] for tensor in last)
+    found = [tensor if tensor.shape[1] == side else field_means(tensor, side) for tensor in last]
+    return found[0] if len(found) == 1 else layers.Concatenate(name="maps")(found)
 
 
 def field_means(tensor, bins: int):

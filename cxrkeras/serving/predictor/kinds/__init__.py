@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from cxrkeras.registry import Part
 
 if TYPE_CHECKING:
@@ -17,7 +19,13 @@ if TYPE_CHECKING:
 
 
 class Kind(Part):
-    """A kind of predictor, by which `model.json` is read, copied and loaded."""
+    """A kind of predictor, by which `model.json` is read, copied and loaded.
+
+    Most kinds answer film by film. One that answers for the films of a study together says in
+    `model.json` under `studies` what makes a study, gives `width` numbers of each film
+    (`Predictor.per_film`), in whatever batches and processes, and makes scores of all of them
+    (`fused`), without Keras.
+    """
 
     def files(self, card: "Card") -> Mapping[str, Path]:
         """What a copy of the model folder needs beside model.json: {name there: file}.
@@ -38,3 +46,17 @@ class Kind(Part):
             UserError: a file is damaged, or doesn't fit its card.
         """
         raise NotImplementedError
+
+    def width(self, card: "Card") -> int:
+        """How many numbers `Predictor.per_film` gives of a film."""
+        return len(card.labels)
+
+    def fused(self, card: "Card", numbers: np.ndarray, groups: np.ndarray) -> np.ndarray:
+        """(N, K) scores of films.
+
+        Args:
+            card: of the model.
+            numbers: (N, W) float64 of the films, in any order.
+            groups: (N,) the study of each, see `data.studies.groups_of`.
+        """
+        return numbers

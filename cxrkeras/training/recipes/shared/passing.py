@@ -38,6 +38,7 @@ class Passing:
             [train],
             augment=session.plan.augment,
             compute=session.compute,
+            teaching=self._twins.learning.teaching,
         )
 
     def fit(self, train: np.ndarray, validation: np.ndarray, targets: Targets, **how) -> Learned:

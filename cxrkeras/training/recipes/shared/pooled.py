@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.pipeline import Features, Part
-from cxrkeras.models.network import TARGET, classifiers
+from cxrkeras.models.network import TARGET, Classified, classifiers
 from cxrkeras.training.fitting.learner import Learner
 from cxrkeras.training.recipes import Learned
 from cxrkeras.training.recipes.shared.features import frozen_features
@@ -37,45 +37,55 @@ class Pooled:
         self._network = session.network()
         self._copies = frozen_features(self._network, session, copies)
         self.facts: dict = {}
-        inputs = keras.Input(self._copies.shape[2:])
-        learned, outputs = classifiers(
-            plan.architecture,
-            inputs,
-            {TARGET: len(target.dataset.labels)},
-            {TARGET: target.targets.three_way},
-        )
-        self._head = keras.Model(inputs, outputs)
-        self._logits = keras.Model(inputs, learned[TARGET], name="head")
+        self._head, self._logits, teaching = self._graphs(session)
         self._digest = digest_of(self._network.features)
         rows = np.arange(len(target.dataset))
         everything = part(Features(self._copies[0]), rows, target.targets)
-        self._learner = Learner(self._head, plan, [everything], average=True)
+        self._learner = Learner(self._head, plan, [everything], average=True, teaching=teaching)
+
+    def _graphs(self, session: Session) -> tuple[keras.Model, keras.Model, keras.Model | None]:
+        """What learns, of it features (N, C) -> logits (N, K), and what learns in its place."""
+        inputs = keras.Input(self._copies.shape[2:])
+        found = on_features(session, inputs)
+        head = keras.Model(inputs, found.learned[TARGET], name="head")
+        return keras.Model(inputs, found.outputs), head, found.teaching([inputs])
 
     def fit(self, train: np.ndarray, validation: np.ndarray, targets: Targets, **how) -> Learned:
         """See `Fitter.fit`; also puts the head on the network."""
-        copies, images, width = self._copies.shape
+        width = self._copies.shape[2]
         mean, scale = self._copies[0, train].mean(axis=0), self._copies[0, train].std(axis=0)
         # Relative, since features of a random trunk differ only in the eleventh decimal.
         constant = scale <= _LEVEL * np.abs(mean)
         self.facts = {"features": {"all": width, "constant": int(constant.sum())}}
         scale = np.where(constant, 1.0, scale)
-        standard = Features(((self._copies - mean) / scale).reshape(-1, width), images)
-        seen = np.concatenate([train + copy * images for copy in range(copies)])
-        learned = [Part(TARGET, standard, seen, targets[np.tile(train, copies)], epoch=len(train))]
-        held = [part(standard, validation, targets)] if len(validation) else []
+        learned, held = self._parts((self._copies - mean) / scale, train, validation, targets)
         history = self._learner.learn(learned, held, **how)
         self._mean, self._scale = mean, scale
         if self._is_dense():
             self._fold_scaling()
         return Learned(history, targets[train], self._learner.distortions(learned)[TARGET])
 
+    def _parts(
+        self, standard: np.ndarray, train: np.ndarray, validation: np.ndarray, targets: Targets
+    ) -> tuple[list[Part], list[Part]]:
+        """What is learnt from, and what steers, of (1 + V, N, C) standardised features."""
+        copies, images, width = standard.shape
+        features = Features(standard.reshape(-1, width), images)
+        seen = np.concatenate([train + copy * images for copy in range(copies)])
+        learned = Part(TARGET, features, seen, targets[np.tile(train, copies)], epoch=len(train))
+        return [learned], [part(features, validation, targets)] if len(validation) else []
+
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """See `Fitter.predict`; computed from the features."""
+        return expit(self._of_films(rows))
+
+    def _of_films(self, rows: np.ndarray) -> np.ndarray:
+        """(n, K) logits."""
         features = self._copies[0, rows]
         if self._is_dense():
             kernel, bias = self._network.logits.get_layer(TARGET).get_weights()
-            return expit(features @ kernel + bias)
-        return expit(self._logits.predict((features - self._mean) / self._scale, verbose=0))
+            return features @ kernel + bias
+        return self._logits.predict((features - self._mean) / self._scale, verbose=0)
 
     def save(self, folder: Path) -> dict:
         """See `Fitter.save`; the folds of a run share all but the head."""
@@ -102,13 +112,26 @@ class Pooled:
         network = self._network
         if self._is_dense():
             return network.probability
-        scale = [float(value) for value in 1 / self._scale]
-        offset = [float(value) for value in -self._mean / self._scale]
-        standard = keras.layers.Rescaling(scale, offset, name="standardised")
-        logits = self._logits(standard(network.features.output))
+        logits = self._logits(self._standard()(network.features.output))
         output = keras.layers.Activation("sigmoid", name="probability")(logits)
         name = network.probability.name
         return keras.Model(network.features.input, output, name=name)
+
+    def _standard(self) -> keras.layers.Layer:
+        scale = [float(value) for value in 1 / self._scale]
+        offset = [float(value) for value in -self._mean / self._scale]
+        return keras.layers.Rescaling(scale, offset, name="standardised")
+
+
+def on_features(session: Session, features: keras.KerasTensor) -> Classified:
+    """The target's classifiers on given features."""
+    target = session.target
+    return classifiers(
+        session.plan.architecture,
+        features,
+        {TARGET: len(target.dataset.labels)},
+        {TARGET: target.targets.three_way},
+    )
 
 
 def digest_of(model: keras.Model) -> str:

@@ -79,7 +79,7 @@ def test_unions_by_any_spelling():
 def test_studies_of_two_patients_are_two(tmp_path, header):
     scores = write(tmp_path / "p.csv", SCORES)
     labels = f"file,patient,{header},Mass\na.png,p,1,0\nb.png,p,1,1\nc.png,q,1,0\n"
-    result = join(scores, write(tmp_path / "l.csv", labels), per_study=True)
+    result = join(scores, write(tmp_path / "l.csv", labels), per="study")
     assert result.predictions.images == ("a.png", "c.png")
     assert result.predictions.prob.tolist() == [[0.4], [0.3]]
     assert result.predictions.truth.tolist() == [[1], [0]]
@@ -89,7 +89,21 @@ def test_studies_of_two_patients_are_two(tmp_path, header):
 def test_studies_must_be_known(tmp_path):
     labels = write(tmp_path / "l.csv", "file,Mass\na.png,0\nb.png,1\n")
     with pytest.raises(UserError, match="--per study needs to know the studies"):
-        join(write(tmp_path / "p.csv", SCORES), labels, per_study=True)
+        join(write(tmp_path / "p.csv", SCORES), labels, per="study")
+
+
+def test_a_patient_may_stand_for_a_study_and_the_mean_for_the_highest_score(tmp_path):
+    scores = write(tmp_path / "p.csv", SCORES)
+    labels = write(tmp_path / "l.csv", "file,patient,Mass\na.png,p,0\nb.png,p,1\nc.png,,0\n")
+    for over, expected in (("max", 0.4), ("mean", np.mean([0.4, 0.1]))):
+        result = join(scores, labels, per="patient", over=over)
+        assert result.predictions.prob.tolist() == [[expected], [0.3]]
+        assert result.predictions.truth.tolist() == [[1], [0]]
+        assert "3 images are 2 patients, 1 of them of an unknown patient" in result.notes[-1]
+        assert ("mean" in result.notes[-1]) == (over == "mean")
+    nobody = write(tmp_path / "n.csv", "file,Mass\na.png,0\nb.png,1\n")
+    with pytest.raises(UserError, match="--per patient needs to know the patients"):
+        join(scores, nobody, per="patient")
 
 
 CHEXPERT_SCORES = (
@@ -100,14 +114,14 @@ CHEXPERT_SCORES = (
 )
 
 
-@pytest.mark.parametrize("per_study", [False, True])
-def test_labels_per_study_serve_predictions_per_film(tmp_path, per_study):
+@pytest.mark.parametrize("per", ["image", "study"])
+def test_labels_per_study_serve_predictions_per_film(tmp_path, per):
     scores = write(tmp_path / "p.csv", CHEXPERT_SCORES)
     rows = "CheXpert-v1.0/test/patient64741/study1,1\nCheXpert-v1.0/test/patient64742/study1,0\n"
     labels = write(tmp_path / "l.csv", f"Path,Edema\n{rows}")
-    result = join(scores, labels, per_study=per_study).predictions
-    assert result.prob.ravel().tolist() == ([0.7, 0.4] if per_study else [0.2, 0.7, 0.4])
-    assert result.truth.ravel().tolist() == ([1, 0] if per_study else [1, 1, 0])
+    result = join(scores, labels, per=per).predictions
+    assert result.prob.ravel().tolist() == ([0.7, 0.4] if per == "study" else [0.2, 0.7, 0.4])
+    assert result.truth.ravel().tolist() == ([1, 0] if per == "study" else [1, 1, 0])
 
 
 @pytest.mark.real
@@ -120,7 +134,7 @@ def test_chexperts_real_table_per_study(tmp_path, real):
     for label in CHEXPERT14:
         scores[f"prob_{label}"] = noise.random(len(raw)).round(6)
     scores.sample(frac=1, random_state=0).to_csv(tmp_path / "p.csv", index=False)
-    result = join(tmp_path / "p.csv", table, per_study=True).predictions
+    result = join(tmp_path / "p.csv", table, per="study").predictions
     assert len(result.images) == 200
     studies = raw["Path"].str.rsplit("/", n=1).str[0]
     for place, label in enumerate(result.labels):

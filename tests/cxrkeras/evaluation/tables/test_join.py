@@ -434,5 +434,5 @@ def test_scores_are_finite_numbers_and_need_the_option(tables, bad):
 def test_the_highest_score_of_a_study_may_be_below_zero(tables):
     labels = "image,study,Effusion,Mass\na.png,s,1,0\nb.png,s,0,0\nc.png,t,0,1\n"
     scores = PREDICTIONS.replace("0.", "-0.")
-    p, _ = joined(tables, scores, labels, per_study=True, ranks_only=True)
+    p, _ = joined(tables, scores, labels, per="study", ranks_only=True)
     assert p.prob.tolist() == [[-0.2, -0.1], [-0.3, -0.8]]

@@ -90,10 +90,14 @@ def test_the_smallest_side_is_where_keras_draws_the_line(name):
     ("name", "parameters"),
     [
         # The study's two, then torchvision's 25,557,032 less the classifier's 2,049,000 and with
-        # the 53,120 moving statistics.
+        # the 53,120 moving statistics; the others of torchvision likewise.
         pytest.param("xception", 20_861_480, marks=pytest.mark.slow),
         ("densenet121", 7_037_504),
         ("resnet50_v1_5", 23_561_152),
+        ("resnet18", 11_176_512 + 9_600),
+        pytest.param("resnet34", 21_797_672 - 513_000 + 17_024, marks=pytest.mark.slow),
+        pytest.param("resnet101_v1_5", 44_549_160 - 2_049_000 + 105_344, marks=pytest.mark.slow),
+        ("vgg11_bn", 9_220_480 + 5_504 + 5_504),
     ],
 )
 def test_a_trunk_has_the_published_number_of_parameters(name, parameters):

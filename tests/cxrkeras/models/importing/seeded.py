@@ -93,6 +93,17 @@ def write_recorded(path: Path, recorded: Recorded) -> None:
     )
 
 
+def torch_recordings() -> dict[str, str]:
+    """{backbone: its recording} of all backbones that take a file of PyTorch."""
+    from cxrkeras.models.importing.recognise import importable
+
+    return {
+        backbone: f"torch_{network.rpartition(' ')[2].lower().replace('-', '_')}"
+        for network, backbone in importable().items()
+        if network.startswith("PyTorch")
+    }
+
+
 def recorded(name: str) -> Recorded:
     """Read a recording."""
     with np.load(FIXTURES / f"{name}.npz") as file:

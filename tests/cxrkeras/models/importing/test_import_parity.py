@@ -1,6 +1,6 @@
 """Imported trunks compute what PyTorch and Keras 2 recorded of the same weights and images.
 
-The recordings come from `recipes/record_torch.py` (PyTorch 2.13, in double precision) and
+The recordings come from `recipes/record_torch.py` (torchvision 0.28, in double precision) and
 `recipes/record_keras2.py` (tf_keras 2.21).
 """
 
@@ -18,9 +18,17 @@ from cxrkeras.models.importing.keras_names import keras_names
 from cxrkeras.models.importing.torch_names import torch_names
 from cxrkeras.models.importing.values import check_leftovers, fill_trunk
 from cxrkeras.registry import BACKBONES
-from tests.cxrkeras.models.importing.seeded import Recorded, images, recorded, values, write_keras2
+from tests.cxrkeras.models.importing.seeded import (
+    Recorded,
+    images,
+    recorded,
+    torch_recordings,
+    values,
+    write_keras2,
+)
 
 TOLERANCE = 1e-5  # of the largest feature; ten times stricter than is asked
+LARGE = ("torch_resnet34", "torch_resnet101")
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +63,14 @@ def fill(trunk: keras.Model, backbone: str, path: Path, scaling: str) -> None:
     fill_trunk(trunk, names, state, scaling=scaling, ours=ours, path=path)
 
 
+OF_TORCH = [
+    pytest.param(name, backbone, "torch", marks=[pytest.mark.slow] if name in LARGE else [])
+    for backbone, name in torch_recordings().items()
+]
+
+
 @pytest.mark.parametrize(
-    ("recording", "backbone", "scaling"),
-    [
-        ("torch_densenet121", "densenet121", "torch"),
-        ("xrv_densenet121", "densenet121", "xrv"),
-        ("torch_resnet50", "resnet50_v1_5", "torch"),
-    ],
+    ("recording", "backbone", "scaling"), [*OF_TORCH, ("xrv_densenet121", "densenet121", "xrv")]
 )
 def test_a_pytorch_trunk_has_pytorch_s_features(tmp_path, built, recording, backbone, scaling):
     record = recorded(recording)

@@ -103,7 +103,9 @@ def test_any_graph_can_be_drawn():
     image = keras.Input((8, 8, 3))
     with_ops = keras.Model(image, keras.layers.Dense(2)(keras.ops.mean(image * 2, axis=(1, 2))))
     chain = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
-    for model in (with_ops, chain):
+    first, again = keras.layers.Dense(4), keras.layers.Dense(4)
+    turns = keras.Model(start := keras.Input((4,)), first(again(first(start) * 2)))
+    for model in (with_ops, chain, turns):
         svg = ElementTree.fromstring(diagram(model))
         names = [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")]
         assert all(names.count(layer.name) == 1 for layer in model.layers)

@@ -1,0 +1,198 @@
+"""Preset recipes: each file is whole, and its choices lie below all others."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from cxrkeras.registry import RECIPES
+from cxrkeras.runs import presets
+from cxrkeras.runs.description import make_experiment, read_experiment, write_experiment
+from cxrkeras.runs.experiment import OPTIONS
+from cxrkeras.runs.presets import (
+    preset_line,
+    preset_names,
+    preset_text,
+    recipe_name,
+    with_preset,
+)
+from cxrkeras.study.file import read_study
+from cxrkeras.study.plan import plan_cells
+from cxrkeras.training.begin import run_choices
+from cxrkeras.training.plan import resolve
+from data_prep.errors import UserError
+from tests.conftest import ROOT
+
+HEADER = ("What", "Source", "Published", "Ours", "Cost", "Command")
+WIDTH = 130
+
+every_preset = pytest.mark.parametrize("name", preset_names())
+
+
+def written(folder: Path, monkeypatch, **texts: str) -> None:
+    """Presets of the test's own in place of all others."""
+    for name, text in texts.items():
+        (folder / f"{name}.toml").write_text(text)
+    monkeypatch.setattr(presets, "_PLACES", (folder,))
+
+
+@every_preset
+def test_it_describes_a_run_that_can_be_resolved(name):
+    experiment = make_experiment({"recipe": name, "data": "data/ours"})
+    assert experiment.preset == name
+    resolve(experiment)
+    assert recipe_name(name.replace("_", "-")) == name
+    assert name not in RECIPES.names()
+
+
+@every_preset
+def test_it_says_nothing_of_the_data_nor_of_what_is_scored(name):
+    said = {key.replace("-", "_") for key in tomllib.loads(preset_text(name))}
+    evidence = {n for n, f in OPTIONS.items() if f.json_schema_extra["section"] == "Evidence"}
+    assert not said & ({"data"} | evidence - {"validation_fraction"})
+
+
+@every_preset
+def test_its_header_is_whole(name):
+    lines = preset_text(name).split("\n\n")[0].splitlines()
+    assert all(line.startswith("#") and len(line) <= WIDTH for line in lines)
+    parts = "\n".join(lines).split("\n#\n")
+    assert [part.removeprefix("# ").partition(":")[0] for part in parts] == list(HEADER)
+    assert preset_line(name) == lines[0].removeprefix("# What: ")
+    assert preset_line(name).endswith(".")
+    of = dict(zip(HEADER, parts, strict=True))
+    assert "Split:" in of["Published"] or "official list" in of["Published"]
+    assert "GFLOPs" in of["Cost"]
+    assert f"--recipe {name} " in of["Command"]
+
+
+def test_what_is_given_goes_over_the_file_and_that_over_the_preset(tmp_path, monkeypatch):
+    text = '# What: x.\nbackbone = "resnet50"\nrecipe = "frozen:copies=2"\nepochs = 7\nseed = 3\n'
+    written(tmp_path, monkeypatch, own_system=text + 'image-size = 64\nsource = ["imagenet"]\n')
+    config = tmp_path / "config.txt"
+    config.write_text('recipe = "own-system"\nepochs = 8\nseed = 4\nlearning-rate = 1\n')
+    seen = []
+    monkeypatch.setattr("cxrkeras.training.begin.resolve", seen.append)
+    monkeypatch.setattr(
+        "cxrkeras.training.crossval.cross_validate", lambda experiment, *_: seen.append(experiment)
+    )
+    run_choices({"data": "x", "seed": 5}, tmp_path / "out", config)
+    for made in seen:
+        assert (made.recipe, made.backbone, made.image_size) == (
+            "frozen:copies=2",
+            ("resnet50",),
+            64,
+        )
+        assert (made.epochs, made.seed, made.learning_rate) == (8, 5, 1)
+        assert made.preset == "own_system"
+    assert len(seen) == 2
+
+
+def test_the_run_s_file_holds_all_of_it_without_the_preset(tmp_path, monkeypatch):
+    experiment = make_experiment({"recipe": "chexnet", "epochs": 3})
+    write_experiment(tmp_path / "experiment.toml", experiment)
+    presets_there = tmp_path / "none"
+    presets_there.mkdir()
+    written(presets_there, monkeypatch)
+    assert preset_names() == []
+    again = read_experiment(tmp_path / "experiment.toml")
+    assert again == experiment
+    assert again.preset == "chexnet"
+    # The name alone tells no runs apart, and no caches.
+    unnamed = experiment.model_copy(update={"preset": None})
+    for key in (lambda e: e.digest, lambda e: e.placeless(), lambda e: e.deciding("stage")):
+        assert key(unnamed) == key(experiment)
+    write_experiment(tmp_path / "plain.toml", make_experiment({}))
+    assert "preset" not in (tmp_path / "plain.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ("chexnt", ("--recipe must be one of", "'chexnt'", "Did you mean 'chexnet'?")),
+        ("frozn", ("Did you mean 'frozen'?",)),
+        ("chexnet:epochs=3", ("--recipe chexnet takes no options", "'chexnet:epochs=3'")),
+    ],
+)
+def test_what_there_is_not_is_named(recipe, words):
+    for call in (lambda: make_experiment({"recipe": recipe}), lambda: recipe_name(recipe)):
+        with pytest.raises(UserError) as error:
+            call()
+        assert all(word in str(error.value) for word in words)
+
+
+def test_a_part_stays_as_it_is():
+    for choices in ({}, {"recipe": "frozen:copies=2"}, {"recipe": {"name": "frozen"}}):
+        assert with_preset(choices) == choices
+
+
+STUDY = """
+[run]
+data = "x"
+{run}
+[grid]
+backbone = ["resnet50"]
+recipe = ["finetune", "own"]
+[source]
+imagenet = "imagenet"
+[[setting]]
+name = "ImageNet"
+source = ["imagenet"]
+"""
+
+
+def test_a_study_s_cells_may_be_presets(tmp_path, monkeypatch):
+    written(tmp_path, monkeypatch, own='loss = "bce"\nepochs = 4\nsource = ["a.keras"]\n')
+    file = tmp_path / "study.txt"
+    file.write_text(STUDY.format(run="dropout = 0.1"))
+    one, two = plan_cells(read_study(file), tmp_path / "folds.csv")
+    assert (one.experiment.loss, one.experiment.epochs) == ("bw_bce", 30)
+    assert (two.experiment.loss, two.experiment.epochs, two.experiment.source_epochs) == (
+        "bce",
+        4,
+        4,
+    )
+    assert (two.experiment.preset, two.experiment.source) == ("own", ("imagenet",))
+    assert one.experiment.dropout == two.experiment.dropout == 0.1
+    assert two.name == "own-resnet50-imagenet"
+
+
+def test_a_study_s_cells_are_scored_alike(tmp_path, monkeypatch):
+    written(tmp_path, monkeypatch, own='label-set = ["nih14"]\n')
+    file = tmp_path / "study.txt"
+    file.write_text(STUDY.format(run=""))
+    with pytest.raises(UserError, match=r"--recipe own wants label_set.*\[run\] must say it"):
+        plan_cells(read_study(file), tmp_path / "folds.csv")
+    file.write_text(STUDY.format(run='label-set = ["nih14"]'))
+    assert len(plan_cells(read_study(file), tmp_path / "folds.csv")) == 2
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_has_them(tmp_path):
+    options = ["--no-deps", "--no-build-isolation", "--no-index", "--no-compile", "--quiet"]
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for name in ("cxrkeras", "data_prep", "experiments"):
+        shutil.copytree(ROOT / name, source / name, symlinks=True)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", *options, "--target", tmp_path / "site", source],
+        check=True,
+    )
+    code = "from cxrkeras.runs import presets; print(presets.__file__, *presets.preset_names())"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    place, *names = done.stdout.split()
+    assert place.startswith(str(tmp_path / "site"))
+    assert names == preset_names()
