@@ -28,6 +28,7 @@ class Network:
 
     Args:
         trunks: the nested backbones, in order.
+        maps: the last feature map (N, h, w, C) of each.
         features: inputs -> what the head makes of the maps, pooled features (N, C) for most.
         logits: inputs -> {head: (N, K_head)}, or (N, 2 K_head) with an uncertain class, as the
             losses take them.
@@ -35,6 +36,7 @@ class Network:
     """
 
     trunks: tuple[keras.Model, ...]
+    maps: tuple[keras.KerasTensor, ...]
     features: keras.Model
     logits: keras.Model
     probability: keras.Model | None
@@ -45,6 +47,7 @@ def build_network(
     heads: Mapping[str, int],
     *,
     three_way: Mapping[str, np.ndarray] | None = None,
+    names: Sequence[str] | None = None,
 ) -> Network:
     """Build a network with random weights.
 
@@ -56,6 +59,7 @@ def build_network(
         heads: name and number of labels of each head; `{TARGET: K}` for a target model.
         three_way: (K,) bool for the heads where labels have an uncertain class; it is there for
             training only and no part of `probability`.
+        names: of the trunks' layers, if not as `trunk_names` gives them.
 
     Raises:
         UserError: the image is too small for a backbone, or a head isn't what it says.
@@ -64,7 +68,7 @@ def build_network(
     keras.utils.set_random_seed(seed)
     inputs = inputs_of(architecture.inputs, architecture.image_size)
     given = inputs if len(inputs) > 1 else inputs["image"]
-    names = _names(architecture.backbones)
+    names = names or trunk_names(architecture.backbones)
     trunks = tuple(
         backbone.trunk(architecture.image_size, name=name)
         for backbone, name in zip(architecture.backbones, names, strict=True)
@@ -86,6 +90,7 @@ def build_network(
         probability = keras.Model(given, output, name="-".join(names))
     return Network(
         trunks=trunks,
+        maps=tuple(list(of_trunk.values())[-1] for of_trunk in maps),
         features=pooled,
         logits=keras.Model(given, outputs, name="logits"),
         probability=probability,
@@ -156,7 +161,7 @@ def _maps(trunk: keras.Model, backbone: Backbone, head: Head, image) -> dict:
     return keras.Model(trunk.inputs[0], wanted, name=trunk.name)(scaled)
 
 
-def _names(backbones: Sequence[Backbone]) -> list[str]:
+def trunk_names(backbones: Sequence[Backbone]) -> list[str]:
     """Unique layer names: `densenet121`, `densenet121_2`, …"""
     names: list[str] = []
     for backbone in backbones:

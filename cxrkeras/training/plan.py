@@ -76,7 +76,7 @@ def resolve(experiment: Experiment) -> Plan:
             "computed once. Leave --transform out, or give --recipe finetune."
         )
     fraction = experiment.validation_fraction
-    return Plan(
+    plan = Plan(
         experiment=experiment,
         trunks=trunks,
         architecture=Architecture(
@@ -95,6 +95,8 @@ def resolve(experiment: Experiment) -> Plan:
         validation=recipe.validation if fraction is None else fraction,
         source_validation=SOURCE_VALIDATION if fraction is None else fraction,
     )
+    recipe.check(plan)
+    return plan
 
 
 def _check_speed(experiment: Experiment) -> None:

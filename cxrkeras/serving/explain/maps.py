@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from cxrkeras.evaluation.boxes.heat import regrid
+from cxrkeras.serving.explain.crops import FINER, laid_in
 from cxrkeras.serving.explain.gradients import score_gradient
 from cxrkeras.serving.explain.structure import Parts, take_apart
 from data_prep.errors import UserError
@@ -74,7 +75,8 @@ class Explainer:
         self.labels = self.parts.head.outputs[0].shape[-1]
         self.side = self.parts.trunk.inputs[0].shape[1]
         self.order = list(range(self.labels) if order is None else order)
-        self.grid = tuple(max(shape[axis] for shape in shapes) for axis in (0, 1))
+        finer = FINER if self.parts.cut else 1
+        self.grid = tuple(finer * max(shape[axis] for shape in shapes) for axis in (0, 1))
 
     def explain(
         self, images: np.ndarray, labels: Sequence[int] | None = None, *, traced: bool = False
@@ -88,7 +90,8 @@ class Explainer:
 
         Returns:
             The maps and scores of these labels, in this order. Maps of several trunks are brought
-            to the finest of their grids by `regrid`, which keeps each one's mean, and summed.
+            to the finest of their grids by `regrid`, which keeps each one's mean, and summed; so
+            does `crops.laid_in` with those of a part of the image that the model cut out.
         """
         return _in_batches([self], images, labels, traced)
 
@@ -101,7 +104,8 @@ class Explainer:
                 Keras keeps every layer's output until the end, so that few images go at a time.
 
         Returns:
-            (B, h_t, w_t, C_t) float32 of each trunk.
+            (B, h_t, w_t, C_t) float32 of each trunk; then the box (B, 4) by which the model cut
+            a part of the image out, if it does.
         """
         images = _at(images, self.side).astype(np.float32)
         if traced:
@@ -120,6 +124,8 @@ class Explainer:
     def heat(self, features: list[np.ndarray], columns: list[int]) -> Explained:
         """Explain from feature maps; `columns` of the output."""
         columns = [self.order[column] for column in columns]
+        count = len(self.parts.map_shapes)
+        features, boxes = features[:count], features[count:]
         scores, probability = self.parts.head(features, training=False)
         chosen = [
             keras.ops.convert_to_numpy(output).astype(np.float64)[:, columns]
@@ -127,23 +133,29 @@ class Explainer:
         ]
         if self.method == "cam":
             weights = [kernel[:, columns] for kernel in self.parts.weights]
-            heat = self._summed(map(np.matmul, features, weights))
+            heat = self._summed(map(np.matmul, features, weights), boxes)
             return Explained(heat.astype(np.float32), *chosen, self.parts.bias[columns])
         weigh = _WEIGHTS[self.method]
-        heat = np.stack([self._weighted(weigh, features, k) for k in columns], axis=1)
+        heat = np.stack([self._weighted(weigh, features, boxes, k) for k in columns], axis=1)
         return Explained(heat.astype(np.float32), *chosen, None)
 
-    def _weighted(self, weigh, features: list[np.ndarray], label: int) -> np.ndarray:
+    def _weighted(self, weigh, features: list, boxes: list, label: int) -> np.ndarray:
         """ReLU of the channels' weighted sum: (N, h, w)."""
         gradients = score_gradient(self.parts.head, features, label)
         weights = map(weigh, features, gradients)
         pairs = zip(features, weights, strict=True)
-        heat = self._summed(np.einsum("nhwc,nc->nhw", a, w)[..., None] for a, w in pairs)
+        heats = (np.einsum("nhwc,nc->nhw", a, w)[..., None] for a, w in pairs)
+        heat = self._summed(heats, boxes)
         return np.maximum(heat[..., 0, :, :], 0)
 
-    def _summed(self, heats: Iterable[np.ndarray]) -> np.ndarray:
-        """[(N, h_t, w_t, K)] -> (N, K, h, w) on the common grid."""
-        return sum(regrid(np.moveaxis(heat, -1, 1), *self.grid) for heat in heats)
+    def _summed(self, heats: Iterable[np.ndarray], boxes: list[np.ndarray]) -> np.ndarray:
+        """[(N, h_t, w_t, K)] -> (N, K, h, w) on the common grid; `boxes` has the one, if any."""
+        return sum(
+            laid_in(heat, *boxes, *self.grid)
+            if place in self.parts.cut
+            else regrid(heat, *self.grid)
+            for place, heat in enumerate(np.moveaxis(heat, -1, 1) for heat in heats)
+        )
 
 
 def _arrays(outputs) -> list[np.ndarray]:

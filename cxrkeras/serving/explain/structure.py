@@ -9,6 +9,7 @@ import numpy as np
 from keras import layers
 
 from cxrkeras.models.graph import called_by_layers, source
+from cxrkeras.serving.explain.crops import crop_box
 from data_prep.errors import UserError
 
 _IDLE = (layers.Dropout, layers.GaussianDropout, layers.GaussianNoise, layers.Identity)
@@ -20,17 +21,20 @@ class Parts:
     """One graph, cut where it is a map for the last time. All parts share the model's weights.
 
     Attributes:
-        trunk: image -> [map 1, …, map T], (N, h_t, w_t, C_t) each.
+        trunk: image -> [map 1, …, map T], (N, h_t, w_t, C_t) each; then the box (N, 4) by which
+            the model cut a part of the image out, if it does.
         head: those maps -> [scores, output]; scores (N, K) before the sigmoid (or softmax), where
             there is one, and the model's own output.
         dense: the layer of the scores where maps are only pooled before it; None otherwise.
         why_not: what stands in the way of an exact class activation map; "" where nothing does.
+        cut: the places of the maps that tile that box instead of the image.
     """
 
     trunk: keras.Model
     head: keras.Model
     dense: layers.Dense | None
     why_not: str
+    cut: tuple[int, ...] = ()
 
     @property
     def weights(self) -> list[np.ndarray]:
@@ -48,7 +52,7 @@ class Parts:
     @property
     def map_shapes(self) -> list[tuple[int, int, int]]:
         """(h, w, C) of each map."""
-        return [tuple(map_.shape[1:]) for map_ in self.trunk.outputs]
+        return [tuple(map_.shape[1:]) for map_ in self.head.inputs]
 
 
 def take_apart(model: keras.Model, like: Sequence[Parts] = ()) -> Parts:
@@ -69,10 +73,12 @@ def take_apart(model: keras.Model, like: Sequence[Parts] = ()) -> Parts:
         raise _no("it has no feature map between image and output")
     why_not, order = _pooled_maps(features)
     maps = order or maps
-    same = (p.trunk for p in like if [*map(id, p.trunk.outputs)] == [*map(id, maps)])
-    trunk = next(same, None) or keras.Model(model.inputs[0], maps, name="maps")
+    box, cut = crop_box(maps)
+    outputs = [*maps, *box]
+    same = (p.trunk for p in like if [*map(id, p.trunk.outputs)] == [*map(id, outputs)])
+    trunk = next(same, None) or keras.Model(model.inputs[0], outputs, name="maps")
     head = keras.Model(maps, [scores, model.outputs[0]], name="head")
-    return Parts(trunk, head, None if why_not else dense, why_not)
+    return Parts(trunk, head, None if why_not else dense, why_not, cut)
 
 
 def _no(reason: str) -> UserError:

@@ -44,6 +44,7 @@ class Learner:
         augment: a preset; None if the inputs aren't images.
         average: see `Trainer`.
         compute: see `Trainer`.
+        held: see `Trainer`.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Learner:
         augment: Preset | None = None,
         average: bool = False,
         compute: Compute = PLAIN,
+        held: Sequence[keras.Model] = (),
     ):
         self._plan, self._experiment = plan, plan.experiment
         self._logits, self._layers = logits, {layer.name for layer in logits.layers}
@@ -68,6 +70,7 @@ class Learner:
             average=average,
             labels=labels,
             compute=compute,
+            held=held,
         )
 
     def learn(

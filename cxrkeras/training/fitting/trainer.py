@@ -53,6 +53,8 @@ class Trainer:
             and not if the loss brings its own optimiser.
         labels: K of each head, needed where its logits are (N, 2K).
         compute: how it learns; `logits` were built in its scope.
+        held: models within the graph that are not trainable and have been fitted before: a fit
+            takes their variables as they are then, and no checkpoint has them.
     """
 
     def __init__(
@@ -64,8 +66,10 @@ class Trainer:
         average: bool = False,
         labels: Mapping[str, int] | None = None,
         compute: Compute = PLAIN,
+        held: Sequence[keras.Model] = (),
     ):
         self._logits, self._loss, self._devices = logits, loss, compute.devices
+        self._held = {id(variable) for model in held for variable in model.variables}
         self._devices.join(batch_norms(logits))
         with self._devices.scope():
             self._build(augment, average, dict(labels or {}), compute)
@@ -92,7 +96,7 @@ class Trainer:
         )
         self.model.optimizer.build(self.model.trainable_variables)
         variables = [*self.model.variables, *self.model.optimizer.variables]
-        self._start = [(variable, variable.numpy()) for variable in variables]
+        self._start = [(v, v.numpy()) for v in variables if id(v) not in self._held]
         self._settler = Settler(logits, self._devices)
 
     def fit(

@@ -1,8 +1,9 @@
 """Recipes: how the target is learnt, by a network whose trunks have been through their stages."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from cxrkeras.registry import Part
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from cxrkeras.training.plan import Plan
 
 
 class Learned(NamedTuple):
@@ -28,7 +31,7 @@ class Learned(NamedTuple):
     distortion: Distortion | None
 
 
-class Fitter(Protocol):
+class Fitter:
     """Fits one model to rows of the target, as often as wanted: for each fold and the final model.
 
     Attributes:
@@ -61,12 +64,19 @@ class Fitter(Protocol):
             title: for the progress lines.
             checkpoint: a file that keeps the state after each epoch; None for no such file.
         """
+        raise NotImplementedError
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """(n,) rows of the target -> (n, K) probabilities from the last fit."""
+        raise NotImplementedError
+
+    def branches(self, rows: np.ndarray) -> Mapping[str, np.ndarray]:
+        """The same of what it trained on the way and isn't the model, by name; none for most."""
+        return {}
 
     def save(self, folder: Path) -> dict:
         """Write the last fit's model into a folder; returns what `model.json` needs to load it."""
+        raise NotImplementedError
 
 
 class Recipe(Part):
@@ -81,6 +91,13 @@ class Recipe(Part):
     augment: ClassVar[str] = "study"
     validation: ClassVar[float] = 0.15
     freezes: ClassVar[bool] = False
+
+    def check(self, plan: "Plan") -> None:
+        """Refuse what it can't do, before anything is read.
+
+        Raises:
+            UserError: naming what it needs.
+        """
 
     @abstractmethod
     def fitter(self, session: Any) -> Fitter:

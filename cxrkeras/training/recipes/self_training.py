@@ -4,7 +4,7 @@ Source: Irvin et al., CheXpert, AAAI 2019 (U-SelfTrained).
 """
 
 from cxrkeras.registry import RECIPES, option
-from cxrkeras.training.recipes import Recipe
+from cxrkeras.training.recipes import Fitter, Recipe
 
 
 class Part(Recipe):
@@ -27,6 +27,10 @@ class Part(Recipe):
         """Whether the wrapped recipe freezes trunks."""
         return self._within().freezes
 
+    def check(self, plan):
+        """As the wrapped recipe does."""
+        self._within().check(plan)
+
     def fitter(self, session):
         """See `Recipe.fitter`."""
         return _Twice(self._within().fitter(session))
@@ -35,7 +39,7 @@ class Part(Recipe):
         return RECIPES.make(self.base)
 
 
-class _Twice:
+class _Twice(Fitter):
     def __init__(self, fitter):
         self._fitter = fitter
 
@@ -59,6 +63,9 @@ class _Twice:
 
     def predict(self, rows):
         return self._fitter.predict(rows)
+
+    def branches(self, rows):
+        return self._fitter.branches(rows)
 
     def save(self, folder):
         return self._fitter.save(folder)

@@ -8,12 +8,12 @@ from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.pipeline import image_batches
 from cxrkeras.models.network import TARGET
 from cxrkeras.training.fitting.learner import Learner
-from cxrkeras.training.recipes import Learned
+from cxrkeras.training.recipes import Fitter, Learned
 from cxrkeras.training.recipes.shared.saving import save_keras
 from cxrkeras.training.session import Session, part
 
 
-class Passing:
+class Passing(Fitter):
     """A `Fitter` of the whole network, or of the layers on top of frozen trunks.
 
     Args:
