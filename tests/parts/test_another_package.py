@@ -134,7 +134,7 @@ def test_from_prep_to_export_with_its_parts_alone(commands, tmp_path):
     chosen = {
         "backbone": "small_resnet:width=4",
         "head": "log_sum_exp:width=8",
-        "loss": "focal",
+        "loss": "learned_focal",
         "recipe": "head_first",
         "augment": "bedside",
         "transform": "erase",
@@ -150,7 +150,7 @@ def test_from_prep_to_export_with_its_parts_alone(commands, tmp_path):
     assert facts["package"] == ["example_parts.log_sum_exp"]
     assert set(facts["distortion"]) == {"Cardiomegaly", "Nodule"}
     report = (run / "report.html").read_text()
-    for name in ("small_resnet", "log_sum_exp", "focal", "head_first"):
+    for name in ("small_resnet", "log_sum_exp", "learned_focal", "head_first"):
         assert name in report
 
     # Another process, which doesn't know yet where the model's layers come from.

@@ -31,7 +31,8 @@ class Loss(Part):
         the gradient 0. (N, 2K) logits are f, then those of an uncertain class (`shared.bce`). The
         layer may own weights, which are trained beside the network's and not saved with it. One
         called `counts`, (K, 2), is set to the positives and negatives among the training targets
-        before each fit.
+        before each fit; one called `progress`, (), before each epoch to the share of the planned
+        epochs that are over.
         """
         raise NotImplementedError
 
@@ -52,5 +53,8 @@ class Loss(Part):
         return None
 
     def optimizer(self) -> "keras.optimizers.Optimizer | None":
-        """The optimiser that it needs, whose learning rate is set later; None for the usual one."""
+        """The optimiser that it needs, whose learning rate is set later; None for the usual one.
+
+        Its method `end_epoch(steps)`, if it has one, is called after each epoch of so many steps.
+        """
         return None

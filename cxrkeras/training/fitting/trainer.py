@@ -19,6 +19,7 @@ from cxrkeras.training.fitting.batch_norm import Settler, batch_norms, is_random
 from cxrkeras.training.fitting.checkpoint import Checkpoint
 from cxrkeras.training.fitting.compute import PLAIN, Compute
 from cxrkeras.training.fitting.devices import Devices
+from cxrkeras.training.fitting.pace import Pace
 from cxrkeras.training.fitting.progress import EpochLines
 from data_prep.errors import UserError
 
@@ -165,7 +166,8 @@ class Trainer:
 
     def _run(self, train, validation, schedule: Schedule, steps, title, checkpoint) -> Checkpoint:
         """Fit from the start state, or resume; see `fit`."""
-        callbacks = self._callbacks(schedule, validated=validation is not None)
+        pace = Pace(self.model, schedule.epochs, steps)
+        callbacks = [pace, *self._callbacks(schedule, validated=validation is not None)]
         variables = [variable for variable, _ in self._start]
         state = Checkpoint(checkpoint, variables, callbacks, self._part_streams)
         first = state.resume(schedule.epochs)

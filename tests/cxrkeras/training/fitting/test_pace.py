@@ -1,0 +1,95 @@
+"""Losses and optimisers that change with the epochs: deferred weights, AUC margin with PESG."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cxrkeras.models.losses.shared.pesg import PESG
+from cxrkeras.registry import LOSSES
+from cxrkeras.training.fitting.progress import EpochLines
+from cxrkeras.training.fitting.trainer import Schedule, Trainer
+
+RNG = np.random.default_rng(0)
+FEATURES = RNG.normal(size=(20, 4)).astype(np.float32)
+TARGETS = (RNG.random((20, 2)) < 0.4).astype(np.float32)
+COUNTS = {"target": np.stack([TARGETS.sum(axis=0), (1 - TARGETS).sum(axis=0)], axis=1)}
+SCHEDULE = Schedule(
+    epochs=4, learning_rate=0.05, plateau_patience=1, plateau_factor=0.5, early_stopping=0
+)
+
+
+def killed_at(epoch):
+    begin = EpochLines.on_epoch_begin
+
+    def kill(lines, number, logs=None):
+        if number == epoch:
+            raise KeyboardInterrupt
+        begin(lines, number, logs)
+
+    return kill
+
+
+@pytest.mark.jax
+@pytest.mark.parametrize("loss", ["auc_margin", "ldam:margin=0.5,defer=0.5,beta=0.9"])
+def test_a_fit_leaves_nothing_behind_and_goes_on_where_it_was_killed(loss, tmp_path, monkeypatch):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((4,))
+    logits = keras.Model(inputs, {"target": keras.layers.Dense(2, name="target")(inputs)})
+    trainer = Trainer(logits, loss=LOSSES.make(loss))
+    batches = tf.data.Dataset.from_tensor_slices((FEATURES, {"target": TARGETS})).batch(8)
+
+    def fit(**how):
+        train = lambda epochs: batches.repeat(len(epochs))  # noqa: E731
+        how = {"steps": 3, "seed": 0, "title": "t", "counts": COUNTS} | how
+        table = trainer.fit(train, None, SCHEDULE, **how)
+        state = [*trainer.model.variables, *trainer.model.optimizer.variables]
+        return table, [np.asarray(keras.ops.convert_to_numpy(v)) for v in state]
+
+    table, whole = fit()
+    again_table, again = fit()
+    assert again_table.equals(table)
+    assert all(np.array_equal(a, b) for a, b in zip(whole, again, strict=True))
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochLines, "on_epoch_begin", killed_at(2))
+        with pytest.raises(KeyboardInterrupt):
+            fit(checkpoint=tmp_path / "state.npz")
+    resumed_table, resumed = fit(checkpoint=tmp_path / "state.npz")
+    assert resumed_table.equals(table)
+    assert all(np.array_equal(a, b) for a, b in zip(whole, resumed, strict=True))
+    (layer,) = trainer.model.loss_layers.values()
+    if loss == "auc_margin":
+        assert (keras.ops.convert_to_numpy(layer.alpha) > 0).all()
+        assert table["learning_rate"].nunique() == 1
+    else:
+        assert float(keras.ops.convert_to_numpy(layer.progress)) == 0.75
+
+
+@pytest.mark.jax
+def test_pesg_is_its_equation():
+    """Against NumPy over two epochs of three steps; `free` is held by nothing."""
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=3).astype(np.float32)
+    held, free = (keras.Variable(start, name=name) for name in ("held", "free"))
+    optimizer = PESG(0.1, momentum=0.5, epoch_decay=0.3, decay=0.2)
+    optimizer.exclude_from_weight_decay(var_names=["free"])
+    optimizer.build([held, free])
+    wanted = {"held": start.astype(float), "free": start.astype(float)}
+    moved, anchor = {"held": 0.0, "free": 0.0}, None
+    for _ in range(2):
+        seen = []
+        for _ in range(3):
+            gradient = rng.normal(size=3).astype(np.float32)
+            optimizer.apply([keras.ops.convert_to_tensor(gradient)] * 2, [held, free])
+            for name, weight in wanted.items():
+                pull = 0.0
+                if name == "held":
+                    pull = 0.2 * weight + (0 if anchor is None else 0.3 * (weight - anchor))
+                moved[name] = 0.5 * moved[name] + gradient + pull
+                wanted[name] = weight - 0.1 * moved[name]
+            seen.append(wanted["held"])
+        anchor = np.mean(seen, axis=0)
+        optimizer.end_epoch(3)
+    for variable in (held, free):
+        found = keras.ops.convert_to_numpy(variable.value)
+        np.testing.assert_allclose(found, wanted[variable.name], rtol=1e-5)
