@@ -9,6 +9,7 @@ from cxrkeras.commands.shared.key_file import key_file
 from cxrkeras.commands.shared.numbers import Finite
 from cxrkeras.commands.shared.operating_point import operating_point, rule_of
 from cxrkeras.commands.shared.overwriting import overwrite
+from cxrkeras.serving.explain import DEFAULT_MAP, MAPS
 from data_prep.filenames import printable
 from data_prep.outputs import check_folder
 
@@ -30,8 +31,8 @@ _SHOWN = 12  # refused files listed on the terminal; all of them are in rejected
 @click.option(
     "--map",
     "method",
-    type=click.Choice(["cam", "gradcam", "gradcam++"]),
-    help="Kind of heat map. [default: cam if it is exact, else gradcam]",
+    type=click.Choice(MAPS),
+    help=f"Kind of heat map. [default: {DEFAULT_MAP}]",
 )
 @click.option(
     "--labels",

@@ -231,6 +231,7 @@ class ModelFacts(Facts):
     kind: Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,60}$")] | None = None
     inputs: list[Name] | None = None
     package: list[Module] | None = None
+    head: Annotated[str, Field(max_length=200)] | None = None
     frozen: Frozen | None = None
     combine: Literal["mean", "logits", "ranks"] | None = None
     members: Annotated[list[Member], Field(min_length=1, max_length=100)] | None = None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cxrkeras.face.errors import names_arguments
 from cxrkeras.face.films import PathLike, admitted
 from cxrkeras.face.old_arguments import formerly
+from cxrkeras.serving.explain import MAPS
 from data_prep.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from cxrkeras.serving.predictor.predictor import Predictor as Loaded
 
 _CALIBRATIONS = (None, "temperature", "isotonic")
-_MAPS = (None, "cam", "gradcam", "gradcam++")
 
 
 class Model:
@@ -182,7 +182,9 @@ class Model:
 
         Args:
             file: a DICOM, PNG, JPEG or TIFF file.
-            map: `cam`, `gradcam` or `gradcam++`; by default `cam` if it is exact, else `gradcam`.
+            map: `own` (the head's own), `cam`, `gradcam`, `gradcam++` or `relevance`; by default
+                `own` where there is one, else `cam` where it is exact, else for a trunk with
+                attention `relevance`, else `gradcam`.
             workers: as for `predict`.
             **admission: what is accepted as a film, as for `cxrkeras.prepare`.
 
@@ -197,7 +199,7 @@ class Model:
             >>> len(told.maps)
             4
         """
-        _check_among("map", map, _MAPS)
+        _check_among("map", map, (None, *MAPS))
         from cxrkeras.serving.explain.run import explain_film
 
         told = explain_film(

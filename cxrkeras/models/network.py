@@ -9,14 +9,12 @@ import numpy as np
 
 from cxrkeras.models.architecture import Architecture
 from cxrkeras.models.backbones import Backbone
-from cxrkeras.models.heads import Head
+from cxrkeras.models.heads import TARGET, Head
 from cxrkeras.models.inputs import inputs_of, known_features
 from cxrkeras.models.losses.shared.entries import NEVER
 from cxrkeras.models.precision import FLOAT32, computing_in
 from cxrkeras.models.prior import uncertain_name
 from data_prep.errors import UserError
-
-TARGET = "target"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,14 @@
 """Heat maps as arrays: from one grid to another, to an image's size, to a common scale."""
 
+from math import ceil
+
 import numpy as np
 from PIL import Image
+
+Box = tuple[float, float, float, float]
+"""A part of an image: left, top, right, bottom, in fractions of its sides."""
+
+_FINEST = 8  # new cells along one of the grid before
 
 
 def regrid(maps: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -23,11 +30,59 @@ def regrid(maps: np.ndarray, height: int, width: int) -> np.ndarray:
     return rows @ maps @ columns.T
 
 
-def _overlap(old: int, new: int) -> np.ndarray:
-    """(new, old) share of each new cell that lies in each old cell; rows sum to 1."""
-    if old == new:
+def grid_around(grid: tuple[int, int], box: Box) -> tuple[int, int]:
+    """The grid of a whole image on which to lay maps of a part of it.
+
+    Args:
+        grid: (h, w) of the maps.
+        box: the part.
+
+    Returns:
+        (H, W): cells at most as large as the maps', with the box's edges between them where a few
+        times as many reach that.
+    """
+    left, top, right, bottom = box
+    return _around(grid[0], top, bottom), _around(grid[1], left, right)
+
+
+def _around(cells: int, start: float, end: float) -> int:
+    least = ceil(cells / (end - start) - 1e-9)
+    for count in range(least, _FINEST * least + 1, least):
+        if all(abs(edge * count - round(edge * count)) < 1e-6 for edge in (start, end)):
+            return count
+    return _FINEST * least
+
+
+def laid(maps: np.ndarray, box: Box, grid: tuple[int, int]) -> np.ndarray:
+    """Lay maps of a part of an image where that part lies, by area weighting as in `regrid`.
+
+    Around it, where nothing is known, is zero, or a map's lowest value if that is below, so that no
+    map is highest there.
+
+    Args:
+        maps: (..., h, w) float; their cells tile the box.
+        box: the part.
+        grid: (H, W), e.g. of `grid_around`.
+
+    Returns:
+        (..., H, W) float64; the cells tile the image.
+    """
+    left, top, right, bottom = box
+    rows = _overlap(maps.shape[-2], grid[0], top, bottom)
+    columns = _overlap(maps.shape[-1], grid[1], left, right)
+    around = 1 - np.outer(rows.sum(axis=1), columns.sum(axis=1))
+    lowest = np.minimum(maps.min(axis=(-2, -1), keepdims=True), 0)
+    return rows @ maps @ columns.T + np.maximum(around, 0) * lowest
+
+
+def _overlap(old: int, new: int, start: float = 0.0, end: float = 1.0) -> np.ndarray:
+    """(new, old) share of each new cell of a side that lies in each old one.
+
+    The old ones tile the side from `start` to `end`; rows sum to 1 where all of it is theirs.
+    """
+    if old == new and (start, end) == (0, 1):
         return np.eye(old)
-    fine, coarse = np.arange(new + 1) / new, np.arange(old + 1) / old
+    fine, coarse = np.arange(new + 1) / new, start + np.arange(old + 1) / old * (end - start)
     low = np.maximum(fine[:-1, None], coarse[None, :-1])
     high = np.minimum(fine[1:, None], coarse[None, 1:])
     return np.clip(high - low, 0, None) * new

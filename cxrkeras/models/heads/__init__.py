@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 Maps = Mapping[str, "keras.KerasTensor"]
 """A trunk's feature maps (N, h, w, C) by stride, `s04` to `s32`, from fine to coarse."""
 
+TARGET = "target"
+"""The output that a model serves, and the layer that ends it."""
+
 
 class Head(Part):
     """The layers on top of the trunks.
@@ -22,10 +25,15 @@ class Head(Part):
         strides: the maps that it needs beside each trunk's last, e.g. `("s08", "s16")`.
         pooled: whether `features` returns (N, C) and has no weights. On frozen trunks they are then
             computed once for each image, and standardised.
+        map: what its own map of a label shows, the rest of a sentence such as `each place's
+            probability`; "" if it has none, then CAM is drawn where it is exact, else Grad-CAM.
+        unit: what the values of that map are, e.g. `logit`.
     """
 
     strides: ClassVar[tuple[str, ...]] = ()
     pooled: ClassVar[bool] = False
+    map: ClassVar[str] = ""
+    unit: ClassVar[str] = "weight"
 
     @abstractmethod
     def features(
@@ -57,5 +65,23 @@ class Head(Part):
             outputs: names and numbers of labels; the second of two is a label's uncertain class.
             dropout: the rate, in [0, 1).
             seed: of initial weights and random states.
+        """
+        raise NotImplementedError
+
+    def heat(
+        self, model: "keras.Model", labels: int
+    ) -> "keras.KerasTensor | list[keras.KerasTensor]":
+        """The head's own map of each label; only asked for where `map` says what it shows.
+
+        A tensor of the graph of a network that was built, or loaded, with this head, found through
+        the names that `features` and `classify` gave to layers; the output is `TARGET`.
+
+        Args:
+            model: inputs -> (N, K) probabilities; its layers may share weights with others.
+            labels: K.
+
+        Returns:
+            (N, h, w, K), whose cells tile the image; or several, on grids of their own, which are
+            brought to the finest and added.
         """
         raise NotImplementedError

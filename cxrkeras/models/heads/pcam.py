@@ -5,12 +5,17 @@ Source: Ye et al., Weakly Supervised Lesion Localization with Probabilistic-CAM 
 features is the weighted mean of the map's logits, since both come from the same linear layer.
 """
 
-from cxrkeras.models.heads import Head
+from typing import ClassVar
+
+from cxrkeras.models.heads import TARGET, Head
 from cxrkeras.models.heads.shared.fields import field_means
 
 
 class Part(Head):
     """A 1x1 convolution gives each label's map of logits s; its weights are sigmoid(s), normed."""
+
+    map: ClassVar[str] = "each place's probability, by which the places' logits are averaged"
+    unit: ClassVar[str] = "probability"
 
     def features(self, maps, known, *, seed):
         """[(N, h, w, sum of C), and (N, E) if more is known]: maps at the coarsest trunk's side."""
@@ -42,6 +47,12 @@ class Part(Head):
                 )
                 logits[name] = layers.Add(name=f"{name}-all")([logits[name], beside(known)])
         return logits
+
+    def heat(self, model, labels):
+        """The paper's map, (N, h, w, K) in [0, 1]."""
+        from keras import ops
+
+        return ops.sigmoid(ops.cast(model.get_layer(TARGET).output, "float32"))
 
 
 def weighted_mean(scores):

@@ -22,6 +22,7 @@ from cxrkeras.serving.server.client import grey_png, predict_remote
 from data_prep.errors import UserError
 
 if TYPE_CHECKING:
+    from cxrkeras.serving.explain.mapping.ways import Way
     from cxrkeras.serving.explain.maps import Ensemble
     from cxrkeras.serving.predictor.predictor import Predictor
 
@@ -110,9 +111,9 @@ class LocalJudge:
         self.labels, self.name, self.rule = card.labels, card.path.resolve().name, str(rule)
         self.preparation, self.distorted = card.preparation, card.distorted
         self._explainer, self.no_maps = _explainer(model)
-        method = self._explainer.method if self._explainer else ""
-        self.unit = "logit" if method == "cam" else "score"
-        self.about = tuple(_about(card, method))
+        way = self._explainer.way if self._explainer else None
+        self.unit = way.unit if way else ""
+        self.about = tuple(_about(card, way))
 
     def findings(self, seen: Seen) -> tuple[Finding, ...]:
         """As `Judge` says."""
@@ -221,10 +222,7 @@ def _explainer(model: "Predictor") -> tuple["Ensemble | None", str]:
         return None, str(error)
 
 
-_MAPS = {
-    "cam": "Heat maps are class activation maps plus the bias: their mean is the label's logit.",
-    "gradcam": "Heat maps are Grad-CAM.",
-}
+_CAM = "Heat maps are class activation maps plus the bias: their mean is the label's logit."
 
 
 def _who(card: Card) -> str:
@@ -235,11 +233,17 @@ def _who(card: Card) -> str:
     return f"Answers {what} of {card.count} models{each}."
 
 
-def _about(card: Card, method: str) -> list[str]:
+def _maps(way: "Way | None") -> str:
+    if way is None:
+        return ""
+    return _CAM if way.method == "cam" else f"Heat maps are {way.meaning}."
+
+
+def _about(card: Card, way: "Way | None") -> list[str]:
     lines = [_who(card)]
     trained_on = card.facts.get("trained_on")
     lines.append(f"Trained on {trained_on}." if trained_on else "")
     lines.append(f"It sees {card.image_size} by {card.image_size} pixels.")
-    lines.append(_MAPS.get(method, ""))
+    lines.append(_maps(way))
     lines += [f"Before you believe it: {doubt}" for doubt in card.doubts()]
     return [line for line in lines if line]

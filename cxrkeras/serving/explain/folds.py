@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,14 @@ import numpy as np
 from cxrkeras.evaluation.boxes.heat import peak
 from cxrkeras.evaluation.boxes.known_boxes import KnownBoxes
 from cxrkeras.evaluation.boxes.localisation import Case, MapBox, boxes_from_map
+from cxrkeras.models.heads import Head
+from cxrkeras.registry import HEADS
 from cxrkeras.serving.explain.maps import BATCH, Ensemble, Explainer
 from cxrkeras.serving.predict.films import FilmStream, Prepared
 from cxrkeras.serving.predict.unseen import OwnImages
-from cxrkeras.serving.predictor.predictor import Predictor
+from cxrkeras.serving.predictor.predictor import Member, Predictor
+from data_prep.errors import UserError
+from data_prep.say import say
 
 _MANY = 64  # images for which compiling a trunk pays
 
@@ -58,25 +62,31 @@ class Explainers:
 
     Args:
         model: as loaded.
-        method: as `cam.Explainer` takes it, and kept.
+        method: see `ways.way_of`; by default one that all members have.
 
     Attributes:
+        way: the kind of map.
         all: what explains where no fold is asked, in words.
+
+    Raises:
+        UserError: a member doesn't have it, or the members' own maps mean different things.
     """
 
     def __init__(self, model: Predictor, method: str | None):
         self._members, self._method = model.members(), method
         self._model = model
+        self._heads: dict[str, Head | None] = {}
         self._made: dict[int | None, Explainer | Ensemble] = {}
-        self.method = self.of(0).method  # says at once what can't be done
+        self.way = self.of(0).way  # says at once what can't be done
         several = "members" in model.card.facts  # a run's are alike
-        if (
-            several
-            and method is None
-            and any(self.of(n).method != self.method for n in self._numbers)
-        ):
-            self._method = self.method = "gradcam"  # the one that all of them have
-            self._made = {}
+        if several and (ways := self._ways()) != {self.way.meaning}:
+            if method is not None:
+                raise UserError(
+                    f"--map {method}: the members' maps show different things and have no mean: "
+                    f"{'; '.join(sorted(ways))}. Take --map gradcam."
+                )
+            self._method, self._made = "gradcam", {}  # the one that all of them have
+            self.way = replace(self.of(0).way, why=_APART)
         self.all = "all models" if len(self._members) > 1 else "the model"
 
     def of(self, fold: int | None) -> Explainer | Ensemble:
@@ -84,6 +94,9 @@ class Explainers:
         if fold not in self._made:
             self._made[fold] = self._all() if fold is None else self._member(fold)
         return self._made[fold]
+
+    def _ways(self) -> set[str]:
+        return {self.of(number).way.meaning for number in self._numbers}
 
     @property
     def _numbers(self) -> range:
@@ -96,7 +109,24 @@ class Explainers:
 
     def _member(self, fold: int) -> Explainer:
         member, trunks = self._members[fold], [one.parts for one in self._made.values() if one]
-        return Explainer(member.model, self._method, trunks, member.order)
+        if member.head not in self._heads:
+            self._heads[member.head] = _head_of(member)
+        head = self._heads[member.head]
+        return Explainer(member.model, self._method, trunks, member.order, head, member.box)
+
+
+_APART = "the members have no better map in common"
+
+
+def _head_of(member: Member) -> Head | None:
+    """The head that a model was built with; None where that isn't known, or not installed."""
+    if not member.head:
+        return None
+    try:
+        return HEADS.make(member.head)
+    except UserError as error:
+        say(f"Warning: this model's head isn't known here, nor a map of its own. {error}")
+        return None
 
 
 def explain_films(

@@ -15,7 +15,6 @@ from cxrkeras.serving.explain.choice import choose
 from cxrkeras.serving.explain.folder import begin
 from cxrkeras.serving.explain.folds import Explainers, Explanation, at_side, cases_of, explain_films
 from cxrkeras.serving.explain.inputs import Inputs
-from cxrkeras.serving.explain.maps import METHODS
 from cxrkeras.serving.explain.overlay import Heat
 from cxrkeras.serving.explain.randomise import STAGES, Check, randomisation_check
 from cxrkeras.serving.predict.films import FilmStream
@@ -25,7 +24,6 @@ from data_prep.progress import Steps
 
 CHECKED = 32  # images of a randomisation check
 ALIKE = 0.8  # a rank correlation above which maps count as unchanged
-_NAMES = {"cam": "CAM", "gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++"}
 
 
 @dataclass(frozen=True)
@@ -118,8 +116,10 @@ def carry_out(
 def _about(job: Job, explainers: Explainers, inputs: Inputs) -> dict:
     return {
         "kind": "explain",
-        "method": explainers.method,
-        "meaning": METHODS[explainers.method],
+        "method": explainers.way.method,
+        "meaning": explainers.way.meaning,
+        "why": explainers.way.why or "asked for",
+        "unit": explainers.way.unit,
         "labels": list(job.labels),
         "grid": list(explainers.of(0).grid),
         "operating_point": job.origin,
@@ -152,8 +152,8 @@ def _keep(
     ]
     files.write_maps(job.out, name, told)
     if job.pictures:
-        heats = [_heat(job, explainers.method, told, k, inputs) for k in chosen]
-        note = f"{_NAMES[explainers.method]} by {_who(explainers, told)}"
+        heats = [_heat(job, explainers.way.unit, told, k, inputs) for k in chosen]
+        note = f"{explainers.way.title} by {_who(explainers, told)}"
         note += ", plus the bias: the mean is the logit" if told.bias is not None else ""
         note += "; line: the upper 30 % of the range"
         files.write_pictures(job.out, name, told, heats, job.opacity, note)
@@ -169,7 +169,7 @@ def _who(explainers: Explainers, told: Explanation) -> str:
     return explainers.all + (", which learnt from the film" if told.learnt else "")
 
 
-def _heat(job: Job, method: str, told: Explanation, column: int, inputs: Inputs) -> Heat:
+def _heat(job: Job, unit: str, told: Explanation, column: int, inputs: Inputs) -> Heat:
     label, threshold = job.labels[column], job.thresholds[column]
     return Heat(
         label=label,
@@ -177,7 +177,7 @@ def _heat(job: Job, method: str, told: Explanation, column: int, inputs: Inputs)
         probability=float(told.probability[column]),
         threshold=None if np.isnan(threshold) else float(threshold),
         origin=job.origin,
-        unit="logit" if method == "cam" else "weight",
+        unit=unit,
         known=inputs.known.on(told.path.name, label, 1) if inputs.known else None,
     )
 
@@ -199,8 +199,10 @@ def _summary(explainers: Explainers, gathered: _Gathered) -> Iterator[str]:
     parts = [f"{gathered.folds[None]} by {explainers.all}"] if gathered.folds[None] else []
     if own:
         parts.append(f"{own} out of fold, by the one model that hasn't seen them")
-    count, name = sum(gathered.folds.values()), _NAMES[explainers.method]
-    yield f"{name} of {count} images: {'; '.join(parts) or 'none'}."
+    count, way = sum(gathered.folds.values()), explainers.way
+    yield f"{way.title} of {count} images: {'; '.join(parts) or 'none'}."
+    if way.why:
+        yield f"Why {way.title}: {way.why}."
     if gathered.learnt:
         yield (
             f"Warning: the model learnt from {gathered.learnt} of these images, unless they were "

@@ -1,8 +1,4 @@
-"""Heat maps: where in the image a label's score comes from.
-
-CAM: Zhou et al., CVPR 2016. Grad-CAM: Selvaraju et al., ICCV 2017. Grad-CAM++: Chattopadhay et al.,
-WACV 2018.
-"""
+"""Heat maps: where in the image a label's score comes from. Their kinds: `mapping.ways`."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,17 +7,13 @@ from functools import partial
 import keras
 import numpy as np
 
-from cxrkeras.evaluation.boxes.heat import regrid
-from cxrkeras.serving.explain.crops import FINER, laid_in
-from cxrkeras.serving.explain.gradients import score_gradient
-from cxrkeras.serving.explain.structure import Parts, take_apart
-from data_prep.errors import UserError
+from cxrkeras.evaluation.boxes.heat import Box, grid_around, laid, regrid
+from cxrkeras.models.heads import Head
+from cxrkeras.serving.explain.mapping.crops import FINER, laid_in
+from cxrkeras.serving.explain.mapping.gradients import WEIGHTS, score_gradient
+from cxrkeras.serving.explain.mapping.structure import Parts
+from cxrkeras.serving.explain.mapping.ways import way_of
 
-METHODS = {
-    "cam": "class activation map: its mean plus the bias is the label's logit",
-    "gradcam": "Grad-CAM: the map's channels, weighted by the score's mean gradient",
-    "gradcam++": "Grad-CAM++: Grad-CAM with more weight on the places that raise the score",
-}
 BATCH = 16
 EAGER_SIDE = 128  # pixels of the images of which a whole batch goes through an uncompiled trunk
 _BY_IMAGE = ("maps", "scores", "probability")
@@ -35,7 +27,7 @@ class Explained:
         maps: (N, K, h, w) float32; the cells tile the image.
         scores: (N, K) float64 before the sigmoid.
         probability: (N, K) float64, the model's output.
-        bias: (K,) float64 with `method` "cam": scores = mean of the maps + bias. Else None.
+        bias: (K,) float64 with the method `cam`: scores = mean of the maps + bias. Else None.
     """
 
     maps: np.ndarray
@@ -48,13 +40,19 @@ class Explainer:
     """A Keras classifier that also says where.
 
     Args:
-        model: as `parts.take_apart` takes them.
-        method: a key of `METHODS`; "cam" where it is exact and "gradcam" elsewhere by default.
+        model: as `structure.take_apart` takes them.
+        method: see `ways.way_of`.
         trunks: parts of models that may have the same trunk, which is then compiled only once.
         order: columns of the model's output in the order that is wanted; as they are if None.
+        head: with which the model was built, if that is known.
+        box: the part of the image that the model looks at; all of it if None.
+
+    Attributes:
+        way: the kind of map.
+        grid: (h, w) of the maps.
 
     Raises:
-        UserError: for a model of another form, or "cam" where it wouldn't be exact.
+        UserError: as `ways.way_of`.
     """
 
     def __init__(
@@ -63,20 +61,25 @@ class Explainer:
         method: str | None = None,
         trunks: Sequence[Parts] = (),
         order: Sequence[int] | None = None,
+        head: Head | None = None,
+        box: Box | None = None,
     ):
-        self.parts = take_apart(model, trunks)
-        self.method = method or ("cam" if self.parts.dense is not None else "gradcam")
-        if self.method == "cam" and self.parts.why_not:
-            raise UserError(
-                "CAM is exact only for a dense layer on global average pooling. In this model "
-                f"{self.parts.why_not}. Take --map gradcam."
-            )
-        shapes = self.parts.map_shapes
+        self.way, self.parts, self._relevance = way_of(model, method, head, trunks)
         self.labels = self.parts.head.outputs[0].shape[-1]
         self.side = self.parts.trunk.inputs[0].shape[1]
         self.order = list(range(self.labels) if order is None else order)
+        shapes = self.parts.map_shapes
+        if self.method == "own":
+            shapes = [tuple(one.shape[1:3]) for one in self.parts.own.outputs]
         finer = FINER if self.parts.cut else 1
-        self.grid = tuple(finer * max(shape[axis] for shape in shapes) for axis in (0, 1))
+        self._seen = tuple(finer * max(shape[axis] for shape in shapes) for axis in (0, 1))
+        self._box = box
+        self.grid = self._seen if box is None else grid_around(self._seen, box)
+
+    @property
+    def method(self) -> str:
+        """The kind's name."""
+        return self.way.method
 
     def explain(
         self, images: np.ndarray, labels: Sequence[int] | None = None, *, traced: bool = False
@@ -96,7 +99,7 @@ class Explainer:
         return _in_batches([self], images, labels, traced)
 
     def features(self, images: np.ndarray, *, traced: bool = False) -> list[np.ndarray]:
-        """The last feature maps of at most `BATCH` images.
+        """The last feature maps of at most `BATCH` images; the images themselves for `relevance`.
 
         Args:
             images: (B, S, S, C).
@@ -108,6 +111,8 @@ class Explainer:
             a part of the image out, if it does.
         """
         images = _at(images, self.side).astype(np.float32)
+        if self._relevance:
+            return [images]
         if traced:
             full = np.zeros((BATCH, *images.shape[1:]), np.float32)
             full[: len(images)] = images
@@ -124,20 +129,36 @@ class Explainer:
     def heat(self, features: list[np.ndarray], columns: list[int]) -> Explained:
         """Explain from feature maps; `columns` of the output."""
         columns = [self.order[column] for column in columns]
+        heat, scores, probability = self._told(features, columns)
+        heat = heat.astype(np.float32)
+        if self._box is not None:
+            heat = laid(heat, self._box, self.grid).astype(np.float32)
+        cam = self.method == "cam" and self._box is None
+        bias = self.parts.bias[columns] if cam else None
+        chosen = (np.asarray(one, np.float64)[:, columns] for one in (scores, probability))
+        return Explained(heat, *chosen, bias)
+
+    @property
+    def place(self) -> tuple:
+        """What `features` come from: those of one place are equal."""
+        return (self._relevance, *map(id, self.parts.trunk.outputs))
+
+    def _told(self, features: list[np.ndarray], columns: list[int]) -> tuple:
+        """Maps (N, K, h, w) of some columns; scores and probabilities of all."""
+        if self._relevance:
+            return self._relevance(features[0], columns)
         count = len(self.parts.map_shapes)
         features, boxes = features[:count], features[count:]
-        scores, probability = self.parts.head(features, training=False)
-        chosen = [
-            keras.ops.convert_to_numpy(output).astype(np.float64)[:, columns]
-            for output in (scores, probability)
-        ]
+        told = map(keras.ops.convert_to_numpy, self.parts.head(features, training=False))
+        if self.method == "own":
+            own = _arrays(self.parts.own(features, training=False))
+            return self._summed((heat[..., columns] for heat in own), []), *told
         if self.method == "cam":
             weights = [kernel[:, columns] for kernel in self.parts.weights]
-            heat = self._summed(map(np.matmul, features, weights), boxes)
-            return Explained(heat.astype(np.float32), *chosen, self.parts.bias[columns])
-        weigh = _WEIGHTS[self.method]
-        heat = np.stack([self._weighted(weigh, features, boxes, k) for k in columns], axis=1)
-        return Explained(heat.astype(np.float32), *chosen, None)
+            return self._summed(map(np.matmul, features, weights), boxes), *told
+        weigh = WEIGHTS[self.method]
+        heats = [self._weighted(weigh, features, boxes, k) for k in columns]
+        return np.stack(heats, axis=1), *told
 
     def _weighted(self, weigh, features: list, boxes: list, label: int) -> np.ndarray:
         """ReLU of the channels' weighted sum: (N, h, w)."""
@@ -151,9 +172,9 @@ class Explainer:
     def _summed(self, heats: Iterable[np.ndarray], boxes: list[np.ndarray]) -> np.ndarray:
         """[(N, h_t, w_t, K)] -> (N, K, h, w) on the common grid; `boxes` has the one, if any."""
         return sum(
-            laid_in(heat, *boxes, *self.grid)
+            laid_in(heat, *boxes, *self._seen)
             if place in self.parts.cut
-            else regrid(heat, *self.grid)
+            else regrid(heat, *self._seen)
             for place, heat in enumerate(np.moveaxis(heat, -1, 1) for heat in heats)
         )
 
@@ -161,31 +182,6 @@ class Explainer:
 def _arrays(outputs) -> list[np.ndarray]:
     outputs = outputs if isinstance(outputs, list) else [outputs]
     return [keras.ops.convert_to_numpy(output).astype(np.float32) for output in outputs]
-
-
-def _gradcam(features: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """(N, C) weights: the gradients summed over the map.
-
-    Grad-CAM's mean over the map would only scale it, by 1/hw, but differently for each trunk where
-    grids differ; summed, they add up, and equal CAM's weights where both are defined.
-    """
-    return gradients.sum(axis=(1, 2), dtype=np.float64)
-
-
-def _gradcam_plus_plus(features: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """(N, C) weights: sum of a·relu(g), a = g² / (2 g² + g³ ΣA), equation 19 of the paper.
-
-    Its closed form for the score exp(y); the factor exp(y), one number for a whole map, is left
-    out: it would overflow.
-    """
-    g = gradients.astype(np.float64)
-    total = features.sum(axis=(1, 2), keepdims=True, dtype=np.float64)
-    below = 2 + g * total  # the fraction, reduced by g²
-    share = np.divide(1.0, below, out=np.zeros_like(below), where=(g != 0) & (below != 0))
-    return (share * np.maximum(g, 0)).sum(axis=(1, 2))
-
-
-_WEIGHTS = {"gradcam": _gradcam, "gradcam++": _gradcam_plus_plus}
 
 
 class Ensemble:
@@ -206,7 +202,7 @@ class Ensemble:
     ):
         self.members, self._asked = tuple(members), asked
         self.weights = None if weights is None or len(set(weights)) == 1 else list(weights)
-        self.method = self.members[0].method
+        self.way = self.members[0].way
         self.grid = tuple(max(one.grid[axis] for one in self.members) for axis in (0, 1))
 
     def explain(
@@ -250,10 +246,9 @@ def _mean(
     features: dict[tuple, list[np.ndarray]] = {}
     told = []
     for member in members:
-        place = tuple(map(id, member.parts.trunk.outputs))
-        if place not in features:
-            features[place] = member.features(images, traced=traced)
-        told.append(member.heat(features[place], columns))
+        if member.place not in features:
+            features[member.place] = member.features(images, traced=traced)
+        told.append(member.heat(features[member.place], columns))
     if len(told) == 1:
         return told[0]
     mean = partial(_average, weights=weights)
@@ -291,7 +286,7 @@ def maps(
         model: a Keras classifier or the members of an ensemble.
         images: as `Explainer.explain` takes them.
         labels: columns of the output; all if None.
-        method: as `Explainer` takes it.
+        method: see `ways.way_of`.
     """
     models = [model] if isinstance(model, keras.Model) else model
     return Ensemble([Explainer(one, method) for one in models]).explain(images, labels).maps

@@ -14,8 +14,8 @@ from scipy.stats import rankdata
 from skimage.metrics import structural_similarity
 
 from cxrkeras.evaluation.boxes.heat import enlarged, to_bytes_scale
+from cxrkeras.serving.explain.mapping.structure import Linear
 from cxrkeras.serving.explain.maps import Ensemble, Explainer
-from cxrkeras.serving.explain.structure import Linear
 
 STAGES = {"head": "head randomised", "block": "head and last block randomised"}
 _SIDE = 64  # pixels at which structural similarity looks at the maps

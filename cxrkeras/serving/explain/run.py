@@ -46,7 +46,7 @@ def explain_inputs(
         inputs: what to explain.
         out: the folder.
         rule: of the operating points.
-        method: how maps are made, see `maps.Explainer`.
+        method: how maps are made, see `ways.way_of`.
         wanted: the labels to make pictures of, see `choice.choose`.
         opacity: of a map's highest value over the film, in [0, 1].
         pictures: whether to make any.
@@ -99,7 +99,7 @@ def explain_film(
     Args:
         card: of the model.
         file: the film.
-        method: how the map is made, see `maps.Explainer`.
+        method: how the map is made, see `ways.way_of`.
         admission: what is accepted as a film.
         workers: as for `explain_inputs`.
         load: gives the loaded model; the card's is loaded if None.

@@ -65,7 +65,7 @@ class Ensemble(Predictor):
     def members(self) -> list[Member]:
         """Those of all parts."""
         return [
-            Member(found.model, tuple(found.order[k] for k in order), found.weight * weight)
+            found._replace(order=tuple(found.order[k] for k in order), weight=found.weight * weight)
             for part, order, weight in zip(self.parts, self._orders, self._weights, strict=True)
             for found in part.members()
         ]

@@ -24,11 +24,15 @@ class Member(NamedTuple):
         model: image (N, s, s, 1) -> (N, K).
         order: (K,) the columns of its output, in the order of the predictor's labels.
         weight: its share in the whole; they sum to 1.
+        head: with which it was built, as in its `model.json`; "" where that isn't said.
+        box: the part of the image that it looks at, as `evaluation.boxes.heat.Box`; None for all.
     """
 
     model: "keras.Model"
     order: tuple[int, ...]
     weight: float
+    head: str = ""
+    box: tuple[float, float, float, float] | None = None
 
 
 class Predictor:

@@ -104,7 +104,8 @@ class KerasPredictor(Predictor):
 
     def members(self) -> list[Member]:
         """The one."""
-        return [Member(self.model, tuple(range(len(self.labels))), 1.0)]
+        order = tuple(range(len(self.labels)))
+        return [Member(self.model, order, 1.0, self.card.facts.get("head") or "")]
 
     @property
     def features(self) -> keras.KerasTensor | None:

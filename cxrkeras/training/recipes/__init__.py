@@ -14,8 +14,6 @@ from cxrkeras.registry import Part
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cxrkeras.training.plan import Plan
-
 
 class Learned(NamedTuple):
     """The result of a fit; the fitter holds the weights.
@@ -92,8 +90,8 @@ class Recipe(Part):
     validation: ClassVar[float] = 0.15
     freezes: ClassVar[bool] = False
 
-    def check(self, plan: "Plan") -> None:
-        """Refuse what it can't do, before anything is read.
+    def check(self, plan: Any) -> None:
+        """Refuse what it can't do, before anything is read; see `cxrkeras.training.plan.Plan`.
 
         Raises:
             UserError: naming what it needs.

@@ -10,7 +10,7 @@ from cxrkeras.models.branches import GLOBAL, LOCAL, build_branches
 from cxrkeras.models.network import TARGET, build_network
 from cxrkeras.models.regions import BOX, CROP, cropped
 from cxrkeras.registry import BACKBONES, HEADS
-from cxrkeras.serving.explain.gradients import score_gradient
+from cxrkeras.serving.explain.mapping.gradients import score_gradient
 from tests.cxrkeras.backbones import known
 
 pytestmark = pytest.mark.jax

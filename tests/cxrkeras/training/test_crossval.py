@@ -104,6 +104,7 @@ def test_a_run_folder_keeps_the_contract(runs, data, name):
         assert facts["images"] <= (folds["fold"] != fold).sum() - tested.sum()
         card = json.loads((folder / "model.json").read_text())
         assert card["labels"] == LABELS
+        assert card["head"] == read_experiment(run / "experiment.toml").head
         assert sorted(p.name for p in folder.iterdir() if p.name.startswith(".")) == []
     for document in ("metrics.json", "environment.json", "sources.json"):
         json.loads((run / document).read_text())

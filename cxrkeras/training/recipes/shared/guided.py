@@ -112,5 +112,5 @@ class Guided(Fitter):
         return model.predict(batches, verbose=0)
 
     def save(self, folder: Path) -> dict:
-        """See `Fitter.save`."""
-        return save_keras(self._twins.kept.probability, folder)
+        """See `Fitter.save`; a map of the head's own would be of one branch."""
+        return save_keras(self._twins.kept.probability, folder) | {"head": None}

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import expit, logsumexp
+from scipy.special import expit, logsumexp, softmax
 
-from cxrkeras.models.heads.lse import log_sum_exp
+from cxrkeras.models.heads.lse import log_sum_exp, parts_of_pooling
 from cxrkeras.models.heads.pcam import weighted_mean
 from cxrkeras.models.heads.shared.fields import enlarged, field_means
 from cxrkeras.models.network import TARGET
@@ -45,6 +45,28 @@ def test_log_sum_exp_lies_between_mean_and_maximum():
     np.testing.assert_allclose(numbers(log_sum_exp(values, 1e4)), values.max((1, 2)), atol=1e-3)
     dark = maps(scale=1e4) - 1e6  # where max |x| isn't max x, and exp would overflow or vanish
     assert np.isfinite(numbers(log_sum_exp(dark, 100.0))).all()
+
+
+@settings(max_examples=20)
+@given(SEEDS, st.floats(0.1, 100), st.floats(-80, 80))
+def test_the_parts_of_log_sum_exp_are_its_derivatives_times_the_excess(seed, r, offset):
+    values = maps(seed).astype(float)
+    derivatives = softmax(r * values, axis=(1, 2))
+    divergence = (derivatives * np.log(49 * derivatives + 1e-300)).sum(axis=(1, 2), keepdims=True)
+    middle = values.mean(axis=(1, 2), keepdims=True)
+    expected = offset + middle + 49 * derivatives * (values - middle) - divergence / r
+    found = numbers(parts_of_pooling(np.float32(values + offset), r))
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+    pooled = numbers(log_sum_exp(np.float32(values + offset), r))
+    np.testing.assert_allclose(found.mean(axis=(1, 2)), pooled, rtol=1e-4, atol=1e-4)
+
+
+def test_the_parts_of_log_sum_exp_lie_between_the_map_and_its_largest_place():
+    values = maps()
+    np.testing.assert_allclose(numbers(parts_of_pooling(values, 1e-4)), values, atol=1e-2)
+    middle, top = values.mean(axis=(1, 2), keepdims=True), values.max((1, 2), keepdims=True)
+    alone = np.where(values == top, middle + 49 * (top - middle), middle)
+    np.testing.assert_allclose(numbers(parts_of_pooling(values, 1e5)), alone, atol=1e-2)
 
 
 @pytest.mark.parametrize("bins", [1, 2, 3, 6, 7, 9])

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from keras import layers
 
-from cxrkeras.serving.explain.gradients import score_gradient
+from cxrkeras.serving.explain.mapping.gradients import score_gradient
+from cxrkeras.serving.explain.mapping.structure import take_apart
 from cxrkeras.serving.explain.maps import Ensemble, Explainer, maps
-from cxrkeras.serving.explain.structure import take_apart
 from data_prep.errors import UserError
 from tests.cxrkeras.serving.explain.explained_nets import IMAGES, LABELS, SIDE, flattening, network
 

@@ -9,7 +9,7 @@ from cxrkeras.models.branches import build_branches
 from cxrkeras.models.network import TARGET
 from cxrkeras.models.regions import BOX
 from cxrkeras.registry import BACKBONES, HEADS
-from cxrkeras.serving.explain.crops import laid_in
+from cxrkeras.serving.explain.mapping.crops import laid_in
 from cxrkeras.serving.explain.maps import Explainer
 from tests.cxrkeras.backbones import known
 
@@ -49,7 +49,7 @@ def test_a_map_keeps_its_mean_and_is_zero_around_its_box():
 @pytest.mark.jax
 def test_both_branches_maps_add_up_to_the_logit(branches):
     explainer = Explainer(branches.probability)
-    assert explainer.method == "cam"
+    assert explainer.way.method == "cam"
     told = explainer.explain(IMAGES)
     assert told.maps.shape == (3, 2, 44, 44)
     logits = numbers(branches.logits(IMAGES)[TARGET])

@@ -1,6 +1,6 @@
 """A classifier taken apart, by its structure: trunk, last feature maps, head, scores."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,7 +9,8 @@ import numpy as np
 from keras import layers
 
 from cxrkeras.models.graph import called_by_layers, source
-from cxrkeras.serving.explain.crops import crop_box
+from cxrkeras.models.heads import Head
+from cxrkeras.serving.explain.mapping.crops import crop_box
 from data_prep.errors import UserError
 
 _IDLE = (layers.Dropout, layers.GaussianDropout, layers.GaussianNoise, layers.Identity)
@@ -27,6 +28,7 @@ class Parts:
             there is one, and the model's own output.
         dense: the layer of the scores where maps are only pooled before it; None otherwise.
         why_not: what stands in the way of an exact class activation map; "" where nothing does.
+        own: those maps -> [the head's own map (N, h, w, K), …], where it has one; else None.
         cut: the places of the maps that tile that box instead of the image.
     """
 
@@ -34,6 +36,7 @@ class Parts:
     head: keras.Model
     dense: layers.Dense | None
     why_not: str
+    own: keras.Model | None = None
     cut: tuple[int, ...] = ()
 
     @property
@@ -68,7 +71,7 @@ def take_apart(model: keras.Model, like: Sequence[Parts] = ()) -> Parts:
     """
     model = _opened_up(model)
     scores, dense, features = _before_squashing(model.outputs[0])
-    maps = _last_maps(scores)
+    maps = _last_maps([scores])
     if not maps or any(map_ is image for map_ in maps for image in model.inputs):
         raise _no("it has no feature map between image and output")
     why_not, order = _pooled_maps(features)
@@ -78,7 +81,39 @@ def take_apart(model: keras.Model, like: Sequence[Parts] = ()) -> Parts:
     same = (p.trunk for p in like if [*map(id, p.trunk.outputs)] == [*map(id, outputs)])
     trunk = next(same, None) or keras.Model(model.inputs[0], outputs, name="maps")
     head = keras.Model(maps, [scores, model.outputs[0]], name="head")
-    return Parts(trunk, head, None if why_not else dense, why_not, cut)
+    return Parts(trunk, head, None if why_not else dense, why_not, cut=cut)
+
+
+def taken_at_trunks(model: keras.Model, head: Head) -> Parts:
+    """The parts of a network whose head has a map of its own, cut where its trunks end.
+
+    Args:
+        model: one input (N, H, W, C), one output (N, K); from `models.network`.
+        head: with which it was built.
+
+    Raises:
+        UserError: the model isn't of this head.
+    """
+    _check(model)
+    output = model.outputs[0]
+    scores, *_ = _before_squashing(output)
+    try:
+        own = head.heat(model, output.shape[-1])
+        own = list(own) if isinstance(own, list | tuple) else [own]
+    except (ValueError, AttributeError) as error:
+        raise _no(
+            f"its model.json says that it has the head {head}, and its layers aren't that head's"
+        ) from error
+    maps = _last_maps([*own, scores], at=lambda tensor: _is_trunks(tensor, model))
+    trunk = keras.Model(model.inputs[0], maps, name="maps")
+    parts = keras.Model(maps, [scores, output], name="head")
+    return Parts(trunk, parts, None, f"{head} doesn't just average", keras.Model(maps, own))
+
+
+def scores_and_maps(output) -> tuple:
+    """The scores (N, K) before an output's sigmoid or softmax, and the last maps before them."""
+    scores, *_ = _before_squashing(output)
+    return scores, _last_maps([scores])
 
 
 def _no(reason: str) -> UserError:
@@ -88,8 +123,8 @@ def _no(reason: str) -> UserError:
     )
 
 
-def _opened_up(model: keras.Model) -> keras.Model:
-    """The model without nested models that turn an image into scores; trunks stay as they are."""
+def _check(model: keras.Model) -> None:
+    """Refuse what doesn't turn one image into scores."""
     if len(names := [tensor.name for tensor in getattr(model, "inputs", None) or ()]) > 1:
         raise _no(f"it takes {', '.join(names)}, and a map shows the image's part alone")
     if not names or len(model.outputs or ()) != 1:
@@ -97,6 +132,11 @@ def _opened_up(model: keras.Model) -> keras.Model:
     if len(model.inputs[0].shape) != 4 or len(model.outputs[0].shape) != 2:
         shapes = model.inputs[0].shape, model.outputs[0].shape
         raise _no(f"it turns {shapes[0]} into {shapes[1]}, not (N, H, W, C) into (N, K)")
+
+
+def _opened_up(model: keras.Model) -> keras.Model:
+    """The model without nested models that turn an image into scores; trunks stay as they are."""
+    _check(model)
     if not any(_hides_maps(layer) for layer in model.layers):
         return model
     image = keras.Input(model.inputs[0].shape[1:])
@@ -161,15 +201,26 @@ def _squashes(operation) -> bool:
     return isinstance(operation, layers.Softmax) or type(operation).__name__ == "Sigmoid"
 
 
-def _last_maps(scores) -> list:
-    """The last feature maps on every way from the scores back, in the order of the inputs."""
-    found, seen, ways = [], set(), [scores]
+def _is_trunks(tensor, model: keras.Model) -> bool:
+    """Whether a trunk, a nested model, made a map; or where none did, whether it's the image."""
+    operation, _ = source(tensor)
+    return isinstance(operation, keras.Model) or any(tensor is image for image in model.inputs)
+
+
+def _last_maps(tensors: Sequence, at: Callable | None = None) -> list:
+    """The last feature maps on every way back from some tensors, in the order of the inputs.
+
+    Args:
+        tensors: (N, …).
+        at: which maps count; all if None.
+    """
+    found, seen, ways = [], set(), [*reversed(tensors)]
     while ways:
         tensor = ways.pop()
         if id(tensor) in seen:
             continue
         seen.add(id(tensor))
-        if _is_map(tensor):
+        if _is_map(tensor) and (at is None or at(tensor)):
             found.append(tensor)
             continue
         _, inputs = source(tensor)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from cxrkeras.serving.explain.gradients import score_gradient
+from cxrkeras.serving.explain.mapping.gradients import score_gradient
 from cxrkeras.serving.explain.maps import Explainer
 from data_prep.errors import UserError
 from tests.cxrkeras.serving.explain.explained_nets import IMAGES, flattening, network
