@@ -30,7 +30,7 @@ class Network:
         features: inputs -> what the head makes of the maps, pooled features (N, C) for most.
         logits: inputs -> {head: (N, K_head)}, or (N, 2 K_head) with an uncertain class, as the
             losses take them.
-        probability: inputs -> (N, K) for a network of one head, else None.
+        probability: inputs -> (N, K) of the head `TARGET`, or of an only one; else None.
     """
 
     trunks: tuple[keras.Model, ...]
@@ -82,8 +82,8 @@ def build_network(
     _check_pooled(head, pooled, trunks)
     learned, outputs = classifiers(architecture, features, heads, three_way)
     probability = None
-    if len(learned) == 1:
-        (logits,) = learned.values()
+    if len(learned) == 1 or TARGET in learned:
+        logits = learned[TARGET] if TARGET in learned else next(iter(learned.values()))
         output = keras.layers.Activation("sigmoid", name="probability")(logits)
         probability = keras.Model(given, output, name="-".join(names))
     return Network(

@@ -1,9 +1,10 @@
 """What a recipe works with: the plan, the target, and networks whose trunks have learnt."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import cycle
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ class Session:
 
     def network(self) -> Network:
         """A new network for the target, with its trunks as the stages left them."""
-        return self._loaded(self._built())
+        return self._loaded(self.built())
 
     def twins(
         self, compute: Compute | None = None, build: Callable[[], Any] | None = None
@@ -55,16 +56,21 @@ class Session:
             build: makes another network, with `logits`, and with `trunks`: all of the target's once
                 or several times over.
         """
-        twins = Twins(build or self._built, compute or self.compute)
+        twins = Twins(build or self.built, compute or self.compute)
         self._loaded(twins.kept)
         twins.teach()
         return twins
 
-    def _built(self) -> Network:
+    def built(self, further: Mapping[str, int] = MappingProxyType({})) -> Network:
+        """A new network for the target with random weights.
+
+        Args:
+            further: outputs beside the target's, and their numbers of labels.
+        """
         target = self.target
         return build_network(
             self.plan.architecture,
-            {TARGET: len(target.dataset.labels)},
+            {TARGET: len(target.dataset.labels), **further},
             three_way={TARGET: target.targets.three_way},
         )
 

@@ -165,9 +165,10 @@ def _counts(parts: Sequence[Part]) -> dict[str, np.ndarray]:
     """{head: (K, 2)}: positives and negatives to learn from; soft targets count proportionately."""
     found: dict[str, np.ndarray] = {}
     for part in parts:
-        known = part.targets.known
-        both = np.stack([np.nansum(known, axis=0), np.nansum(1 - known, axis=0)], axis=1)
-        found[part.head] = found.get(part.head, 0) + both
+        for head, taught in part.taught.items():
+            known = taught.known
+            both = np.stack([np.nansum(known, axis=0), np.nansum(1 - known, axis=0)], axis=1)
+            found[head] = found.get(head, 0) + both
     return found
 
 
@@ -176,9 +177,10 @@ def _by_head(experiment: Experiment, train: Sequence[Part]) -> dict[str, tuple[l
     drawn = drawn_rows(train, experiment.batch_size)
     found: dict[str, tuple[list, list]] = {}
     for part, rows in zip(train, drawn, strict=True):
-        targets, batches = found.setdefault(part.head, ([], []))
-        targets.append(part.targets.values)
-        batches.append(rows)
+        for head, taught in part.taught.items():
+            targets, batches = found.setdefault(head, ([], []))
+            targets.append(taught.values)
+            batches.append(rows)
     return found
 
 
