@@ -30,6 +30,7 @@ OPERATIONS: Registry = _Kind(
 TRANSFORMS: Registry = _Kind("batch transform", "cxrkeras.data.transforms", "--transform")
 POLICIES: Registry = _Kind("label policy", "cxrkeras.data.labels.policies", "--uncertain")
 RULES: Registry = _Kind("threshold rule", "cxrkeras.evaluation.rules", "--operating-point")
+SHORTCUTS: Registry = _Kind("shortcut", "cxrkeras.evaluation.shortcuts")
 READERS: Registry = _Kind("reader", "data_prep.readers", "prep")
 PREDICTORS: Registry = _Kind(
     "predictor", "cxrkeras.serving.predictor.kinds", "The kind in model.json"
@@ -46,6 +47,7 @@ KINDS: tuple[Registry, ...] = (
     TRANSFORMS,
     POLICIES,
     RULES,
+    SHORTCUTS,
     READERS,
     PREDICTORS,
     EXECUTORS,

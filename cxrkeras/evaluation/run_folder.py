@@ -96,6 +96,11 @@ class RunFolder(_Folder):
         return self.path / "operating_points.json"
 
     @property
+    def shortcuts(self) -> Path:
+        """JSON: what baselines score that see no lungs. Not every run has one."""
+        return self.path / "shortcuts.json"
+
+    @property
     def report(self) -> Path:
         """The page for people."""
         return self.path / "report.html"

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from cxrkeras.data.distortion import Distortion, Factor
 from cxrkeras.evaluation.compare.resampling import drawn_words
 from cxrkeras.evaluation.evidence.evidence import fold_numbers, row_distortion, row_thresholds
+from cxrkeras.evaluation.evidence.shortcuts import read_shortcuts
 from cxrkeras.evaluation.report import curves, history, narrative, plots, samples
 from cxrkeras.evaluation.report.page import page
 from cxrkeras.evaluation.run_folder import RunFolder
@@ -112,6 +113,7 @@ def _context(run: _Run) -> dict:
         "strips": {name: _strips(part, name) for name, part in _rows(metrics)},
         "figures": _figures(run),
         "training": _training(run),
+        "shortcuts": (read_shortcuts(run.folder) or {}).get("shortcuts") or {},
         "samples": _samples(run),
     }
 
