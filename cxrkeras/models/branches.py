@@ -5,15 +5,16 @@ Source: Guan et al., Diagnose like a Radiologist: Attention Guided CNN, 2018.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
 
 from cxrkeras.data.inputs import IMAGE
-from cxrkeras.models.architecture import Architecture
+from cxrkeras.models.architecture import WHOLE, Architecture
 from cxrkeras.models.heads.gap import Part as Gap
-from cxrkeras.models.inputs import given
+from cxrkeras.models.inputs import given, inputs_of
 from cxrkeras.models.network import (
     TARGET,
     Network,
@@ -24,6 +25,7 @@ from cxrkeras.models.network import (
 )
 from cxrkeras.models.precision import FLOAT32, computing_in
 from cxrkeras.models.regions import cropped
+from cxrkeras.models.views.shared.graph import VIEW, first_crop, mean_over_crops
 
 GLOBAL, LOCAL = "global", "local"
 
@@ -69,39 +71,50 @@ def build_branches(
         UserError: see `build_network`; or the maps are too fine, see `regions.cropped`.
     """
     asked = None if three_way is None else dict.fromkeys((GLOBAL, LOCAL, TARGET), three_way)
-    close = replace(architecture, inputs=(IMAGE,), seed=architecture.seed + 1)
-    own = len(architecture.backbones)
-    names = trunk_names(architecture.backbones * 2)
-    whole = build_network(architecture, {GLOBAL: labels}, three_way=asked)
-    part = build_network(close, {LOCAL: labels}, three_way=asked, names=names[own:])
+    far = replace(architecture, image_size=architecture.seen, views=WHOLE)
+    close = replace(far, inputs=(IMAGE,), seed=far.seed + 1)
+    names = trunk_names(far.backbones * 2)
+    whole = build_network(far, {GLOBAL: labels})
+    part = build_network(close, {LOCAL: labels}, names=names[len(far.backbones) :])
     _tell_apart(part, names)
-    looks = {GLOBAL: _look(whole, "whole"), LOCAL: _look(part, "part")}
-    inputs = given(whole.features)
-    seen, *maps = looks[GLOBAL](inputs, training=False)
-    crop = cropped(inputs[IMAGE] if isinstance(inputs, dict) else inputs, maps, tau)
+    look, look_close = _look(whole, "whole"), _look(part, "part")
 
-    _, local = classifiers(close, looks[LOCAL](crop)[0], {LOCAL: labels}, asked)
-    close_up = looks[LOCAL](crop, training=False)[0]
+    inputs = inputs_of(architecture.inputs, architecture.image_size)
+    seen = {**inputs, IMAGE: first_crop(inputs[IMAGE], architecture.views)}
+    told, *maps = look(_one(seen), training=False)
+    region = cropped(seen[IMAGE], maps, tau)
+    told_close = look_close(region, training=False)[0]
     with computing_in(FLOAT32):
-        both = layers.Concatenate(name="both")([seen, close_up])
-    last, fused = classifiers(replace(architecture, head=Gap()), both, {TARGET: labels}, asked)
+        both = layers.Concatenate(name="both")([told, told_close])
+    learnt = {}
+    _, learnt[GLOBAL] = classifiers(far, look(_one(seen))[0], {GLOBAL: labels}, asked)
+    _, learnt[LOCAL] = classifiers(close, look_close(region)[0], {LOCAL: labels}, asked)
+    fusion = replace(far, head=Gap())
+    last, learnt[TARGET] = classifiers(fusion, both, {TARGET: labels}, asked)
+
     steps = {
-        GLOBAL: whole.logits,
-        LOCAL: keras.Model(inputs, local, name="local_logits"),
-        TARGET: keras.Model(inputs, fused, name="fused_logits"),
+        n: keras.Model(_one(inputs), outputs, name=f"{n}_logits") for n, outputs in learnt.items()
     }
     plain = {
         name: steps[name].get_layer(layer_name(name))(features)
-        for name, features in ((GLOBAL, seen), (LOCAL, close_up))
+        for name, features in ((GLOBAL, told), (LOCAL, told_close))
     }
     output = layers.Activation("sigmoid", name="probability")(last[TARGET])
+    if len(architecture.views.crops(architecture.image_size)) > 1:
+        view = keras.Model(_one(seen), output, name=VIEW)
+        output = mean_over_crops(inputs, view, architecture.views)
     return Branches(
         steps=steps,
-        held={GLOBAL: (), LOCAL: (looks[GLOBAL],), TARGET: (*looks.values(),)},
+        held={GLOBAL: (), LOCAL: (look,), TARGET: (look, look_close)},
         trunks=whole.trunks + part.trunks,
-        logits=keras.Model(inputs, {**plain, **last}, name="logits"),
-        probability=keras.Model(inputs, output, name="-".join(names)),
+        logits=keras.Model(_one(inputs), {**plain, **last}, name="logits"),
+        probability=keras.Model(_one(inputs), output, name="-".join(names)),
     )
+
+
+def _one(inputs: Mapping) -> Any:
+    """What a model takes: its only input, or several as a dictionary by name."""
+    return dict(inputs) if len(inputs) > 1 else inputs[IMAGE]
 
 
 def _tell_apart(network: Network, trunks: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from cxrkeras.models.inputs import inputs_of, known_features
 from cxrkeras.models.losses.shared.entries import NEVER
 from cxrkeras.models.precision import FLOAT32, computing_in
 from cxrkeras.models.prior import uncertain_name
+from cxrkeras.models.views.shared.graph import VIEW, first_crop, mean_over_crops
 from data_prep.errors import UserError
 
 
@@ -22,7 +23,8 @@ class Network:
     """One graph; its models share every weight.
 
     They take images (N, S, S, 1), grey 0-255, or, if the network has further inputs, a dictionary
-    with exactly its inputs.
+    with exactly its inputs. Where it has several views of an image, `features` and `logits` are of
+    the first, and `probability` is the mean over all.
 
     Args:
         trunks: the nested backbones, in order.
@@ -68,11 +70,12 @@ def build_network(
     given = inputs if len(inputs) > 1 else inputs["image"]
     names = names or trunk_names(architecture.backbones)
     trunks = tuple(
-        backbone.trunk(architecture.image_size, name=name)
+        backbone.trunk(architecture.seen, name=name)
         for backbone, name in zip(architecture.backbones, names, strict=True)
     )
+    seen = first_crop(inputs["image"], architecture.views)
     maps = [
-        _maps(trunk, backbone, architecture.head, inputs["image"])
+        _maps(trunk, backbone, architecture.head, seen)
         for trunk, backbone in zip(trunks, architecture.backbones, strict=True)
     ]
     head = architecture.head
@@ -85,6 +88,9 @@ def build_network(
     if len(learned) == 1 or TARGET in learned:
         logits = learned[TARGET] if TARGET in learned else next(iter(learned.values()))
         output = keras.layers.Activation("sigmoid", name="probability")(logits)
+        if len(architecture.views.crops(architecture.image_size)) > 1:
+            view = keras.Model([*({**inputs, "image": seen}).values()], output, name=VIEW)
+            output = mean_over_crops(inputs, view, architecture.views)
         probability = keras.Model(given, output, name="-".join(names))
     return Network(
         trunks=trunks,

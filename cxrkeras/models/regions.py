@@ -18,7 +18,7 @@ from data_prep.errors import UserError
 
 LARGEST = 1024
 """Cells of the largest map whose components can be found: 1024 px in steps of 32."""
-BOX, CROP = "crop_box", "crop"
+BOX, CROP = "region_box", "region"
 """The layers that give the box and what was cut out by it."""
 
 

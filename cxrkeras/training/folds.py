@@ -181,6 +181,7 @@ def model_card(experiment: Experiment, target: Target, facts: dict) -> dict:
         "labels": list(target.dataset.labels),
         "image_size": experiment.image_size,
         "head": experiment.head,
+        **({"views": experiment.views} if experiment.views != "whole" else {}),
         "trained_on": target.dataset.name,
         "training_prevalence": facts["training_prevalence"],
         **{name: facts[name] for name in ("inflation", "distortion") if name in facts},

@@ -102,7 +102,9 @@ def test_each_part_is_listed_with_its_options(site, commands):
 
 _OPTIONS = {
     "cxrkeras.models.heads": "--head",
+    "cxrkeras.models.views": "--views",
     "cxrkeras.models.losses": "--loss",
+    "cxrkeras.training.optimizers": "--optimizer",
     "cxrkeras.training.recipes": "--recipe",
     "cxrkeras.data.augmentation": "--augment",
     "cxrkeras.data.transforms": "--transform",
@@ -134,7 +136,9 @@ def test_from_prep_to_export_with_its_parts_alone(commands, tmp_path):
     chosen = {
         "backbone": "small_resnet:width=4",
         "head": "log_sum_exp:width=8",
+        "views": "mirrored",
         "loss": "learned_focal",
+        "optimizer": "lion",
         "recipe": "head_first",
         "augment": "bedside",
         "transform": "erase",

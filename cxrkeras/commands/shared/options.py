@@ -62,11 +62,11 @@ def _option(name: str, field: FieldInfo) -> Callable:
     default = field.default
     if repeatable:
         text = f"{text} Repeatable."
-        default = ", ".join(default) or None
+        default = ", ".join(map(str, default)) or None
     if default is not None:
         text = f"{text} [default: {default}]"
     parts = field.json_schema_extra["parts"]
-    kind = PartType(parts) if parts else _type(field.annotation)
+    kind = PartType(parts) if parts else str if repeatable else _type(field.annotation)
     return click.option(flag, name, type=kind, multiple=repeatable, help=text)
 
 

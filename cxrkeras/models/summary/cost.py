@@ -1,10 +1,11 @@
 """What a model costs and sees, from its graph: parameters, operations, memory, receptive field."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf, prod
 
 import keras
+
+from cxrkeras.models.graph import calls, source
 
 BYTES = 4  # float32
 _HALF = {"bfloat16", "float16"}
@@ -69,7 +70,20 @@ def _window(layer: keras.Operation) -> tuple[float, int]:
 
 def multiply_adds(model: keras.Model) -> int:
     """Multiply-adds of the convolutions and dense layers, for one image; twice that are FLOPs."""
-    return sum(map(_multiply_adds, _leaves(model)))
+    return sum(
+        views_of(layer) * multiply_adds(layer)
+        if isinstance(layer, keras.Model)
+        else _multiply_adds(layer)
+        for layer in model.layers
+    )
+
+
+def views_of(nested: keras.Model) -> int:
+    """How many views of an image go through a nested model as one batch."""
+    joined, _ = source(calls(nested)[-1].inputs[0])
+    if not isinstance(joined, keras.layers.Concatenate) or joined.axis != 0:
+        return 1
+    return len(calls(joined)[-1].inputs)
 
 
 def _multiply_adds(layer: keras.Layer) -> int:
@@ -148,11 +162,3 @@ _BY_OUTPUT = (keras.layers.Activation, keras.layers.ReLU, keras.layers.MaxPoolin
 
 def _sizes(tensors: list) -> dict[int, int]:
     return {id(tensor): prod(tensor.shape[1:]) for tensor in tensors}
-
-
-def _leaves(model: keras.Model) -> Iterator[keras.Layer]:
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _leaves(layer)
-        else:
-            yield layer

@@ -126,7 +126,8 @@ def _about(job: Job, explainers: Explainers, inputs: Inputs) -> dict:
         "image_size": inputs.preparation.image_size,
         "names": job.names,
         "maps": "maps/NAME.npy: (labels, rows, columns) float32; the cells tile the image. To "
-        "enlarge a map, interpolate between the cells' centres (bilinear).",
+        "enlarge a map, interpolate between the cells' centres (bilinear). The map of a model that "
+        "looks at a part of the image is laid where that part is, and its mean then means nothing.",
         "score": "explained.csv: the logit; for several models the mean of their logits, which "
         "isn't the logit of their mean probability",
         "boxes": "boxes.csv, in pixels of the prepared image (image_size): regions of the enlarged "
@@ -202,7 +203,7 @@ def _summary(explainers: Explainers, gathered: _Gathered) -> Iterator[str]:
     count, way = sum(gathered.folds.values()), explainers.way
     yield f"{way.title} of {count} images: {'; '.join(parts) or 'none'}."
     if way.why:
-        yield f"Why {way.title}: {way.why}."
+        yield f"{way.title} because {way.why}."
     if gathered.learnt:
         yield (
             f"Warning: the model learnt from {gathered.learnt} of these images, unless they were "

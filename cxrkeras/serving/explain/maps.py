@@ -46,6 +46,8 @@ class Explainer:
         order: columns of the model's output in the order that is wanted; as they are if None.
         head: with which the model was built, if that is known.
         box: the part of the image that the model looks at; all of it if None.
+        asked: gives the probabilities for images (B, S, S, C), B at most `BATCH`, where the model's
+            own are only for one view of several.
 
     Attributes:
         way: the kind of map.
@@ -63,6 +65,7 @@ class Explainer:
         order: Sequence[int] | None = None,
         head: Head | None = None,
         box: Box | None = None,
+        asked: Callable[[np.ndarray], np.ndarray] | None = None,
     ):
         self.way, self.parts, self._relevance = way_of(model, method, head, trunks)
         self.labels = self.parts.head.outputs[0].shape[-1]
@@ -73,7 +76,7 @@ class Explainer:
             shapes = [tuple(one.shape[1:3]) for one in self.parts.own.outputs]
         finer = FINER if self.parts.cut else 1
         self._seen = tuple(finer * max(shape[axis] for shape in shapes) for axis in (0, 1))
-        self._box = box
+        self._box, self._asked = box, asked
         self.grid = self._seen if box is None else grid_around(self._seen, box)
 
     @property
@@ -96,7 +99,14 @@ class Explainer:
             to the finest of their grids by `regrid`, which keeps each one's mean, and summed; so
             does `crops.laid_in` with those of a part of the image that the model cut out.
         """
-        return _in_batches([self], images, labels, traced)
+        told = _in_batches([self], images, labels, traced)
+        if self._asked is None:
+            return told
+        columns = self.order if labels is None else [self.order[label] for label in labels]
+        images = _at(images[..., None] if images.ndim == 3 else images, self.side)
+        parts = np.split(images.astype(np.float32), range(BATCH, len(images), BATCH))
+        probability = np.concatenate([self._asked(part) for part in parts]).astype(np.float64)
+        return replace(told, probability=probability[:, columns])
 
     def features(self, images: np.ndarray, *, traced: bool = False) -> list[np.ndarray]:
         """The last feature maps of at most `BATCH` images; the images themselves for `relevance`.
@@ -255,7 +265,8 @@ def _mean(
     alike = all(member.grid == grid for member in members)
     heat = mean([one.maps if alike else regrid(one.maps, *grid) for one in told])
     scores, probability = (mean([getattr(one, name) for one in told]) for name in _BY_IMAGE[1:])
-    bias = None if told[0].bias is None else mean([one.bias for one in told])
+    biases = [one.bias for one in told]
+    bias = None if any(one is None for one in biases) else mean(biases)
     return Explained(heat.astype(np.float32), scores, probability, bias)
 
 

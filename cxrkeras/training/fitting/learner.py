@@ -66,6 +66,7 @@ class Learner:
         self._trainer = Trainer(
             logits,
             loss=plan.loss,
+            optimizer=plan.optimizer,
             augment=augment,
             average=average,
             labels=labels,
@@ -114,6 +115,7 @@ class Learner:
                 settings.plateau_patience,
                 settings.plateau_factor,
                 settings.early_stopping,
+                settings.step_epochs,
             ),
             steps=steps,
             seed=seed,

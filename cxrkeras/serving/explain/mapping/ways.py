@@ -67,8 +67,8 @@ _WAYS = {
 def own_way(head: Head) -> Way:
     """The head's own map, where it has one."""
     name = head.part_name()
-    why = "the head has a map of its own"
-    return Way("own", f"Map of {name}", f"the head {name}'s own: {head.map}", head.unit, why)
+    why = "the head knows better what its score comes from"
+    return Way("own", f"Own map ({name})", f"the head {name}'s own: {head.map}", head.unit, why)
 
 
 def way_of(
