@@ -101,7 +101,7 @@ def build_branches(
     }
     output = layers.Activation("sigmoid", name="probability")(last[TARGET])
     if len(architecture.views.crops(architecture.image_size)) > 1:
-        view = keras.Model(_one(seen), output, name=VIEW)
+        view = keras.Model([*seen.values()], output, name=VIEW)
         output = mean_over_crops(inputs, view, architecture.views)
     return Branches(
         steps=steps,
