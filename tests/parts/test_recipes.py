@@ -13,7 +13,7 @@ from tests.cxrkeras.networks import session_of
 from tests.parts.each import each, made
 
 EPOCHS = 4
-every_recipe = each(RECIPES)
+every_recipe = each(RECIPES, slow=("ag_cnn", "location_aware"))  # as three fits, and as finetune
 
 
 @pytest.fixture
