@@ -12,6 +12,7 @@ from cxrkeras.data.labels.targets import Targets
 from cxrkeras.registry import Part
 
 if TYPE_CHECKING:
+    import keras
     import pandas as pd
 
 
@@ -74,6 +75,14 @@ class Fitter:
 
     def save(self, folder: Path) -> dict:
         """Write the last fit's model into a folder; returns what `model.json` needs to load it."""
+        raise NotImplementedError
+
+    def model(self) -> "keras.Model":
+        """Inputs -> (N, K) probabilities by the last fit."""
+        raise NotImplementedError
+
+    def weights(self) -> list[np.ndarray]:
+        """Those of the last fit, for one that learns on from them in the same network."""
         raise NotImplementedError
 
 

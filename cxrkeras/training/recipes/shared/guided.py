@@ -100,7 +100,7 @@ class Guided(Fitter):
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """See `Fitter.predict`; the fusion's."""
-        return self._predicted(self._twins.kept.probability, rows)
+        return self._predicted(self.model(), rows)
 
     def branches(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """See `Fitter.branches`: of `GLOBAL` and `LOCAL`."""
@@ -113,4 +113,8 @@ class Guided(Fitter):
 
     def save(self, folder: Path) -> dict:
         """See `Fitter.save`; a map of the head's own would be of one branch."""
-        return save_keras(self._twins.kept.probability, folder) | {"head": None}
+        return save_keras(self.model(), folder) | {"head": None}
+
+    def model(self) -> keras.Model:
+        """See `Fitter.model`."""
+        return self._twins.kept.probability

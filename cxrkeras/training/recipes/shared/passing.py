@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+import keras
 import numpy as np
 import pandas as pd
 
@@ -80,7 +81,11 @@ class Passing(Fitter):
 
     def save(self, folder: Path) -> dict:
         """See `Fitter.save`."""
-        return save_keras(self._twins.kept.probability, folder)
+        return save_keras(self.model(), folder)
+
+    def model(self) -> keras.Model:
+        """Inputs -> (N, K) probabilities by the last fit."""
+        return self._twins.kept.probability
 
 
 def _about(values: np.ndarray) -> dict:

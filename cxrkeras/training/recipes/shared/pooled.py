@@ -80,7 +80,7 @@ class Pooled(Fitter):
     def save(self, folder: Path) -> dict:
         """See `Fitter.save`; the folds of a run share all but the head."""
         features = self._network.features
-        said = save_keras(self._probability(), folder)
+        said = save_keras(self.model(), folder)
         shared = {"digest": self._digest, "features": features.layers[-1].name}
         return said | {"frozen": shared}
 
@@ -97,7 +97,8 @@ class Pooled(Fitter):
         folded = [kernel, bias - self._mean @ kernel]
         self._network.logits.get_layer(TARGET).set_weights(folded)
 
-    def _probability(self) -> keras.Model:
+    def model(self) -> keras.Model:
+        """Inputs -> (N, K) probabilities by the last fit."""
         network = self._network
         if self._is_dense():
             return network.probability

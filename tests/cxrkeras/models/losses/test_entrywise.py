@@ -120,6 +120,24 @@ def test_its_distortion_is_where_a_fit_ends(name):
 
 
 @pytest.mark.jax
+@pytest.mark.jax
+def test_what_costs_too_much_is_heeded_less():
+    targets, logits = batch()
+    plain = LOSSES.make("bce").layer()
+    value, gradient = value_and_gradient(plain, targets, logits)
+    same = LOSSES.make("reweighted_bce:omega=1").layer()
+    found = value_and_gradient(same, targets, logits)
+    np.testing.assert_array_equal(np.float32(found[0]), np.float32(value))
+    np.testing.assert_allclose(found[1], gradient, rtol=1e-6)
+    hard = np.float32([[0, 1, 0, 1]])
+    logits = np.float32([[-3, 3, 3, -3]])
+    less = value_and_gradient(LOSSES.make("reweighted_bce:tau=1,omega=0.3").layer(), hard, logits)
+    plain = value_and_gradient(plain, hard, logits)
+    np.testing.assert_allclose(less[1], plain[1] * [[1, 1, 0.3, 0.3]], rtol=1e-6)
+    dropped = value_and_gradient(LOSSES.make("reweighted_bce:tau=1,omega=0").layer(), hard, logits)
+    assert not dropped[1][0, 2:].any()
+
+
 @pytest.mark.parametrize("name", ["lsep", "bp_mll"])
 @pytest.mark.parametrize("row", [[0, 0, 0], [1, 1, 1], [1, 0, MASKED]])
 def test_images_without_pairs_teach_too(name, row):

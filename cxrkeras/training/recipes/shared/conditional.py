@@ -1,0 +1,127 @@
+"""A fit in which children learn only where their parents are positive."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from cxrkeras.data.labels.hierarchy import (
+    ancestors,
+    conditional,
+    parse_parents,
+    places_of_parents,
+    upwards,
+)
+from cxrkeras.data.labels.targets import Targets
+from cxrkeras.training.recipes import Fitter, Learned
+from cxrkeras.training.recipes.shared.saving import save_keras
+from cxrkeras.training.session import Session
+from data_prep.say import say
+
+
+class Conditional(Fitter):
+    """A `Fitter`, see `recipes.hierarchy`. `facts` names the edges, and how many entries of the
+    training images each child learnt from.
+
+    Args:
+        session: what is to be learnt.
+        first: of the conditional training.
+        again: of the head alone, whose `fit` takes `start`; None to leave that out.
+        graph: as `parse_parents` takes it.
+        multiplied: whether outputs are multiplied along the path.
+    """
+
+    def __init__(
+        self, session: Session, first: Fitter, again: Fitter | None, graph: str, multiplied: bool
+    ):
+        self._labels = session.target.dataset.labels
+        self._parents = places_of_parents(self._labels, parse_parents(graph))
+        self._first, self._again = first, again
+        self._above = ancestors(self._parents) if multiplied else []
+        self._facts: dict = {}
+        if (self._parents < 0).all():
+            say(f"None of {', '.join(self._labels)} has a parent here: nothing is conditional.")
+
+    @property
+    def _last(self) -> Fitter:
+        return self._again or self._first
+
+    @property
+    def facts(self) -> dict:
+        """See `Fitter`."""
+        return {**self._last.facts, **self._facts}
+
+    def fit(
+        self,
+        train: np.ndarray,
+        validation: np.ndarray,
+        targets: Targets,
+        *,
+        title: str,
+        checkpoint: Path | None = None,
+        **how,
+    ) -> Learned:
+        """See `Fitter.fit`; with the head alone, the history is that of its training."""
+        whole = Targets(upwards(targets.values, self._parents), targets.spread, targets.guessed)
+        taught = conditional(whole, self._parents)
+        self._facts = {"hierarchy": self._counted(taught[train])}
+        if self._again is None:
+            learned = self._first.fit(
+                train, validation, taught, title=title, checkpoint=checkpoint, **how
+            )
+        else:
+            beside = checkpoint and checkpoint.with_name(f"conditional-{checkpoint.name}")
+            self._first.fit(
+                train,
+                validation,
+                taught,
+                title=f"{title}, conditional",
+                checkpoint=beside,
+                **how,
+            )
+            learned = self._again.fit(
+                train,
+                validation,
+                whole,
+                title=f"{title}, the head",
+                checkpoint=checkpoint,
+                start=self._first.weights(),
+                **how,
+            )
+        bent = learned.distortion is not None and not learned.distortion.none
+        # A product of bent probabilities is no curve of any.
+        known = None if self._above and bent else learned.distortion
+        return learned._replace(targets=targets[train], distortion=known)
+
+    def predict(self, rows: np.ndarray) -> np.ndarray:
+        """See `Fitter.predict`."""
+        found = self._last.predict(rows)
+        if not self._above:
+            return found
+        given = np.concatenate([found, np.ones_like(found[:, :1])], axis=1)
+        return np.prod([found, *(given[:, places] for places in self._above)], axis=0)
+
+    def save(self, folder: Path) -> dict:
+        """See `Fitter.save`."""
+        if not self._above:
+            return self._last.save(folder)
+        return save_keras(self.model(), folder)
+
+    def model(self) -> keras.Model:
+        """Inputs -> (N, K) probabilities, multiplied along the path."""
+        model = self._last.model()
+        found = model.output
+        given = keras.ops.concatenate([found, keras.ops.ones_like(found[:, :1])], axis=1)
+        for places in self._above:
+            found = keras.ops.multiply(found, keras.ops.take(given, places, axis=1))
+        found = keras.layers.Identity(name="multiplied")(found)
+        return keras.Model(model.input, found, name=model.name)
+
+    def _counted(self, taught: Targets) -> dict:
+        """{child: its parent, and the number of entries that it learns from}."""
+        known = np.isfinite(taught.known).sum(axis=0)
+        return {
+            label: {"parent": self._labels[parent], "entries": int(known[place])}
+            for place, (label, parent) in enumerate(zip(self._labels, self._parents, strict=True))
+            if parent >= 0
+        }
