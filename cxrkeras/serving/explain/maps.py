@@ -46,8 +46,8 @@ class Explainer:
         order: columns of the model's output in the order that is wanted; as they are if None.
         head: with which the model was built, if that is known.
         box: the part of the image that the model looks at; all of it if None.
-        asked: gives the probabilities for images (B, S, S, C), B at most `BATCH`, where the model's
-            own are only for one view of several.
+        asked: gives the probabilities for images (B, S, S, C), B at most `BATCH`, where the model
+            takes one crop of several, that at `box`, instead of the image.
 
     Attributes:
         way: the kind of map.
@@ -69,7 +69,8 @@ class Explainer:
     ):
         self.way, self.parts, self._relevance = way_of(model, method, head, trunks)
         self.labels = self.parts.head.outputs[0].shape[-1]
-        self.side = self.parts.trunk.inputs[0].shape[1]
+        seen = self.parts.trunk.inputs[0].shape[1]
+        self.side = round(seen / (box[2] - box[0])) if asked else seen
         self.order = list(range(self.labels) if order is None else order)
         shapes = self.parts.map_shapes
         if self.method == "own":
@@ -121,6 +122,9 @@ class Explainer:
             a part of the image out, if it does.
         """
         images = _at(images, self.side).astype(np.float32)
+        if self._asked:
+            left, top, right, bottom = (round(edge * self.side) for edge in self._box)
+            images = images[:, top:bottom, left:right]
         if self._relevance:
             return [images]
         if traced:

@@ -26,7 +26,8 @@ class Member(NamedTuple):
         weight: its share in the whole; they sum to 1.
         head: with which it was built, as in its `model.json`; "" where that isn't said.
         box: the part of the image that it looks at, as `evaluation.boxes.heat.Box`; None for all.
-        asked: gives its probabilities for images, where `model` answers for one crop of several.
+        asked: gives its probabilities for images, where `model` takes one crop of several, that at
+            `box`, instead of the image.
     """
 
     model: "keras.Model"

@@ -13,7 +13,7 @@ import numpy as np
 
 from cxrkeras.data.inputs import IMAGE
 from cxrkeras.models.inputs import given
-from cxrkeras.models.views.shared.graph import of_first_crop
+from cxrkeras.models.views.shared.graph import VIEW
 from cxrkeras.models.weights.files import weights_of
 from cxrkeras.registry import VIEWS
 from cxrkeras.serving.predictor.card import Card
@@ -105,14 +105,16 @@ class KerasPredictor(Predictor):
         return self.model
 
     def members(self) -> list[Member]:
-        """The one; where it has several views of an image, what it says of the first."""
+        """The one; where it has several views of an image, what answers for one of them."""
         order, head = tuple(range(len(self.labels))), self.card.facts.get("head") or ""
         if "views" not in self.card.facts or self.card.extras:
             return [Member(self.model, order, 1.0, head)]
         views = VIEWS.make(self.card.facts["views"])
-        first, box = of_first_crop(self.model, views), views.box(self.card.image_size)
-        asked = None if first is self.model else self._asked
-        return [Member(first, order, 1.0, head, box, asked)]
+        size = self.card.image_size
+        if len(views.crops(size)) == 1:
+            return [Member(self.model, order, 1.0, head, views.box(size))]
+        view = self.model.get_layer(VIEW)
+        return [Member(view, order, 1.0, head, views.box(size), self._asked)]
 
     def _asked(self, images: np.ndarray) -> np.ndarray:
         return run(self.model, {IMAGE: images}, traced=False)

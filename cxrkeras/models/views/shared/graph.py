@@ -6,7 +6,6 @@ import keras
 from keras import layers
 
 from cxrkeras.data.inputs import IMAGE
-from cxrkeras.models.graph import called_by_layers
 from cxrkeras.models.views import Crop, Views
 
 VIEW = "view"
@@ -47,19 +46,6 @@ def mean_over_crops(
     told = view(batch if len(batch) > 1 else batch[0])
     by_crop = keras.ops.reshape(told, (len(crops), -1, told.shape[-1]))
     return keras.ops.mean(by_crop, axis=0)
-
-
-def of_first_crop(model: keras.Model, views: Views) -> keras.Model:
-    """A built or loaded model of images alone, whose answer is that for the first crop.
-
-    It is the model itself where that is all of its answer. Else it shares its layers.
-    """
-    image = model.inputs[0]
-    if len(views.crops(image.shape[1])) == 1:
-        return model
-    view = model.get_layer(VIEW)
-    told = called_by_layers(view, (first_crop(image, views),), lambda layer: layer)
-    return keras.Model(image, told, name=model.name)
 
 
 def _cut(image: keras.KerasTensor, crop: Crop, side: int, name: str) -> keras.KerasTensor:
