@@ -1,13 +1,13 @@
 """Where the heads' own maps point on phantoms, beside Grad-CAM of the same models and chance.
 
 Run: python -m experiments.pointing WORK --trunk WEIGHTS [--backbone xception] [--heads "gap;lse;…"]
-[--patients 120] [--side 256] [--folds 5] [--epochs 15] [--recipe frozen], WORK a folder for
-phantoms, runs and maps; the same command goes on where it was stopped. Each head is fitted on the
-same folds, and its maps are made out of fold. Prints a table: macro AUROC, and for all boxed
-findings the share of maps whose highest point lies in a box (with its 95 % interval) and the share
-of boxes found at T(IoBB) = 0.1, of the map that `explain` takes by default and of Grad-CAM. How to
-get a trunk of Xception says `xception_nih_target.toml`; without --trunk it is random, which can
-only be fitted with --recipe finetune.
+[--patients 120] [--side 256] [--folds 5] [--epochs 15] [--learning-rate 1e-3] [--recipe frozen],
+WORK a folder for phantoms, runs and maps; the same command goes on where it was stopped. Each head
+is fitted on the same folds, and its maps are made out of fold. Prints a table: macro AUROC, and for
+all boxed findings the share of maps whose highest point lies in a box (with its 95 % interval) and
+the share of boxes found at T(IoBB) = 0.1, of the map that `explain` takes by default and of
+Grad-CAM. How to get a trunk of Xception says `xception_nih_target.toml`; without --trunk it is
+random, which can only be fitted with --recipe finetune.
 """
 
 import argparse
@@ -59,6 +59,7 @@ def row(wish: argparse.Namespace, data: Path, head: str) -> tuple[str, ...]:
         "image_size": wish.side,
         "folds": wish.folds,
         "epochs": wish.epochs,
+        "learning_rate": wish.learning_rate,
     }
     if wish.trunk:
         settings["source"] = str(wish.trunk)
@@ -105,5 +106,6 @@ if __name__ == "__main__":
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--recipe", default="frozen")
     main(parser.parse_args())

@@ -23,10 +23,14 @@ _AT_ONCE = 4  # images: each keeps two arrays (heads, T, T) per block
 
 
 def attends(model: keras.Model) -> bool:
-    """Whether there is attention among a model's layers, or those of models nested in it."""
+    """Whether there is attention in a model's trunks, the models nested in it."""
+    return any(isinstance(layer, keras.Model) and _holds(layer) for layer in model.layers)
+
+
+def _holds(trunk: keras.Model) -> bool:
     return any(
-        attends(layer) if isinstance(layer, keras.Model) else _is_attention(layer)
-        for layer in model.layers
+        _holds(layer) if isinstance(layer, keras.Model) else _is_attention(layer)
+        for layer in trunk.layers
     )
 
 
@@ -47,11 +51,11 @@ class Relevance:
 
     def __init__(self, model: keras.Model):
         if not attends(model):
-            raise _no("it has no attention layer")
+            raise _no("its trunk has no attention layer")
         image = keras.Input(model.inputs[0].shape[1:])
         self._moves: list[keras.KerasTensor] = []
         attention: list[keras.KerasTensor] = []
-        output = called_by_layers(model, [image], partial(self._seen_through, attention))
+        output = called_by_layers(model, [image], partial(self._opened, attention))
         output = output[0] if isinstance(output, list | tuple) else output
         scores, maps = scores_and_maps(output)
         tokens = self._moves[0].shape[-1]
@@ -91,15 +95,17 @@ class Relevance:
         heat = np.stack(heats, axis=1).reshape(len(images), len(columns), *self._grid)
         return heat, scores, output
 
-    def _seen_through(self, attention: list, operation):
-        """An operation as it is to be called; attention so that its scores can be moved."""
-        if isinstance(operation, keras.Model) and attends(operation):
-            return lambda *args, **_: called_by_layers(
-                operation, args, partial(self._seen_through, attention)
-            )
-        if _is_attention(operation):
-            return partial(self._attended, attention, operation)
-        return operation
+    def _opened(self, attention: list, operation):
+        """An operation as it is to be called; a trunk with attention layer by layer."""
+        if not (isinstance(operation, keras.Model) and _holds(operation)):
+            return operation
+
+        def instead(part):
+            if _is_attention(part):
+                return partial(self._attended, attention, part)
+            return self._opened(attention, part)
+
+        return lambda *args, **_: called_by_layers(operation, args, instead)
 
     def _attended(
         self, attention: list, layer, query, value, key=None, return_attention_scores=False, **how

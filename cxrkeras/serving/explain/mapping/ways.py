@@ -104,13 +104,24 @@ def way_of(
             "CAM is exact only for a dense layer on global average pooling. In this model "
             f"{parts.why_not}. Take --map {other}."
         )
-    if method == "relevance" or (not method and not exact and not parts.cut and attends(model)):
-        way = replace(_WAYS["relevance"], why=f"no map is exact here: {parts.why_not}")
-        return _why(way, method), parts, Relevance(model)
+    relevant = _relevance(model, method) if method == "relevance" or not (method or exact) else None
     if exact and not method:
         return _WAYS["cam"], parts, None
-    way = replace(_WAYS[method or "gradcam"], why=f"no map is exact here: {parts.why_not}")
-    return _why(way, method), parts, None
+    taken = method or ("relevance" if relevant else "gradcam")
+    way = replace(_WAYS[taken], why=f"no map is exact here: {parts.why_not}")
+    return _why(way, method), parts, relevant
+
+
+def _relevance(model: keras.Model, method: str | None) -> Relevance | None:
+    """What makes such maps; None where nobody asked for them and the model has none."""
+    if not method and not attends(model):
+        return None
+    try:
+        return Relevance(model)
+    except UserError:
+        if method:
+            raise
+        return None
 
 
 def _why(way: Way, method: str | None) -> Way:

@@ -122,7 +122,7 @@ def test_maps_that_a_model_lacks_are_refused_in_one_line():
         (gap, None, "own", r"model\.json doesn't say"),
         (gap, HEADS.make("lse"), None, r"aren't that head's"),
         (lse, HEADS.make("lse:channels=6"), "cam", r"Take --map own"),
-        (gap, HEADS.make("gap"), "relevance", r"it has no attention layer"),
+        (gap, HEADS.make("gap"), "relevance", r"its trunk has no attention layer"),
     ):
         with pytest.raises(UserError, match=reason) as refusal:
             Explainer(model, method, head=head)
