@@ -29,15 +29,17 @@ class Network:
 
     Args:
         trunks: the nested backbones, in order.
+        maps: the last feature map (N, h, w, C) of each.
         features: inputs -> what the head makes of the maps, pooled features (N, C) for most.
         logits: inputs -> {head: (N, K_head)}, or (N, 2 K_head) with an uncertain class, as the
             losses take them.
-        probability: inputs -> (N, K) for a network of one head, else None.
+        probability: inputs -> (N, K) of the head `TARGET`, or of an only one; else None.
         teaching: where the head is taught, what learns in place of `logits`: inputs, and
             `truth_name(head)` (N, K_head) for each head -> {head: logits}; else None.
     """
 
     trunks: tuple[keras.Model, ...]
+    maps: tuple[keras.KerasTensor, ...]
     features: keras.Model
     logits: keras.Model
     probability: keras.Model | None
@@ -73,6 +75,7 @@ def build_network(
     heads: Mapping[str, int],
     *,
     three_way: Mapping[str, np.ndarray] | None = None,
+    names: Sequence[str] | None = None,
 ) -> Network:
     """Build a network with random weights.
 
@@ -84,6 +87,7 @@ def build_network(
         heads: name and number of labels of each head; `{TARGET: K}` for a target model.
         three_way: (K,) bool for the heads where labels have an uncertain class; it is there for
             training only and no part of `probability`.
+        names: of the trunks' layers, if not as `trunk_names` gives them.
 
     Raises:
         UserError: the image is too small for a backbone, or a head isn't what it says.
@@ -92,7 +96,7 @@ def build_network(
     keras.utils.set_random_seed(seed)
     inputs = inputs_of(architecture.inputs, architecture.image_size)
     given = inputs if len(inputs) > 1 else inputs["image"]
-    names = _names(architecture.backbones)
+    names = names or trunk_names(architecture.backbones)
     trunks = tuple(
         backbone.trunk(_side(architecture), name=name)
         for backbone, name in zip(architecture.backbones, names, strict=True)
@@ -109,8 +113,9 @@ def build_network(
     _check_pooled(head, pooled, trunks)
     found = classifiers(architecture, features, heads, three_way)
     probability = None
-    if len(heads) == 1:
-        (logits,) = found.learned.values()
+    if len(heads) == 1 or TARGET in heads:
+        learned = found.learned
+        logits = learned[TARGET] if TARGET in learned else next(iter(learned.values()))
         output = keras.layers.Activation("sigmoid", name="probability")(logits)
         if len(architecture.views.crops(architecture.image_size)) > 1:
             view = keras.Model([*({**inputs, "image": seen}).values()], output, name=VIEW)
@@ -118,6 +123,7 @@ def build_network(
         probability = keras.Model(given, output, name="-".join(names))
     return Network(
         trunks=trunks,
+        maps=tuple(list(of_trunk.values())[-1] for of_trunk in maps),
         features=pooled,
         logits=keras.Model(given, found.outputs, name="logits"),
         probability=probability,
@@ -215,7 +221,7 @@ def _side(architecture: Architecture) -> int:
     return side // shrinks
 
 
-def _names(backbones: Sequence[Backbone]) -> list[str]:
+def trunk_names(backbones: Sequence[Backbone]) -> list[str]:
     """Unique layer names: `densenet121`, `densenet121_2`, …"""
     names: list[str] = []
     for backbone in backbones:

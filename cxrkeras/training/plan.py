@@ -99,7 +99,7 @@ def resolve(experiment: Experiment) -> Plan:
             f"centre:side={seen}, or --recipe finetune."
         )
     fraction = experiment.validation_fraction
-    return Plan(
+    plan = Plan(
         experiment=experiment,
         trunks=trunks,
         architecture=Architecture(
@@ -120,6 +120,8 @@ def resolve(experiment: Experiment) -> Plan:
         validation=recipe.validation if fraction is None else fraction,
         source_validation=SOURCE_VALIDATION if fraction is None else fraction,
     )
+    recipe.check(plan)
+    return plan
 
 
 def _check_speed(experiment: Experiment) -> None:

@@ -215,8 +215,8 @@ def _training(run: _Run) -> list[tuple[str, list]]:
     all_negative = run.metrics["micro"]["pooled"]["all_negative_accuracy"]
     sections = []
     folds = history.read_histories(RunFolder(run.folder).folds)
-    if folds:
-        sections.append(("Target, all folds", history.panels(folds, "fold", all_negative)))
+    for title, tables in history.by_step(folds, "Target, all folds").items():
+        sections.append((title, history.panels(tables, "fold", all_negative)))
     for name, table in history.read_histories(run.folder / "stages").items():
         sections.append((f"Source stage {name}", history.panels({name: table}, "stage")))
     return [section for section in sections if section[1]]

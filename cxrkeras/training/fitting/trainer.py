@@ -63,6 +63,8 @@ class Trainer:
         labels: K of each head, needed where its logits are (N, 2K).
         compute: how it learns; `logits` were built in its scope.
         teaching: what learns in the place of `logits`, with the same weights, see `Network`.
+        held: models within the graph that are not trainable and have been fitted before: a fit
+            takes their variables as they are then, and no checkpoint has them.
     """
 
     def __init__(
@@ -76,9 +78,11 @@ class Trainer:
         labels: Mapping[str, int] | None = None,
         compute: Compute = PLAIN,
         teaching: keras.Model | None = None,
+        held: Sequence[keras.Model] = (),
     ):
         self._logits, self._loss, self._devices = logits, loss, compute.devices
         self._teaching = teaching
+        self._held = {id(variable) for model in held for variable in model.variables}
         self._optimizer = optimizer
         self._devices.join(batch_norms(logits))
         with self._devices.scope():
@@ -114,7 +118,7 @@ class Trainer:
         )
         self.model.optimizer.build(self.model.trainable_variables)
         variables = [*self.model.variables, *self.model.optimizer.variables]
-        self._start = [(variable, variable.numpy()) for variable in variables]
+        self._start = [(v, v.numpy()) for v in variables if id(v) not in self._held]
         self._settler = Settler(logits, self._devices)
 
     def fit(

@@ -7,7 +7,7 @@ dependencies and uncertainty labels, Neurocomputing 2021.
 from typing import Literal
 
 from cxrkeras.registry import RECIPES, option
-from cxrkeras.training.recipes import Recipe
+from cxrkeras.training.recipes import Fitter, Recipe
 from data_prep.errors import UserError
 
 
@@ -45,6 +45,15 @@ class Part(Recipe):
         """Whether the wrapped recipe freezes trunks."""
         return self._within().freezes
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those of the wrapped recipe."""
+        return self._within().columns
+
+    def check(self, plan):
+        """As the wrapped recipe does."""
+        self._within().check(plan)
+
     def fitter(self, session):
         """See `Recipe.fitter`."""
         from cxrkeras.training.recipes.shared.conditional import Conditional
@@ -56,10 +65,15 @@ class Part(Recipe):
                 f"--recipe {self}: on a frozen trunk the head that is trained again forgets all "
                 "that was conditional. Add head_again=false."
             )
+        first = within.fitter(session)
+        if self.head_again and type(first).weights is Fitter.weights:
+            raise UserError(
+                f"--recipe {self}: the head that is trained again needs the network of its base, "
+                f"which {within} has changed. Add head_again=false, or take another base."
+            )
         again = Passing(session, frozen=True) if self.head_again else None
         multiplied = self.product == "always" or (self.product == "auto" and again is None)
-        first = within.fitter(session)
-        if multiplied and not getattr(first, "whole", True):
+        if multiplied and not first.whole:
             raise UserError(
                 f"--recipe {self} multiplies the outputs of one model; what {self.base} answers by "
                 "isn't one. Add product=never."

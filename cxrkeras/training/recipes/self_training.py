@@ -4,7 +4,7 @@ Source: Irvin et al., CheXpert, AAAI 2019 (U-SelfTrained).
 """
 
 from cxrkeras.registry import RECIPES, option
-from cxrkeras.training.recipes import Recipe
+from cxrkeras.training.recipes import Fitter, Recipe
 
 
 class Part(Recipe):
@@ -32,6 +32,10 @@ class Part(Recipe):
         """Those of the wrapped recipe."""
         return self._within().columns
 
+    def check(self, plan):
+        """As the wrapped recipe does."""
+        self._within().check(plan)
+
     def fitter(self, session):
         """See `Recipe.fitter`."""
         return _Twice(self._within().fitter(session))
@@ -40,7 +44,7 @@ class Part(Recipe):
         return RECIPES.make(self.base)
 
 
-class _Twice:
+class _Twice(Fitter):
     def __init__(self, fitter):
         self._fitter = fitter
 
@@ -64,6 +68,9 @@ class _Twice:
 
     def predict(self, rows):
         return self._fitter.predict(rows)
+
+    def branches(self, rows):
+        return self._fitter.branches(rows)
 
     def save(self, folder):
         return self._fitter.save(folder)

@@ -19,7 +19,7 @@ from cxrkeras.training.session import Session
 from data_prep.say import say
 
 
-class Conditional:
+class Conditional(Fitter):
     """A `Fitter`, see `recipes.hierarchy`. `facts` names the edges, and how many entries of the
     training images each child learnt from.
 
