@@ -52,6 +52,10 @@ class _Twice(Fitter):
     def facts(self) -> dict:
         return self._fitter.facts
 
+    @property
+    def whole(self) -> bool:
+        return self._fitter.whole
+
     def fit(self, train, validation, targets, *, title, checkpoint=None, **how):
         from cxrkeras.training.fitting.guessing import with_guesses
 
@@ -74,3 +78,9 @@ class _Twice(Fitter):
 
     def save(self, folder):
         return self._fitter.save(folder)
+
+    def model(self):
+        return self._fitter.model()
+
+    def weights(self):
+        return self._fitter.weights()
