@@ -51,6 +51,11 @@ class Part(Recipe):
         """Those of the wrapped recipe."""
         return self._within().columns
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Those of the wrapped recipe."""
+        return self._within().files
+
     def check(self, plan):
         """As the wrapped recipe does; and see `Recipe.check`."""
         within = self._within()

@@ -22,6 +22,7 @@ class Part(Recipe):
     """
 
     augment: ClassVar[str] = "light"
+    files: ClassVar[tuple[str, ...]] = (BOXES,)
 
     def check(self, plan):
         """See `Recipe.check`."""
