@@ -50,6 +50,11 @@ def test_flips_are_refused(experiment):
     resolve(experiment(recipe="location_aware", augment="study:hflip=0,vflip=0"))
 
 
+def test_random_parts_are_refused(experiment):
+    with pytest.raises(UserError, match=r"shown in parts\. Received: --augment crops:hflip=0"):
+        resolve(experiment(recipe="location_aware", augment="crops:hflip=0"))
+
+
 @pytest.mark.parametrize("recipe", ["{}", "self_training:base={}", "hierarchy:base={}"])
 def test_a_run_whose_boxes_have_changed_isn_t_continued(experiment, tmp_path, recipe):
     write_dataset(tmp_path / "target", images=36, seed=0)
