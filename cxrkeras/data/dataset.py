@@ -91,10 +91,15 @@ class PreparedDataset:
         blank = np.full(len(self), "")
         return {name: as_numbers(name, self.told.get(name, blank)) for name in further(inputs)}
 
-    def fingerprint_with(self, inputs: Sequence[str], columns: Sequence[str] = ()) -> str:
-        """`fingerprint`, with a model's inputs beside the image and other columns of `told`."""
+    def fingerprint_with(
+        self, inputs: Sequence[str], columns: Sequence[str] = (), files: Sequence[str] = ()
+    ) -> str:
+        """`fingerprint`, with a model's inputs beside the image, other columns of `told`, and files
+        of the folder, if they are there.
+        """
         known = self.known(inputs)
-        if not known and not columns:
+        beside = [(name, self.root / name) for name in files if (self.root / name).is_file()]
+        if not known and not columns and not beside:
             return self.fingerprint
         digest = hashlib.sha256(self.fingerprint.encode())
         for name, values in known.items():
@@ -102,6 +107,8 @@ class PreparedDataset:
         for name in columns:
             cells = self.told[name].tolist() if name in self.told else []
             digest.update(json.dumps([name, cells]).encode())
+        for name, path in beside:
+            digest.update(name.encode() + hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()[:16]
 
     @cached_property

@@ -445,9 +445,14 @@ class Experiment(BaseModel):
         """Columns of the dataset that the recipe learns by, see `Recipe`."""
         return RECIPES.make(self.recipe).columns
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Files of the dataset's folder that the recipe learns by, see `Recipe`."""
+        return RECIPES.make(self.recipe).files
+
     def fingerprint_of(self, dataset: "PreparedDataset") -> str:
         """The content of a dataset, as far as it decides a fit to the target."""
-        return dataset.fingerprint_with(self.inputs, self.columns)
+        return dataset.fingerprint_with(self.inputs, self.columns, self.files)
 
     @property
     def digest(self) -> str:

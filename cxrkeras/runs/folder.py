@@ -128,7 +128,8 @@ def check_data(run: Path, dataset: PreparedDataset, experiment: Experiment) -> N
     """
     found = json.loads(RunFolder(run).environment.read_text(encoding="utf-8"))["data"]
     if found != experiment.fingerprint_of(dataset):
-        what = ", ".join(["labels", "patients", *further(experiment.inputs), *experiment.columns])
+        more = *further(experiment.inputs), *experiment.columns, *experiment.files
+        what = ", ".join(["labels", "patients", *more])
         raise UserError(
             f"The prepared data have changed since {run} was begun ({what} or pixels), "
             "or an earlier version began it. Give another --out, so that a run has one dataset."

@@ -120,8 +120,23 @@ def resolve(experiment: Experiment) -> Plan:
         validation=recipe.validation if fraction is None else fraction,
         source_validation=SOURCE_VALIDATION if fraction is None else fraction,
     )
+    _check_optimizer(plan)
     recipe.check(plan)
     return plan
+
+
+def _check_optimizer(plan: Plan) -> None:
+    """Refuse one beside a loss that brings its own."""
+    usual = OPTIMIZERS.make(Experiment.model_fields["optimizer"].default)
+    if plan.optimizer == usual:
+        return
+    with runtime.quietly():  # a loss that brings one imports Keras
+        own = plan.loss.optimizer()
+    if own is not None:
+        raise UserError(
+            f"--loss {plan.loss} brings an optimiser of its own. Received: --optimizer "
+            f"{plan.optimizer}. Leave --optimizer out."
+        )
 
 
 def _check_speed(experiment: Experiment) -> None:

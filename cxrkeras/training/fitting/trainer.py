@@ -59,7 +59,7 @@ class Trainer:
         augment: a preset, active in training only; None for inputs that aren't images.
         average: end a fit that no validation part steers with the mean of the weights over its
             steps (Polyak and Juditsky 1992). Only for models small enough to copy at every step,
-            and not if the loss brings its own optimiser.
+            and not if the loss brings its own optimiser or changes on the way.
         labels: K of each head, needed where its logits are (N, 2K).
         compute: how it learns; `logits` were built in its scope.
         teaching: what learns in the place of `logits`, with the same weights, see `Network`.
@@ -105,7 +105,8 @@ class Trainer:
                 f"--loss {loss} brings an optimiser of its own. Received: --optimizer "
                 f"{self._optimizer}. Leave --optimizer out."
             )
-        self._average = average and own is None
+        late = any(hasattr(layer, "progress") for layer in losses.values())
+        self._average = average and own is None and not late  # whose steps are of two losses
         chosen = own or self._optimizer.build()
         chosen = averaging(chosen) if self._average else chosen
         if own is None:

@@ -97,12 +97,14 @@ class Recipe(Part):
         freezes: whether trunks don't change, which is refused if their weights are random.
         columns: of `PreparedDataset.told`, that decide a fit beside labels, patients and inputs; a
             run whose data change there isn't continued.
+        files: of the prepared dataset's folder, likewise; there may be none of a name.
     """
 
     augment: ClassVar[str] = "study"
     validation: ClassVar[float] = 0.15
     freezes: ClassVar[bool] = False
     columns: ClassVar[tuple[str, ...]] = ()
+    files: ClassVar[tuple[str, ...]] = ()
 
     def check(self, plan: Any) -> None:
         """Refuse what it can't do, before anything is read; see `cxrkeras.training.plan.Plan`.

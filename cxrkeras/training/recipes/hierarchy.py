@@ -6,6 +6,7 @@ dependencies and uncertainty labels, Neurocomputing 2021.
 
 from typing import Literal
 
+from cxrkeras.data.labels.hierarchy import parse_parents
 from cxrkeras.registry import RECIPES, option
 from cxrkeras.training.recipes import Fitter, Recipe
 from data_prep.errors import UserError
@@ -50,9 +51,21 @@ class Part(Recipe):
         """Those of the wrapped recipe."""
         return self._within().columns
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Those of the wrapped recipe."""
+        return self._within().files
+
     def check(self, plan):
-        """As the wrapped recipe does."""
-        self._within().check(plan)
+        """As the wrapped recipe does; and see `Recipe.check`."""
+        within = self._within()
+        within.check(plan)
+        parse_parents(self.parents)
+        if within.freezes and self.head_again:
+            raise UserError(
+                f"--recipe {self}: on a frozen trunk the head that is trained again forgets all "
+                "that was conditional. Add head_again=false."
+            )
 
     def fitter(self, session):
         """See `Recipe.fitter`."""
@@ -60,13 +73,8 @@ class Part(Recipe):
         from cxrkeras.training.recipes.shared.passing import Passing
 
         within = self._within()
-        if within.freezes and self.head_again:
-            raise UserError(
-                f"--recipe {self}: on a frozen trunk the head that is trained again forgets all "
-                "that was conditional. Add head_again=false."
-            )
         first = within.fitter(session)
-        if self.head_again and type(first).weights is Fitter.weights:
+        if self.head_again and not _has_weights(first):
             raise UserError(
                 f"--recipe {self}: the head that is trained again needs the network of its base, "
                 f"which {within} has changed. Add head_again=false, or take another base."
@@ -82,3 +90,12 @@ class Part(Recipe):
 
     def _within(self) -> Recipe:
         return RECIPES.make(self.base)
+
+
+def _has_weights(fitter: Fitter) -> bool:
+    """Whether it learns in the target's own network, whoever wraps it."""
+    try:
+        fitter.weights()
+    except NotImplementedError:
+        return False
+    return True

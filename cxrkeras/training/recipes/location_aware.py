@@ -12,6 +12,7 @@ from cxrkeras.training.recipes.shared.zones import zone_targets
 from data_prep.errors import UserError
 
 LOCATION, BOXES = "location", "boxes.csv"
+_ALL = (1.0, 1.0)  # of the film, as the smallest and the largest part
 
 
 class Part(Recipe):
@@ -22,11 +23,18 @@ class Part(Recipe):
     """
 
     augment: ClassVar[str] = "light"
+    files: ClassVar[tuple[str, ...]] = (BOXES,)
 
     def check(self, plan):
         """See `Recipe.check`."""
-        chances = ("hflip", "vflip")
-        if any(getattr(o, chance, 0) for o in plan.augment.operations() for chance in chances):
+        chances, operations = ("hflip", "vflip"), plan.augment.operations()
+        if any(getattr(o, "area", _ALL) != _ALL for o in operations):
+            raise UserError(
+                f"--recipe {self.part_name()} learns where on the film findings lie, so films "
+                f"can't be shown in parts. Received: --augment {plan.augment}. Give --augment "
+                "light."
+            )
+        if any(getattr(o, chance, 0) for o in operations for chance in chances):
             raise UserError(
                 f"--recipe {self.part_name()} learns where findings lie, so films can't be "
                 f"flipped. Received: --augment {plan.augment}. Give --augment light, or "

@@ -32,6 +32,11 @@ class Part(Recipe):
         """Those of the wrapped recipe."""
         return self._within().columns
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Those of the wrapped recipe."""
+        return self._within().files
+
     def check(self, plan):
         """As the wrapped recipe does."""
         self._within().check(plan)
@@ -51,6 +56,10 @@ class _Twice(Fitter):
     @property
     def facts(self) -> dict:
         return self._fitter.facts
+
+    @property
+    def whole(self) -> bool:
+        return self._fitter.whole
 
     def fit(self, train, validation, targets, *, title, checkpoint=None, **how):
         from cxrkeras.training.fitting.guessing import with_guesses
@@ -74,3 +83,9 @@ class _Twice(Fitter):
 
     def save(self, folder):
         return self._fitter.save(folder)
+
+    def model(self):
+        return self._fitter.model()
+
+    def weights(self):
+        return self._fitter.weights()

@@ -72,8 +72,11 @@ class Passing(Fitter):
         return part(self._inputs, rows, targets)._replace(beside=found)
 
     def weights(self) -> list[np.ndarray]:
-        """Those of the last fit, trunks and head."""
-        return self._twins.kept.logits.get_weights()
+        """Those of the last fit, trunks and head, without what is beside it."""
+        logits = self._twins.kept.logits
+        if self._beside:
+            logits = keras.Model(logits.inputs, logits.output[TARGET])
+        return logits.get_weights()
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """See `Fitter.predict`."""

@@ -7,11 +7,13 @@ from cxrkeras.data.labels.label_sets import LABEL_SETS
 from cxrkeras.evaluation.compare.compare import compare_predictions
 from cxrkeras.evaluation.compare.intervals import resample
 from cxrkeras.evaluation.compare.uncertainty import with_intervals
+from cxrkeras.evaluation.evidence.branches import score_branches
 from cxrkeras.evaluation.evidence.performance import performance
 from cxrkeras.evaluation.report.narrative import sentence
+from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.evaluation.scores.counted import counted, left_out
 from cxrkeras.evaluation.scores.metrics import evaluate
-from cxrkeras.evaluation.scores.predictions import Predictions
+from cxrkeras.evaluation.scores.predictions import Predictions, write_predictions
 
 NIH15, NIH14 = LABEL_SETS["nih15"], LABEL_SETS["nih14"]
 
@@ -59,7 +61,7 @@ def test_means_and_their_intervals_are_those_without_it():
     assert ours["macro"] == theirs["macro"]
 
 
-def test_so_are_differences():
+def test_so_are_differences(tmp_path):
     found = [
         compare_predictions(
             {"a": predictions(labels, 1), "b": predictions(labels, 2)}, resamples=50
@@ -71,5 +73,11 @@ def test_so_are_differences():
         assert both[0] == both[1]
     assert "The macro means go without No Finding." in found[0]["notes"]
     assert not any("go without" in note for note in found[1]["notes"])
+    with_branch = []
+    for labels in (NIH15, NIH14):
+        write_predictions(RunFolder(tmp_path).branch("local"), predictions(labels, 2))
+        with_branch.append(score_branches(tmp_path, predictions(labels, 1))["local"])
+    for one in ("macro", "gain"):
+        assert with_branch[0][one] == with_branch[1][one]
     drawn = resample(predictions(NIH15).truth, [predictions(NIH15).prob], np.arange(60), NIH15)
     assert drawn["auroc"].macro(0)[0] < 0.99

@@ -50,6 +50,26 @@ def test_flips_are_refused(experiment):
     resolve(experiment(recipe="location_aware", augment="study:hflip=0,vflip=0"))
 
 
+def test_random_parts_are_refused(experiment):
+    with pytest.raises(UserError, match=r"shown in parts\. Received: --augment crops:hflip=0"):
+        resolve(experiment(recipe="location_aware", augment="crops:hflip=0"))
+
+
+@pytest.mark.parametrize("recipe", ["{}", "self_training:base={}", "hierarchy:base={}"])
+def test_a_run_whose_boxes_have_changed_isn_t_continued(experiment, tmp_path, recipe):
+    write_dataset(tmp_path / "target", images=36, seed=0)
+    dataset = load_dataset(tmp_path / "target")
+    located, plain = (experiment(recipe=recipe.format(r)) for r in ("location_aware", "finetune"))
+    told = {located.fingerprint_of(dataset)}
+    assert told == {plain.fingerprint_of(dataset)}  # which it is without boxes
+    for box in ("2,2,9,9", "2,2,9,8"):
+        table = f"image,label,x,y,width,height\n{dataset.images[0]},disc,{box}\n"
+        (tmp_path / "target" / "boxes.csv").write_text(table)
+        told.add(located.fingerprint_of(dataset))
+    assert len(told) == 3
+    assert plain.fingerprint_of(dataset) in told
+
+
 def fitted(session):
     fitter = session.plan.recipe.fitter(session)
     rows = np.arange(36)
