@@ -35,7 +35,7 @@ def score_branches(run: Path, whole: Predictions) -> dict[str, dict]:
         return {}
     unit = sampling_units(whole.images, whole.patients)
     probs = [whole.prob, *(one.prob for one in named.values())]
-    drawn = resample(whole.truth, probs, unit)["auroc"]
+    drawn = resample(whole.truth, probs, unit, whole.labels)["auroc"]
     return {
         name: {
             "per_label": {
