@@ -182,8 +182,7 @@ class Experiment(BaseModel):
     loss: str = _choice(
         "bw_bce",
         "Learning",
-        "Loss: batch-weighted BCE, its weights pooled over the batch's labels or taken label by "
-        "label; or plain BCE.",
+        "What is minimised; bw_bce is batch-weighted BCE.",
         parts=LOSSES,
         idle=_BOTH,
     )

@@ -95,7 +95,9 @@ def test_each_part_is_listed_with_its_options(site, commands):
     cv, predict, prep = commands(["cv", "--help"], ["predict", "--help"], ["prep", "--help"])
     flat = cv.replace(" ", "")
     for group, option in _OPTIONS.items():
-        assert brought[group] in flat.partition(option)[2], option
+        said = flat.partition(option)[2]
+        many = f"cxrkerasparts{kinds[group]}`liststhem"
+        assert brought[group] in said or many in said.partition("--")[0], option
     assert brought["cxrkeras.evaluation.rules"] in predict
     assert brought["data_prep.readers"] in prep
 

@@ -15,7 +15,6 @@ from cxrkeras.registry import BACKBONES, HEADS, VIEWS
 from cxrkeras.serving.explain.mapping.gradients import score_gradient
 from tests.cxrkeras.backbones import known
 
-pytestmark = pytest.mark.jax
 IMAGES = np.random.default_rng(0).random((3, 48, 48, 1), np.float32) * 255
 
 
@@ -40,6 +39,7 @@ def numbers(found):
     return keras.tree.map_structure(ops.convert_to_numpy, found)
 
 
+@pytest.mark.jax
 def test_each_step_says_what_the_whole_says(branches):
     whole = numbers(branches.logits(IMAGES, training=False))
     for name in (GLOBAL, LOCAL, TARGET):
@@ -59,6 +59,7 @@ def test_a_branch_tells_the_logits_of_a_head_of_several_layers(architecture):
         assert alone.shape == (3, 2)
 
 
+@pytest.mark.jax
 def test_the_local_branch_sees_what_the_global_one_looked_at(branches, architecture):
     model = branches.probability
     looked = [model.get_layer(name).output for name in (BOX, CROP)]
@@ -74,6 +75,7 @@ def test_the_local_branch_sees_what_the_global_one_looked_at(branches, architect
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.jax
 def test_a_step_trains_its_own_part_alone(branches):
     learnt = {}
     for name in (GLOBAL, LOCAL, TARGET):
@@ -84,6 +86,7 @@ def test_a_step_trains_its_own_part_alone(branches):
     assert len(set.union(*learnt.values())) == 18
 
 
+@pytest.mark.jax
 def test_no_gradient_comes_back_through_the_crop():
     image, maps = keras.Input((16, 16, 1)), keras.Input((4, 4, 3))
     score = ops.mean(cropped(image, [maps], 0.5), axis=(1, 2))
