@@ -112,7 +112,8 @@ def _costs(model: "keras.Model", batch_size: int, precision: str, devices: int) 
     lines = [f"{'part':<20} {'parameters':>12}  {'map':<14} {'stride':>6}  {'sees':<12} GFLOPs"]
     views, layers = 1, list(model.layers)
     for layer in layers:
-        if isinstance(layer, keras.Model) and len(layer.output_shape) == 2:  # of one view
+        if isinstance(layer, keras.Model) and any(len(t.shape) == 2 for t in layer.outputs):
+            # Of one view, or a branch.
             views *= views_of(layer)
             layers += layer.layers
         elif isinstance(layer, keras.Model):

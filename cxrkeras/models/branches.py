@@ -20,7 +20,6 @@ from cxrkeras.models.network import (
     Network,
     build_network,
     classifiers,
-    layer_name,
     trunk_names,
 )
 from cxrkeras.models.precision import FLOAT32, computing_in
@@ -87,9 +86,10 @@ def build_branches(
     with computing_in(FLOAT32):
         both = layers.Concatenate(name="both")([told, told_close])
     fusion = replace(far, head=Gap())
+    pooled = {GLOBAL: look(_one(seen))[0], LOCAL: look_close(region)[0]}
     learnt = {
-        GLOBAL: classifiers(far, look(_one(seen))[0], {GLOBAL: labels}, asked),
-        LOCAL: classifiers(close, look_close(region)[0], {LOCAL: labels}, asked),
+        GLOBAL: classifiers(far, pooled[GLOBAL], {GLOBAL: labels}, asked),
+        LOCAL: classifiers(close, pooled[LOCAL], {LOCAL: labels}, asked),
         TARGET: classifiers(fusion, both, {TARGET: labels}, asked),
     }
     steps = {
@@ -98,7 +98,7 @@ def build_branches(
     }
     last = learnt[TARGET].learned
     plain = {
-        name: steps[name].get_layer(layer_name(name))(features)
+        name: keras.Model(pooled[name], learnt[name].learned[name])(features)
         for name, features in ((GLOBAL, told), (LOCAL, told_close))
     }
     output = layers.Activation("sigmoid", name="probability")(last[TARGET])

@@ -214,9 +214,10 @@ def _side(architecture: Architecture) -> int:
     """The side of the image that the trunks see."""
     side, shrinks = architecture.seen, architecture.head.shrinks
     if side % shrinks:
+        given = "--image-size" if side == architecture.image_size else "side of --views"
         raise UserError(
             f"--head {architecture.head} makes the image {shrinks} times smaller for the trunks, "
-            f"so its side must be a multiple of that. Received: --image-size {side}."
+            f"so its side must be a multiple of that. Received: {given} {side}."
         )
     return side // shrinks
 

@@ -28,11 +28,12 @@ class Part(Recipe):
 
     def check(self, plan):
         """See `Recipe.check`."""
-        if not isinstance(head := plan.architecture.head, DenseHead):
+        head = plan.architecture.head
+        if not isinstance(head, DenseHead) or head.taught:
             raise UserError(
                 f"--recipe {self.part_name()} joins what two branches have pooled, so it needs a "
-                f"head that makes one vector of an image. Received: --head {head}. "
-                "Give --head gap, or --recipe finetune."
+                "head that makes one vector of an image, and that no truth teaches. Received: "
+                f"--head {head}. Give --head gap, or --recipe finetune."
             )
 
     def fitter(self, session):

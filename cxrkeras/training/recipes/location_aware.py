@@ -35,10 +35,11 @@ class Part(Recipe):
                 "light."
             )
         if any(getattr(o, chance, 0) for o in operations for chance in chances):
+            known = [f"{name}=0" for name in chances if name in type(plan.augment).model_fields]
             raise UserError(
                 f"--recipe {self.part_name()} learns where findings lie, so films can't be "
                 f"flipped. Received: --augment {plan.augment}. Give --augment light, or "
-                f"{plan.augment.part_name()}:hflip=0,vflip=0."
+                f"{plan.augment.part_name()}:{','.join(known)}."
             )
 
     def fitter(self, session):

@@ -50,6 +50,15 @@ def test_each_step_says_what_the_whole_says(branches):
     assert len({tuple(one[0]) for one in whole.values()}) == 3
 
 
+def test_a_branch_tells_the_logits_of_a_head_of_several_layers(architecture):
+    made = build_branches(replace(architecture, head=HEADS.make("cosine")), 2, 0.7)
+    whole = numbers(made.logits(IMAGES, training=False))
+    for name in (GLOBAL, LOCAL):
+        (alone,) = numbers(made.steps[name](IMAGES, training=False)).values()
+        np.testing.assert_allclose(alone, whole[name], atol=1e-5)
+        assert alone.shape == (3, 2)
+
+
 @pytest.mark.jax
 def test_the_local_branch_sees_what_the_global_one_looked_at(branches, architecture):
     model = branches.probability

@@ -71,6 +71,8 @@ def test_so_are_differences(tmp_path):
     for score in ("auroc", "average_precision"):
         both = [one["differences"][0][score] for one in found]
         assert both[0] == both[1]
+    alike = [one["correlations"][0]["mean"] for one in found]
+    assert alike[0] == alike[1] < 1
     assert "The macro means go without No Finding." in found[0]["notes"]
     assert not any("go without" in note for note in found[1]["notes"])
     with_branch = []
@@ -81,3 +83,15 @@ def test_so_are_differences(tmp_path):
         assert with_branch[0][one] == with_branch[1][one]
     drawn = resample(predictions(NIH15).truth, [predictions(NIH15).prob], np.arange(60), NIH15)
     assert drawn["auroc"].macro(0)[0] < 0.99
+
+
+def test_so_are_branches_of_a_run(tmp_path):
+    found = []
+    for labels in (NIH15, NIH14):
+        run = tmp_path / str(len(labels))
+        run.mkdir()
+        write_predictions(run / "predictions-local.csv", predictions(labels, 2))
+        found.append(score_branches(run, predictions(labels, 1))["local"])
+    assert found[0]["macro"] == found[1]["macro"]
+    assert found[0]["gain"] == found[1]["gain"]
+    assert found[0]["per_label"]["No Finding"] == 1.0

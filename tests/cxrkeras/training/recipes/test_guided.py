@@ -17,8 +17,10 @@ from tests.cxrkeras.networks import session_of
 
 
 def test_a_head_without_one_vector_is_refused_before_anything_is_read(experiment):
-    with pytest.raises(UserError, match=r"makes one vector of an image\. Received: --head pcam"):
+    with pytest.raises(UserError, match=r"makes one vector of an image.*Received: --head pcam"):
         resolve(experiment(recipe="ag_cnn", head="pcam"))
+    with pytest.raises(UserError, match=r"no truth teaches\. Received: --head label_lstm"):
+        resolve(experiment(recipe="ag_cnn", head="label_lstm"))
     resolve(experiment(recipe="ag_cnn", head="lse"))
     with pytest.raises(UserError, match="ag_cnn"):
         resolve(experiment(recipe="self_training:base=ag_cnn", head="pcam"))
