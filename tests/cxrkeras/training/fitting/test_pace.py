@@ -63,7 +63,7 @@ def test_a_fit_leaves_nothing_behind_and_goes_on_where_it_was_killed(loss, tmp_p
         assert (keras.ops.convert_to_numpy(layer.alpha) > 0).all()
         assert table["learning_rate"].nunique() == 1
     else:
-        assert float(keras.ops.convert_to_numpy(layer.progress)) == 1  # the last epoch of any fit is late
+        assert float(keras.ops.convert_to_numpy(layer.progress)) == 1
 
 
 def test_weights_that_begin_late_decide_where_a_small_head_ends():
