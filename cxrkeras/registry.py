@@ -21,7 +21,9 @@ BACKBONES: Registry = _Kind(
     "backbone", "cxrkeras.models.backbones", family="cxrkeras.models.backbones.families"
 )
 HEADS: Registry = _Kind("head", "cxrkeras.models.heads")
+VIEWS: Registry = _Kind("view", "cxrkeras.models.views", "--views")
 LOSSES: Registry = _Kind("loss", "cxrkeras.models.losses")
+OPTIMIZERS: Registry = _Kind("optimizer", "cxrkeras.training.optimizers")
 RECIPES: Registry = _Kind("recipe", "cxrkeras.training.recipes")
 PRESETS: Registry = _Kind("augmentation preset", "cxrkeras.data.augmentation", "--augment")
 OPERATIONS: Registry = _Kind(
@@ -40,7 +42,9 @@ EXECUTORS: Registry = _Kind("executor", "data_prep.executors")
 KINDS: tuple[Registry, ...] = (
     BACKBONES,
     HEADS,
+    VIEWS,
     LOSSES,
+    OPTIMIZERS,
     RECIPES,
     PRESETS,
     OPERATIONS,

@@ -11,8 +11,9 @@ from cxrkeras.commands.shared.options import SectionedCommand, chosen, experimen
 _FIELDS = (
     "data", "method", "backbone", "source", "label_set", "joint", "loss", "uncertain", "blank",
     "epochs", "source_epochs", "batch_size", "source_learning_rate", "dropout",
-    "plateau_patience", "plateau_factor", "early_stopping", "batch_norm", "augment", "image_size",
-    "pixel_cache", "validation_fraction", "seed", "precision", "fast", "devices",
+    "optimizer", "plateau_patience", "step_epochs", "plateau_factor", "early_stopping",
+    "batch_norm", "augment", "image_size", "views", "pixel_cache", "validation_fraction", "seed",
+    "precision", "fast", "devices",
 )  # fmt: skip
 
 

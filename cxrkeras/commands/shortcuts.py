@@ -23,17 +23,22 @@ def command(runs: tuple[Path, ...], data: Path | None) -> None:
     Example:
       cxrkeras shortcuts runs/first
     """
+    from cxrkeras.data.dataset import open_dataset
     from cxrkeras.evaluation.evidence.shortcuts import measure_shortcuts
     from cxrkeras.evaluation.report.run import write_report
     from cxrkeras.evaluation.run_folder import RunFolder
     from cxrkeras.runs.description import read_experiment
+    from cxrkeras.runs.folder import check_data
     from data_prep.errors import UserError
 
     for run in runs:
         folder = RunFolder(run)
         if not folder.experiment.is_file() or not folder.metrics.is_file():
             raise UserError(f"Shortcuts need a finished run of cxrkeras cv. Received: {run}.")
-        told = measure_shortcuts(run, data or Path(read_experiment(folder.experiment).data))
+        experiment = read_experiment(folder.experiment)
+        dataset = open_dataset(data or Path(experiment.data), experiment.labels_of())
+        check_data(run, dataset, experiment)
+        told = measure_shortcuts(run, dataset.root)
         click.echo(f"{run}: macro AUROC of what sees no lungs, and how far it is from the run's")
         for name, one in told["shortcuts"].items():
             click.echo(f"  {name:<12} {_interval(one['auroc'])}  {_signed(one['below']['auroc'])}")

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 @click.command(cls=SectionedCommand)
 @click.argument("model", required=False, type=click.Path(path_type=Path), metavar="[MODEL_OR_RUN]")
 @experiment_options(
-    "method", "backbone", "head", "inputs", "recipe", "image_size", "dropout", "batch_size",
-    "precision", "devices",
+    "method", "backbone", "head", "inputs", "recipe", "image_size", "views", "dropout",
+    "batch_size", "precision", "devices",
 )  # fmt: skip
 @click.option(
     "--outputs",
@@ -107,11 +107,16 @@ def _saved(path: Path, options: dict[str, Any]) -> "tuple[int, keras.Model]":
 def _costs(model: "keras.Model", batch_size: int, precision: str, devices: int) -> str:
     import keras
 
-    from cxrkeras.models.summary.cost import multiply_adds, sight, training_memory
+    from cxrkeras.models.summary.cost import multiply_adds, sight, training_memory, views_of
 
     lines = [f"{'part':<20} {'parameters':>12}  {'map':<14} {'stride':>6}  {'sees':<12} GFLOPs"]
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
+    views, layers = 1, list(model.layers)
+    for layer in layers:
+        if isinstance(layer, keras.Model) and any(len(t.shape) == 2 for t in layer.outputs):
+            # Of one view, or a branch.
+            views *= views_of(layer)
+            layers += layer.layers
+        elif isinstance(layer, keras.Model):
             seen = sight(layer)
             side = "whole image" if seen.field == float("inf") else f"{seen.field:.0f} px"
             shape = "×".join(map(str, seen.map))
@@ -124,9 +129,11 @@ def _costs(model: "keras.Model", batch_size: int, precision: str, devices: int) 
             lines.append(f"{layer.name:<20} {layer.count_params():>12,}")
     flops = 2 * multiply_adds(model) / 1e9
     memory = training_memory(model, -(-batch_size // devices), precision) / 2**20
+    several = f" in {views} views" if views > 1 else ""
     each = f" on each of {devices} devices" if devices > 1 else ""
     lines += [
-        f"One image: {flops:.2f} GFLOPs (two per multiply-add, convolutions and dense layers).",
+        f"One image{several}: {flops:.2f} GFLOPs (two per multiply-add, convolutions and dense "
+        "layers).",
         f"A training step with {batch_size} images, {precision}: at least {memory:,.0f} MiB{each}.",
     ]
     return "\n".join(lines)

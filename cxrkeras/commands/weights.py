@@ -48,7 +48,7 @@ def command() -> None:
 @click.option(
     "--labels",
     help="Labels of the classifier's outputs, in order: A,B,… (a blank leaves one out), or "
-    "nih14, chexpert14, chexpert5 or xrv18.",
+    "nih14, nih15, chexpert14, chexpert5 or xrv18.",
 )
 @click.option("--origin", default="", help="Who trained it, on what, and where you got it.")
 @click.option("--licence", default="", help="Licence under which it may be used.")

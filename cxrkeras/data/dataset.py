@@ -22,6 +22,7 @@ from data_prep.tables.vocabulary import canonical, folded
 
 _AGAIN = "Prepare the dataset again."
 _HEX = re.compile("[0-9a-f]{64}")
+_NORMAL = folded("No Finding")
 _IDENTIFIED: dict[tuple, tuple[str, str]] = {}  # images that a manifest doesn't identify, once read
 
 
@@ -90,10 +91,15 @@ class PreparedDataset:
         blank = np.full(len(self), "")
         return {name: as_numbers(name, self.told.get(name, blank)) for name in further(inputs)}
 
-    def fingerprint_with(self, inputs: Sequence[str], columns: Sequence[str] = ()) -> str:
-        """`fingerprint`, with a model's inputs beside the image and other columns of `told`."""
+    def fingerprint_with(
+        self, inputs: Sequence[str], columns: Sequence[str] = (), files: Sequence[str] = ()
+    ) -> str:
+        """`fingerprint`, with a model's inputs beside the image, other columns of `told`, and files
+        of the folder, if they are there.
+        """
         known = self.known(inputs)
-        if not known and not columns:
+        beside = [(name, self.root / name) for name in files if (self.root / name).is_file()]
+        if not known and not columns and not beside:
             return self.fingerprint
         digest = hashlib.sha256(self.fingerprint.encode())
         for name, values in known.items():
@@ -101,6 +107,8 @@ class PreparedDataset:
         for name in columns:
             cells = self.told[name].tolist() if name in self.told else []
             digest.update(json.dumps([name, cells]).encode())
+        for name, path in beside:
+            digest.update(name.encode() + hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()[:16]
 
     @cached_property
@@ -133,11 +141,17 @@ class PreparedDataset:
     def with_labels(self, labels: Sequence[str]) -> "PreparedDataset":
         """The dataset with these labels, in order, whatever their spelling there (`canonical`).
 
+        Where No Finding is wanted and no label here, it follows from the others that are wanted: 0
+        where one is present, 1 where all are absent, else uncertain.
+
         Raises:
             UserError: naming the labels that the dataset lacks.
         """
         places = {folded(canonical(label)): place for place, label in enumerate(self.labels)}
         wanted = [folded(canonical(label)) for label in labels]
+        derived = len(wanted) > 1 and _NORMAL in wanted and _NORMAL not in places
+        if derived:
+            places[_NORMAL] = len(self.labels)
         if missing := [
             label for label, key in zip(labels, wanted, strict=True) if key not in places
         ]:
@@ -146,7 +160,17 @@ class PreparedDataset:
                 f"{', '.join(self.labels)}. Choose another label set, or none."
             )
         keep = [places[key] for key in wanted]
-        return replace(self, labels=tuple(labels), codes=self.codes[:, keep])
+        codes = self.codes
+        if derived:
+            others = codes[:, [place for place in keep if place < len(self.labels)]]
+            codes = np.column_stack([codes, _normal(others)])
+        return replace(self, labels=tuple(labels), codes=codes[:, keep])
+
+
+def _normal(codes: np.ndarray) -> np.ndarray:
+    """(N,) codes of No Finding, from those (N, K) of all findings."""
+    found = np.where((codes == 0).all(axis=1), 1, -1)
+    return np.where((codes == 1).any(axis=1), 0, found).astype(np.float32)
 
 
 def load_dataset(root: Path) -> PreparedDataset:

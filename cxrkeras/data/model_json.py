@@ -230,6 +230,7 @@ class ModelFacts(Facts):
     training_prevalence: dict[Label, Share | None]
     kind: Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,60}$")] | None = None
     inputs: list[Name] | None = None
+    views: Words | None = None
     package: list[Module] | None = None
     head: Annotated[str, Field(max_length=200)] | None = None
     frozen: Frozen | None = None

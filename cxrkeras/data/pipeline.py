@@ -1,6 +1,7 @@
 """Batches with tf.data: ordering, drawing, interleaving sources."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +48,7 @@ class Part(NamedTuple):
         index: (n,) the rows that belong to the part.
         targets: of these n rows.
         epoch: number of rows in an epoch, if not all n; drawn anew each time when shuffled.
+        beside: the targets that further heads learn from the same rows, none of them a range.
     """
 
     head: str
@@ -54,6 +56,12 @@ class Part(NamedTuple):
     index: np.ndarray
     targets: Targets
     epoch: int | None = None
+    beside: Mapping[str, Targets] = MappingProxyType({})
+
+    @property
+    def taught(self) -> dict[str, Targets]:
+        """The targets by head."""
+        return {self.head: self.targets, **self.beside}
 
     @property
     def rows(self) -> int:
@@ -136,7 +144,7 @@ def steps_per_epoch(parts: Sequence[Part], batch_size: int, *, whole: bool = Fal
 
 def head_widths(parts: Sequence[Part]) -> dict[str, int]:
     """The number of labels of each head, in the parts' order."""
-    return {part.head: part.targets.values.shape[1] for part in parts}
+    return {head: t.values.shape[1] for part in parts for head, t in part.taught.items()}
 
 
 def three_way_labels(parts: Sequence[Part]) -> dict[str, np.ndarray]:
@@ -166,6 +174,9 @@ class _Stream:
             self._values = tf.constant(targets.values, tf.float32)
             drawn = seed is not None and targets.spread is not None
             self._spread = tf.constant(targets.spread, tf.float32) if drawn else None
+            self._beside = {
+                head: tf.constant(more.values, tf.float32) for head, more in part.beside.items()
+            }
         self._inputs, self._number, self._batch_size = part.inputs, number, batch_size
         self._seed, self._alone, self._rows = seed, alone, len(part.index)
         self._head, self._transform = part.head, transform
@@ -186,7 +197,7 @@ class _Stream:
         return tf.reshape(tf.map_fn(shuffled, cycles), (-1,))[:wanted]
 
     def load(self, epoch: tf.Tensor, step: tf.Tensor, rows: tf.Tensor) -> tuple:
-        """The inputs and targets of some rows."""
+        """The inputs of some rows, and their targets by head."""
         values = tf.gather(self._values, rows)
         if self._spread is not None:
             seed = tf.random.fold_in(self._seed_of(epoch, "ranges"), step)
@@ -194,11 +205,12 @@ class _Stream:
                 tf.shape(values), seed, -1.0, 1.0
             )
         inputs = self._inputs.take(tf.gather(self._index, rows))
+        taught = {self._head: values}
+        taught |= {head: tf.gather(more, rows) for head, more in self._beside.items()}
         if self._transform is None:
-            return inputs, values
+            return inputs, taught
         seed = tf.random.fold_in(self._seed_of(epoch, "transform"), step)
-        inputs, changed = self._transform.apply(inputs, {self._head: values}, seed)
-        return inputs, changed[self._head]
+        return self._transform.apply(inputs, taught, seed)
 
     def _seed_of(self, epoch: tf.Tensor, use: str) -> tf.Tensor:
         # Transforms came later: they count downwards, so that all other seeds stay as they were.
@@ -212,8 +224,10 @@ def _joined(parts: Sequence[Part], widths: dict[str, int], batches: list) -> dic
     joined = {}
     for head, width in widths.items():
         rows = [
-            target if part.head == head else tf.fill((tf.shape(target)[0], width), MASKED)
-            for part, (_, target) in zip(parts, batches, strict=True)
+            taught[head]
+            if head in taught
+            else tf.fill((tf.shape(taught[part.head])[0], width), MASKED)
+            for part, (_, taught) in zip(parts, batches, strict=True)
         ]
         joined[head] = tf.ensure_shape(tf.concat(rows, axis=0), (None, width))
     return joined

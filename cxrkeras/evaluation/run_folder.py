@@ -26,6 +26,17 @@ class _Folder:
         """CSV of the test set; of a run, the mean over the folds' models. Not every run has one."""
         return self.path / "test_predictions.csv"
 
+    def branch(self, name: str) -> Path:
+        """CSV as `predictions`, by a branch that was trained on the way to the model."""
+        return self.path / f"predictions-{name}.csv"
+
+    @property
+    def branches(self) -> dict[str, Path]:
+        """The branches' tables by name; none for most models."""
+        start = self.branch("").stem
+        found = sorted(self.path.glob(f"{start}*.csv"))
+        return {path.stem.removeprefix(start): path for path in found}
+
 
 class FoldFolder(_Folder):
     """What one fold left."""

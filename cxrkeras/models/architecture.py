@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 from cxrkeras.models.backbones import Backbone
 from cxrkeras.models.heads import Head
+from cxrkeras.models.views import Views
+from cxrkeras.models.views.whole import Part as Whole
+
+WHOLE = Whole()
 
 
 @dataclass(frozen=True)
@@ -17,6 +21,7 @@ class Architecture:
         inputs: `image` and further inputs (see `data.inputs`).
         dropout: the heads' dropout rate.
         seed: seed of all initial weights.
+        views: which parts of the image the trunks see.
     """
 
     backbones: tuple[Backbone, ...]
@@ -25,3 +30,9 @@ class Architecture:
     inputs: tuple[str, ...] = ("image",)
     dropout: float = 0.5
     seed: int = 0
+    views: Views = WHOLE
+
+    @property
+    def seen(self) -> int:
+        """The side in pixels of what a trunk sees."""
+        return self.views.seen(self.image_size)

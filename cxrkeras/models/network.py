@@ -15,6 +15,7 @@ from cxrkeras.models.inputs import inputs_of, known_features
 from cxrkeras.models.losses.shared.entries import NEVER
 from cxrkeras.models.precision import FLOAT32, computing_in
 from cxrkeras.models.prior import uncertain_name
+from cxrkeras.models.views.shared.graph import VIEW, first_crop, mean_over_crops
 from data_prep.errors import UserError
 
 
@@ -23,19 +24,22 @@ class Network:
     """One graph; its models share every weight.
 
     They take images (N, S, S, 1), grey 0-255, or, if the network has further inputs, a dictionary
-    with exactly its inputs.
+    with exactly its inputs. Where it has several views of an image, `features` and `logits` are of
+    the first, and `probability` is the mean over all.
 
     Args:
         trunks: the nested backbones, in order.
+        maps: the last feature map (N, h, w, C) of each.
         features: inputs -> what the head makes of the maps, pooled features (N, C) for most.
         logits: inputs -> {head: (N, K_head)}, or (N, 2 K_head) with an uncertain class, as the
             losses take them.
-        probability: inputs -> (N, K) for a network of one head, else None.
+        probability: inputs -> (N, K) of the head `TARGET`, or of an only one; else None.
         teaching: where the head is taught, what learns in place of `logits`: inputs, and
             `truth_name(head)` (N, K_head) for each head -> {head: logits}; else None.
     """
 
     trunks: tuple[keras.Model, ...]
+    maps: tuple[keras.KerasTensor, ...]
     features: keras.Model
     logits: keras.Model
     probability: keras.Model | None
@@ -71,6 +75,7 @@ def build_network(
     heads: Mapping[str, int],
     *,
     three_way: Mapping[str, np.ndarray] | None = None,
+    names: Sequence[str] | None = None,
 ) -> Network:
     """Build a network with random weights.
 
@@ -82,6 +87,7 @@ def build_network(
         heads: name and number of labels of each head; `{TARGET: K}` for a target model.
         three_way: (K,) bool for the heads where labels have an uncertain class; it is there for
             training only and no part of `probability`.
+        names: of the trunks' layers, if not as `trunk_names` gives them.
 
     Raises:
         UserError: the image is too small for a backbone, or a head isn't what it says.
@@ -90,13 +96,14 @@ def build_network(
     keras.utils.set_random_seed(seed)
     inputs = inputs_of(architecture.inputs, architecture.image_size)
     given = inputs if len(inputs) > 1 else inputs["image"]
-    names = _names(architecture.backbones)
+    names = names or trunk_names(architecture.backbones)
     trunks = tuple(
         backbone.trunk(_side(architecture), name=name)
         for backbone, name in zip(architecture.backbones, names, strict=True)
     )
+    seen = first_crop(inputs["image"], architecture.views)
     maps = [
-        _maps(trunk, backbone, architecture.head, inputs["image"])
+        _maps(trunk, backbone, architecture.head, seen)
         for trunk, backbone in zip(trunks, architecture.backbones, strict=True)
     ]
     head = architecture.head
@@ -106,12 +113,17 @@ def build_network(
     _check_pooled(head, pooled, trunks)
     found = classifiers(architecture, features, heads, three_way)
     probability = None
-    if len(heads) == 1:
-        (logits,) = found.learned.values()
+    if len(heads) == 1 or TARGET in heads:
+        learned = found.learned
+        logits = learned[TARGET] if TARGET in learned else next(iter(learned.values()))
         output = keras.layers.Activation("sigmoid", name="probability")(logits)
+        if len(architecture.views.crops(architecture.image_size)) > 1:
+            view = keras.Model([*({**inputs, "image": seen}).values()], output, name=VIEW)
+            output = mean_over_crops(inputs, view, architecture.views)
         probability = keras.Model(given, output, name="-".join(names))
     return Network(
         trunks=trunks,
+        maps=tuple(list(of_trunk.values())[-1] for of_trunk in maps),
         features=pooled,
         logits=keras.Model(given, found.outputs, name="logits"),
         probability=probability,
@@ -200,16 +212,17 @@ def _maps(trunk: keras.Model, backbone: Backbone, head: Head, image) -> dict:
 
 def _side(architecture: Architecture) -> int:
     """The side of the image that the trunks see."""
-    side, shrinks = architecture.image_size, architecture.head.shrinks
+    side, shrinks = architecture.seen, architecture.head.shrinks
     if side % shrinks:
+        given = "--image-size" if side == architecture.image_size else "side of --views"
         raise UserError(
             f"--head {architecture.head} makes the image {shrinks} times smaller for the trunks, "
-            f"so its side must be a multiple of that. Received: --image-size {side}."
+            f"so its side must be a multiple of that. Received: {given} {side}."
         )
     return side // shrinks
 
 
-def _names(backbones: Sequence[Backbone]) -> list[str]:
+def trunk_names(backbones: Sequence[Backbone]) -> list[str]:
     """Unique layer names: `densenet121`, `densenet121_2`, …"""
     names: list[str] = []
     for backbone in backbones:

@@ -24,10 +24,12 @@ from cxrkeras.registry import (
     BACKBONES,
     HEADS,
     LOSSES,
+    OPTIMIZERS,
     POLICIES,
     PRESETS,
     RECIPES,
     TRANSFORMS,
+    VIEWS,
     Registry,
     spelled,
 )
@@ -37,11 +39,26 @@ from data_prep.errors import UserError
 if TYPE_CHECKING:
     from cxrkeras.data.dataset import PreparedDataset
 
+
+def _numbers(value: Any) -> Any:
+    """Read `20,40`, or several such; a number by itself is one."""
+    values = value if isinstance(value, list | tuple) else (value,)
+    split = (one.split(",") if isinstance(one, str) else (one,) for one in values)
+    return tuple(word for words in split for word in words)
+
+
 _Words = Annotated[
     tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
 ]
 _Backbones = Annotated[
     _Words, AfterValidator(lambda texts: tuple(str(BACKBONES.make(text)) for text in texts))
+]
+_Optimizer = Annotated[str, AfterValidator(lambda text: str(OPTIMIZERS.make(text)))]
+_Views = Annotated[str, AfterValidator(lambda text: str(VIEWS.make(text)))]
+_Epochs = Annotated[
+    tuple[Annotated[int, Field(ge=1)], ...],
+    BeforeValidator(_numbers),
+    AfterValidator(lambda epochs: tuple(sorted(set(epochs)))),
 ]
 
 _CONSENT = {"random_trunk", "pixel_cache", "preset"}  # change nothing that is learned
@@ -57,6 +74,7 @@ def _choice(
     *,
     parts: Registry | None = None,
     idle: Iterable[str] = (),
+    later: bool = False,
     **rules: Any,
 ) -> Any:
     """A field.
@@ -69,9 +87,10 @@ def _choice(
         idle: the caches to which it makes no difference, or only through what their own
             descriptions spell out: a source `stage`, the `features` of frozen trunks. A field is
             part of a cache's key unless it is declared idle here.
+        later: whether earlier versions lacked it: their descriptions equal ours at its default.
         **rules: as `pydantic.Field` takes them.
     """
-    extra = {"section": section, "parts": parts, "idle": frozenset(idle)}
+    extra = {"section": section, "parts": parts, "idle": frozenset(idle), "later": later}
     return Field(default, description=text, json_schema_extra=extra, **rules)
 
 
@@ -163,8 +182,7 @@ class Experiment(BaseModel):
     loss: str = _choice(
         "bw_bce",
         "Learning",
-        "Loss: batch-weighted BCE, its weights pooled over the batch's labels or taken label by "
-        "label; or plain BCE.",
+        "What is minimised; bw_bce is batch-weighted BCE.",
         parts=LOSSES,
         idle=_BOTH,
     )
@@ -199,13 +217,22 @@ class Experiment(BaseModel):
     )
     batch_size: int = _choice(16, "Learning", "Images per batch.", idle=("features",), ge=1)
     learning_rate: float = _choice(
-        1e-4, "Learning", "Adam's learning rate on the target.", idle=_BOTH, gt=0
+        1e-4, "Learning", "Learning rate on the target.", idle=_BOTH, gt=0
     )
     source_learning_rate: float = _choice(
-        1e-4, "Learning", "Adam's learning rate in source stages.", idle=("features",), gt=0
+        1e-4, "Learning", "Learning rate in source stages.", idle=("features",), gt=0
     )
     dropout: float = _choice(
         0.5, "Learning", "Dropout rate before the head.", idle=("features",), ge=0, lt=1
+    )
+    optimizer: _Optimizer = _choice(
+        "adam",
+        "Learning",
+        "Optimiser of all trainings, as adam, adamw:weight_decay=0.05 or sgd:momentum=0.9; a loss "
+        "may bring its own.",
+        parts=OPTIMIZERS,
+        idle=("features",),
+        later=True,
     )
     plateau_patience: int = _choice(
         3,
@@ -214,6 +241,13 @@ class Experiment(BaseModel):
         "never.",
         idle=("features",),
         ge=0,
+    )
+    step_epochs: _Epochs = _choice(
+        (),
+        "Learning",
+        "Lower the learning rate after these epochs, as 20,40, whatever the validation loss.",
+        idle=("features",),
+        later=True,
     )
     plateau_factor: float = _choice(
         0.1,
@@ -249,17 +283,20 @@ class Experiment(BaseModel):
         _SPEED,
         "Numbers in which networks learn. Weights, losses, and the models that are scored, saved "
         "and predict stay float32.",
+        later=True,
     )
     fast: bool = _choice(
         False,
         _SPEED,
         "Let the backend compile and choose its kernels for speed: a resumed or repeated run then "
         "ends with slightly other numbers.",
+        later=True,
     )
     devices: int = _choice(
         1,
         _SPEED,
         "Devices that share each training batch; --batch-size stays that of all together.",
+        later=True,
         idle=("features",),  # one device computes them
         ge=1,
     )
@@ -267,9 +304,18 @@ class Experiment(BaseModel):
     image_size: int = _choice(
         512,
         "Images",
-        "Side of the images that the network sees, in pixels.",
+        "Side of the images that the network takes, in pixels.",
         ge=32,
         le=LARGEST_SIDE,
+    )
+
+    views: _Views = _choice(
+        "whole",
+        "Images",
+        "What the trunks see of an image: the whole; centre:side=224, the crop in its middle; "
+        "tencrop:side=224, in prediction the mean over ten crops.",
+        parts=VIEWS,
+        later=True,
     )
 
     pixel_cache: str = _choice(
@@ -314,7 +360,10 @@ class Experiment(BaseModel):
         idle=_BOTH,
     )
 
-    @field_validator("backbone", "head", "recipe", "loss", "transform", "augment", mode="before")
+    @field_validator(
+        *("backbone", "head", "recipe", "loss", "optimizer", "transform", "augment", "views"),
+        mode="before",
+    )
     @classmethod
     def _known_part(cls, value: Any, info: ValidationInfo) -> Any:
         registry = cls.model_fields[info.field_name].json_schema_extra["parts"]
@@ -396,23 +445,28 @@ class Experiment(BaseModel):
         """Columns of the dataset that the recipe learns by, see `Recipe`."""
         return RECIPES.make(self.recipe).columns
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Files of the dataset's folder that the recipe learns by, see `Recipe`."""
+        return RECIPES.make(self.recipe).files
+
     def fingerprint_of(self, dataset: "PreparedDataset") -> str:
         """The content of a dataset, as far as it decides a fit to the target."""
-        return dataset.fingerprint_with(self.inputs, self.columns)
+        return dataset.fingerprint_with(self.inputs, self.columns, self.files)
 
     @property
     def digest(self) -> str:
-        """8 hex digits of the description; ways to be faster count where they are chosen."""
+        """8 hex digits of the description; what earlier versions lacked counts if it is chosen."""
         choices = json.dumps(self.model_dump(exclude=_CONSENT | self._usual), sort_keys=True)
         return hashlib.sha256(choices.encode()).hexdigest()[:8]
 
     @property
     def _usual(self) -> set[str]:
-        """The ways to be faster that aren't chosen, which earlier versions' descriptions lack."""
+        """The choices at their defaults that earlier versions' descriptions lack."""
         return {
             name
             for name, field in type(self).model_fields.items()
-            if field.json_schema_extra["section"] == _SPEED and getattr(self, name) == field.default
+            if field.json_schema_extra["later"] and getattr(self, name) == field.default
         }
 
 

@@ -3,9 +3,11 @@
 import json
 import platform
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -126,7 +128,8 @@ def check_data(run: Path, dataset: PreparedDataset, experiment: Experiment) -> N
     """
     found = json.loads(RunFolder(run).environment.read_text(encoding="utf-8"))["data"]
     if found != experiment.fingerprint_of(dataset):
-        what = ", ".join(["labels", "patients", *further(experiment.inputs), *experiment.columns])
+        more = *further(experiment.inputs), *experiment.columns, *experiment.files
+        what = ", ".join(["labels", "patients", *more])
         raise UserError(
             f"The prepared data have changed since {run} was begun ({what} or pixels), "
             "or an earlier version began it. Give another --out, so that a run has one dataset."
@@ -203,6 +206,8 @@ def save_fold(
     probabilities: np.ndarray,
     history: pd.DataFrame,
     facts: dict,
+    *,
+    branches: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> None:
     """Write a fold's tables; `fold.json` comes last and marks the fold as complete.
 
@@ -214,6 +219,7 @@ def save_fold(
             target's order (see `held_out_rows`).
         history: of the training.
         facts: what `fold.json` holds.
+        branches: as `probabilities`, of what was trained on the way, by name.
     """
     folder = RunFolder(run).fold(fold)
     rows = held_out_rows(target, fold)
@@ -221,6 +227,9 @@ def save_fold(
     for path, part in ((folder.predictions, ~tested), (folder.test_predictions, tested)):
         if part.any():
             write_predictions(path, predictions_of(target, rows[part], probabilities[part]))
+    for name, scores in branches.items():
+        own = predictions_of(target, rows[~tested], scores[~tested])
+        write_predictions(folder.branch(name), own)
     write_table(folder.history, history)
     atomic_write_json(folder.facts, facts)
 
@@ -233,17 +242,23 @@ def held_out_rows(target: Target, fold: int) -> np.ndarray:
 def gather(run: Path, target: Target) -> None:
     """Combine the folds' predictions in the dataset's order, averaging those of the test set."""
     folders = [RunFolder(run).fold(fold) for fold in target.fold_numbers]
-    parts = [read_predictions(folder.predictions) for folder in folders]
-    row_of = {image: row for row, image in enumerate(target.dataset.images)}
-    rows = np.array([row_of[image] for part in parts for image in part.images])
-    order = np.argsort(rows)
-    probabilities = np.concatenate([part.prob for part in parts])
-    table = predictions_of(target, rows[order], probabilities[order])
-    write_predictions(RunFolder(run).predictions, table)
+    _join(target, [folder.predictions for folder in folders], RunFolder(run).predictions)
+    for name in folders[0].branches:
+        _join(target, [folder.branch(name) for folder in folders], RunFolder(run).branch(name))
     if (target.folds == TEST).any():
         tests = [read_predictions(folder.test_predictions) for folder in folders]
         mean = np.mean([test.prob for test in tests], axis=0)
         write_predictions(RunFolder(run).test_predictions, replace(tests[0], prob=mean))
+
+
+def _join(target: Target, paths: Sequence[Path], whole: Path) -> None:
+    """Write the folds' predictions as one table."""
+    parts = [read_predictions(path) for path in paths]
+    row_of = {image: row for row, image in enumerate(target.dataset.images)}
+    rows = np.array([row_of[image] for part in parts for image in part.images])
+    order = np.argsort(rows)
+    probabilities = np.concatenate([part.prob for part in parts])
+    write_predictions(whole, predictions_of(target, rows[order], probabilities[order]))
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

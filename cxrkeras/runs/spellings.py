@@ -6,8 +6,8 @@ from typing import Any
 from data_prep.errors import UserError
 from data_prep.say import say
 
-OLD = ("reuse", "views")
-"""Choices that were options of `cxrkeras cv` with other values than today's."""
+OLD = ("reuse",)
+"""Choices that were options of `cxrkeras cv` and have another name today."""
 
 
 def renewed(choices: Mapping[str, Any]) -> dict[str, Any]:
@@ -17,7 +17,8 @@ def renewed(choices: Mapping[str, Any]) -> dict[str, Any]:
         UserError: a choice is given under both names.
     """
     new = dict(choices)
-    reuse, copies, sets = (new.pop(name, None) for name in (*OLD, "labels"))
+    reuse, sets = (new.pop(name, None) for name in (*OLD, "labels"))
+    copies = new.pop("views") if isinstance(new.get("views"), int) else None
     if reuse is not None:
         if "recipe" in new:
             raise UserError("--reuse is now --recipe. Give --recipe alone.")

@@ -13,7 +13,7 @@ from cxrkeras.runs.presets import with_preset
 from cxrkeras.runs.spellings import renewed
 from cxrkeras.training.plan import resolve
 from cxrkeras.training.stages.cache import cache_folder
-from data_prep.errors import WrongUse
+from data_prep.errors import UserError, WrongUse
 from data_prep.executors import Executor
 from data_prep.executors.local import Part as Local
 
@@ -65,6 +65,11 @@ def run_choices(
         raise WrongUse(
             "--folds-file determines the number of folds and the test set: leave --folds and "
             "--test-fraction out, or --folds-file."
+        )
+    if "preset" in choices and "recipe" not in choices:
+        raise UserError(
+            "preset only notes by which name a run's choices were given, and chooses nothing. "
+            f"Received: preset {choices['preset']!r} without a recipe. Give it as recipe."
         )
     choices = with_preset(renewed(choices))
     _check(make_experiment(choices))

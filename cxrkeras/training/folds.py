@@ -78,7 +78,8 @@ def _fit_fold(fitter: Fitter, plan: Plan, target: Target, run: Path, fold: int) 
     probabilities = fitter.predict(held_out)
     facts = {"format": FORMAT, **fitted.facts, "seconds": round(time.monotonic() - started, 1)}
     save_model(fitter, RunFolder(run).fold(fold).path, model_card(plan.experiment, target, facts))
-    save_fold(run, fold, target, probabilities, fitted.history, facts)
+    branches = fitter.branches(held_out)
+    save_fold(run, fold, target, probabilities, fitted.history, facts, branches=branches)
     say(f"{title}: finished in {facts['seconds']:.0f} s")
 
 
@@ -180,6 +181,7 @@ def model_card(experiment: Experiment, target: Target, facts: dict) -> dict:
         "labels": list(target.dataset.labels),
         "image_size": experiment.image_size,
         "head": experiment.head,
+        **({"views": experiment.views} if experiment.views != "whole" else {}),
         "trained_on": target.dataset.name,
         "training_prevalence": facts["training_prevalence"],
         **{name: facts[name] for name in ("inflation", "distortion") if name in facts},

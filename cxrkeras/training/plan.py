@@ -9,9 +9,20 @@ from cxrkeras.data.transforms import Transform
 from cxrkeras.models.architecture import Architecture
 from cxrkeras.models.heads import Head
 from cxrkeras.models.losses import Loss
-from cxrkeras.registry import BACKBONES, HEADS, LOSSES, PRESETS, RECIPES, TRANSFORMS
+from cxrkeras.models.views import Views
+from cxrkeras.registry import (
+    BACKBONES,
+    HEADS,
+    LOSSES,
+    OPTIMIZERS,
+    PRESETS,
+    RECIPES,
+    TRANSFORMS,
+    VIEWS,
+)
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.transfer import TrunkPlan, check_frozen, make_plan
+from cxrkeras.training.optimizers import Optimizer
 from cxrkeras.training.recipes import Recipe
 from data_prep.errors import UserError
 
@@ -30,6 +41,7 @@ class Plan:
         trunks: where each trunk starts and what it learns from before the target.
         architecture: the network's on the target; a source stage has one of its trunks.
         loss: the loss of all trainings.
+        optimizer: the optimiser of all trainings.
         transform: the change of all training batches, or None.
         recipe: how the target is learnt.
         augment: the augmentation of the target's images.
@@ -42,6 +54,7 @@ class Plan:
     trunks: tuple[TrunkPlan, ...]
     architecture: Architecture
     loss: Loss
+    optimizer: Optimizer
     transform: Transform | None
     recipe: Recipe
     augment: Preset
@@ -54,9 +67,10 @@ def resolve(experiment: Experiment) -> Plan:
     """Make the parts that a description names, with their options.
 
     Raises:
-        UserError: a part doesn't have such an option, images are too small for a backbone, method
-            and sources don't fit together, a frozen trunk has learnt nothing, or a
-            transform changes images where features are learnt from; or devices can't share batches.
+        UserError: a part doesn't have such an option, images are too small for a backbone or its
+            views, method and sources don't fit together, a frozen trunk has learnt nothing, a
+            transform changes images or there are several views where features are learnt from; or
+            devices can't share batches.
     """
     _check_speed(experiment)
     trunks = make_plan(experiment.method, experiment.backbone, experiment.chains)
@@ -66,8 +80,11 @@ def resolve(experiment: Experiment) -> Plan:
     if recipe.freezes and not experiment.random_trunk:
         check_frozen(trunks)
     backbones = tuple(BACKBONES.make(trunk.backbone) for trunk in trunks)
+    views: Views = VIEWS.make(experiment.views)
+    views.check(size := experiment.image_size)
+    seen = views.seen(size)
     for backbone in backbones:
-        backbone.check(experiment.image_size)
+        backbone.check(seen, "--image-size" if seen == size else "side of --views")
     head: Head = HEADS.make(experiment.head)
     transform = TRANSFORMS.make(experiment.transform) if experiment.transform else None
     if transform and transform.images and recipe.freezes and head.pooled:
@@ -75,26 +92,51 @@ def resolve(experiment: Experiment) -> Plan:
             f"--transform {transform} changes images; --recipe {recipe} learns from features, "
             "computed once. Leave --transform out, or give --recipe finetune."
         )
+    if recipe.freezes and head.pooled and len(views.crops(size)) > 1:
+        raise UserError(
+            f"--recipe {recipe} learns from the features of one view of an image, computed once, "
+            f"and would be scored on that. Received: --views {views}. Give --views "
+            f"centre:side={seen}, or --recipe finetune."
+        )
     fraction = experiment.validation_fraction
-    return Plan(
+    plan = Plan(
         experiment=experiment,
         trunks=trunks,
         architecture=Architecture(
             backbones,
             head,
-            experiment.image_size,
+            size,
             experiment.inputs,
             experiment.dropout,
             experiment.seed,
+            views,
         ),
         loss=LOSSES.make(experiment.loss),
+        optimizer=OPTIMIZERS.make(experiment.optimizer),
         transform=transform,
         recipe=recipe,
-        augment=PRESETS.make(experiment.augment or recipe.augment),
-        source_augment=PRESETS.make(experiment.augment or SOURCE_AUGMENT),
+        augment=PRESETS.make(experiment.augment or recipe.augment).within(seen / size),
+        source_augment=PRESETS.make(experiment.augment or SOURCE_AUGMENT).within(seen / size),
         validation=recipe.validation if fraction is None else fraction,
         source_validation=SOURCE_VALIDATION if fraction is None else fraction,
     )
+    _check_optimizer(plan)
+    recipe.check(plan)
+    return plan
+
+
+def _check_optimizer(plan: Plan) -> None:
+    """Refuse one beside a loss that brings its own."""
+    usual = OPTIMIZERS.make(Experiment.model_fields["optimizer"].default)
+    if plan.optimizer == usual:
+        return
+    with runtime.quietly():  # a loss that brings one imports Keras
+        own = plan.loss.optimizer()
+    if own is not None:
+        raise UserError(
+            f"--loss {plan.loss} brings an optimiser of its own. Received: --optimizer "
+            f"{plan.optimizer}. Leave --optimizer out."
+        )
 
 
 def _check_speed(experiment: Experiment) -> None:

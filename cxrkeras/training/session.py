@@ -1,8 +1,11 @@
 """What a recipe works with: the plan, the target, and networks whose trunks have learnt."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import cycle
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -41,30 +44,39 @@ class Session:
 
     def network(self) -> Network:
         """A new network for the target, with its trunks as the stages left them."""
-        return self._loaded(self._built())
+        return self._loaded(self.built())
 
-    def twins(self, compute: Compute | None = None) -> Twins:
+    def twins(
+        self, compute: Compute | None = None, build: Callable[[], Any] | None = None
+    ) -> Twins:
         """Such a network, to be kept, and the one that learns in its place.
 
         Args:
             compute: how it learns, if not as chosen.
+            build: makes another network, with `logits`, and with `trunks`: all of the target's once
+                or several times over.
         """
-        twins = Twins(self._built, compute or self.compute)
+        twins = Twins(build or self.built, compute or self.compute)
         self._loaded(twins.kept)
         twins.teach()
         return twins
 
-    def _built(self) -> Network:
+    def built(self, further: Mapping[str, int] = MappingProxyType({})) -> Network:
+        """A new network for the target with random weights.
+
+        Args:
+            further: outputs beside the target's, and their numbers of labels.
+        """
         target = self.target
         return build_network(
             self.plan.architecture,
-            {TARGET: len(target.dataset.labels)},
+            {TARGET: len(target.dataset.labels), **further},
             three_way={TARGET: target.targets.three_way},
         )
 
-    def _loaded(self, network: Network) -> Network:
-        backbones = self.plan.architecture.backbones
-        for trunk, backbone, weights in zip(network.trunks, backbones, self.weights, strict=True):
+    def _loaded(self, network: Any) -> Any:
+        starts = zip(self.plan.architecture.backbones, self.weights, strict=True)
+        for trunk, (backbone, weights) in zip(network.trunks, cycle(starts), strict=False):
             if weights:
                 load_trunk(trunk, str(backbone), weights)
         return network

@@ -23,6 +23,7 @@ NIH14 = (
     "Pleural_Thickening",
     "Hernia",
 )
+NIH15 = (*NIH14, "No Finding")
 CHEXPERT14 = (
     "No Finding",
     "Enlarged Cardiomediastinum",

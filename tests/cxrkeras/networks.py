@@ -2,7 +2,7 @@
 
 from cxrkeras.models.architecture import Architecture
 from cxrkeras.models.network import Network, build_network
-from cxrkeras.registry import BACKBONES, HEADS
+from cxrkeras.registry import BACKBONES, HEADS, VIEWS
 from cxrkeras.runs.target import load_target
 from cxrkeras.training.plan import resolve
 from cxrkeras.training.session import Session
@@ -17,11 +17,13 @@ def network_of(
     inputs: tuple[str, ...] = ("image",),
     dropout: float = 0.5,
     seed: int = 0,
+    views: str = "whole",
     three_way=None,
 ) -> Network:
     """`build_network` from parts by their texts."""
     parts = tuple(map(BACKBONES.make, backbones))
-    built = Architecture(parts, HEADS.make(head), image_size, inputs, dropout, seed)
+    seen = VIEWS.make(views)
+    built = Architecture(parts, HEADS.make(head), image_size, inputs, dropout, seed, seen)
     return build_network(built, heads, three_way=three_way)
 
 

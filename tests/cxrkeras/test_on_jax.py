@@ -9,6 +9,7 @@ HERE = Path(__file__).parent
 
 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="this is that subprocess")
-def test_what_is_marked_jax_passes_on_jax(on_jax):
+@pytest.mark.parametrize("which", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
+def test_what_is_marked_jax_passes_on_jax(which, on_jax):
     files = [path for path in HERE.rglob("test_*.py") if "mark.jax" in path.read_text("utf-8")]
-    on_jax("-m", "jax", *sorted(set(files) - {Path(__file__)}))
+    on_jax("-m", f"jax and {which}", *sorted(set(files) - {Path(__file__)}))

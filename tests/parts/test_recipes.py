@@ -16,7 +16,7 @@ from tests.cxrkeras.networks import session_of
 from tests.parts.each import each, made
 
 EPOCHS = 4
-every_recipe = each(RECIPES)
+every_recipe = each(RECIPES, slow=("ag_cnn", "location_aware"))  # as three fits, and as finetune
 
 
 @pytest.fixture
@@ -65,6 +65,7 @@ def test_it_gives_the_same_bytes_again_and_after_a_kill(part_id, session, tmp_pa
     # One fitter fits every fold: of what it learnt before nothing may be left.
     assert (fit(fitter, session, seed=6)[0] != whole).any()
     np.testing.assert_array_equal(fit(fitter, session)[0], whole)
+    check_what_it_says_and_saves(fitter, learned, whole, session, tmp_path / "saved")
 
     kept = []
 
@@ -78,28 +79,26 @@ def test_it_gives_the_same_bytes_again_and_after_a_kill(part_id, session, tmp_pa
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoint, "on_epoch_end", dies)
         with pytest.raises(_Killed):
-            fit(fitter_of(session), session, path)
+            fit(fitter, session, path)
     assert all(each.parent == tmp_path for each in kept)
     resumed, again = fit(fitter_of(session), session, path)
     np.testing.assert_array_equal(resumed, whole)
     assert again.history.equals(learned.history)
 
 
-@every_recipe
-def test_what_it_saves_answers_as_it_does(part_id, session, tmp_path):
-    session = session(part_id)
-    fitter = fitter_of(session)
-    scores, learned = fit(fitter, session)
+def check_what_it_says_and_saves(fitter, learned, scores, session, folder):
+    """Scores and facts are what they must be, and a Keras model answers as the fitter does."""
     assert scores.shape == (6, 2)
     assert ((scores >= 0) & (scores <= 1)).all()
     assert np.ptp(scores, axis=0).min() > 0
     assert learned.targets.values.shape == (24, 2)
     json.dumps(fitter.facts, allow_nan=False)
+    folder.mkdir()
     labels = session.target.dataset.labels
     card = {"labels": list(labels), "image_size": 48, "preparation": Preparation(48).as_json()}
     shares = dict.fromkeys(labels, 0.5)
-    write_model_json(tmp_path, {**card, "training_prevalence": shares, **fitter.save(tmp_path)})
-    model = load_model(tmp_path)
+    write_model_json(folder, {**card, "training_prevalence": shares, **fitter.save(folder)})
+    model = load_model(folder)
     films = model.run_per_film(session.images.take(np.arange(30, 36)))
     groups = np.arange(6)
     if model.card.studies:

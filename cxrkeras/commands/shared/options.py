@@ -60,16 +60,17 @@ def _option(name: str, field: FieldInfo) -> Callable:
     if field.annotation is bool:
         return click.option(flag, name, is_flag=True, default=None, help=text)
     repeatable = get_origin(field.annotation) is tuple
+    parts, kind = field.json_schema_extra["parts"], str if repeatable else _type(field.annotation)
+    if parts:
+        kind = RecipeType(parts) if parts is RECIPES else PartType(parts)
+        if not kind.few():
+            text = f"{text} `cxrkeras parts {parts.kind.replace(' ', '-')}` lists them."
     default = field.default
     if repeatable:
         text = f"{text} Repeatable."
-        default = ", ".join(default) or None
+        default = ", ".join(map(str, default)) or None
     if default is not None:
         text = f"{text} [default: {default}]"
-    parts = field.json_schema_extra["parts"]
-    kind = _type(field.annotation)
-    if parts:
-        kind = RecipeType(parts) if parts is RECIPES else PartType(parts)
     return click.option(flag, name, type=kind, multiple=repeatable, help=text)
 
 
@@ -92,10 +93,13 @@ class PartType(click.ParamType):
     def _check(self, value: Any) -> None:
         self._parts.name_of(value)
 
+    def few(self) -> bool:
+        """Whether all names go into a line of help."""
+        return len(self._parts.names()) <= _FEW
+
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
         """The names, if they are few."""
-        names = self._parts.names()
-        return f"[{'|'.join(names)}]" if len(names) <= _FEW else "NAME"
+        return f"[{'|'.join(self._parts.names())}]" if self.few() else "NAME"
 
 
 class RecipeType(PartType):

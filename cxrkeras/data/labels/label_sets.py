@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from data_prep.errors import UserError
-from data_prep.tables.vocabulary import CHEXPERT5, CHEXPERT14, NIH14
+from data_prep.tables.vocabulary import CHEXPERT5, CHEXPERT14, NIH14, NIH15
 
 LABEL_SETS: dict[str, tuple[str, ...]] = {
     "nih14": NIH14,
+    "nih15": NIH15,
     "chexpert14": CHEXPERT14,
     "chexpert5": CHEXPERT5,
 }

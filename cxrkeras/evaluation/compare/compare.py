@@ -1,6 +1,6 @@
 """Compares runs on the same images: which is better, by how much, and with what certainty."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from cxrkeras.evaluation.compare.intervals import LEVEL, RESAMPLES, SEED, Resamp
 from cxrkeras.evaluation.compare.resampling import drawn_words, sampling_units
 from cxrkeras.evaluation.compare.verdict import verdict
 from cxrkeras.evaluation.evidence.doubts import constant_predictions, doubts_of_performance
+from cxrkeras.evaluation.scores.counted import left_out
 from cxrkeras.evaluation.scores.decisions import decided
 from cxrkeras.evaluation.scores.predictions import Predictions
 from data_prep.errors import UserError
@@ -71,7 +72,9 @@ def compare_predictions(
     patients, patient_notes = _patients(aligned)
     unit = sampling_units(first.images, patients)
     units, known = int(unit.max()) + 1, len(set(patients) - {""})
-    drawn = resample(first.truth, probs, unit, resamples=resamples, seed=seed, done=done)
+    drawn = resample(
+        first.truth, probs, unit, first.labels, resamples=resamples, seed=seed, done=done
+    )
     result = {
         "images": len(first.images),
         "patients": known,
@@ -87,6 +90,7 @@ def compare_predictions(
         "runs": {name: _run(r, first.labels, drawn, level) for r, name in enumerate(names)},
     }
     told = _doubts(result["runs"], aligned)
+    told = [*_left_out_notes(first.labels), *told]
     result["notes"] = [*notes, *patient_notes, *_decision_notes(aligned), *told]
     pairs = _pairs(names, reference or names[0], all_pairs)
     differences = [_difference(i, j, names, aligned, unit, drawn, level) for i, j in pairs]
@@ -120,6 +124,10 @@ def _same_parts(one: np.ndarray, other: np.ndarray) -> bool:
     """Whether two numberings share out the images alike."""
     both = len(np.unique(np.stack([one, other]), axis=1).T)
     return both == len(np.unique(one)) == len(np.unique(other))
+
+
+def _left_out_notes(labels: Sequence[str]) -> list[str]:
+    return [f"The macro means go without {name}." for name in left_out(labels)]
 
 
 def _decision_notes(aligned: Mapping[str, Predictions]) -> list[str]:

@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 from scipy.stats import rankdata
 
+from cxrkeras.evaluation.scores.counted import counted
 from cxrkeras.evaluation.scores.predictions import Predictions
 
 
@@ -22,8 +23,8 @@ def rank_correlations(aligned: Mapping[str, Predictions]) -> list[dict]:
         aligned: predictions by name, with the same images and labels in the same order.
 
     Returns:
-        [{`runs`: two names, `mean`: over the labels, `per_label`: {label: correlation, -1 to 1}}],
-        None where a run's scores are all equal.
+        [{`runs`: two names, `mean`: over the labels that count (`counted`), `per_label`: {label:
+        correlation, -1 to 1}}], None where a run's scores are all equal.
     """
     ranks = {name: _standardised(p.prob) for name, p in aligned.items()}
     return [_pair(a, b, ranks, aligned[a].labels) for a, b in combinations(aligned, 2)]
@@ -39,7 +40,7 @@ def _standardised(prob: np.ndarray) -> np.ndarray:
 
 def _pair(one: str, other: str, ranks: Mapping[str, np.ndarray], labels: tuple[str, ...]) -> dict:
     found = np.clip((ranks[one] * ranks[other]).sum(axis=0), -1, 1)
-    known = found[np.isfinite(found)]
+    known = found[np.isfinite(found) & counted(labels)]
     return {
         "runs": [one, other],
         "mean": float(known.mean()) if len(known) else None,

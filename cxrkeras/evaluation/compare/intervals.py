@@ -14,6 +14,7 @@ import numpy as np
 from scipy.special import expit, logit, ndtr, ndtri, stdtr, stdtrit
 
 from cxrkeras.evaluation.compare.resampling import Ranking, bootstrap
+from cxrkeras.evaluation.scores.counted import counted
 
 LEVEL, RESAMPLES, SEED = 0.95, 2000, 0
 NO_SPREAD = 1e-12  # rounding leaves a spread of 0 a little above it
@@ -29,6 +30,7 @@ class Resampled:
         spreads: (K,) bool: at least two units have a positive, and two a negative; else resampling
             can't show how far the score varies.
         step: (K,) half the smallest step that the AUROC can take: 1 / (2 P N).
+        counted: (K,) bool: labels that count in the macro mean.
         freedom: degrees of freedom of a macro difference's standard error, for Student's t.
     """
 
@@ -36,6 +38,7 @@ class Resampled:
     draws: np.ndarray
     spreads: np.ndarray
     step: np.ndarray
+    counted: np.ndarray
     freedom: float = np.inf
 
     def undefined(self, labels: Sequence[str]) -> dict[str, int]:
@@ -54,20 +57,30 @@ class Resampled:
 
     def of_macro(self, r: int, level: float) -> dict[str, float | None]:
         """Score interval of classifier r for the mean over labels, in a resample over its own."""
-        step = float(np.min(self.step, initial=0.5, where=np.isfinite(self.step)))
-        return score_interval(macro(self.value[r]), macro(self.draws[r]), step, level)
+        return score_interval(*self.macro(r), self.macro_step, level)
+
+    def macro(self, r: int) -> tuple[float, np.ndarray]:
+        """The mean over the labels that count, and in each resample, (B,)."""
+        value, draws = macro(self.value[r][self.counted]), macro(self.draws[r][self.counted])
+        return float(value), draws
+
+    @property
+    def macro_step(self) -> float:
+        """The smallest step among the labels that count."""
+        usable = np.isfinite(self.step) & self.counted
+        return float(np.min(self.step, initial=0.5, where=usable))
 
     def of_difference(self, first: int, second: int, level: float) -> dict[str, float | None]:
         """Interval of the difference between two classifiers' macro means, resample by resample."""
-        value = macro(self.value[first]) - macro(self.value[second])
-        draws = macro(self.draws[first]) - macro(self.draws[second])
-        return difference_interval(value, draws, level, self.freedom)
+        (value, draws), (other, others) = self.macro(first), self.macro(second)
+        return difference_interval(value - other, draws - others, level, self.freedom)
 
 
 def resample(
     truth: np.ndarray,
     probs: Sequence[np.ndarray],
     unit: np.ndarray,
+    labels: Sequence[str] | None = None,
     *,
     resamples: int = RESAMPLES,
     seed: int = SEED,
@@ -79,30 +92,32 @@ def resample(
         truth: (N, K) float: 1, 0, or NaN, which counts nowhere.
         probs: R arrays (N, K) of scores.
         unit: (N,) ints from 0, what is drawn as one, from `sampling_units`.
+        labels: the K names, which decide what counts in the macro mean (`counted`); all without.
         resamples: B.
         seed: of the resamples.
         done: called once for each resample.
     """
-    units, labels = int(unit.max()) + 1, truth.shape[1]
+    units, width = int(unit.max()) + 1, truth.shape[1]
+    meant = counted(labels) if labels is not None else np.ones(width, bool)
     once = np.ones((units, 1), dtype=np.int32)
     values = np.array(
         [
-            [Ranking(truth[:, k], p[:, k], unit, units).scores(once) for k in range(labels)]
+            [Ranking(truth[:, k], p[:, k], unit, units).scores(once) for k in range(width)]
             for p in probs
         ]
     )[..., 0]
     counts = [(truth == side).sum(axis=0) for side in (1, 0)]
     owners = np.array(
-        [[len(np.unique(unit[truth[:, k] == side])) for k in range(labels)] for side in (1, 0)]
+        [[len(np.unique(unit[truth[:, k] == side])) for k in range(width)] for side in (1, 0)]
     )
     pairs = (counts[0] * counts[1]).astype(np.float64)
-    step = np.divide(0.5, pairs, out=np.full(labels, np.nan), where=pairs > 0)
+    step = np.divide(0.5, pairs, out=np.full(width, np.nan), where=pairs > 0)
     draws = bootstrap(truth, probs, unit, resamples=resamples, seed=seed, done=done)
     fewer = owners.min(axis=0)
     # average precision, whose resamples vary too much where positives are few, errs less anyway
-    freedom = {"auroc": macro_freedom(fewer), "average_precision": np.inf}
+    freedom = {"auroc": macro_freedom(fewer[meant]), "average_precision": np.inf}
     return {
-        name: Resampled(values[..., i], draws[i], fewer >= 2, step, freedom[name])
+        name: Resampled(values[..., i], draws[i], fewer >= 2, step, meant, freedom[name])
         for i, name in enumerate(freedom)
     }
 

@@ -28,7 +28,7 @@ def with_intervals(scores: dict, predictions: Predictions, decided: Collection[i
     unit = sampling_units(predictions.images, predictions.patients)
     truth = predictions.truth.copy()
     truth[:, list(decided)] = np.nan
-    drawn = resample(truth, [predictions.prob], unit)
+    drawn = resample(truth, [predictions.prob], unit, predictions.labels)
     for score in SCORES:
         found = drawn[score]
         parts = {name: found.of_label(0, k, LEVEL) for k, name in enumerate(predictions.labels)}

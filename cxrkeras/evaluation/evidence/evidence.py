@@ -10,6 +10,7 @@ import pandas as pd
 from cxrkeras.data.distortion import Distortion, by_row
 from cxrkeras.evaluation.compare.uncertainty import with_intervals
 from cxrkeras.evaluation.evidence.audit import audit_folds
+from cxrkeras.evaluation.evidence.branches import score_branches
 from cxrkeras.evaluation.evidence.doubts import constant_predictions
 from cxrkeras.evaluation.rules import PrevalenceRule
 from cxrkeras.evaluation.run_folder import RunFolder
@@ -37,7 +38,8 @@ def write_metrics(run_dir: Path) -> dict:
         What was written: `metrics.evaluate`'s dict with intervals (`uncertainty.with_intervals`),
         `format`, `kind`, `patients`, `training` (per fold: prevalence and, where the loss's
         distortion is known, `inflation` or `distortion` by label),
-        `features` (per fold, of a frozen trunk: `all`, `constant`), `constant_predictions`,
+        `features` (per fold, of a frozen trunk: `all`, `constant`), `branches` (where there are
+        any, see `score_branches`), `constant_predictions`,
         `audit`, and `test` (None without one).
 
     Raises:
@@ -63,6 +65,8 @@ def write_metrics(run_dir: Path) -> dict:
                 "The labels of test_predictions.csv must be those of predictions.csv. "
                 f"Received: {', '.join(test.labels)}. Predict the test set again."
             )
+    if branches := score_branches(run_dir, predictions):
+        result["branches"] = branches
     result["audit"] = audit_folds(_folds_table(run_dir), predictions, test)
     result["audit"]["linked_patients"] = _linked_patients(run_dir)
     result["test"] = None if test is None else _scores(test, training, None)

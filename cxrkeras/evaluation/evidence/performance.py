@@ -34,7 +34,7 @@ def performance(predictions: Predictions, data: Path | None, how: str) -> dict:
         What is undefined is None.
     """
     unit = sampling_units(predictions.images, predictions.patients)
-    drawn = resample(predictions.truth, [predictions.prob], unit)
+    drawn = resample(predictions.truth, [predictions.prob], unit, predictions.labels)
     per_label = {
         label: {
             "n": int(np.isfinite(predictions.truth[:, k]).sum()),

@@ -73,7 +73,8 @@ def _kinds(table: pd.DataFrame) -> Iterator[tuple[str, Mapping[str, np.ndarray]]
 def _score(predictions: Predictions, what: str, name: str, rows: np.ndarray) -> Subgroup:
     images = np.array(predictions.images)[rows]
     unit = sampling_units(tuple(images), tuple(np.array(predictions.patients)[rows]))
-    drawn = resample(predictions.truth[rows], [predictions.prob[rows]], unit)["auroc"]
+    names = predictions.labels
+    drawn = resample(predictions.truth[rows], [predictions.prob[rows]], unit, names)["auroc"]
     macro = drawn.of_macro(0, LEVEL)
-    labels = int(np.isfinite(drawn.value[0]).sum())
+    labels = int(np.isfinite(drawn.value[0][drawn.counted]).sum())
     return Subgroup(what, name, len(images), labels, macro["value"], macro["low"], macro["high"])

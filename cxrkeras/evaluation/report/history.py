@@ -30,6 +30,17 @@ def read_histories(folder: Path) -> dict[str, pd.DataFrame]:
     return histories
 
 
+def by_step(histories: Mapping[str, pd.DataFrame], title: str) -> dict[str, dict]:
+    """{title: histories}: those of fits in several steps apart, by their column `step`."""
+    found: dict[str, dict] = {}
+    for name, table in histories.items():
+        steps = table["step"] if "step" in table else pd.Series("", table.index)
+        for step in steps.unique():
+            words = f"{title}: {step}" if step else title
+            found.setdefault(words, {})[name] = table[steps == step]
+    return found
+
+
 def panels(
     histories: Mapping[str, pd.DataFrame], what: str, all_negative: float | None = None
 ) -> list[tuple[str, Markup]]:

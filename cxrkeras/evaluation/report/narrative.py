@@ -10,7 +10,7 @@ from cxrkeras.evaluation.evidence.doubts import (
     points_in_words,
 )
 from cxrkeras.evaluation.scores.decisions import headline
-from cxrkeras.registry import HEADS, LOSSES, RECIPES, TRANSFORMS, in_words
+from cxrkeras.registry import HEADS, LOSSES, OPTIMIZERS, RECIPES, TRANSFORMS, VIEWS, in_words
 
 NAMES = {
     "data": "Target data",
@@ -22,7 +22,9 @@ NAMES = {
     "loss": "Loss",
     "augment": "Augmentation",
     "image_size": "Image size in pixels",
+    "views": "Seen of an image",
     "learning_rate": "Learning rate",
+    "optimizer": "Optimiser",
     "precision": "Learnt in",
     "devices": "Devices sharing a batch",
     "fast": "Fast kernels, not repeatable to the byte",
@@ -33,7 +35,14 @@ WORDS = {
     "mixed": "mixed: trunks of several sources side by side",
     "cotrain": "cotrain: one trunk trained on all sources together",
 }
-_PARTS = {"recipe": RECIPES, "loss": LOSSES, "head": HEADS, "transform": TRANSFORMS}
+_PARTS = {
+    "recipe": RECIPES,
+    "loss": LOSSES,
+    "optimizer": OPTIMIZERS,
+    "head": HEADS,
+    "transform": TRANSFORMS,
+    "views": VIEWS,
+}
 FEW = 10  # positives below which a ranking score is mostly luck
 
 
@@ -64,6 +73,7 @@ def sentence(metrics: Mapping) -> str:
     defined = macro["pooled"]["labels"]["auroc"]
     over = _count(defined, "label")
     over = over if defined == len(labels) else f"{defined} of {_count(len(labels), 'label')}"
+    over += "".join(f", without {name}" for name in metrics.get("left_out", ()))
     kind = "Pooled out-of-fold macro AUROC" if folds else "Macro AUROC"
     return f"{kind} {pooled:.3f} over {over}{_interval(metrics)}; {where}."
 

@@ -115,6 +115,7 @@ def _context(run: _Run) -> dict:
         "training": _training(run),
         "shortcuts": (read_shortcuts(run.folder) or {}).get("shortcuts") or {},
         "samples": _samples(run),
+        "without": _without(metrics),
     }
 
 
@@ -125,7 +126,15 @@ def _drawn(metrics: Mapping) -> str:
 
 def _rows(metrics: Mapping) -> list[tuple[str, Mapping]]:
     rows = [*metrics["per_label"].items()]
-    return [*rows, ("Macro mean", metrics["macro"]), ("Micro", metrics["micro"])]
+    without = _without(metrics)
+    macro, micro = f"Macro mean{without}", f"Micro{without}"
+    return [*rows, (macro, metrics["macro"]), (micro, metrics["micro"])]
+
+
+def _without(metrics: Mapping) -> str:
+    """What the means leave out, as an end of their names."""
+    left = metrics.get("left_out", ())
+    return f" without {', '.join(left)}" if left else ""
 
 
 def _strips(part: Mapping, name: str) -> dict[str, Markup]:
@@ -206,8 +215,8 @@ def _training(run: _Run) -> list[tuple[str, list]]:
     all_negative = run.metrics["micro"]["pooled"]["all_negative_accuracy"]
     sections = []
     folds = history.read_histories(RunFolder(run.folder).folds)
-    if folds:
-        sections.append(("Target, all folds", history.panels(folds, "fold", all_negative)))
+    for title, tables in history.by_step(folds, "Target, all folds").items():
+        sections.append((title, history.panels(tables, "fold", all_negative)))
     for name, table in history.read_histories(run.folder / "stages").items():
         sections.append((f"Source stage {name}", history.panels({name: table}, "stage")))
     return [section for section in sections if section[1]]

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from cxrkeras.evaluation.scores.counted import counted, left_out
 from cxrkeras.evaluation.scores.operating import achieved
 
 SD = "sample standard deviation over folds (ddof=1)"
@@ -46,7 +47,8 @@ def evaluate(
         `all_negative_accuracy`, `auroc`, `average_precision`, `binary_accuracy` (score > 0.5),
         `mae`, and for each rule `hamming_RULE`, `sensitivity_RULE` and `specificity_RULE`; None
         where undefined. Macro is the mean over the labels that have the metric, `labels` says how
-        many; micro takes all known entries as one label.
+        many; micro takes all known entries as one label. Both go without the labels in `left_out`
+        (see `counted`), which is there only if there are such.
 
     Raises:
         ValueError: shapes that disagree, scores outside [0, 1], truth other than 1, 0, NaN.
@@ -84,6 +86,7 @@ def evaluate(
         "macro": _assemble(pooled, parts, _MACRO),
         "micro": _assemble(pooled, parts, _MICRO),
         "undefined": _undefined(pooled, parts, labels),
+        **({"left_out": left} if (left := left_out(labels)) else {}),
     }
 
 
@@ -102,9 +105,12 @@ def _score_part(truth, prob, labels, thresholds, *, decided, probabilities) -> d
         )
         for k, name in enumerate(labels)
     }
-    macro = _macro(list(scores.values()))
-    entries = {r: t.ravel() for r, t in thresholds.items()}
-    micro = score_label(truth.ravel(), prob.ravel(), entries, ranked=not decided, **kind)
+    counts = np.flatnonzero(counted(labels))
+    macro = _macro([scores[labels[k]] for k in counts])
+    entries = {r: t[:, counts].ravel() for r, t in thresholds.items()}
+    all_truth, all_prob = truth[:, counts].ravel(), prob[:, counts].ravel()
+    ranked = not decided.intersection(counts.tolist())
+    micro = score_label(all_truth, all_prob, entries, ranked=ranked, **kind)
     return {**scores, _MACRO: macro, _MICRO: micro}
 
 

@@ -62,8 +62,12 @@ class Backbone(Part):
         """The smallest image side in pixels that it accepts, found without building anything."""
         return self.side * _SHRINKS[self.stem]
 
-    def check(self, image_size: int) -> None:
+    def check(self, image_size: int, option: str = "--image-size") -> None:
         """Refuse images that are too small.
+
+        Args:
+            image_size: their side in pixels.
+            option: what decides that side.
 
         Raises:
             UserError: the side is below `smallest`.
@@ -71,7 +75,7 @@ class Backbone(Part):
         if image_size < self.smallest():
             raise UserError(
                 f"{self} needs images of at least {self.smallest()} px. "
-                f"Received: {image_size}. Raise --image-size."
+                f"Received: {image_size}. Raise {option}."
             )
 
     def trunk(

@@ -48,13 +48,13 @@ class Part(Backbone):
         folder = Path(preset).expanduser()
         return str(folder.absolute()) if folder.is_dir() else preset
 
-    def check(self, image_size: int) -> None:
+    def check(self, image_size: int, option: str = "--image-size") -> None:
         """As every backbone's, and whether KerasHub is there.
 
         Raises:
             UserError: the image is too small, or KerasHub isn't installed.
         """
-        super().check(image_size)
+        super().check(image_size, option)
         if importlib.util.find_spec("keras_hub") is None:
             raise UserError(
                 "--backbone hub needs KerasHub, which isn't installed. Install it: "

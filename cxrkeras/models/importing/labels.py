@@ -8,7 +8,7 @@ from cxrkeras.models.importing.names import Names
 from cxrkeras.models.importing.state import State
 from cxrkeras.models.importing.torch_names import OPERATING_POINTS
 from data_prep.errors import UserError
-from data_prep.tables.vocabulary import CHEXPERT5, CHEXPERT14, NIH14
+from data_prep.tables.vocabulary import CHEXPERT5, CHEXPERT14, NIH14, NIH15
 
 XRV18 = (
     "Atelectasis",
@@ -32,7 +32,13 @@ XRV18 = (
 )
 """torchxrayvision's `default_pathologies`: the outputs of all its classifiers, trained or not."""
 
-LISTS = {"nih14": NIH14, "chexpert14": CHEXPERT14, "chexpert5": CHEXPERT5, "xrv18": XRV18}
+LISTS = {
+    "nih14": NIH14,
+    "nih15": NIH15,
+    "chexpert14": CHEXPERT14,
+    "chexpert5": CHEXPERT5,
+    "xrv18": XRV18,
+}
 
 
 def parse_labels(text: str) -> tuple[str, ...]:

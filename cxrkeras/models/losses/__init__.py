@@ -32,7 +32,7 @@ class Loss(Part):
         layer may own weights, which are trained beside the network's and not saved with it. One
         called `counts`, (K, 2), is set to the positives and negatives among the training targets
         before each fit; one called `progress`, (), before each epoch to the share of the planned
-        epochs that are over.
+        epochs that are over at its end.
         """
         raise NotImplementedError
 

@@ -48,7 +48,7 @@ class Part(Entrywise):
         wide, narrow = self._margins(counts, ops)
         weights = self._weights(counts, ops)
         if progress is not None:
-            late = ops.cast(progress >= self.defer, f.dtype)
+            late = ops.cast(progress > self.defer, f.dtype)
             weights = [1 + late * (weight - 1) for weight in weights]
         return weights[0] * ops.softplus(wide - f), weights[1] * ops.softplus(narrow + f)
 

@@ -1,12 +1,11 @@
 """What a model costs and sees, from its graph: parameters, operations, memory, receptive field."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf, prod
 
 import keras
 
-from cxrkeras.models.graph import steps
+from cxrkeras.models.graph import calls, source, steps
 
 BYTES = 4  # float32
 _HALF = {"bfloat16", "float16"}
@@ -36,7 +35,7 @@ class Sight:
 
 
 def sight(trunk: keras.Model) -> Sight:
-    """The last map, stride and receptive field of a trunk, (N, S, S, 3) -> (N, h, w, C).
+    """The coarsest map, stride and receptive field of a trunk, (N, S, S, 3) -> (N, h, w, C).
 
     Along each layer of kernel k, dilation d and stride s the field grows by (k - 1) d j, and the
     jump j between places is multiplied by s; where paths meet the largest counts.
@@ -49,8 +48,9 @@ def sight(trunk: keras.Model) -> Sight:
         size, stride = _window(operation)
         found = (field + (size - 1) * jump, jump * stride)
         known.update({id(tensor): found for tensor in outputs})
-    field, jump = known[id(trunk.outputs[-1])]
-    return Sight(tuple(trunk.outputs[-1].shape[1:]), jump, field)
+    last = min(trunk.outputs, key=lambda map_: map_.shape[1])
+    field, jump = known[id(last)]
+    return Sight(tuple(last.shape[1:]), jump, field)
 
 
 def _window(layer: keras.Operation) -> tuple[float, int]:
@@ -69,7 +69,20 @@ def _window(layer: keras.Operation) -> tuple[float, int]:
 
 def multiply_adds(model: keras.Model) -> int:
     """Multiply-adds of the convolutions and dense layers, for one image; twice that are FLOPs."""
-    return sum(map(_multiply_adds, _leaves(model)))
+    return sum(
+        views_of(layer) * multiply_adds(layer)
+        if isinstance(layer, keras.Model)
+        else _multiply_adds(layer)
+        for layer in model.layers
+    )
+
+
+def views_of(nested: keras.Model) -> int:
+    """How many views of an image go through a nested model as one batch."""
+    joined, _ = source(calls(nested)[-1].inputs[0])
+    if not isinstance(joined, keras.layers.Concatenate) or joined.axis != 0:
+        return 1
+    return len(calls(joined)[-1].inputs)
 
 
 def _multiply_adds(layer: keras.Layer) -> int:
@@ -85,11 +98,19 @@ def _multiply_adds(layer: keras.Layer) -> int:
 
 
 def _of_attention(layer: keras.layers.MultiHeadAttention) -> int:
-    """Four projections of each token; then every two tokens are compared, and weighed."""
-    tokens = keras.tree.flatten(layer.output)[0].shape[1]
-    kernels = [w for w in layer.weights if len(w.shape) == 3]
-    compared = prod(kernels[0].shape[1:])  # heads by their width
-    return tokens * sum(prod(kernel.shape) for kernel in kernels) + 2 * tokens**2 * compared
+    """Two projections of each token that asks, two of each that is asked; then each of these is
+    compared with each of those, and weighed.
+    """
+    query, value, *_ = calls(layer)[-1].inputs
+    asking, asked = query.shape[1], value.shape[1]
+    of_asking = layer.query_dense, layer.output_dense
+    of_asked = layer.key_dense, layer.value_dense
+    compared = prod(layer.query_dense.kernel.shape[1:])  # heads by their width
+    return (
+        asking * sum(prod(dense.kernel.shape) for dense in of_asking)
+        + asked * sum(prod(dense.kernel.shape) for dense in of_asked)
+        + 2 * asking * asked * compared
+    )
 
 
 def training_memory(model: keras.Model, images: int, precision: str = "float32") -> int:
@@ -159,11 +180,3 @@ _BY_OUTPUT = (
 
 def _sizes(tensors: list) -> dict[int, int]:
     return {id(tensor): prod(tensor.shape[1:]) for tensor in tensors}
-
-
-def _leaves(model: keras.Model) -> Iterator[keras.Layer]:
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _leaves(layer)
-        else:
-            yield layer

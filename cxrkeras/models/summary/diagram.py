@@ -76,6 +76,8 @@ def _box(layer: keras.Layer, x: float, y: float) -> str:
     trunk = isinstance(layer, keras.Model)
     fill, shape = ("#dbe7f5", "#1f4e79") if trunk else ("#f3f3f1", "#555")
     output = layer.output[0] if isinstance(layer.output, list | tuple) else layer.output
+    if isinstance(output, dict):  # a trunk's maps
+        output = min(output.values(), key=lambda map_: map_.shape[1])
     size = " × ".join("N" if side is None else str(side) for side in output.shape)
     params = layer.count_params()
     below = f"{size}" + (f" · {params:,} parameters" if params else "")

@@ -113,7 +113,7 @@ class LocalJudge:
         self._explainer, self.no_maps = _explainer(model)
         way = self._explainer.way if self._explainer else None
         self.unit = way.unit if way else ""
-        self.about = tuple(_about(card, way))
+        self.about = tuple(_about(card, _maps(model, way)))
 
     def findings(self, seen: Seen) -> tuple[Finding, ...]:
         """As `Judge` says."""
@@ -223,6 +223,7 @@ def _explainer(model: "Predictor") -> tuple["Ensemble | None", str]:
 
 
 _CAM = "Heat maps are class activation maps plus the bias: their mean is the label's logit."
+_CAM_OF_PART = "Heat maps are class activation maps, laid where the model looks."
 
 
 def _who(card: Card) -> str:
@@ -233,18 +234,20 @@ def _who(card: Card) -> str:
     return f"Answers {what} of {card.count} models{each}."
 
 
-def _maps(way: "Way | None") -> str:
+def _maps(model: "Predictor", way: "Way | None") -> str:
     if way is None:
         return ""
-    return _CAM if way.method == "cam" else f"Heat maps are {way.meaning}."
+    if way.method != "cam":
+        return f"Heat maps are {way.meaning}."
+    return _CAM_OF_PART if any(one.box for one in model.members()) else _CAM
 
 
-def _about(card: Card, way: "Way | None") -> list[str]:
+def _about(card: Card, maps: str) -> list[str]:
     lines = [_who(card)]
     trained_on = card.facts.get("trained_on")
     lines.append(f"Trained on {trained_on}." if trained_on else "")
     lines.append(f"It sees {card.image_size} by {card.image_size} pixels.")
-    lines.append(_maps(way))
+    lines.append(maps)
     lines.append(card.alone)
     lines += [f"Before you believe it: {doubt}" for doubt in card.doubts()]
     return [line for line in lines if line]

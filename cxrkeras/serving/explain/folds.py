@@ -104,7 +104,8 @@ class Explainers:
 
     def _all(self) -> Ensemble:
         weights = [member.weight for member in self._members]
-        asked = self._model.predict if self._model.card.facts.get("combine") else None
+        other = self._model.card.facts.get("combine") or any(one.asked for one in self._members)
+        asked = self._model.predict if other else None
         return Ensemble([self.of(number) for number in self._numbers], weights, asked)
 
     def _member(self, fold: int) -> Explainer:
@@ -112,7 +113,8 @@ class Explainers:
         if member.head not in self._heads:
             self._heads[member.head] = _head_of(member)
         head = self._heads[member.head]
-        return Explainer(member.model, self._method, trunks, member.order, head, member.box)
+        how = {"head": head, "box": member.box, "asked": member.asked}
+        return Explainer(member.model, self._method, trunks, member.order, **how)
 
 
 _APART = "the members have no better map in common"

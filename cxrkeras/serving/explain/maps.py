@@ -9,6 +9,7 @@ import numpy as np
 
 from cxrkeras.evaluation.boxes.heat import Box, grid_around, laid, regrid
 from cxrkeras.models.heads import Head
+from cxrkeras.serving.explain.mapping.crops import FINER, laid_in
 from cxrkeras.serving.explain.mapping.gradients import WEIGHTS, score_gradient
 from cxrkeras.serving.explain.mapping.structure import Parts
 from cxrkeras.serving.explain.mapping.ways import way_of
@@ -45,6 +46,8 @@ class Explainer:
         order: columns of the model's output in the order that is wanted; as they are if None.
         head: with which the model was built, if that is known.
         box: the part of the image that the model looks at; all of it if None.
+        asked: gives the probabilities for images (B, S, S, C), B at most `BATCH`, where the model
+            takes one crop of several, that at `box`, instead of the image.
 
     Attributes:
         way: the kind of map.
@@ -62,16 +65,19 @@ class Explainer:
         order: Sequence[int] | None = None,
         head: Head | None = None,
         box: Box | None = None,
+        asked: Callable[[np.ndarray], np.ndarray] | None = None,
     ):
         self.way, self.parts, self._relevance = way_of(model, method, head, trunks)
         self.labels = self.parts.head.outputs[0].shape[-1]
-        self.side = self.parts.trunk.inputs[0].shape[1]
+        seen = self.parts.trunk.inputs[0].shape[1]
+        self.side = round(seen / (box[2] - box[0])) if asked else seen
         self.order = list(range(self.labels) if order is None else order)
         shapes = self.parts.map_shapes
         if self.method == "own":
             shapes = [tuple(one.shape[1:3]) for one in self.parts.own.outputs]
-        self._seen = tuple(max(shape[axis] for shape in shapes) for axis in (0, 1))
-        self._box = box
+        finer = FINER if self.parts.cut else 1
+        self._seen = tuple(finer * max(shape[axis] for shape in shapes) for axis in (0, 1))
+        self._box, self._asked = box, asked
         self.grid = self._seen if box is None else grid_around(self._seen, box)
 
     @property
@@ -91,9 +97,17 @@ class Explainer:
 
         Returns:
             The maps and scores of these labels, in this order. Maps of several trunks are brought
-            to the finest of their grids by `regrid`, which keeps each one's mean, and summed.
+            to the finest of their grids by `regrid`, which keeps each one's mean, and summed; so
+            does `crops.laid_in` with those of a part of the image that the model cut out.
         """
-        return _in_batches([self], images, labels, traced)
+        told = _in_batches([self], images, labels, traced)
+        if self._asked is None:
+            return told
+        columns = self.order if labels is None else [self.order[label] for label in labels]
+        images = _at(images[..., None] if images.ndim == 3 else images, self.side)
+        parts = np.split(images.astype(np.float32), range(BATCH, len(images), BATCH))
+        probability = np.concatenate([self._asked(part) for part in parts]).astype(np.float64)
+        return replace(told, probability=probability[:, columns])
 
     def features(self, images: np.ndarray, *, traced: bool = False) -> list[np.ndarray]:
         """The last feature maps of at most `BATCH` images; the images themselves for `relevance`.
@@ -104,9 +118,13 @@ class Explainer:
                 Keras keeps every layer's output until the end, so that few images go at a time.
 
         Returns:
-            (B, h_t, w_t, C_t) float32 of each trunk.
+            (B, h_t, w_t, C_t) float32 of each trunk; then the box (B, 4) by which the model cut
+            a part of the image out, if it does.
         """
         images = _at(images, self.side).astype(np.float32)
+        if self._asked:
+            left, top, right, bottom = (round(edge * self.side) for edge in self._box)
+            images = images[:, top:bottom, left:right]
         if self._relevance:
             return [images]
         if traced:
@@ -143,27 +161,36 @@ class Explainer:
         """Maps (N, K, h, w) of some columns; scores and probabilities of all."""
         if self._relevance:
             return self._relevance(features[0], columns)
+        count = len(self.parts.map_shapes)
+        features, boxes = features[:count], features[count:]
         told = map(keras.ops.convert_to_numpy, self.parts.head(features, training=False))
         if self.method == "own":
             own = _arrays(self.parts.own(features, training=False))
-            return self._summed(heat[..., columns] for heat in own), *told
+            return self._summed((heat[..., columns] for heat in own), []), *told
         if self.method == "cam":
             weights = [kernel[:, columns] for kernel in self.parts.weights]
-            return self._summed(map(np.matmul, features, weights)), *told
+            return self._summed(map(np.matmul, features, weights), boxes), *told
         weigh = WEIGHTS[self.method]
-        return np.stack([self._weighted(weigh, features, k) for k in columns], axis=1), *told
+        heats = [self._weighted(weigh, features, boxes, k) for k in columns]
+        return np.stack(heats, axis=1), *told
 
-    def _weighted(self, weigh, features: list[np.ndarray], label: int) -> np.ndarray:
+    def _weighted(self, weigh, features: list, boxes: list, label: int) -> np.ndarray:
         """ReLU of the channels' weighted sum: (N, h, w)."""
         gradients = score_gradient(self.parts.head, features, label)
         weights = map(weigh, features, gradients)
         pairs = zip(features, weights, strict=True)
-        heat = self._summed(np.einsum("nhwc,nc->nhw", a, w)[..., None] for a, w in pairs)
+        heats = (np.einsum("nhwc,nc->nhw", a, w)[..., None] for a, w in pairs)
+        heat = self._summed(heats, boxes)
         return np.maximum(heat[..., 0, :, :], 0)
 
-    def _summed(self, heats: Iterable[np.ndarray]) -> np.ndarray:
-        """[(N, h_t, w_t, K)] -> (N, K, h, w) on the common grid."""
-        return sum(regrid(np.moveaxis(heat, -1, 1), *self._seen) for heat in heats)
+    def _summed(self, heats: Iterable[np.ndarray], boxes: list[np.ndarray]) -> np.ndarray:
+        """[(N, h_t, w_t, K)] -> (N, K, h, w) on the common grid; `boxes` has the one, if any."""
+        return sum(
+            laid_in(heat, *boxes, *self._seen)
+            if place in self.parts.cut
+            else regrid(heat, *self._seen)
+            for place, heat in enumerate(np.moveaxis(heat, -1, 1) for heat in heats)
+        )
 
 
 def _arrays(outputs) -> list[np.ndarray]:

@@ -9,6 +9,7 @@ from cxrkeras.data.distortion import Factor
 from cxrkeras.data.inputs import MEANINGS
 from cxrkeras.evaluation.evidence.doubts import points_in_words
 from cxrkeras.evaluation.rules import parse_rule
+from cxrkeras.evaluation.scores.counted import left_out
 from cxrkeras.serving.predict.reached import reached
 from cxrkeras.serving.predictor.card import Card
 from data_prep.films.admission import DEFAULT, Admission
@@ -24,9 +25,10 @@ _CONTENTS = {
     "`model.json` beside.",
 }
 _SETTINGS = (
-    "method", "backbone", "recipe", "loss", "augment", "image_size",
+    "method", "backbone", "recipe", "loss", "augment", "image_size", "views", "optimizer",
     "epochs", "batch_size", "learning_rate", "dropout", "folds", "test_fraction", "seed",
 )  # fmt: skip
+_USUAL = {"views": "whole", "optimizer": "adam"}  # not worth a line
 
 
 def model_card(
@@ -91,6 +93,7 @@ def model_card(
         version=version("cxrkeras"),
         settings=_settings(card.settings()),
         performance=card.performance(),
+        left_out=left_out(card.labels),
     )
 
 
@@ -135,7 +138,7 @@ def _preparation(prepared) -> str:
 
 def _settings(found: Mapping) -> list[tuple[str, str]]:
     """Those that matter, as text; each source as a chain."""
-    shown = {key: found[key] for key in _SETTINGS if found.get(key) is not None}
+    shown = {key: found[key] for key in _SETTINGS if found.get(key) not in (None, _USUAL.get(key))}
     if chains := found.get("source"):
         shown["source"] = [" > ".join(names) for names in chains]
     return [

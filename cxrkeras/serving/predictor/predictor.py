@@ -1,6 +1,6 @@
 """What every predictor can do: give scores batch by batch, whatever is behind it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -26,6 +26,8 @@ class Member(NamedTuple):
         weight: its share in the whole; they sum to 1.
         head: with which it was built, as in its `model.json`; "" where that isn't said.
         box: the part of the image that it looks at, as `evaluation.boxes.heat.Box`; None for all.
+        asked: gives its probabilities for images, where `model` takes one crop of several, that at
+            `box`, instead of the image.
     """
 
     model: "keras.Model"
@@ -33,6 +35,7 @@ class Member(NamedTuple):
     weight: float
     head: str = ""
     box: tuple[float, float, float, float] | None = None
+    asked: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 class Predictor:

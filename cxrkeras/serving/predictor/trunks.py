@@ -13,7 +13,9 @@ import numpy as np
 
 from cxrkeras.data.inputs import IMAGE
 from cxrkeras.models.inputs import given
+from cxrkeras.models.views.shared.graph import VIEW
 from cxrkeras.models.weights.files import weights_of
+from cxrkeras.registry import VIEWS
 from cxrkeras.serving.predictor.card import Card
 from cxrkeras.serving.predictor.keras_file import load_keras
 from cxrkeras.serving.predictor.predictor import Inputs, Member, Predictor
@@ -103,9 +105,19 @@ class KerasPredictor(Predictor):
         return self.model
 
     def members(self) -> list[Member]:
-        """The one."""
-        order = tuple(range(len(self.labels)))
-        return [Member(self.model, order, 1.0, self.card.facts.get("head") or "")]
+        """The one; where it has several views of an image, what answers for one of them."""
+        order, head = tuple(range(len(self.labels))), self.card.facts.get("head") or ""
+        if "views" not in self.card.facts or self.card.extras:
+            return [Member(self.model, order, 1.0, head)]
+        views = VIEWS.make(self.card.facts["views"])
+        size = self.card.image_size
+        if len(views.crops(size)) == 1:
+            return [Member(self.model, order, 1.0, head, views.box(size))]
+        view = self.model.get_layer(VIEW)
+        return [Member(view, order, 1.0, head, views.box(size), self._of_images)]
+
+    def _of_images(self, images: np.ndarray) -> np.ndarray:
+        return run(self.model, {IMAGE: images}, traced=False)
 
     @property
     def features(self) -> keras.KerasTensor | None:

@@ -16,7 +16,6 @@ from cxrkeras.evaluation.compare.intervals import (
     SEED,
     difference_interval,
     holm,
-    macro,
     resample,
     score_interval,
 )
@@ -193,15 +192,15 @@ def _drawn(path: Path, _time: int, _size: int) -> _Drawn:
     """
     p = read_predictions(path)
     unit = sampling_units(p.images, p.patients)
-    scores = resample(p.truth, [p.prob], unit, resamples=RESAMPLES, seed=SEED)
+    scores = resample(p.truth, [p.prob], unit, p.labels, resamples=RESAMPLES, seed=SEED)
     content = hashlib.sha256(json.dumps([p.images, p.patients, p.labels]).encode())
     content.update(p.truth.tobytes())
-    step = scores["auroc"].step
+    means = {metric: scores[metric].macro(0) for metric in RANKING}
     return _Drawn(
         content.hexdigest(),
-        {metric: float(macro(scores[metric].value[0])) for metric in RANKING},
-        {metric: macro(scores[metric].draws[0]) for metric in RANKING},
-        float(np.min(step, initial=0.5, where=np.isfinite(step))),
+        {metric: value for metric, (value, _) in means.items()},
+        {metric: draws for metric, (_, draws) in means.items()},
+        scores["auroc"].macro_step,
         drawn_words(len(set(p.patients) - {""}), int(unit.max()) + 1),
         {metric: scores[metric].freedom for metric in RANKING},
     )

@@ -151,10 +151,12 @@ def kept_epoch(history: pd.DataFrame, *, restored: bool) -> pd.Series:
     """The row of the epoch with whose weights a fit ended.
 
     Args:
-        history: of one fit.
+        history: of one fit; of one in several steps, the last counts.
         restored: whether early stopping was on. With a validation part, it restores the epoch of
             the smallest validation loss; of equals, the first. Otherwise the last epoch is kept.
     """
+    if "step" in history:
+        history = history[history["step"] == history["step"].iloc[-1]]
     if not restored or "val_loss" not in history or not history["val_loss"].notna().any():
         return history.iloc[-1]
     return history.loc[history["val_loss"].idxmin()]

@@ -5,23 +5,36 @@ import numpy as np
 from keras import ops
 
 
-class AveragingAdam(keras.optimizers.Adam):
-    """Adam that also sums up the weights after each step; for small models.
+def averaging(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """The same optimiser, which also sums up the weights after each step; for small models.
 
     The sums are the optimiser's own variables, so every backend carries them through its step and a
     checkpoint holds them. Each is a pair of float32, the sum and its rounding error (Knuth's
     two-sum), which together hold about 48 bits.
+
+    Args:
+        optimizer: not built yet.
+
+    Returns:
+        A new one, with a method `write_mean`.
     """
+    kind = type(optimizer)
+    made = type(f"Averaging{kind.__name__}", (_Averaging, kind), {})
+    return made.from_config(optimizer.get_config())
+
+
+class _Averaging:
+    """What stands before a class of Keras's optimisers."""
 
     def build(self, variables):
-        """Create the sums beside Adam's own variables."""
+        """Create the sums beside the optimiser's own variables."""
         if self.built:
             return
         super().build(variables)
         self._sums, self._lost = self.add_optimizer_variables(variables, ["sum", "lost"])
 
     def update_step(self, gradient, variable, learning_rate):
-        """Take Adam's step, then add the resulting weights to the sums."""
+        """Take the optimiser's step, then add the resulting weights to the sums."""
         super().update_step(gradient, variable, learning_rate)
         place = self._get_variable_index(variable)
         before = self._sums[place]

@@ -45,6 +45,7 @@ class Learner:
         average: see `Trainer`.
         compute: see `Trainer`.
         teaching: see `Trainer`.
+        held: see `Trainer`.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Learner:
         average: bool = False,
         compute: Compute = PLAIN,
         teaching: keras.Model | None = None,
+        held: Sequence[keras.Model] = (),
     ):
         self._taught = plan.architecture.head.taught
         if self._taught and teaching is None:
@@ -70,11 +72,13 @@ class Learner:
         self._trainer = Trainer(
             logits,
             loss=plan.loss,
+            optimizer=plan.optimizer,
             augment=augment,
             average=average,
             labels=labels,
             compute=compute,
             teaching=teaching,
+            held=held,
         )
 
     def learn(
@@ -118,6 +122,7 @@ class Learner:
                 settings.plateau_patience,
                 settings.plateau_factor,
                 settings.early_stopping,
+                settings.step_epochs,
             ),
             steps=steps,
             seed=seed,
@@ -176,9 +181,10 @@ def _counts(parts: Sequence[Part]) -> dict[str, np.ndarray]:
     """{head: (K, 2)}: positives and negatives to learn from; soft targets count proportionately."""
     found: dict[str, np.ndarray] = {}
     for part in parts:
-        known = part.targets.known
-        both = np.stack([np.nansum(known, axis=0), np.nansum(1 - known, axis=0)], axis=1)
-        found[part.head] = found.get(part.head, 0) + both
+        for head, taught in part.taught.items():
+            known = taught.known
+            both = np.stack([np.nansum(known, axis=0), np.nansum(1 - known, axis=0)], axis=1)
+            found[head] = found.get(head, 0) + both
     return found
 
 
@@ -187,9 +193,10 @@ def _by_head(experiment: Experiment, train: Sequence[Part]) -> dict[str, tuple[l
     drawn = drawn_rows(train, experiment.batch_size)
     found: dict[str, tuple[list, list]] = {}
     for part, rows in zip(train, drawn, strict=True):
-        targets, batches = found.setdefault(part.head, ([], []))
-        targets.append(part.targets.values)
-        batches.append(rows)
+        for head, taught in part.taught.items():
+            targets, batches = found.setdefault(head, ([], []))
+            targets.append(taught.values)
+            batches.append(rows)
     return found
 
 

@@ -20,9 +20,9 @@ class Pace(keras.callbacks.Callback):
         self._epochs, self._steps = epochs, steps
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Say how much is over."""
+        """Say how much is over at the end of this one."""
         for layer in self._losses:
-            layer.progress.assign(epoch / self._epochs)
+            layer.progress.assign((epoch + 1) / self._epochs)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Say that an epoch is."""

@@ -14,18 +14,23 @@ from cxrkeras.data.augmentation.shared.layer import Augment
 from cxrkeras.data.inputs import IMAGE
 from cxrkeras.models.losses import Loss
 from cxrkeras.models.metrics import MaskedBinaryAccuracy, MaskedMAE
-from cxrkeras.training.fitting.averaging import AveragingAdam
+from cxrkeras.training.fitting.averaging import averaging
 from cxrkeras.training.fitting.batch_norm import Settler, batch_norms, is_random_state
 from cxrkeras.training.fitting.checkpoint import Checkpoint
 from cxrkeras.training.fitting.compute import PLAIN, Compute
 from cxrkeras.training.fitting.devices import Devices
 from cxrkeras.training.fitting.pace import Pace
 from cxrkeras.training.fitting.progress import EpochLines
+from cxrkeras.training.fitting.steps import LowerRate
 from cxrkeras.training.fitting.teaching import told
+from cxrkeras.training.optimizers import Optimizer
+from cxrkeras.training.optimizers.adam import Part as Adam
 from data_prep.errors import UserError
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+USUAL = Adam()
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Schedule:
     plateau_patience: int
     plateau_factor: float
     early_stopping: int
+    step_epochs: tuple[int, ...] = ()
 
 
 class Trainer:
@@ -49,13 +55,16 @@ class Trainer:
     Args:
         logits: inputs -> {head: (N, K_head)}.
         loss: the loss on the logits.
+        optimizer: how it learns, unless the loss brings an optimiser of its own.
         augment: a preset, active in training only; None for inputs that aren't images.
         average: end a fit that no validation part steers with the mean of the weights over its
             steps (Polyak and Juditsky 1992). Only for models small enough to copy at every step,
-            and not if the loss brings its own optimiser.
+            and not if the loss brings its own optimiser or changes on the way.
         labels: K of each head, needed where its logits are (N, 2K).
         compute: how it learns; `logits` were built in its scope.
         teaching: what learns in the place of `logits`, with the same weights, see `Network`.
+        held: models within the graph that are not trainable and have been fitted before: a fit
+            takes their variables as they are then, and no checkpoint has them.
     """
 
     def __init__(
@@ -63,14 +72,18 @@ class Trainer:
         logits: keras.Model,
         *,
         loss: Loss,
+        optimizer: Optimizer = USUAL,
         augment: Preset | None = None,
         average: bool = False,
         labels: Mapping[str, int] | None = None,
         compute: Compute = PLAIN,
         teaching: keras.Model | None = None,
+        held: Sequence[keras.Model] = (),
     ):
         self._logits, self._loss, self._devices = logits, loss, compute.devices
         self._teaching = teaching
+        self._held = {id(variable) for model in held for variable in model.variables}
+        self._optimizer = optimizer
         self._devices.join(batch_norms(logits))
         with self._devices.scope():
             self._build(augment, average, dict(labels or {}), compute)
@@ -87,17 +100,26 @@ class Trainer:
         losses = {head: loss.layer() for head in self.heads}
         self.model = _Learning(inputs, outputs, losses, widths, self._devices)
         own = loss.optimizer()
-        self._average = average and own is None
+        if own is not None and self._optimizer != USUAL:
+            raise UserError(
+                f"--loss {loss} brings an optimiser of its own. Received: --optimizer "
+                f"{self._optimizer}. Leave --optimizer out."
+            )
+        late = any(hasattr(layer, "progress") for layer in losses.values())
+        self._average = average and own is None and not late  # whose steps are of two losses
+        chosen = own or self._optimizer.build()
+        chosen = averaging(chosen) if self._average else chosen
+        if own is None:
+            learnt = [w for layer in losses.values() for w in layer.trainable_weights]
+            chosen.exclude_from_weight_decay(var_list=learnt)
         metrics = {head: [MaskedBinaryAccuracy(), MaskedMAE()] for head in self.heads}
         self.model.compile(
-            optimizer=compute.scaling(
-                own or (AveragingAdam if average else keras.optimizers.Adam)(1e-4)
-            ),
+            optimizer=compute.scaling(chosen),
             **{"weighted_metrics" if self._devices.weighs else "metrics": metrics},
         )
         self.model.optimizer.build(self.model.trainable_variables)
         variables = [*self.model.variables, *self.model.optimizer.variables]
-        self._start = [(variable, variable.numpy()) for variable in variables]
+        self._start = [(v, v.numpy()) for v in variables if id(v) not in self._held]
         self._settler = Settler(logits, self._devices)
 
     def fit(
@@ -222,6 +244,8 @@ class Trainer:
 
     def _callbacks(self, schedule: Schedule, *, validated: bool) -> list:
         callbacks = [keras.callbacks.TerminateOnNaN()]
+        if schedule.step_epochs:
+            callbacks.append(LowerRate(schedule.step_epochs, schedule.plateau_factor))
         if not self._loss.steers:
             return callbacks
         monitor = "val_loss" if validated else "loss"

@@ -1,8 +1,9 @@
 """Recipes: how the target is learnt, by a network whose trunks have been through their stages."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from cxrkeras.data.labels.targets import Targets
 from cxrkeras.registry import Part
 
 if TYPE_CHECKING:
+    import keras
     import pandas as pd
 
 
@@ -28,14 +30,16 @@ class Learned(NamedTuple):
     distortion: Distortion | None
 
 
-class Fitter(Protocol):
+class Fitter:
     """Fits one model to rows of the target, as often as wanted: for each fold and the final model.
 
     Attributes:
         facts: what `fold.json` should say of the last fit.
+        whole: whether `model` is all that answers.
     """
 
     facts: dict
+    whole: ClassVar[bool] = True
 
     def fit(
         self,
@@ -61,12 +65,27 @@ class Fitter(Protocol):
             title: for the progress lines.
             checkpoint: a file that keeps the state after each epoch; None for no such file.
         """
+        raise NotImplementedError
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """(n,) rows of the target -> (n, K) probabilities from the last fit."""
+        raise NotImplementedError
+
+    def branches(self, rows: np.ndarray) -> Mapping[str, np.ndarray]:
+        """The same of what it trained on the way and isn't the model, by name; none for most."""
+        return {}
 
     def save(self, folder: Path) -> dict:
         """Write the last fit's model into a folder; returns what `model.json` needs to load it."""
+        raise NotImplementedError
+
+    def model(self) -> "keras.Model":
+        """Inputs -> (N, K) probabilities by the last fit."""
+        raise NotImplementedError
+
+    def weights(self) -> list[np.ndarray]:
+        """Those of the last fit, for one that learns on from them in the same network."""
+        raise NotImplementedError
 
 
 class Recipe(Part):
@@ -78,12 +97,21 @@ class Recipe(Part):
         freezes: whether trunks don't change, which is refused if their weights are random.
         columns: of `PreparedDataset.told`, that decide a fit beside labels, patients and inputs; a
             run whose data change there isn't continued.
+        files: of the prepared dataset's folder, likewise; there may be none of a name.
     """
 
     augment: ClassVar[str] = "study"
     validation: ClassVar[float] = 0.15
     freezes: ClassVar[bool] = False
     columns: ClassVar[tuple[str, ...]] = ()
+    files: ClassVar[tuple[str, ...]] = ()
+
+    def check(self, plan: Any) -> None:
+        """Refuse what it can't do, before anything is read; see `cxrkeras.training.plan.Plan`.
+
+        Raises:
+            UserError: naming what it needs.
+        """
 
     @abstractmethod
     def fitter(self, session: Any) -> Fitter:

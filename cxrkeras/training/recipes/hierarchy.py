@@ -6,8 +6,9 @@ dependencies and uncertainty labels, Neurocomputing 2021.
 
 from typing import Literal
 
+from cxrkeras.data.labels.hierarchy import parse_parents
 from cxrkeras.registry import RECIPES, option
-from cxrkeras.training.recipes import Recipe
+from cxrkeras.training.recipes import Fitter, Recipe
 from data_prep.errors import UserError
 
 
@@ -45,21 +46,42 @@ class Part(Recipe):
         """Whether the wrapped recipe freezes trunks."""
         return self._within().freezes
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those of the wrapped recipe."""
+        return self._within().columns
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Those of the wrapped recipe."""
+        return self._within().files
+
+    def check(self, plan):
+        """As the wrapped recipe does; and see `Recipe.check`."""
+        within = self._within()
+        within.check(plan)
+        parse_parents(self.parents)
+        if within.freezes and self.head_again:
+            raise UserError(
+                f"--recipe {self}: on a frozen trunk the head that is trained again forgets all "
+                "that was conditional. Add head_again=false."
+            )
+
     def fitter(self, session):
         """See `Recipe.fitter`."""
         from cxrkeras.training.recipes.shared.conditional import Conditional
         from cxrkeras.training.recipes.shared.passing import Passing
 
         within = self._within()
-        if within.freezes and self.head_again:
+        first = within.fitter(session)
+        if self.head_again and not _has_weights(first):
             raise UserError(
-                f"--recipe {self}: on a frozen trunk the head that is trained again forgets all "
-                "that was conditional. Add head_again=false."
+                f"--recipe {self}: the head that is trained again needs the network of its base, "
+                f"which {within} has changed. Add head_again=false, or take another base."
             )
         again = Passing(session, frozen=True) if self.head_again else None
         multiplied = self.product == "always" or (self.product == "auto" and again is None)
-        first = within.fitter(session)
-        if multiplied and not getattr(first, "whole", True):
+        if multiplied and not first.whole:
             raise UserError(
                 f"--recipe {self} multiplies the outputs of one model; what {self.base} answers by "
                 "isn't one. Add product=never."
@@ -68,3 +90,12 @@ class Part(Recipe):
 
     def _within(self) -> Recipe:
         return RECIPES.make(self.base)
+
+
+def _has_weights(fitter: Fitter) -> bool:
+    """Whether it learns in the target's own network, whoever wraps it."""
+    try:
+        fitter.weights()
+    except NotImplementedError:
+        return False
+    return True

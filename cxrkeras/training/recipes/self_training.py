@@ -4,7 +4,7 @@ Source: Irvin et al., CheXpert, AAAI 2019 (U-SelfTrained).
 """
 
 from cxrkeras.registry import RECIPES, option
-from cxrkeras.training.recipes import Recipe
+from cxrkeras.training.recipes import Fitter, Recipe
 
 
 class Part(Recipe):
@@ -32,6 +32,15 @@ class Part(Recipe):
         """Those of the wrapped recipe."""
         return self._within().columns
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Those of the wrapped recipe."""
+        return self._within().files
+
+    def check(self, plan):
+        """As the wrapped recipe does."""
+        self._within().check(plan)
+
     def fitter(self, session):
         """See `Recipe.fitter`."""
         return _Twice(self._within().fitter(session))
@@ -40,13 +49,17 @@ class Part(Recipe):
         return RECIPES.make(self.base)
 
 
-class _Twice:
+class _Twice(Fitter):
     def __init__(self, fitter):
         self._fitter = fitter
 
     @property
     def facts(self) -> dict:
         return self._fitter.facts
+
+    @property
+    def whole(self) -> bool:
+        return self._fitter.whole
 
     def fit(self, train, validation, targets, *, title, checkpoint=None, **how):
         from cxrkeras.training.fitting.guessing import with_guesses
@@ -65,5 +78,14 @@ class _Twice:
     def predict(self, rows):
         return self._fitter.predict(rows)
 
+    def branches(self, rows):
+        return self._fitter.branches(rows)
+
     def save(self, folder):
         return self._fitter.save(folder)
+
+    def model(self):
+        return self._fitter.model()
+
+    def weights(self):
+        return self._fitter.weights()

@@ -30,9 +30,8 @@ class Part(Frozen):
         """What makes the studies, unless patients do."""
         return ("study",) if self.by == "study" else ()
 
-    def fitter(self, session):
-        """See `Recipe.fitter`."""
-        plan = session.plan
+    def check(self, plan):
+        """See `Recipe.check`."""
         if not plan.architecture.head.pooled or plan.architecture.head.taught:
             raise UserError(
                 f"--recipe {self} takes a head on pooled features that no truth teaches. Received: "
@@ -43,6 +42,9 @@ class Part(Frozen):
                 f"--recipe {self} learns from studies, which --transform {plan.transform} can't "
                 "change. Leave --transform out."
             )
+
+    def fitter(self, session):
+        """See `Recipe.fitter`."""
         from cxrkeras.training.recipes.shared.fusing import Fusing
 
         how = {"by": self.by, "width": self.width}

@@ -1,5 +1,6 @@
 """`cxrkeras summary`: the model of each method, with its trunk's parameters."""
 
+import keras
 import pytest
 
 from cxrkeras.cli import main
@@ -64,6 +65,23 @@ def test_the_costs_are_said_and_the_parts_drawn(capsys, tmp_path):
     assert "A training step with 3 images" in said
     assert (tmp_path / "parts.svg").read_text().startswith("<svg")
     assert code_of("--plot", "parts.png") == 2
+
+
+def test_a_trunk_with_two_maps_is_one_part_with_the_coarsest(capsys, tmp_path):
+    image = keras.Input((256, 256, 3))
+    fine = keras.layers.Conv2D(4, 1, strides=16)(image)
+    coarse = keras.layers.Conv2D(5, 1, strides=8)(fine)
+    trunk = keras.Model(image, {"s16": fine, "s128": coarse}, name="trunk")
+    seen = keras.Input((256, 256, 3))
+    pooled = [keras.layers.GlobalAveragePooling2D()(one) for one in trunk(seen).values()]
+    scores = keras.layers.Dense(2)(keras.layers.Concatenate()(pooled))
+    keras.Model(seen, scores).save(tmp_path / "model.keras")
+    with pytest.raises(SystemExit) as end:
+        main(["summary", str(tmp_path), "--plot", str(tmp_path / "parts.svg")])
+    assert end.value.code == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("trunk"))
+    assert line.split()[1:4] == ["41", "2×2×5", "128"]
+    assert "N × 2 × 2 × 5 · 41 parameters" in (tmp_path / "parts.svg").read_text("utf-8")
 
 
 def test_a_saved_model_is_summarised_wherever_it_lies(capsys, tmp_path):

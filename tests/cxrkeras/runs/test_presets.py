@@ -125,6 +125,13 @@ def test_what_there_is_not_is_named(recipe, words):
         assert all(word in str(error.value) for word in words)
 
 
+def test_a_note_of_a_name_chooses_nothing(tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text('preset = "chexnet"\n')
+    with pytest.raises(UserError, match=r"preset 'chexnet' without a recipe\. Give it as recipe"):
+        run_choices({"data": "x"}, tmp_path / "out", config)
+
+
 def test_a_part_stays_as_it_is():
     for choices in ({}, {"recipe": "frozen:copies=2"}, {"recipe": {"name": "frozen"}}):
         assert with_preset(choices) == choices

@@ -38,7 +38,8 @@ def others(name: str, base: dict):
     """Experiments that differ in one field from the base."""
     parts = FIELDS[name].json_schema_extra["parts"]
     named = parts.names() if parts else ()
-    for value in chain(named, NUMBERS, WORDS, ("never", "merged", "mixed", "ignore", "bfloat16")):
+    more = ("never", "merged", "mixed", "ignore", "bfloat16", "centre:side=48")
+    for value in chain(named, NUMBERS, WORDS, more):
         try:
             made = make_experiment({**base, name: value})
         except (UserError, ValidationError):

@@ -46,8 +46,8 @@ def learner_of(experiment, parts, heads=("h",), **choices) -> tuple[Learner, ker
     plan = resolve(experiment(**{"dropout": 0.2, **choices}))
     inputs = keras.Input((VALUES.shape[1],))
     widths = dict.fromkeys(heads, LABELS)
-    _, outputs = classifiers(plan.architecture, inputs, widths, three_way_labels(parts))
-    logits = keras.Model(inputs, outputs)
+    found = classifiers(plan.architecture, inputs, widths, three_way_labels(parts))
+    logits = keras.Model(inputs, found.outputs)
     return Learner(logits, plan, parts), logits
 
 

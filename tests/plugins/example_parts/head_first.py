@@ -4,7 +4,7 @@ Source: Kumar et al., Fine-Tuning can Distort Pretrained Features, ICLR 2022 (LP
 """
 
 from cxrkeras.registry import option
-from cxrkeras.training.recipes import Recipe
+from cxrkeras.training.recipes import Fitter, Recipe
 
 
 class Part(Recipe):
@@ -19,7 +19,7 @@ class Part(Recipe):
         return _HeadFirst(Passing(session, frozen=True), Passing(session), self.share)
 
 
-class _HeadFirst:
+class _HeadFirst(Fitter):
     def __init__(self, head, everything, share):
         self._head, self._everything, self._share = head, everything, share
         self.predict, self.save = everything.predict, everything.save

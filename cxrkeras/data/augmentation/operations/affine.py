@@ -6,14 +6,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 
 from cxrkeras.data.augmentation.operations import Operation
-from cxrkeras.data.augmentation.operations.shared.ranges import Range
+from cxrkeras.data.augmentation.operations.shared.ranges import Range, above_nothing
 from cxrkeras.registry import option
-
-
-def _above_nothing(value: tuple[float, float]) -> tuple[float, float]:
-    if value[0] == 0:
-        raise ValueError("must be greater than 0")
-    return value
 
 
 class Part(Operation):
@@ -30,7 +24,7 @@ class Part(Operation):
     shear: float = option(
         0.1, "Largest horizontal shear, pixels per pixel of height, either way.", ge=0, le=1
     )
-    zoom: Annotated[Range, AfterValidator(_above_nothing)] = option(
+    zoom: Annotated[Range, AfterValidator(above_nothing)] = option(
         (0.9, 1.1), "Lowest and highest magnification."
     )
     hflip: float = option(

@@ -37,7 +37,7 @@ class Entrywise(Loss):
         Args:
             f: (N, K) logits.
             counts: (K, 2) positives and negatives in training; None unless `counted`.
-            progress: share of the planned epochs that are over; None unless `deferred`.
+            progress: share of the planned epochs over with this one; None unless `deferred`.
 
         Returns:
             If positive and if negative, (N, K) each.

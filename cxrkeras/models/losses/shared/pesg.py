@@ -36,12 +36,13 @@ class PESG(keras.optimizers.Optimizer):
     def update_step(self, gradient, variable, learning_rate):
         """One step of one variable."""
         place = self._get_variable_index(variable)
-        anchor, total, moved = (a[place] for a in (self._anchors, self._sums, self._moved))
+        total, moved = self._sums[place], self._moved[place]
         weight = ops.convert_to_tensor(variable)
         if self._use_weight_decay(variable):
-            held = ops.where(self._fresh > 0, weight, anchor)
+            anchor, fresh = map(ops.convert_to_tensor, (self._anchors[place], self._fresh))
+            held = ops.where(fresh > 0, weight, anchor)
             gradient = gradient + self.epoch_decay * (weight - held) + self.decay * weight
-        step = self.momentum * moved + gradient
+        step = self.momentum * ops.convert_to_tensor(moved) + gradient
         self.assign(moved, step)
         self.assign_sub(variable, ops.cast(learning_rate, weight.dtype) * step)
         self.assign_add(total, variable)

@@ -10,6 +10,7 @@ from keras import layers
 
 from cxrkeras.models.graph import called_by_layers, source
 from cxrkeras.models.heads import Head
+from cxrkeras.serving.explain.mapping.crops import crop_box
 from data_prep.errors import UserError
 
 _IDLE = (layers.Dropout, layers.GaussianDropout, layers.GaussianNoise, layers.Identity)
@@ -21,12 +22,14 @@ class Parts:
     """One graph, cut where it is a map for the last time. All parts share the model's weights.
 
     Attributes:
-        trunk: image -> [map 1, …, map T], (N, h_t, w_t, C_t) each.
+        trunk: image -> [map 1, …, map T], (N, h_t, w_t, C_t) each; then the box (N, 4) by which
+            the model cut a part of the image out, if it does.
         head: those maps -> [scores, output]; scores (N, K) before the sigmoid (or softmax), where
             there is one, and the model's own output.
         dense: the layer of the scores where maps are only pooled before it; None otherwise.
         why_not: what stands in the way of an exact class activation map; "" where nothing does.
         own: those maps -> [the head's own map (N, h, w, K), …], where it has one; else None.
+        cut: the places of the maps that tile that box instead of the image.
     """
 
     trunk: keras.Model
@@ -34,6 +37,7 @@ class Parts:
     dense: layers.Dense | None
     why_not: str
     own: keras.Model | None = None
+    cut: tuple[int, ...] = ()
 
     @property
     def weights(self) -> list[np.ndarray]:
@@ -51,7 +55,7 @@ class Parts:
     @property
     def map_shapes(self) -> list[tuple[int, int, int]]:
         """(h, w, C) of each map."""
-        return [tuple(map_.shape[1:]) for map_ in self.trunk.outputs]
+        return [tuple(map_.shape[1:]) for map_ in self.head.inputs]
 
 
 def take_apart(model: keras.Model, like: Sequence[Parts] = ()) -> Parts:
@@ -72,10 +76,12 @@ def take_apart(model: keras.Model, like: Sequence[Parts] = ()) -> Parts:
         raise _no("it has no feature map between image and output")
     why_not, order = _pooled_maps(features)
     maps = order or maps
-    same = (p.trunk for p in like if [*map(id, p.trunk.outputs)] == [*map(id, maps)])
-    trunk = next(same, None) or keras.Model(model.inputs[0], maps, name="maps")
+    box, cut = crop_box(maps)
+    outputs = [*maps, *box]
+    same = (p.trunk for p in like if [*map(id, p.trunk.outputs)] == [*map(id, outputs)])
+    trunk = next(same, None) or keras.Model(model.inputs[0], outputs, name="maps")
     head = keras.Model(maps, [scores, model.outputs[0]], name="head")
-    return Parts(trunk, head, None if why_not else dense, why_not)
+    return Parts(trunk, head, None if why_not else dense, why_not, cut=cut)
 
 
 def taken_at_trunks(model: keras.Model, head: Head) -> Parts:

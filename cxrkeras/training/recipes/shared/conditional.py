@@ -19,7 +19,7 @@ from cxrkeras.training.session import Session
 from data_prep.say import say
 
 
-class Conditional:
+class Conditional(Fitter):
     """A `Fitter`, see `recipes.hierarchy`. `facts` names the edges, and how many entries of the
     training images each child learnt from.
 
@@ -95,21 +95,39 @@ class Conditional:
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """See `Fitter.predict`."""
-        found = self._last.predict(rows)
+        return self._along(self._last.predict(rows))
+
+    def branches(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """See `Fitter.branches`; multiplied as the model's are."""
+        return {name: self._along(found) for name, found in self._last.branches(rows).items()}
+
+    def _along(self, found: np.ndarray) -> np.ndarray:
+        """(n, K) outputs, multiplied along the path if they are to be."""
         if not self._above:
             return found
         given = np.concatenate([found, np.ones_like(found[:, :1])], axis=1)
         return np.prod([found, *(given[:, places] for places in self._above)], axis=0)
 
     def save(self, folder: Path) -> dict:
-        """See `Fitter.save`."""
+        """See `Fitter.save`; a map of the head's own would not be of the product."""
         if not self._above:
             return self._last.save(folder)
-        return save_keras(self.model(), folder)
+        return save_keras(self.model(), folder) | {"head": None}
+
+    @property
+    def whole(self) -> bool:
+        """See `Fitter`."""
+        return self._last.whole
+
+    def weights(self) -> list[np.ndarray]:
+        """See `Fitter.weights`."""
+        return self._last.weights()
 
     def model(self) -> keras.Model:
         """Inputs -> (N, K) probabilities, multiplied along the path."""
         model = self._last.model()
+        if not self._above:
+            return model
         found = model.output
         given = keras.ops.concatenate([found, keras.ops.ones_like(found[:, :1])], axis=1)
         for places in self._above:

@@ -1,37 +1,53 @@
 """Fits by passing images through the network in every epoch."""
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import keras
 import numpy as np
+import pandas as pd
 
+from cxrkeras.data.labels.entries import MASKED
 from cxrkeras.data.labels.targets import Targets
-from cxrkeras.data.pipeline import image_batches
+from cxrkeras.data.pipeline import Part, image_batches
 from cxrkeras.models.network import TARGET
 from cxrkeras.training.fitting.learner import Learner
-from cxrkeras.training.recipes import Learned
+from cxrkeras.training.recipes import Fitter, Learned
 from cxrkeras.training.recipes.shared.saving import save_keras
 from cxrkeras.training.session import Session, part
 
 
-class Passing:
+class Passing(Fitter):
     """A `Fitter` of the whole network, or of the layers on top of frozen trunks.
 
     Args:
         session: what is to be learnt.
         frozen: leave the trunks as they are, including batch-norm statistics.
+        beside: (N, L) targets of further outputs by name, for all rows of the target. They are
+            learnt too, don't steer, and are no part of the model.
     """
 
-    def __init__(self, session: Session, *, frozen: bool = False):
-        self.facts: dict = {}  # nothing to add to the fit's own
-        self._twins, self._inputs = session.twins(), session.images
+    def __init__(
+        self,
+        session: Session,
+        *,
+        frozen: bool = False,
+        beside: Mapping[str, np.ndarray] = MappingProxyType({}),
+    ):
+        self.facts: dict = {name: _about(values) for name, values in beside.items()}
+        self._beside = {name: Targets(values) for name, values in beside.items()}
+        widths = {name: values.shape[1] for name, values in beside.items()}
+        self._twins = session.twins(build=lambda: session.built(widths))
+        self._inputs = session.images
         for network in (self._twins.kept, self._twins.learning):
             for trunk in network.trunks:
                 trunk.trainable = not frozen
         self._batch = session.plan.experiment.batch_size
         target = session.target
         rows = np.flatnonzero(target.folds != target.fold_numbers[0])
-        train = part(self._inputs, rows, target.targets)
+        train = self._part(rows, target.targets)
         self._learner = Learner(
             self._twins.learning.logits,
             session.plan,
@@ -43,15 +59,24 @@ class Passing:
 
     def fit(self, train: np.ndarray, validation: np.ndarray, targets: Targets, **how) -> Learned:
         """See `Fitter.fit`; `start` are weights to learn on from, as `weights` gives them."""
-        learned = [part(self._inputs, train, targets)]
-        held = [part(self._inputs, validation, targets)] if len(validation) else []
+        learned = [self._part(train, targets)]
+        held = [self._part(validation, targets, learnt=False)] if len(validation) else []
         history = self._learner.learn(learned, held, **how)
         self._twins.learn()
-        return Learned(history, targets[train], self._learner.distortions(learned)[TARGET])
+        return Learned(_named(history), targets[train], self._learner.distortions(learned)[TARGET])
+
+    def _part(self, rows: np.ndarray, targets: Targets, *, learnt: bool = True) -> Part:
+        found = {name: more[rows] for name, more in self._beside.items()}
+        if not learnt:
+            found = {n: Targets(np.full_like(t.values, MASKED)) for n, t in found.items()}
+        return part(self._inputs, rows, targets)._replace(beside=found)
 
     def weights(self) -> list[np.ndarray]:
-        """Those of the last fit, trunks and head."""
-        return self._twins.kept.logits.get_weights()
+        """Those of the last fit, trunks and head, without what is beside it."""
+        logits = self._twins.kept.logits
+        if self._beside:
+            logits = keras.Model(logits.inputs, logits.output[TARGET])
+        return logits.get_weights()
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """See `Fitter.predict`."""
@@ -65,3 +90,16 @@ class Passing:
     def model(self) -> keras.Model:
         """Inputs -> (N, K) probabilities by the last fit."""
         return self._twins.kept.probability
+
+
+def _about(values: np.ndarray) -> dict:
+    """What `fold.json` says of an output beside the model's."""
+    known = int((values != MASKED).any(axis=1).sum())
+    digest = hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()[:16]
+    return {"outputs": values.shape[1], "images": known, "digest": digest}
+
+
+def _named(history: pd.DataFrame) -> pd.DataFrame:
+    """The history with the target's scores under their plain names, where others are beside."""
+    names = {f"{TARGET}_{score}": score for score in ("binary_accuracy", "mae")}
+    return history.rename(columns=names | {f"val_{n}": f"val_{s}" for n, s in names.items()})

@@ -14,7 +14,7 @@ from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.pipeline import Features, Part
 from cxrkeras.models.network import TARGET, Classified, classifiers
 from cxrkeras.training.fitting.learner import Learner
-from cxrkeras.training.recipes import Learned
+from cxrkeras.training.recipes import Fitter, Learned
 from cxrkeras.training.recipes.shared.features import frozen_features
 from cxrkeras.training.recipes.shared.saving import save_keras
 from cxrkeras.training.session import Session, part
@@ -22,7 +22,7 @@ from cxrkeras.training.session import Session, part
 _LEVEL = 1e-6  # a spread, relative to the mean, that is only rounding error
 
 
-class Pooled:
+class Pooled(Fitter):
     """A `Fitter` of the head alone.
 
     It learns on features standardised over the training images, which doesn't change what the

@@ -19,7 +19,7 @@ def test_a_bare_set_is_the_target_s_and_a_named_one_its_source_s():
 
 @pytest.mark.parametrize("word", ["nih", "chex=", "=nih14", "chex=14", ""])
 def test_what_is_no_set_is_refused_with_the_known_ones(word):
-    with pytest.raises(UserError, match="nih14, chexpert14, chexpert5"):
+    with pytest.raises(UserError, match="nih14, nih15, chexpert14, chexpert5"):
         parse_label_sets((word,))
 
 
@@ -32,7 +32,7 @@ def test_chexpert_s_five_join_nih_s_fourteen_to_exactly_fourteen():
     """SCIENCE 1: with the five-label vector the union is NIH-14."""
     union = {canonical(label) for name in ("nih14", "chexpert5") for label in LABEL_SETS[name]}
     assert union == set(LABEL_SETS["nih14"])
-    assert [len(set(map(canonical, labels))) for labels in LABEL_SETS.values()] == [14, 14, 5]
+    assert [len(set(map(canonical, labels))) for labels in LABEL_SETS.values()] == [14, 15, 14, 5]
 
 
 def test_labels_are_found_by_meaning_and_codes_go_with_them(prepared):
@@ -45,3 +45,27 @@ def test_labels_are_found_by_meaning_and_codes_go_with_them(prepared):
     assert turned.fingerprint != dataset.fingerprint
     with pytest.raises(UserError, match="has no Unicorn, but "):
         dataset.with_labels(["Unicorn"])
+
+
+def test_no_finding_follows_from_the_others_unless_it_is_a_label(prepared):
+    from dataclasses import replace
+
+    from cxrkeras.data.dataset import load_dataset
+
+    nan = np.nan
+    codes = np.float32([[0, 0], [1, 0], [1, -1], [0, -1], [0, nan], [nan, nan], [-1, 1]])
+    dataset = replace(load_dataset(prepared), labels=("Mass", "Effusion"), codes=codes)
+    found = dataset.with_labels(["Pleural Effusion", "No Finding"])
+    assert found.labels == ("Pleural Effusion", "No Finding")
+    known = {0: 1, 1: 0}
+    expected = [known.get(code, -1) for code in codes[:, 1]]
+    np.testing.assert_array_equal(found.codes[:, 1], expected)  # of the wanted one alone
+    found = dataset.with_labels(["No Finding", "Mass", "Effusion"][::-1])
+    np.testing.assert_array_equal(found.codes[:, 2], [1, 0, 0, -1, -1, -1, 0])
+    np.testing.assert_array_equal(found.codes[:, :2], codes[:, ::-1])
+    own = replace(dataset, labels=("Mass", "no finding"))
+    np.testing.assert_array_equal(own.with_labels(["Mass", "No Finding"]).codes, codes)
+    with pytest.raises(UserError, match="has no Edema"):
+        dataset.with_labels(["Edema", "No Finding"])
+    with pytest.raises(UserError, match="has no No Finding"):
+        dataset.with_labels(["No Finding"])

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -181,3 +182,29 @@ def test_missing_parts_are_named_and_nothing_is_written(run_of, part, said):
     with pytest.raises(UserError, match=said):
         write_metrics(run)
     assert not (run / "metrics.json").exists()
+
+
+def test_branches_stand_beside_the_model_with_what_it_gains(run_of):
+    run = run_of()
+    plain = write_metrics(run)
+    assert "branches" not in plain
+    whole = read_predictions(run / "predictions.csv")
+    noise = np.random.default_rng(0).random(whole.prob.shape)
+    for name, prob in (("same", whole.prob), ("worse", (whole.prob + 2 * noise) / 3)):
+        write_predictions(run / f"predictions-{name}.csv", replace(whole, prob=prob))
+    metrics = write_metrics(run)
+    found = metrics.pop("branches")
+    assert metrics == plain
+    same, worse = found["same"], found["worse"]
+    own = {name: part["pooled"]["auroc"] for name, part in plain["per_label"].items()}
+    assert same["per_label"] == pytest.approx(own)
+    interval = plain["macro"]["pooled"]["auroc_interval"]
+    assert {end: same["macro"][end] for end in interval} == pytest.approx(interval)
+    assert same["gain"]["value"] == 0
+    gain = worse["gain"]
+    assert gain["value"] == pytest.approx(same["macro"]["value"] - worse["macro"]["value"])
+    assert 0 < gain["value"] < gain["high"]
+    assert 'id="branches"' in write_report(run).read_text(encoding="utf-8")
+    write_predictions(run / "predictions-other.csv", replace(whole, images=whole.images[::-1]))
+    with pytest.raises(UserError, match=r"predictions-other\.csv must have the images"):
+        write_metrics(run)

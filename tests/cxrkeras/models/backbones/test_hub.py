@@ -9,7 +9,9 @@ import pytest
 from cxrkeras.models.backbones import check_backbone
 from cxrkeras.models.weights.trunk import load_trunk
 from cxrkeras.registry import BACKBONES
+from cxrkeras.runs.description import make_experiment
 from cxrkeras.runs.sources import Weights
+from cxrkeras.training.plan import resolve
 from data_prep.errors import UserError
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
@@ -25,6 +27,11 @@ def test_without_keras_hub_the_extra_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(UserError, match=r"pip install 'cxrkeras\[hub\]'"):
         check_backbone("hub:dinov2_small", 224)
+    choices = {"data": "x", "backbone": "hub:dinov2_small", "random_trunk": True}
+    with pytest.raises(UserError, match=r"pip install 'cxrkeras\[hub\]'"):
+        resolve(make_experiment(choices))
+    with pytest.raises(UserError, match="Raise side of --views"):
+        BACKBONES.make("hub:dinov2_small").check(16, "side of --views")
 
 
 def test_a_folder_is_the_same_from_everywhere(tmp_path, monkeypatch):

@@ -6,7 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from cxrkeras.models.network import TARGET
+from cxrkeras.models.architecture import Architecture
+from cxrkeras.models.network import TARGET, build_network
+from cxrkeras.registry import BACKBONES, HEADS, VIEWS
 from data_prep.errors import UserError
 from tests.cxrkeras.backbones import known
 from tests.cxrkeras.networks import network_of
@@ -51,3 +53,6 @@ def test_only_the_trunks_see_a_smaller_image():
 def test_a_side_that_does_not_divide_is_refused():
     with pytest.raises(UserError, match="its side must be a multiple of that"):
         network_of(("steps",), 97, {TARGET: 2}, head="multiscale:deep=2")
+    parts = (BACKBONES.make("steps"),), HEADS.make("multiscale:deep=2"), 96
+    with pytest.raises(UserError, match=r"Received: side of --views 95\."):
+        build_network(Architecture(*parts, views=VIEWS.make("centre:side=95")), {TARGET: 2})

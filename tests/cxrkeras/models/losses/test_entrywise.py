@@ -179,10 +179,10 @@ def test_the_rarest_class_has_the_widest_margin():
 def test_late_weights_begin_when_their_time_has_come():
     targets, logits = batch()
     late, never = (layer_of(f"ldam:defer={at}", targets) for at in (0.5, 1))
-    late.progress.assign(0.49)
+    late.progress.assign(0.5)
     early = value_and_gradient(late, targets, logits)[0]
     assert early == pytest.approx(value_and_gradient(never, targets, logits)[0], rel=1e-6)
-    late.progress.assign(0.5)
+    late.progress.assign(0.75)
     assert value_and_gradient(late, targets, logits)[0] != pytest.approx(early, rel=1e-3)
 
 

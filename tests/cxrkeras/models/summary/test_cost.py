@@ -97,6 +97,15 @@ def test_a_step_keeps_what_its_gradients_need():
     assert training_memory(model, 1) == 4 * (8 + 3 * 18 + model.count_params())
 
 
+def test_attention_costs_by_what_asks_and_what_is_asked():
+    asking, asked = keras.Input((3, 8)), keras.Input((5, 8))
+    found = keras.layers.MultiHeadAttention(2, 4)(asking, asked)
+    of_tokens = 2 * (3 + 5) * 8 * 8
+    compared_and_weighed = 2 * 3 * 5 * 8
+    model = keras.Model([asking, asked], found)
+    assert multiply_adds(model) == of_tokens + compared_and_weighed
+
+
 def test_any_graph_can_be_drawn():
     from xml.etree import ElementTree
 

@@ -18,6 +18,7 @@ from cxrkeras.serving.app.terms import Terms
 from cxrkeras.serving.predict.films import prepare_film
 from cxrkeras.serving.predictor.loaded import load_model
 from cxrkeras.serving.predictor.read import read_card
+from cxrkeras.serving.predictor.trunks import KerasPredictor
 from data_prep.films.admission import Admission
 from data_prep.films.square import Settings
 from tests.cxrkeras.serving.app import page_files
@@ -69,6 +70,18 @@ def test_a_labels_map_explains_its_own_logit(judge):
         heat = judge.heat(desk.panes["A"].seen, finding.label)
         logit = np.log(finding.probability / (1 - finding.probability))
         assert heat.mean() == pytest.approx(logit, abs=1e-4)
+
+
+def test_of_a_model_that_sees_a_part_no_map_s_mean_is_said_to_be_the_logit(folder, monkeypatch):
+    def lines(card):
+        return LocalJudge(card, load_model(folder), parse_rule("corrected")).about
+
+    card, members = read_card(folder), KerasPredictor.members
+    assert any("their mean is the label's logit" in line for line in lines(card))
+    part = [one._replace(box=(0.25, 0.25, 0.75, 0.75)) for one in members(load_model(folder))]
+    monkeypatch.setattr(KerasPredictor, "members", lambda _: part)
+    assert "Heat maps are class activation maps, laid where the model looks." in lines(card)
+    assert not any("their mean" in line for line in lines(card))
 
 
 def test_json_holds_the_figures_and_nobody(judge):

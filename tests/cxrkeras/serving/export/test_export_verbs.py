@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from cxrkeras.cli import main
+from cxrkeras.data.labels.label_sets import LABEL_SETS
 from cxrkeras.evaluation.compare.uncertainty import with_intervals
 from cxrkeras.evaluation.scores.metrics import evaluate
 from cxrkeras.evaluation.scores.predictions import Predictions, write_predictions
@@ -162,6 +163,45 @@ def run(tmp_path):
     }
     pd.DataFrame(columns).to_csv(tmp_path / "manifest.csv", index=False)
     return tmp_path, scores
+
+
+def test_model_card_says_what_is_seen_and_which_label_the_mean_lacks(model):
+    labels = LABEL_SETS["nih15"]
+    score = {"auroc": {"value": 0.75, "low": 0.7, "high": 0.8}}
+    score["average_precision"] = score["auroc"]
+    counts = {"n": 40, "positives": 9}
+    experiment = {"views": "tencrop:side=224", "optimizer": "adam", "seed": 3}
+    facts = {
+        **read_card(model).facts,
+        "labels": list(labels),
+        "training_prevalence": dict.fromkeys(labels, 0.1),
+        "inflation": dict.fromkeys(labels, 1.0),
+        "operating_points": {
+            "youden": {name: {"threshold": 0.5, "from": "here"} for name in labels}
+        },
+        "run": {"experiment": experiment},
+        "performance": {
+            "how": "Out of fold",
+            "level": 0.95,
+            "images": 40,
+            "patients": 40,
+            "per_label": dict.fromkeys(labels, counts | score),
+            "macro": score,
+            "subgroups": [],
+            "constant_predictions": [],
+        },
+    }
+    text = model_card(
+        replace(read_card(model), facts=facts),
+        name="chest",
+        version_number=1,
+        formats=["onnx"],
+        rule="youden",
+        differences=[Difference("onnx", 2e-7, 1e-5, 8)],
+    )
+    assert "| mean of all but No Finding | 40 | | 0.750 (0.700 to 0.800) |" in text
+    assert "| views | tencrop:side=224 |" in text
+    assert "| optimizer |" not in text
 
 
 def test_model_card_of_a_run(run, model):

@@ -107,7 +107,7 @@ def test_scores_at_chance_go_with_the_model_to_predict_page_and_card(tmp_path):
     performance["macro"]["average_precision"] = precision
     card = read_card(write_model(tmp_path / "model", performance=performance))
     assert card.doubts() == list(TOLD)
-    lines, page = "\n".join(answers.as_lines(told_by(card))), "\n".join(_about(card, ""))
+    lines, page = "\n".join(answers.as_lines(told_by(card))), "\n".join(_about(card, None))
     for sentence in TOLD:
         assert sentence in lines
         assert sentence in page

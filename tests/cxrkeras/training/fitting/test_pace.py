@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.special import expit
 
 from cxrkeras.models.losses.shared.pesg import PESG
 from cxrkeras.registry import LOSSES
@@ -62,7 +63,30 @@ def test_a_fit_leaves_nothing_behind_and_goes_on_where_it_was_killed(loss, tmp_p
         assert (keras.ops.convert_to_numpy(layer.alpha) > 0).all()
         assert table["learning_rate"].nunique() == 1
     else:
-        assert float(keras.ops.convert_to_numpy(layer.progress)) == 0.75
+        assert float(keras.ops.convert_to_numpy(layer.progress)) == 1
+
+
+def test_weights_that_begin_late_decide_where_a_small_head_ends():
+    """The mean over all steps would be that of two losses, and the curve is of the last."""
+    inputs = keras.Input((1,))
+    logits = keras.Model(inputs, {"target": keras.layers.Dense(1, name="target")(inputs)})
+    loss = LOSSES.make("ldam:margin=0,defer=0.8,beta=0.9999")
+    trainer = Trainer(logits, loss=loss, average=True)
+    truth = (np.arange(20) < 2).astype(np.float32)[:, None]
+    nothing = np.zeros_like(truth)
+    batches = tf.data.Dataset.from_tensor_slices((nothing, {"target": truth})).batch(20)
+    trainer.fit(
+        lambda epochs: batches.repeat(30 * len(epochs)),
+        None,
+        Schedule(10, 0.1, plateau_patience=0, plateau_factor=0.1, early_stopping=0),
+        steps=30,
+        seed=0,
+        title="t",
+        counts={"target": np.array([[2, 18]], np.float32)},
+    )
+    score = expit(logits.predict(nothing[:1], verbose=0)["target"])
+    undone = loss.distortion([truth], [np.arange(20)[None]]).undistort(score)
+    assert undone == pytest.approx(0.1, abs=0.01)
 
 
 @pytest.mark.jax

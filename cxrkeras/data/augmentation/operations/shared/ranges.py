@@ -19,6 +19,20 @@ def _in_order(value: tuple[float, float]) -> tuple[float, float]:
     return value
 
 
+def above_nothing(value: tuple[float, float]) -> tuple[float, float]:
+    """For a range that must not begin at 0."""
+    if value[0] == 0:
+        raise ValueError("must be greater than 0")
+    return value
+
+
+def at_most_one(value: tuple[float, float]) -> tuple[float, float]:
+    """For a range of shares."""
+    if value[1] > 1:
+        raise ValueError("must be at most 1")
+    return value
+
+
 def _text(value: tuple[float, float]) -> str:
     low, high = value
     return str(low) if low == high else f"{low}..{high}"

@@ -1,0 +1,54 @@
+"""Crops in a network's graph, by Keras's own layers, so that models open without this package."""
+
+from collections.abc import Mapping
+
+import keras
+from keras import layers
+
+from cxrkeras.data.inputs import IMAGE
+from cxrkeras.models.views import Crop, Views
+
+VIEW = "view"
+"""The nested model that answers for one crop, where there are several."""
+
+
+def first_crop(image: keras.KerasTensor, views: Views) -> keras.KerasTensor:
+    """(N, S, S, 1) -> (N, s, s, 1), what is learnt from; the image itself if it is all of it."""
+    side = image.shape[1]
+    return _cut(image, views.crops(side)[0], views.seen(side), "crop")
+
+
+def mean_over_crops(
+    inputs: Mapping[str, keras.KerasTensor], view: keras.Model, views: Views
+) -> keras.KerasTensor:
+    """The mean over an image's crops of what `view` gives, (N, K).
+
+    The crops go through `view` as one batch, so that its graph is there once.
+
+    Args:
+        inputs: the network's, `image` (N, S, S, 1) and others (N, 1).
+        view: the same inputs in a list, but the image (N, s, s, 1) -> (N, K).
+        views: which crops.
+    """
+    image, size = inputs[IMAGE], inputs[IMAGE].shape[1]
+    side, crops = views.seen(size), views.crops(size)
+    mirrored = keras.ops.flip(image, axis=2) if any(crop.mirrored for crop in crops) else None
+    cut = []
+    for number, crop in enumerate(crops, start=1):
+        there = crop._replace(left=size - side - crop.left) if crop.mirrored else crop
+        cut.append(_cut(mirrored if crop.mirrored else image, there, side, f"crop_{number}"))
+    batch = [
+        layers.Concatenate(axis=0, dtype="float32", name=f"all_{name}")(
+            cut if name == IMAGE else [value] * len(crops)
+        )
+        for name, value in inputs.items()
+    ]
+    told = view(batch if len(batch) > 1 else batch[0])
+    by_crop = keras.ops.reshape(told, (len(crops), -1, told.shape[-1]))
+    return keras.ops.mean(by_crop, axis=0)
+
+
+def _cut(image: keras.KerasTensor, crop: Crop, side: int, name: str) -> keras.KerasTensor:
+    rest = image.shape[1] - side
+    edges = (crop.top, rest - crop.top), (crop.left, rest - crop.left)
+    return layers.Cropping2D(edges, dtype="float32", name=name)(image) if rest else image

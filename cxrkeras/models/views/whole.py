@@ -1,0 +1,7 @@
+"""The whole image."""
+
+from cxrkeras.models.views import Views
+
+
+class Part(Views):
+    """Nothing is cut off."""
