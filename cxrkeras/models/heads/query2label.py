@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from cxrkeras.models.heads import TARGET, Head
 from cxrkeras.models.heads.shared.fields import joined_maps
 from cxrkeras.registry import option
+from data_prep.errors import UserError
 
 
 class Part(Head):
@@ -40,6 +41,11 @@ class Part(Head):
             self.width, 1, kernel_initializer=initializers.GlorotUniform(seed), name="tokens"
         )
         tokens = make(joined_maps(maps))
+        if tokens.shape[1] == 1:
+            raise UserError(
+                f"--head {self} looks over the places of a map; here the trunk's has one. Raise "
+                "--image-size."
+            )
         return tokens if known is None else [tokens, known]
 
     def classify(self, features, outputs, *, dropout, seed):
@@ -92,7 +98,7 @@ class Part(Head):
         numbers = ops.add(ops.expand_dims(zero, 1), np.arange(labels, dtype=np.int32))
         asked = layers.Embedding(labels, self.width, name=f"queries_{name}")(numbers)
         for number in range(1, self.layers + 1):
-            if self.together:
+            if self.together and labels > 1:
                 asked = self._attended(asked, asked, asked, f"together_{number}_{name}", seed)
             asked = self._attended(asked, placed, tokens, _look(number, name), seed)
             asked = self._widened(asked, f"{number}_{name}", seed)

@@ -8,6 +8,7 @@ from scipy.special import expit, softmax
 from cxrkeras.models.heads.query2label import places
 from cxrkeras.models.network import TARGET
 from cxrkeras.registry import HEADS
+from data_prep.errors import UserError
 from tests.cxrkeras.backbones import known
 from tests.cxrkeras.networks import network_of
 
@@ -109,3 +110,8 @@ def test_places_differ_and_near_ones_are_alike():
     alike = along @ along.T
     assert (np.diff(alike[0, :4]) < 0).all()
     assert len(np.unique(along.round(3), axis=0)) == 7
+
+
+def test_a_map_of_one_place_is_refused():
+    with pytest.raises(UserError, match="--head query2label looks over the places"):
+        network_of(("vgg11_bn",), 48, {TARGET: 2}, head="query2label")
