@@ -1,5 +1,6 @@
 """KerasHub's backbones: what is refused, how pixels are scaled, and transformers' own features."""
 
+import importlib.util
 import json
 
 import keras
@@ -24,7 +25,10 @@ def test_a_preset_is_needed():
 
 
 def test_without_keras_hub_the_extra_is_named(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == "keras_hub" else find(name)
+    )
     with pytest.raises(UserError, match=r"pip install 'cxrkeras\[hub\]'"):
         check_backbone("hub:dinov2_small", 224)
     choices = {"data": "x", "backbone": "hub:dinov2_small", "random_trunk": True}
