@@ -7,12 +7,13 @@ dependencies and uncertainty labels, Neurocomputing 2021.
 from typing import Literal
 
 from cxrkeras.data.labels.hierarchy import parse_parents
-from cxrkeras.registry import RECIPES, option
-from cxrkeras.training.recipes import Fitter, Recipe
+from cxrkeras.registry import option
+from cxrkeras.training.recipes import Fitter
+from cxrkeras.training.recipes.shared.wrapping import Wrapping
 from data_prep.errors import UserError
 
 
-class Part(Recipe):
+class Part(Wrapping):
     """The paper can be read in two ways: in the end, outputs are the labels' own probabilities, or
     those given the parent, to be multiplied along the path to the root.
 
@@ -31,37 +32,11 @@ class Part(Recipe):
         "auto", "Multiply along the path; auto: where outputs are conditional."
     )
 
-    @property
-    def augment(self) -> str:
-        """That of the wrapped recipe."""
-        return self._within().augment
-
-    @property
-    def validation(self) -> float:
-        """That of the wrapped recipe."""
-        return self._within().validation
-
-    @property
-    def freezes(self) -> bool:
-        """Whether the wrapped recipe freezes trunks."""
-        return self._within().freezes
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Those of the wrapped recipe."""
-        return self._within().columns
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """Those of the wrapped recipe."""
-        return self._within().files
-
     def check(self, plan):
         """As the wrapped recipe does; and see `Recipe.check`."""
-        within = self._within()
-        within.check(plan)
+        super().check(plan)
         parse_parents(self.parents)
-        if within.freezes and self.head_again:
+        if self.freezes and self.head_again:
             raise UserError(
                 f"--recipe {self}: on a frozen trunk the head that is trained again forgets all "
                 "that was conditional. Add head_again=false."
@@ -72,7 +47,7 @@ class Part(Recipe):
         from cxrkeras.training.recipes.shared.conditional import Conditional
         from cxrkeras.training.recipes.shared.passing import Passing
 
-        within = self._within()
+        within = self.within()
         first = within.fitter(session)
         if self.head_again and not _has_weights(first):
             raise UserError(
@@ -87,9 +62,6 @@ class Part(Recipe):
                 "isn't one. Add product=never."
             )
         return Conditional(session, first, again, self.parents, multiplied)
-
-    def _within(self) -> Recipe:
-        return RECIPES.make(self.base)
 
 
 def _has_weights(fitter: Fitter) -> bool:

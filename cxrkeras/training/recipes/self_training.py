@@ -3,50 +3,19 @@
 Source: Irvin et al., CheXpert, AAAI 2019 (U-SelfTrained).
 """
 
-from cxrkeras.registry import RECIPES, option
-from cxrkeras.training.recipes import Fitter, Recipe
+from cxrkeras.registry import option
+from cxrkeras.training.recipes import Fitter
+from cxrkeras.training.recipes.shared.wrapping import Wrapping
 
 
-class Part(Recipe):
+class Part(Wrapping):
     """Wraps another recipe. The policy `self_trained` brings it in automatically."""
 
     base: str = option("finetune", "Recipe by which both models are trained.")
 
-    @property
-    def augment(self) -> str:
-        """That of the wrapped recipe."""
-        return self._within().augment
-
-    @property
-    def validation(self) -> float:
-        """That of the wrapped recipe."""
-        return self._within().validation
-
-    @property
-    def freezes(self) -> bool:
-        """Whether the wrapped recipe freezes trunks."""
-        return self._within().freezes
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Those of the wrapped recipe."""
-        return self._within().columns
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """Those of the wrapped recipe."""
-        return self._within().files
-
-    def check(self, plan):
-        """As the wrapped recipe does."""
-        self._within().check(plan)
-
     def fitter(self, session):
         """See `Recipe.fitter`."""
-        return _Twice(self._within().fitter(session))
-
-    def _within(self) -> Recipe:
-        return RECIPES.make(self.base)
+        return _Twice(self.within().fitter(session))
 
 
 class _Twice(Fitter):
