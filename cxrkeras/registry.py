@@ -32,7 +32,7 @@ OPERATIONS: Registry = _Kind(
 TRANSFORMS: Registry = _Kind("batch transform", "cxrkeras.data.transforms", "--transform")
 POLICIES: Registry = _Kind("label policy", "cxrkeras.data.labels.policies", "--uncertain")
 RULES: Registry = _Kind("threshold rule", "cxrkeras.evaluation.rules", "--operating-point")
-SHORTCUTS: Registry = _Kind("shortcut", "cxrkeras.evaluation.shortcuts")
+SHORTCUTS: Registry = _Kind("shortcut", "cxrkeras.evaluation.shortcuts", "cxrkeras shortcuts")
 READERS: Registry = _Kind("reader", "data_prep.readers", "prep")
 PREDICTORS: Registry = _Kind(
     "predictor", "cxrkeras.serving.predictor.kinds", "The kind in model.json"
