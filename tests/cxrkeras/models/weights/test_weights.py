@@ -202,7 +202,7 @@ def test_damaged_files_are_refused(tmp_path, donor, trunk):
     (tmp_path / "c.weights.h5").write_bytes(whole.read_bytes()[:-5000])
     donor.save(tmp_path / "d.keras")
     torn = bytearray((tmp_path / "d.keras").read_bytes())
-    torn[200_000:200_100] = bytes(100)
+    torn[200_000:200_100] = bytes(255 - byte for byte in torn[200_000:200_100])
     (tmp_path / "d.keras").write_bytes(torn)
     for name in ("a.keras", "b.keras", "c.weights.h5", "d.keras"):
         assert f"{name} can't be read as such" in refusal(trunk, SMALL, tmp_path / name)
