@@ -8,6 +8,7 @@ features is the weighted mean of the map's logits, since both come from the same
 from typing import ClassVar
 
 from cxrkeras.models.heads import TARGET, Head
+from cxrkeras.models.heads.shared.dense import with_known
 from cxrkeras.models.heads.shared.fields import joined_maps
 
 
@@ -33,12 +34,7 @@ class Part(Head):
         for name, labels in outputs.items():
             scores = layers.Conv2D(labels, 1, kernel_initializer="zeros", name=name)(maps)
             scores = ops.cast(scores, "float32")
-            logits[name] = weighted_mean(scores)
-            if known is not None:
-                beside = layers.Dense(
-                    labels, use_bias=False, kernel_initializer="zeros", name=f"{name}-known"
-                )
-                logits[name] = layers.Add(name=f"{name}-all")([logits[name], beside(known)])
+            logits[name] = with_known(weighted_mean(scores), known, name)
         return logits
 
     def heat(self, model, labels):

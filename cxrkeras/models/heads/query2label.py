@@ -11,6 +11,7 @@ a place of the map. What else is known of an image stands beside the linear laye
 from typing import Any, ClassVar
 
 from cxrkeras.models.heads import TARGET, Head
+from cxrkeras.models.heads.shared.dense import with_known
 from cxrkeras.models.heads.shared.fields import joined_maps
 from cxrkeras.registry import option
 from data_prep.errors import UserError
@@ -61,12 +62,7 @@ class Part(Head):
             make = layers.EinsumDense(
                 "nkd,kd->nk", labels, bias_axes="k", kernel_initializer="zeros", name=name
             )
-            logits[name] = make(decoded)
-            if known is not None:
-                beside = layers.Dense(
-                    labels, use_bias=False, kernel_initializer="zeros", name=f"{name}-known"
-                )
-                logits[name] = layers.Add(name=f"{name}-all")([logits[name], beside(known)])
+            logits[name] = with_known(make(decoded), known, name)
         return logits
 
     def heat(self, model, labels):

@@ -28,3 +28,15 @@ def side_by_side(vectors: list, known):
 
     joined = vectors if known is None else [*vectors, known]
     return joined[0] if len(joined) == 1 else layers.Concatenate(name="features")(joined)
+
+
+def with_known(logits, known, name: str):
+    """The logits (N, K) of an output, and a linear part in what else is known; zero at first."""
+    if known is None:
+        return logits
+    from keras import layers
+
+    beside = layers.Dense(
+        logits.shape[-1], use_bias=False, kernel_initializer="zeros", name=f"{name}-known"
+    )
+    return layers.Add(name=f"{name}-all")([logits, beside(known)])

@@ -8,40 +8,22 @@ from scipy.special import expit
 
 from cxrkeras.models.losses.shared.pesg import PESG
 from cxrkeras.registry import LOSSES
-from cxrkeras.training.fitting.progress import EpochLines
 from cxrkeras.training.fitting.trainer import Schedule, Trainer
+from tests.cxrkeras.training.fitting.fits import TARGETS, head_and_batches, killed_fit
 
-RNG = np.random.default_rng(0)
-FEATURES = RNG.normal(size=(20, 4)).astype(np.float32)
-TARGETS = (RNG.random((20, 2)) < 0.4).astype(np.float32)
 COUNTS = {"target": np.stack([TARGETS.sum(axis=0), (1 - TARGETS).sum(axis=0)], axis=1)}
 SCHEDULE = Schedule(
     epochs=4, learning_rate=0.05, plateau_patience=1, plateau_factor=0.5, early_stopping=0
 )
 
 
-def killed_at(epoch):
-    begin = EpochLines.on_epoch_begin
-
-    def kill(lines, number, logs=None):
-        if number == epoch:
-            raise KeyboardInterrupt
-        begin(lines, number, logs)
-
-    return kill
-
-
 @pytest.mark.jax
 @pytest.mark.parametrize("loss", ["auc_margin", "ldam:margin=0.5,defer=0.5,beta=0.9"])
 def test_a_fit_leaves_nothing_behind_and_goes_on_where_it_was_killed(loss, tmp_path, monkeypatch):
-    keras.utils.set_random_seed(0)
-    inputs = keras.Input((4,))
-    logits = keras.Model(inputs, {"target": keras.layers.Dense(2, name="target")(inputs)})
+    logits, train = head_and_batches()
     trainer = Trainer(logits, loss=LOSSES.make(loss))
-    batches = tf.data.Dataset.from_tensor_slices((FEATURES, {"target": TARGETS})).batch(8)
 
     def fit(**how):
-        train = lambda epochs: batches.repeat(len(epochs))  # noqa: E731
         how = {"steps": 3, "seed": 0, "title": "t", "counts": COUNTS} | how
         table = trainer.fit(train, None, SCHEDULE, **how)
         state = [*trainer.model.variables, *trainer.model.optimizer.variables]
@@ -51,11 +33,7 @@ def test_a_fit_leaves_nothing_behind_and_goes_on_where_it_was_killed(loss, tmp_p
     again_table, again = fit()
     assert again_table.equals(table)
     assert all(np.array_equal(a, b) for a, b in zip(whole, again, strict=True))
-    with monkeypatch.context() as patch:
-        patch.setattr(EpochLines, "on_epoch_begin", killed_at(2))
-        with pytest.raises(KeyboardInterrupt):
-            fit(checkpoint=tmp_path / "state.npz")
-    resumed_table, resumed = fit(checkpoint=tmp_path / "state.npz")
+    resumed_table, resumed = killed_fit(fit, tmp_path / "state.npz", monkeypatch)
     assert resumed_table.equals(table)
     assert all(np.array_equal(a, b) for a, b in zip(whole, resumed, strict=True))
     (layer,) = trainer.model.loss_layers.values()

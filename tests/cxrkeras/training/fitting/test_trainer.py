@@ -11,6 +11,7 @@ from cxrkeras.training.fitting.batch_norm import batch_norms, quicken_batch_norm
 from cxrkeras.training.fitting.progress import EpochLines
 from cxrkeras.training.fitting.trainer import Schedule, Trainer
 from data_prep.errors import UserError
+from tests.cxrkeras.training.fitting.fits import killed_fit
 
 SCHEDULE = Schedule(
     epochs=2, learning_rate=1e-2, plateau_patience=1, plateau_factor=0.5, early_stopping=0
@@ -257,18 +258,7 @@ def test_a_loss_trains_weights_of_its_own_and_goes_on_with_them(tmp_path, monkey
         assert (np.abs(layer.heat.numpy() - 1) > 1e-3).all()
         assert np.array_equal(layer.counts.numpy(), told["one"])
     assert len(logits.weights) == 4  # the net has none of them
-    begin = EpochLines.on_epoch_begin
-
-    def kill(lines, epoch, logs=None):
-        if epoch == 2:
-            raise KeyboardInterrupt
-        begin(lines, epoch, logs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(EpochLines, "on_epoch_begin", kill)
-        with pytest.raises(KeyboardInterrupt):
-            fit(checkpoint=path)
-    again_table, again = fit(checkpoint=path)
+    again_table, again = killed_fit(fit, path, monkeypatch)
     assert same(again, whole)
     assert again_table.equals(table)
 
@@ -334,16 +324,6 @@ def test_a_killed_fit_goes_on_to_the_same_mean(tmp_path, monkeypatch):
         trainer.fit(train, None, schedule, steps=3, seed=0, title="t", **how)
         return head.get_weights()
 
-    whole, begin = fit(), EpochLines.on_epoch_begin
-
-    def kill(lines, epoch, logs=None):
-        if epoch == 2:
-            raise KeyboardInterrupt
-        begin(lines, epoch, logs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(EpochLines, "on_epoch_begin", kill)
-        with pytest.raises(KeyboardInterrupt):
-            fit(checkpoint=path)
-    assert same(fit(checkpoint=path), whole)
+    whole = fit()
+    assert same(killed_fit(fit, path, monkeypatch), whole)
     assert same(fit(checkpoint=path), whole)  # killed after its last epoch
