@@ -114,7 +114,7 @@ def _run(run: Path) -> Card:
     check_run_facts(facts, run)
     preparation = _preparation(cards, run)
     members = tuple(
-        Card(folder.path, card, preparation, card.get("kind") or _KERAS, file=folder.model)
+        Card(folder.path, card, preparation, card.get("kind") or _KERAS, _file_of(folder))
         for folder, card in zip(folders, cards, strict=True)
     )
     facts |= {"preparation": preparation.as_json()}
@@ -131,7 +131,7 @@ def _finished_folds(run: Path) -> list[FoldFolder]:
         ) from None
     numbers = sorted(int(fold) for fold in folds if fold != TEST_FOLD)
     folders = [RunFolder(run).fold(number) for number in numbers]
-    whole = [fold for fold in folders if fold.facts.is_file() and fold.model.is_file()]
+    whole = [fold for fold in folders if fold.facts.is_file() and _has_model(fold)]
     again = f"cxrkeras cv --config {RunFolder(run).experiment} --out {run}"
     if len(whole) < len(folders):
         raise UserError(
@@ -140,6 +140,17 @@ def _finished_folds(run: Path) -> list[FoldFolder]:
     if not RunFolder(run).predictions.is_file():
         raise UserError(f"A finished run has predictions.csv; {run} doesn't. Create it: {again}")
     return folders
+
+
+def _file_of(fold: FoldFolder) -> Path | None:
+    return fold.model if fold.model.is_file() else None
+
+
+def _has_model(fold: FoldFolder) -> bool:
+    """Of a kind other than Keras's, the kind says on loading what is missing."""
+    if fold.model.is_file():
+        return True
+    return fold.card.is_file() and (_facts(fold.card).get("kind") or _KERAS) != _KERAS
 
 
 def _facts(path: Path) -> dict:

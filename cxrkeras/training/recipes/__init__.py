@@ -98,6 +98,7 @@ class Recipe(Part):
         columns: of `PreparedDataset.told`, that decide a fit beside labels, patients and inputs; a
             run whose data change there isn't continued.
         files: of the prepared dataset's folder, likewise; there may be none of a name.
+        unused: fields of `Experiment` that make no difference to it, which reports leave out.
     """
 
     augment: ClassVar[str] = "study"
@@ -105,6 +106,7 @@ class Recipe(Part):
     freezes: ClassVar[bool] = False
     columns: ClassVar[tuple[str, ...]] = ()
     files: ClassVar[tuple[str, ...]] = ()
+    unused: ClassVar[tuple[str, ...]] = ()
 
     def check(self, plan: Any) -> None:
         """Refuse what it can't do, before anything is read; see `cxrkeras.training.plan.Plan`.
