@@ -14,8 +14,8 @@ from cxrkeras.data.pipeline import image_batches
 from cxrkeras.models.words import FILE
 from cxrkeras.models.words.bag import MAPPED, Bag, Vocabulary, mapped_parts
 from cxrkeras.models.words.sift import Grid, dense_sift
+from cxrkeras.models.words.svm import Machine, fit_machine
 from cxrkeras.training.recipes import Fitter, Learned
-from cxrkeras.training.recipes.shared.machines import Machine, fit_machine
 from cxrkeras.training.session import Session
 from data_prep.errors import UserError
 from data_prep.progress import Steps

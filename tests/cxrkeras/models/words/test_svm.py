@@ -6,7 +6,7 @@ from scipy.special import expit
 from sklearn.calibration import _sigmoid_calibration
 from sklearn.svm import SVC
 
-from cxrkeras.training.recipes.shared.machines import _platt, fit_machine
+from cxrkeras.models.words.svm import _platt, fit_machine
 
 RNG = np.random.default_rng(0)
 FEATURES = RNG.normal(size=(60, 5))
