@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from PIL import Image
 from scipy.ndimage import gaussian_filter1d
 
-from cxrkeras.cli import main
+from cxrkeras.commands.explain import command as explain
+from cxrkeras.commands.export import command as export
 from cxrkeras.commands.summary import command as summary
 from cxrkeras.data.dataset import load_dataset
 from cxrkeras.data.labels.entries import UNCERTAIN_CLASS
@@ -79,12 +80,12 @@ def test_a_run_predicts_and_says_what_it_has_not(run, textures, tmp_path):
     images = np.stack([np.asarray(Image.open(dataset.paths[row])) for row in rows])
     answers = load_model(run).predict(images)
     np.testing.assert_allclose(answers[:, 0], said["prob_lying"], atol=1e-6)
-    for words in (
-        ["explain", run, dataset.paths[0], "--out", tmp_path / "maps"],
-        ["export", run, "--out", tmp_path / "served", "--name", "m"],
+    for command, words in (
+        (explain, [run, dataset.paths[0], "--out", tmp_path / "maps"]),
+        (export, [run, "--out", tmp_path / "served"]),
     ):
         with pytest.raises(UserError, match=r"counts visual words \(kind 'phow'\)"):
-            main([*map(str, words), "--debug"], standalone_mode=False)
+            CliRunner().invoke(command, [*map(str, words)], catch_exceptions=False)
     both = make_ensemble([run, run / "folds" / "0"], tmp_path / "both")
     assert both.count == 3
     one = load_model(run / "folds" / "0").predict(images)
