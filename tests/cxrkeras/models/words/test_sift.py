@@ -78,7 +78,7 @@ def test_descriptors_are_opencv_s_but_for_the_flat_window():
         assert np.median(wrong) < 0.8
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.integers(0, 99), st.floats(0.4, 0.9), st.floats(0, 20))
 def test_brightness_and_contrast_make_no_difference(seed, gain, offset):
     image = texture(seed)

@@ -93,6 +93,7 @@ def test_a_run_predicts_and_says_what_it_has_not(run, textures, tmp_path):
     np.testing.assert_allclose(whole, (answers + one) / 2, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_final_model_answers_too(run, tmp_path):
     card = train_final(run, tmp_path / "final")
     assert card["kind"] == "phow"
@@ -100,15 +101,15 @@ def test_the_final_model_answers_too(run, tmp_path):
     assert load_model(tmp_path / "final").predict(noise).shape == (2, 2)
 
 
-def fitted(session, train, seed=0):
+def fitted(session, train):
     fitter = session.plan.recipe.fitter(session)
     how = {"epochs": 1, "learning_rate": 1.0, "title": "t"}
-    fitter.fit(train, train[:0], session.target.targets, seed=seed, **how)
+    fitter.fit(train, train[:0], session.target.targets, seed=0, **how)
     return fitter
 
 
 def test_nothing_of_held_out_images_is_learnt(described, textures, monkeypatch):
-    """Neither their pixels nor their labels; other seeds make other words."""
+    """Neither their pixels nor their labels."""
     session, train = session_of(described, load_dataset(textures)), np.arange(0, 30)
     bag = fitted(session, train)._bag
     taken = []
@@ -124,7 +125,6 @@ def test_nothing_of_held_out_images_is_learnt(described, textures, monkeypatch):
     for name in ("weights", "bias", "slope", "offset"):
         np.testing.assert_array_equal(getattr(again, name), getattr(bag, name))
     np.testing.assert_array_equal(again.vocabulary.words, bag.vocabulary.words)
-    assert (fitted(session, train, 1)._bag.vocabulary.words != bag.vocabulary.words).any()
 
 
 def test_what_networks_alone_have_is_refused_by_name(experiment, tmp_path):
