@@ -21,6 +21,7 @@ from cxrkeras.data.labels.label_sets import LABEL_SETS, TARGET, parse_label_sets
 from cxrkeras.data.labels.uncertain import DEFAULT, parse_uncertain
 from cxrkeras.data.preparation import LARGEST_SIDE
 from cxrkeras.registry import (
+    AVERAGES,
     BACKBONES,
     HEADS,
     LOSSES,
@@ -54,6 +55,7 @@ _Backbones = Annotated[
     _Words, AfterValidator(lambda texts: tuple(str(BACKBONES.make(text)) for text in texts))
 ]
 _Optimizer = Annotated[str, AfterValidator(lambda text: str(OPTIMIZERS.make(text)))]
+_Average = Annotated[str | None, AfterValidator(lambda text: text and str(AVERAGES.make(text)))]
 _Views = Annotated[str, AfterValidator(lambda text: str(VIEWS.make(text)))]
 _Epochs = Annotated[
     tuple[Annotated[int, Field(ge=1)], ...],
@@ -234,6 +236,16 @@ class Experiment(BaseModel):
         idle=("features",),
         later=True,
     )
+    average: _Average = _choice(
+        None,
+        "Learning",
+        "Average of the weights in which all trainings end, as ema:decay=0.999 or swa:start=0.75; "
+        "validation judges it too. None if not given, but for a small head that no validation part "
+        "steers.",
+        parts=AVERAGES,
+        idle=("features",),
+        later=True,
+    )
     plateau_patience: int = _choice(
         3,
         "Learning",
@@ -361,7 +373,17 @@ class Experiment(BaseModel):
     )
 
     @field_validator(
-        *("backbone", "head", "recipe", "loss", "optimizer", "transform", "augment", "views"),
+        *(
+            "backbone",
+            "head",
+            "recipe",
+            "loss",
+            "optimizer",
+            "average",
+            "transform",
+            "augment",
+            "views",
+        ),
         mode="before",
     )
     @classmethod

@@ -41,7 +41,7 @@ class Pooled(Fitter):
         self._digest = digest_of(self._network.features)
         rows = np.arange(len(target.dataset))
         everything = part(Features(self._copies[0]), rows, target.targets)
-        self._learner = Learner(self._head, plan, [everything], average=True, teaching=teaching)
+        self._learner = Learner(self._head, plan, [everything], small=True, teaching=teaching)
 
     def _graphs(self, session: Session) -> tuple[keras.Model, keras.Model, keras.Model | None]:
         """What learns, of it features (N, C) -> logits (N, K), and what learns in its place."""

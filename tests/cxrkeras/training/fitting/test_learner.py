@@ -60,7 +60,7 @@ def test_a_short_averaged_fit_calls_a_rare_label_as_its_prevalence_says(experime
     inputs = keras.Input((64,))
     model = keras.Model(inputs, {"h": classified(inputs, "head_h", 3)})
     one = experiment(loss=loss, batch_size=16)
-    learner = Learner(model, resolve(one), [part], average=True)
+    learner = Learner(model, resolve(one), [part], small=True)
     learner.learn([part], [], epochs=10, learning_rate=1e-4, seed=0, title="t")
     values = part.targets.values
     threshold = learner.distortions([part])["h"].distort(values.mean(axis=0))
