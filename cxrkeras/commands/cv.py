@@ -30,6 +30,7 @@ def command(config: Path | None, out: Path | None, executor, **options: Any) -> 
       cxrkeras cv --data data/ours --method mixed --source imagenet --source nih=data/nih
       cxrkeras cv --data data/ours --method cotrain --source nih=data/nih --source chex=data/chex
       cxrkeras cv --data data/ours --source trunk.keras --recipe frozen --shuffle-labels
+      cxrkeras cv --data data/ours --source imagenet --seeds 3       # trained three times over
       cxrkeras cv --data data/ours --recipe chexnet                  # a published system
       cxrkeras cv --data data/ours --recipe chexnet --source trunk.keras --epochs 3
       cxrkeras cv --data data/ours --source imagenet --executor processes=4 --gpus-per-task 1
@@ -42,6 +43,7 @@ def command(config: Path | None, out: Path | None, executor, **options: Any) -> 
 
 
 def _close(metrics: dict, run: Path, *, shuffled: bool) -> None:
+    from cxrkeras.evaluation.evidence.trainings import in_words
     from cxrkeras.evaluation.report.narrative import warnings
 
     macro = metrics["macro"]
@@ -52,6 +54,8 @@ def _close(metrics: dict, run: Path, *, shuffled: bool) -> None:
         f"Macro AUROC: {_said(pooled)} pooled out-of-fold{within}, "
         f"{_said(folds['mean'])} ± {_said(folds['sd'])} over {folds['folds']} folds"
     )
+    if spread := metrics.get("seeds"):
+        click.echo(f"{in_words(spread)}; the run is their mean")
     for warning in warnings(metrics, shuffled=shuffled):
         click.echo(f"Before you believe a number: {warning}")
     click.echo(f"Report: {run / 'report.html'}")

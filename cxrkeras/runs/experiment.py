@@ -66,7 +66,10 @@ _Epochs = Annotated[
 _CONSENT = {"random_trunk", "pixel_cache", "preset"}  # change nothing that is learned
 _SPEED = "Speed"
 _RECORD = "Record"  # noted, not chosen: no option, only a key of experiment.toml
-_LARGEST_SEED = 4_000_000  # times 1000, plus a fold's number, still fits Keras's 32 bits
+_MOST_SEEDS = 100
+_LARGEST_SEED = (
+    4_000_000 - _MOST_SEEDS
+)  # times 1000, plus a fold's number, still fits Keras's 32 bits
 
 
 def _choice(
@@ -364,6 +367,16 @@ class Experiment(BaseModel):
         "Random seed of folds, weights, order, dropout and augmentation.",
         ge=0,
         le=_LARGEST_SEED,
+    )
+    seeds: int = _choice(
+        1,
+        "Evidence",
+        "Trainings on the same folds, with --seed and the seeds after it; the run answers as their "
+        "mean, and tells how far they lie apart.",
+        idle=_BOTH,  # each training is described with a seed of its own
+        later=True,
+        ge=1,
+        le=_MOST_SEEDS,
     )
     shuffle_labels: bool = _choice(
         False,

@@ -73,7 +73,7 @@ def resolve(experiment: Experiment) -> Plan:
     Raises:
         UserError: a part doesn't have such an option, images are too small for a backbone or its
             views, method and sources don't fit together, a frozen trunk has learnt nothing, a
-            transform changes images or there are several views where features are learnt from; or
+            transform changes images where features are learnt from; or
             devices can't share batches.
     """
     _check_speed(experiment)
@@ -95,12 +95,6 @@ def resolve(experiment: Experiment) -> Plan:
         raise UserError(
             f"--transform {transform} changes images; --recipe {recipe} learns from features, "
             "computed once. Leave --transform out, or give --recipe finetune."
-        )
-    if recipe.freezes and head.pooled and len(views.crops(size)) > 1:
-        raise UserError(
-            f"--recipe {recipe} learns from the features of one view of an image, computed once, "
-            f"and would be scored on that. Received: --views {views}. Give --views "
-            f"centre:side={seen}, or --recipe finetune."
         )
     fraction = experiment.validation_fraction
     plan = Plan(
