@@ -60,7 +60,8 @@ def _close(metrics: dict, run: Path, *, shuffled: bool) -> None:
         click.echo(f"Before you believe a number: {warning}")
     click.echo(f"Report: {run / 'report.html'}")
     click.echo(f"Predictions: {run / 'predictions.csv'}")
-    click.echo(f"\nNext: cxrkeras predict {run} FILES, or cxrkeras train --run {run} --out MODEL")
+    also = "" if "seeds" in metrics else f", or cxrkeras train --run {run} --out MODEL"
+    click.echo(f"\nNext: cxrkeras predict {run} FILES{also}")
 
 
 def _said(value: float | None) -> str:
