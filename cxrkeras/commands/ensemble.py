@@ -5,6 +5,9 @@ from pathlib import Path
 import click
 
 
+_METRICS = {"auroc": "AUROC", "average_precision": "average precision"}
+
+
 @click.command()
 @click.argument(
     "models", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="MODEL_OR_RUN..."
@@ -34,7 +37,7 @@ import click
 )
 @click.option(
     "--metric",
-    type=click.Choice(["auroc", "average_precision"]),
+    type=click.Choice(list(_METRICS)),
     default="auroc",
     show_default=True,
     help="With --select: the macro score that is to rise.",
@@ -82,7 +85,7 @@ def _choice(chosen: dict) -> str:
     if chosen["nested"] is None:
         return f"Chosen: {taken}"
     return (
-        f"Chosen: {taken}. Mean {chosen['metric'].replace('_', ' ')} within folds "
+        f"Chosen: {taken}. Mean macro {_METRICS[chosen['metric']]} within folds "
         f"{chosen['nested']:.3f} if chosen on the others, {chosen['apparent']:.3f} if chosen on "
         f"all: optimism {chosen['optimism']:+.3f}"
     )

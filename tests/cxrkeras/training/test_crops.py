@@ -19,7 +19,7 @@ from cxrkeras.training.crossval import cross_validate
         {"views": "tencrop:36"},
         {"views": "centre:36", "recipe": "frozen:copies=1"},
         {"views": "tencrop:36", "recipe": "frozen:copies=1"},
-        {"views": "shifts:3", "recipe": "frozen", "head": "query2label:width=16"},
+        {"views": "shifts:3", "recipe": "frozen", "head": "cosine"},
         {"views": "tencrop:36", "recipe": "frozen", "head": "lse:channels=4"},
     ],
     ids=str,

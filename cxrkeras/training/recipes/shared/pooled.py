@@ -11,9 +11,11 @@ import keras
 import numpy as np
 from scipy.special import expit
 
+from cxrkeras.data.inputs import IMAGE
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.pipeline import Features, Part
 from cxrkeras.models.architecture import WHOLE
+from cxrkeras.models.inputs import inputs_of
 from cxrkeras.models.network import TARGET, Classified, Network, build_network, classifiers
 from cxrkeras.models.views.shared.graph import VIEW, mean_over_crops
 from cxrkeras.training.fitting.learner import Learner
@@ -38,13 +40,15 @@ class Pooled(Fitter):
     def __init__(self, session: Session, copies: int):
         plan, target = session.plan, session.target
         self._network, self._views = session.network(), plan.architecture.views
+        self._taken = plan.architecture.inputs, plan.architecture.image_size
         self._of_crop = _of_a_crop(self._network, session)
         found = frozen_features(self._network, session, copies, self._of_crop)
         more = len(self._views.crops(plan.architecture.image_size)) - 1
         self._copies, self._others = found[: len(found) - more], found[len(found) - more :]
         self.facts: dict = {}
         self._head, self._logits, teaching = self._graphs(session)
-        self._digest = digest_of(self._network.features)
+        if self._of_crop is None:
+            self._digest = digest_of(self._network.features)
         rows = np.arange(len(target.dataset))
         everything = part(Features(self._copies[0]), rows, target.targets)
         self._learner = Learner(self._head, plan, [everything], small=True, teaching=teaching)
@@ -128,11 +132,14 @@ class Pooled(Fitter):
         seen = network.features if self._of_crop is None else self._of_crop
         logits = self._logits(self._standard()(seen.output))
         output = keras.layers.Activation("sigmoid", name="probability")(logits)
-        if self._of_crop is not None:
-            inputs = {tensor.name: tensor for tensor in network.features.inputs}
-            view = keras.Model(list(seen.inputs), output, name=VIEW)
-            output = mean_over_crops(inputs, view, self._views)
-        return keras.Model(network.features.input, output, name=network.probability.name)
+        name = network.probability.name
+        if self._of_crop is None:
+            return keras.Model(network.features.input, output, name=name)
+        view = keras.Model(list(seen.inputs), output, name=VIEW)
+        inputs = inputs_of(*self._taken)
+        ordered = {tensor.name: inputs[tensor.name] for tensor in seen.inputs}
+        mean = mean_over_crops(ordered, view, self._views)
+        return keras.Model(inputs if len(inputs) > 1 else inputs[IMAGE], mean, name=name)
 
     def _standard(self) -> keras.layers.Layer:
         scale = [float(value) for value in 1 / self._scale]
