@@ -22,6 +22,7 @@ from cxrkeras.data.labels.label_sets import LABEL_SETS, TARGET, parse_label_sets
 from cxrkeras.data.labels.uncertain import DEFAULT, parse_uncertain
 from cxrkeras.data.preparation import LARGEST_SIDE
 from cxrkeras.registry import (
+    AVERAGES,
     BACKBONES,
     HEADS,
     LOSSES,
@@ -55,6 +56,7 @@ _Backbones = Annotated[
     _Words, AfterValidator(lambda texts: tuple(str(BACKBONES.make(text)) for text in texts))
 ]
 _Optimizer = Annotated[str, AfterValidator(lambda text: str(OPTIMIZERS.make(text)))]
+_Average = Annotated[str | None, AfterValidator(lambda text: text and str(AVERAGES.make(text)))]
 _Views = Annotated[str, AfterValidator(lambda text: str(VIEWS.make(text)))]
 _Epochs = Annotated[
     tuple[Annotated[int, Field(ge=1)], ...],
@@ -82,7 +84,10 @@ _Features = Annotated[
 _CONSENT = {"random_trunk", "pixel_cache", "preset"}  # change nothing that is learned
 _SPEED = "Speed"
 _RECORD = "Record"  # noted, not chosen: no option, only a key of experiment.toml
-_LARGEST_SEED = 4_000_000  # times 1000, plus a fold's number, still fits Keras's 32 bits
+_MOST_SEEDS = 100
+_LARGEST_SEED = (
+    4_000_000 - _MOST_SEEDS
+)  # times 1000, plus a fold's number, still fits Keras's 32 bits
 
 
 def _choice(
@@ -270,6 +275,16 @@ class Experiment(BaseModel):
         idle=("features",),
         later=True,
     )
+    average: _Average = _choice(
+        None,
+        "Learning",
+        "Average of the weights in which all trainings end, as ema:decay=0.999 or swa:start=0.75; "
+        "validation judges it too. None if not given, but for a small head that no validation part "
+        "steers.",
+        parts=AVERAGES,
+        idle=("features",),
+        later=True,
+    )
     plateau_patience: int = _choice(
         3,
         "Learning",
@@ -389,6 +404,16 @@ class Experiment(BaseModel):
         ge=0,
         le=_LARGEST_SEED,
     )
+    seeds: int = _choice(
+        1,
+        "Evidence",
+        "Trainings on the same folds, with --seed and the seeds after it; the run answers as their "
+        "mean, and tells how far they lie apart.",
+        idle=_BOTH,  # each training is described with a seed of its own
+        later=True,
+        ge=1,
+        le=_MOST_SEEDS,
+    )
     shuffle_labels: bool = _choice(
         False,
         "Evidence",
@@ -397,7 +422,17 @@ class Experiment(BaseModel):
     )
 
     @field_validator(
-        *("backbone", "head", "recipe", "loss", "optimizer", "transform", "augment", "views"),
+        *(
+            "backbone",
+            "head",
+            "recipe",
+            "loss",
+            "optimizer",
+            "average",
+            "transform",
+            "augment",
+            "views",
+        ),
         mode="before",
     )
     @classmethod

@@ -10,7 +10,16 @@ from cxrkeras.evaluation.evidence.doubts import (
     points_in_words,
 )
 from cxrkeras.evaluation.scores.decisions import headline
-from cxrkeras.registry import HEADS, LOSSES, OPTIMIZERS, RECIPES, TRANSFORMS, VIEWS, in_words
+from cxrkeras.registry import (
+    AVERAGES,
+    HEADS,
+    LOSSES,
+    OPTIMIZERS,
+    RECIPES,
+    TRANSFORMS,
+    VIEWS,
+    in_words,
+)
 
 NAMES = {
     "data": "Target data",
@@ -27,9 +36,11 @@ NAMES = {
     "views": "Seen of an image",
     "learning_rate": "Learning rate",
     "optimizer": "Optimiser",
+    "average": "Average of weights",
     "precision": "Learnt in",
     "devices": "Devices sharing a batch",
     "fast": "Fast kernels, not repeatable to the byte",
+    "seeds": "Trainings, each with a seed of its own",
     "shuffle_labels": "Training labels shuffled",
 }
 WORDS = {
@@ -41,6 +52,7 @@ _PARTS = {
     "recipe": RECIPES,
     "loss": LOSSES,
     "optimizer": OPTIMIZERS,
+    "average": AVERAGES,
     "head": HEADS,
     "transform": TRANSFORMS,
     "views": VIEWS,

@@ -114,11 +114,19 @@ def _run(run: Path) -> Card:
     check_run_facts(facts, run)
     preparation = _preparation(cards, run)
     members = tuple(
-        Card(folder.path, card, preparation, card.get("kind") or _KERAS, file=folder.model)
-        for folder, card in zip(folders, cards, strict=True)
+        _fold(folder, card, preparation) for folder, card in zip(folders, cards, strict=True)
     )
     facts |= {"preparation": preparation.as_json()}
     return Card(run, facts, preparation, _ENSEMBLE, members=members, run=run)
+
+
+def _fold(folder: FoldFolder, facts: dict, preparation: Preparation) -> Card:
+    """A fold's model, or its trainings' models as one."""
+    kind = facts.get("kind") or _KERAS
+    if kind != _ENSEMBLE:
+        return Card(folder.path, facts, preparation, kind, file=folder.model)
+    members = _members(folder.path, facts, _DEEPEST)
+    return Card(folder.path, facts, preparation, kind, members=members)
 
 
 def _finished_folds(run: Path) -> list[FoldFolder]:
@@ -131,7 +139,7 @@ def _finished_folds(run: Path) -> list[FoldFolder]:
         ) from None
     numbers = sorted(int(fold) for fold in folds if fold != TEST_FOLD)
     folders = [RunFolder(run).fold(number) for number in numbers]
-    whole = [fold for fold in folders if fold.facts.is_file() and fold.model.is_file()]
+    whole = [fold for fold in folders if fold.facts.is_file() and fold.has_model]
     again = f"cxrkeras cv --config {RunFolder(run).experiment} --out {run}"
     if len(whole) < len(folders):
         raise UserError(

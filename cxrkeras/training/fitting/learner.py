@@ -24,6 +24,7 @@ from cxrkeras.data.pipeline import (
 from cxrkeras.models.network import layer_name
 from cxrkeras.models.prior import prior_biases, uncertain_name
 from cxrkeras.runs.experiment import Experiment
+from cxrkeras.training.averages.all_steps import Part as AllSteps
 from cxrkeras.training.fitting.batch_norm import quicken_batch_norm
 from cxrkeras.training.fitting.compute import PLAIN, Compute
 from cxrkeras.training.fitting.progress import PredictLines
@@ -43,7 +44,8 @@ class Learner:
         plan: loss, transform and settings.
         train: parts as large as those to be learnt from (they set the batch-norm momentum).
         augment: a preset; None if the inputs aren't images.
-        average: see `Trainer`.
+        small: whether it ends with the mean over all steps, where nothing else is chosen and
+            no validation part steers: only models that are copied in no time.
         compute: see `Trainer`.
         teaching: see `Trainer`.
         held: see `Trainer`.
@@ -56,7 +58,7 @@ class Learner:
         train: Sequence[Part],
         *,
         augment: Preset | None = None,
-        average: bool = False,
+        small: bool = False,
         compute: Compute = PLAIN,
         teaching: keras.Model | None = None,
         held: Sequence[keras.Model] = (),
@@ -75,7 +77,8 @@ class Learner:
             loss=plan.loss,
             optimizer=plan.optimizer,
             augment=augment,
-            average=average,
+            average=plan.average,
+            unsteered=AllSteps() if small else None,
             labels=labels,
             compute=compute,
             teaching=teaching,
@@ -94,7 +97,8 @@ class Learner:
         start: Sequence[np.ndarray] | None = None,
         checkpoint: Path | None = None,
     ) -> pd.DataFrame:
-        """Fit from the start state, then estimate the batch-norm statistics if steps were few.
+        """Fit from the start state, then estimate the batch-norm statistics if steps were few, or
+        the weights are an average.
 
         Args:
             train: what is learnt from.
@@ -112,6 +116,10 @@ class Learner:
         settings, transform = self._experiment, self._plan.transform
         batch, batch_norm = settings.batch_size, settings.batch_norm
         steps = steps_per_epoch(train, batch)
+
+        def settling():
+            return labelled_batches(train, batch, shuffle=seed, whole=True).take(_SETTLE_STEPS)
+
         history = self._trainer.fit(
             lambda epochs: labelled_batches(
                 train, batch, shuffle=seed, epochs=epochs, transform=transform
@@ -132,11 +140,11 @@ class Learner:
             counts=_counts(train),
             start=start,
             checkpoint=checkpoint,
+            settling=None if batch_norm == "never" else settling,
         )
-        few = len(history) * steps < _FEW_STEPS
-        if batch_norm == "always" or (batch_norm == "auto" and few):
-            batches = labelled_batches(train, batch, shuffle=seed, whole=True)
-            self._trainer.settle(batches.take(_SETTLE_STEPS))
+        anew = len(history) * steps < _FEW_STEPS or self._trainer.averages
+        if batch_norm == "always" or (batch_norm == "auto" and anew):
+            self._trainer.settle(settling())
         return history
 
     def distortions(self, train: Sequence[Part]) -> dict[str, Distortion | None]:

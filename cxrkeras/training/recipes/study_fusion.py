@@ -38,6 +38,11 @@ class Part(Frozen):
                 f"--recipe {self} takes a head on pooled features that no truth teaches. Received: "
                 f"--head {plan.architecture.head}. Give --head gap."
             )
+        if len(plan.architecture.views.crops(plan.architecture.image_size)) > 1:
+            raise UserError(
+                f"--recipe {self} learns from one view of a film, and would be scored on that. "
+                f"Received: --views {plan.architecture.views}. Give another --views."
+            )
         if plan.transform:
             raise UserError(
                 f"--recipe {self} learns from studies, which --transform {plan.transform} can't "

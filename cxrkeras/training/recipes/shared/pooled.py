@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,13 @@ import keras
 import numpy as np
 from scipy.special import expit
 
+from cxrkeras.data.inputs import IMAGE
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.pipeline import Features, Part
-from cxrkeras.models.network import TARGET, Classified, classifiers
+from cxrkeras.models.architecture import WHOLE
+from cxrkeras.models.inputs import inputs_of
+from cxrkeras.models.network import TARGET, Classified, Network, build_network, classifiers
+from cxrkeras.models.views.shared.graph import VIEW, mean_over_crops
 from cxrkeras.training.fitting.learner import Learner
 from cxrkeras.training.recipes import Fitter, Learned
 from cxrkeras.training.recipes.shared.features import frozen_features
@@ -33,14 +38,21 @@ class Pooled(Fitter):
     """
 
     def __init__(self, session: Session, copies: int):
+        plan = session.plan
         self._session, self._network = session, session.network()
-        self._copies = frozen_features(self._network, session, copies)
+        self._views = plan.architecture.views
+        self._taken = plan.architecture.inputs, plan.architecture.image_size
+        self._of_crop = _of_a_crop(self._network, session)
+        found = frozen_features(self._network, session, copies, of_crop=self._of_crop)
+        more = len(self._views.crops(plan.architecture.image_size)) - 1
+        self._copies, self._others = found[: len(found) - more], found[len(found) - more :]
         for rows in session.rows:
-            more = frozen_features(self._network, session, copies, rows.whole)[:, rows.rows]
-            self._copies = np.concatenate([self._copies, more], axis=1)
+            taught = frozen_features(self._network, session, copies, rows.whole)[:, rows.rows]
+            self._copies = np.concatenate([self._copies, taught], axis=1)
         self.facts: dict = {}
         self._head, self._logits, teaching = self._graphs(session)
-        self._digest = digest_of(self._network.features)
+        if self._of_crop is None:
+            self._digest = digest_of(self._network.features)
         self._learner = self._learning(teaching)
 
     def _learning(self, teaching: keras.Model | None) -> Learner:
@@ -48,7 +60,7 @@ class Pooled(Fitter):
         plan, target = self._session.plan, self._session.target
         rows = np.arange(len(target.dataset))
         everything = part(Features(self._copies[0]), rows, target.targets)
-        return Learner(self._head, plan, [everything], average=True, teaching=teaching)
+        return Learner(self._head, plan, [everything], small=True, teaching=teaching)
 
     def _graphs(self, session: Session) -> tuple[keras.Model, keras.Model, keras.Model | None]:
         """What learns, of it features (N, C) -> logits (N, K), and what learns in its place."""
@@ -100,20 +112,27 @@ class Pooled(Fitter):
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """See `Fitter.predict`; computed from the features."""
-        return expit(self._of_films(rows))
+        first = expit(self._of_films(rows))
+        if not len(self._others):
+            return first
+        return np.mean([first, *(expit(self._logits_of(v[rows])) for v in self._others)], axis=0)
 
     def _of_films(self, rows: np.ndarray) -> np.ndarray:
-        """(n, K) logits."""
-        features = self._copies[0, rows]
+        """(n, K) logits of images as they are."""
+        return self._logits_of(self._copies[0, rows])
+
+    def _logits_of(self, features: np.ndarray) -> np.ndarray:
         if self._is_dense():
             kernel, bias = self._network.logits.get_layer(TARGET).get_weights()
             return features @ kernel + bias
         return self._logits.predict((features - self._mean) / self._scale, verbose=0)
 
     def save(self, folder: Path) -> dict:
-        """See `Fitter.save`; the folds of a run share all but the head."""
+        """See `Fitter.save`; the folds of a run share all but the head, where it sees one view."""
         features = self._network.features
         said = save_keras(self.model(), folder)
+        if self._of_crop is not None:
+            return said
         shared = {"digest": self._digest, "features": features.layers[-1].name}
         return said | {"frozen": shared}
 
@@ -134,15 +153,37 @@ class Pooled(Fitter):
         network = self._network
         if self._is_dense():
             return network.probability
-        logits = self._logits(self._standard()(network.features.output))
+        seen = network.features if self._of_crop is None else self._of_crop
+        logits = self._logits(self._standard()(seen.output))
         output = keras.layers.Activation("sigmoid", name="probability")(logits)
         name = network.probability.name
-        return keras.Model(network.features.input, output, name=name)
+        if self._of_crop is None:
+            return keras.Model(network.features.input, output, name=name)
+        view = keras.Model(list(seen.inputs), output, name=VIEW)
+        inputs = inputs_of(*self._taken)
+        ordered = {tensor.name: inputs[tensor.name] for tensor in seen.inputs}
+        mean = mean_over_crops(ordered, view, self._views)
+        return keras.Model(inputs if len(inputs) > 1 else inputs[IMAGE], mean, name=name)
 
     def _standard(self) -> keras.layers.Layer:
         scale = [float(value) for value in 1 / self._scale]
         offset = [float(value) for value in -self._mean / self._scale]
         return keras.layers.Rescaling(scale, offset, name="standardised")
+
+
+def _of_a_crop(network: Network, session: Session) -> keras.Model | None:
+    """Where images have several views: what gives features of one, see `frozen_features`."""
+    architecture = session.plan.architecture
+    views, size = architecture.views, architecture.image_size
+    if len(views.crops(size)) == 1:
+        return None
+    features, side = network.features, views.seen(size)
+    if side != size:
+        labels = {TARGET: len(session.target.dataset.labels)}
+        alone = build_network(replace(architecture, image_size=side, views=WHOLE), labels)
+        alone.features.set_weights(features.get_weights())
+        features = alone.features
+    return keras.Model(list(features.inputs), features.output, name="of_crop")
 
 
 def on_features(session: Session, features: keras.KerasTensor) -> Classified:
