@@ -24,6 +24,7 @@ HEADS: Registry = _Kind("head", "cxrkeras.models.heads")
 VIEWS: Registry = _Kind("view", "cxrkeras.models.views", "--views")
 LOSSES: Registry = _Kind("loss", "cxrkeras.models.losses")
 OPTIMIZERS: Registry = _Kind("optimizer", "cxrkeras.training.optimizers")
+AVERAGES: Registry = _Kind("average", "cxrkeras.training.averages")
 RECIPES: Registry = _Kind("recipe", "cxrkeras.training.recipes")
 PRESETS: Registry = _Kind("augmentation preset", "cxrkeras.data.augmentation", "--augment")
 OPERATIONS: Registry = _Kind(
@@ -45,6 +46,7 @@ KINDS: tuple[Registry, ...] = (
     VIEWS,
     LOSSES,
     OPTIMIZERS,
+    AVERAGES,
     RECIPES,
     PRESETS,
     OPERATIONS,

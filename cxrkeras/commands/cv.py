@@ -30,6 +30,9 @@ def command(config: Path | None, out: Path | None, executor, **options: Any) -> 
       cxrkeras cv --data data/ours --method mixed --source imagenet --source nih=data/nih
       cxrkeras cv --data data/ours --method cotrain --source nih=data/nih --source chex=data/chex
       cxrkeras cv --data data/ours --source trunk.keras --recipe frozen --shuffle-labels
+      cxrkeras cv --data data/ours --source trunk.keras --recipe logistic --features 16,32
+      cxrkeras cv --data data/ours --source imagenet --source-rows nih=data/nih:0.5
+      cxrkeras cv --data data/ours --source imagenet --seeds 3       # trained three times over
       cxrkeras cv --data data/ours --recipe chexnet                  # a published system
       cxrkeras cv --data data/ours --recipe chexnet --source trunk.keras --epochs 3
       cxrkeras cv --data data/ours --source imagenet --executor processes=4 --gpus-per-task 1
@@ -42,6 +45,7 @@ def command(config: Path | None, out: Path | None, executor, **options: Any) -> 
 
 
 def _close(metrics: dict, run: Path, *, shuffled: bool) -> None:
+    from cxrkeras.evaluation.evidence.trainings import in_words
     from cxrkeras.evaluation.report.narrative import warnings
 
     macro = metrics["macro"]
@@ -52,11 +56,14 @@ def _close(metrics: dict, run: Path, *, shuffled: bool) -> None:
         f"Macro AUROC: {_said(pooled)} pooled out-of-fold{within}, "
         f"{_said(folds['mean'])} ± {_said(folds['sd'])} over {folds['folds']} folds"
     )
+    if spread := metrics.get("seeds"):
+        click.echo(f"{in_words(spread)}; the run is their mean")
     for warning in warnings(metrics, shuffled=shuffled):
         click.echo(f"Before you believe a number: {warning}")
     click.echo(f"Report: {run / 'report.html'}")
     click.echo(f"Predictions: {run / 'predictions.csv'}")
-    click.echo(f"\nNext: cxrkeras predict {run} FILES, or cxrkeras train --run {run} --out MODEL")
+    also = "" if "seeds" in metrics else f", or cxrkeras train --run {run} --out MODEL"
+    click.echo(f"\nNext: cxrkeras predict {run} FILES{also}")
 
 
 def _said(value: float | None) -> str:

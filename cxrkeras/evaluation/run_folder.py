@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDS, STAGES = "folds", "stages"
+FOLDS, STAGES, SEEDS = "folds", "stages", "seeds"
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,11 @@ class FoldFolder(_Folder):
     def model(self) -> Path:
         """The Keras model."""
         return self.path / "model.keras"
+
+    @property
+    def has_model(self) -> bool:
+        """Whether there is one: a Keras model, or several trainings' in `members`."""
+        return self.model.is_file() or (self.path / "members").is_dir()
 
     @property
     def card(self) -> Path:
@@ -118,6 +123,18 @@ class RunFolder(_Folder):
     def fold(self, number: int | str) -> FoldFolder:
         """One fold's folder."""
         return FoldFolder(self.folds / str(number))
+
+    def training(self, seed: int) -> "RunFolder":
+        """Of a run with several seeds: the run of one training."""
+        return RunFolder(self.path / SEEDS / str(seed))
+
+    @property
+    def trainings(self) -> dict[int, "RunFolder"]:
+        """The trainings' runs by seed; none for a run with one."""
+        found = sorted(
+            int(path.parent.name) for path in self.path.glob(f"{SEEDS}/*/experiment.toml")
+        )
+        return {seed: self.training(seed) for seed in found}
 
     def finished_folds(self) -> list[FoldFolder]:
         """Those that are whole."""

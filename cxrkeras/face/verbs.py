@@ -267,6 +267,7 @@ def ensemble(
     out: PathLike,
     combine: str = "mean",
     weights: Sequence[float] | None = None,
+    select: str | None = None,
 ) -> Model:
     """Make one model of several, as `cxrkeras ensemble`.
 
@@ -277,6 +278,9 @@ def ensemble(
         combine: `mean` of the probabilities, `logits` (of their log odds), or `ranks`: of the ranks
             among each member's own out-of-fold scores, which aren't probabilities.
         weights: positive, one for each of the models; equal ones by default.
+        select: `auroc` or `average_precision`: choose members and weights greedily for this macro
+            score, on their out-of-fold predictions; the performance is then that of such a choice
+            on folds that it hasn't seen.
 
     Returns:
         The model, as `load` gives it. Its operating points and calibration come from the members'
@@ -292,7 +296,8 @@ def ensemble(
     """
     from cxrkeras.serving.predictor.make import make_ensemble
 
-    return Model(make_ensemble([Path(model) for model in models], Path(out), combine, weights))
+    paths = [Path(model) for model in models]
+    return Model(make_ensemble(paths, Path(out), combine, weights, select))
 
 
 @names_arguments

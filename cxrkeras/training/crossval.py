@@ -1,5 +1,6 @@
 """Cross-validation: fits what is missing of a run, and gathers its evidence."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,11 @@ def cross_validate(experiment: Experiment, run: Path, executor: Executor = _HERE
 
 
 def _fit(executor: Executor, plan: Plan, target: Target, run: Path, missing: list[int]) -> None:
-    if executor.spreads:
+    if plan.experiment.seeds > 1:
+        from cxrkeras.training.seeds import fit_each
+
+        fit_each(plan.experiment, run, missing, partial(cross_validate, executor=executor))
+    elif executor.spreads:
         from cxrkeras.training.spread import spread_folds
 
         spread_folds(executor, plan, target, run, missing)

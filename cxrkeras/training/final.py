@@ -86,6 +86,13 @@ def _open(run: Path) -> tuple[Experiment, Target]:
         raise UserError(f"--run must be a run folder of `cxrkeras cv`. Received: {run}.")
     experiment = read_experiment(description)
     again = f"cxrkeras cv --config {description} --out {run}"
+    if experiment.seeds > 1:
+        own = RunFolder(run).training(experiment.seed).path
+        raise UserError(
+            f"A final model is of one training; {run} has {experiment.seeds}. Give --run {own}, or "
+            "make one of each and join them with `cxrkeras ensemble`; the run itself answers as "
+            "the mean of all its models."
+        )
     if experiment.shuffle_labels:
         raise UserError(f"{run} is a leak test with shuffled labels, from which no model is made.")
     if not RunFolder(run).environment.is_file() or not RunFolder(run).fold_table.is_file():

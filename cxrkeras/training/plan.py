@@ -11,6 +11,7 @@ from cxrkeras.models.heads import Head
 from cxrkeras.models.losses import Loss
 from cxrkeras.models.views import Views
 from cxrkeras.registry import (
+    AVERAGES,
     BACKBONES,
     HEADS,
     LOSSES,
@@ -22,6 +23,7 @@ from cxrkeras.registry import (
 )
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.transfer import TrunkPlan, check_frozen, make_plan
+from cxrkeras.training.averages import Average
 from cxrkeras.training.optimizers import Optimizer
 from cxrkeras.training.recipes import Recipe
 from data_prep.errors import UserError
@@ -42,6 +44,7 @@ class Plan:
         architecture: the network's on the target; a source stage has one of its trunks.
         loss: the loss of all trainings.
         optimizer: the optimiser of all trainings.
+        average: what the weights of all trainings become in the end, or None.
         transform: the change of all training batches, or None.
         recipe: how the target is learnt.
         augment: the augmentation of the target's images.
@@ -55,6 +58,7 @@ class Plan:
     architecture: Architecture
     loss: Loss
     optimizer: Optimizer
+    average: Average | None
     transform: Transform | None
     recipe: Recipe
     augment: Preset
@@ -69,7 +73,7 @@ def resolve(experiment: Experiment) -> Plan:
     Raises:
         UserError: a part doesn't have such an option, images are too small for a backbone or its
             views, method and sources don't fit together, a frozen trunk has learnt nothing, a
-            transform changes images or there are several views where features are learnt from; or
+            transform changes images where features are learnt from; or
             devices can't share batches.
     """
     _check_speed(experiment)
@@ -86,17 +90,16 @@ def resolve(experiment: Experiment) -> Plan:
     for backbone in backbones:
         backbone.check(seen, "--image-size" if seen == size else "side of --views")
     head: Head = HEADS.make(experiment.head)
+    if experiment.features and head.strides:
+        raise UserError(
+            f"--head {head} chooses the trunk's maps itself. Received: --features "
+            f"{','.join(experiment.features)}. Leave --features out, or give --head gap."
+        )
     transform = TRANSFORMS.make(experiment.transform) if experiment.transform else None
     if transform and transform.images and recipe.freezes and head.pooled:
         raise UserError(
             f"--transform {transform} changes images; --recipe {recipe} learns from features, "
             "computed once. Leave --transform out, or give --recipe finetune."
-        )
-    if recipe.freezes and head.pooled and len(views.crops(size)) > 1:
-        raise UserError(
-            f"--recipe {recipe} learns from the features of one view of an image, computed once, "
-            f"and would be scored on that. Received: --views {views}. Give --views "
-            f"centre:side={seen}, or --recipe finetune."
         )
     fraction = experiment.validation_fraction
     plan = Plan(
@@ -110,9 +113,11 @@ def resolve(experiment: Experiment) -> Plan:
             experiment.dropout,
             experiment.seed,
             views,
+            experiment.features,
         ),
         loss=LOSSES.make(experiment.loss),
         optimizer=OPTIMIZERS.make(experiment.optimizer),
+        average=AVERAGES.make(experiment.average) if experiment.average else None,
         transform=transform,
         recipe=recipe,
         augment=PRESETS.make(experiment.augment or recipe.augment).within(seen / size),
@@ -120,6 +125,12 @@ def resolve(experiment: Experiment) -> Plan:
         validation=recipe.validation if fraction is None else fraction,
         source_validation=SOURCE_VALIDATION if fraction is None else fraction,
     )
+    if experiment.taught_by and not recipe.takes_rows:
+        raise UserError(
+            f"--recipe {recipe} learns from the target's own images alone. Received: --source-rows "
+            f"{experiment.source_rows[0]}. Leave --source-rows out, or give --recipe finetune or "
+            "frozen."
+        )
     _check_optimizer(plan)
     recipe.check(plan)
     return plan

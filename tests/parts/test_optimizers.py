@@ -6,6 +6,7 @@ import pytest
 
 from cxrkeras.models.losses.bce import Part as BCE
 from cxrkeras.registry import OPTIMIZERS
+from cxrkeras.training.averages.all_steps import Part as AllSteps
 from cxrkeras.training.fitting.averaging import averaging
 from cxrkeras.training.fitting.trainer import Schedule, Trainer
 from tests.cxrkeras.training.fitting.fits import head_and_batches, killed_fit
@@ -22,7 +23,7 @@ def test_each_is_new_and_made_anew_by_its_configuration(part_id):
     assert isinstance(one, keras.optimizers.Optimizer)
     assert one is not two
     assert type(one).from_config(one.get_config()).get_config() == one.get_config()
-    assert isinstance(averaging(one), type(one))
+    assert isinstance(averaging(one, AllSteps()), type(one))
 
 
 @each(OPTIMIZERS)
@@ -30,7 +31,9 @@ def test_each_is_new_and_made_anew_by_its_configuration(part_id):
 def test_a_killed_fit_goes_on_to_the_same_bits(part_id, average, tmp_path, monkeypatch):
     head, train = head_and_batches()
     before = head.get_weights()
-    trainer = Trainer(head, loss=BCE(), optimizer=made(part_id), average=average)
+    trainer = Trainer(
+        head, loss=BCE(), optimizer=made(part_id), unsteered=AllSteps() if average else None
+    )
 
     def fit(**how):
         table = trainer.fit(train, None, SCHEDULE, steps=3, seed=0, title="t", **how)

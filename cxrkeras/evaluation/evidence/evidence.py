@@ -12,6 +12,7 @@ from cxrkeras.evaluation.compare.uncertainty import with_intervals
 from cxrkeras.evaluation.evidence.audit import audit_folds
 from cxrkeras.evaluation.evidence.branches import score_branches
 from cxrkeras.evaluation.evidence.doubts import constant_predictions
+from cxrkeras.evaluation.evidence.trainings import spread_of_trainings
 from cxrkeras.evaluation.rules import PrevalenceRule
 from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.evaluation.scores.decisions import decided, score_decisions
@@ -39,7 +40,8 @@ def write_metrics(run_dir: Path) -> dict:
         `format`, `kind`, `patients`, `training` (per fold: prevalence and, where the loss's
         distortion is known, `inflation` or `distortion` by label),
         `features` (per fold, of a frozen trunk: `all`, `constant`), `branches` (where there are
-        any, see `score_branches`), `constant_predictions`,
+        any, see `score_branches`), `seeds` (of a run with several, see `spread_of_trainings`),
+        `constant_predictions`,
         `audit`, and `test` (None without one).
 
     Raises:
@@ -67,6 +69,8 @@ def write_metrics(run_dir: Path) -> dict:
             )
     if branches := score_branches(run_dir, predictions):
         result["branches"] = branches
+    if spread := spread_of_trainings(run_dir):
+        result["seeds"] = spread
     result["audit"] = audit_folds(_folds_table(run_dir), predictions, test)
     result["audit"]["linked_patients"] = _linked_patients(run_dir)
     result["test"] = None if test is None else _scores(test, training, None)

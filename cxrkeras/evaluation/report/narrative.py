@@ -10,7 +10,16 @@ from cxrkeras.evaluation.evidence.doubts import (
     points_in_words,
 )
 from cxrkeras.evaluation.scores.decisions import headline
-from cxrkeras.registry import HEADS, LOSSES, OPTIMIZERS, RECIPES, TRANSFORMS, VIEWS, in_words
+from cxrkeras.registry import (
+    AVERAGES,
+    HEADS,
+    LOSSES,
+    OPTIMIZERS,
+    RECIPES,
+    TRANSFORMS,
+    VIEWS,
+    in_words,
+)
 from data_prep.errors import UserError
 
 NAMES = {
@@ -20,15 +29,19 @@ NAMES = {
     "recipe": "Recipe",
     "backbone": "Backbone",
     "source": "Knowledge from",
+    "features": "Maps that are pooled",
+    "source_rows": "Films that teach the head too",
     "loss": "Loss",
     "augment": "Augmentation",
     "image_size": "Image size in pixels",
     "views": "Seen of an image",
     "learning_rate": "Learning rate",
     "optimizer": "Optimiser",
+    "average": "Average of weights",
     "precision": "Learnt in",
     "devices": "Devices sharing a batch",
     "fast": "Fast kernels, not repeatable to the byte",
+    "seeds": "Trainings, each with a seed of its own",
     "shuffle_labels": "Training labels shuffled",
 }
 WORDS = {
@@ -40,6 +53,7 @@ _PARTS = {
     "recipe": RECIPES,
     "loss": LOSSES,
     "optimizer": OPTIMIZERS,
+    "average": AVERAGES,
     "head": HEADS,
     "transform": TRANSFORMS,
     "views": VIEWS,

@@ -10,8 +10,8 @@ class Crop(NamedTuple):
     """A square part of an image, as the trunk sees it.
 
     Args:
-        top: pixels above it.
-        left: pixels to the left of it.
+        top: pixels above it; negative where it reaches beyond the image, which is black there.
+        left: pixels to the left of it, likewise.
         mirrored: left and right are swapped, once it is cut out.
     """
 
@@ -24,7 +24,7 @@ class Views(Part):
     """Which square parts of an image (S, S) the trunks see: the whole of it, unless a part differs.
 
     A network learns from the first crop alone; its prediction is the mean of the probabilities of
-    all. Crops have one side, and lie within the image.
+    all. Crops have one side; the first lies within the image.
     """
 
     def seen(self, image_size: int) -> int:

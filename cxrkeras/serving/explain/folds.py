@@ -76,7 +76,8 @@ class Explainers:
         self._members, self._method = model.members(), method
         self._model = model
         self._heads: dict[str, Head | None] = {}
-        self._made: dict[int | None, Explainer | Ensemble] = {}
+        self._made: dict[int, Explainer] = {}
+        self._of: dict[int | None, Explainer | Ensemble] = {}
         self.way = self.of(0).way  # says at once what can't be done
         several = "members" in model.card.facts  # a run's are alike
         if several and (ways := self._ways()) != {self.way.meaning}:
@@ -85,18 +86,18 @@ class Explainers:
                     f"--map {method}: the members' maps show different things and have no mean: "
                     f"{'; '.join(sorted(ways))}. Take --map gradcam."
                 )
-            self._method, self._made = "gradcam", {}  # the one that all of them have
+            self._method, self._made, self._of = "gradcam", {}, {}  # the one that all of them have
             self.way = replace(self.of(0).way, why=_APART)
         self.all = "all models" if len(self._members) > 1 else "the model"
 
     def of(self, fold: int | None) -> Explainer | Ensemble:
         """One member's, or the ensemble's where `fold` is None."""
-        if fold not in self._made:
-            self._made[fold] = self._all() if fold is None else self._member(fold)
-        return self._made[fold]
+        if fold not in self._of:
+            self._of[fold] = self._all() if fold is None else self._fold(fold)
+        return self._of[fold]
 
     def _ways(self) -> set[str]:
-        return {self.of(number).way.meaning for number in self._numbers}
+        return {self._member(number).way.meaning for number in self._numbers}
 
     @property
     def _numbers(self) -> range:
@@ -106,10 +107,23 @@ class Explainers:
         weights = [member.weight for member in self._members]
         other = self._model.card.facts.get("combine") or any(one.asked for one in self._members)
         asked = self._model.predict if other else None
-        return Ensemble([self.of(number) for number in self._numbers], weights, asked)
+        return Ensemble([self._member(number) for number in self._numbers], weights, asked)
 
-    def _member(self, fold: int) -> Explainer:
-        member, trunks = self._members[fold], [one.parts for one in self._made.values() if one]
+    def _fold(self, fold: int) -> Explainer | Ensemble:
+        """A member's explainer, or of a fold that was trained several times over the mean's."""
+        sizes = [len(card.leaves) for card in self._model.card.members] or [1]
+        if self._model.card.run is None or sizes[fold] == 1:
+            return self._member(fold)
+        first = sum(sizes[:fold])
+        return Ensemble([self._member(first + number) for number in range(sizes[fold])])
+
+    def _member(self, number: int) -> Explainer:
+        if number not in self._made:
+            self._made[number] = self._explainer(number)
+        return self._made[number]
+
+    def _explainer(self, number: int) -> Explainer:
+        member, trunks = self._members[number], [one.parts for one in self._made.values()]
         if member.head not in self._heads:
             self._heads[member.head] = _head_of(member)
         head = self._heads[member.head]

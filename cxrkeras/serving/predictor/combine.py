@@ -32,12 +32,20 @@ def combined(
         weights: M, which sum to 1; of equal ones the plain mean is taken.
         grids: for `ranks`, K grids of each member, see `grid_of`.
     """
+    mean = _mean(terms(how, scores, grids), weights)
+    return _probability(mean) if how == "logits" else mean
+
+
+def terms(
+    how: str, scores: Sequence[np.ndarray], grids: Sequence[Sequence[Mapping]] = ()
+) -> list[np.ndarray]:
+    """What of M members' scores the mean is taken of, (N, K) float64 each; see `combined`."""
     arrays = [np.asarray(one, np.float64) for one in scores]
     if how == "logits":
-        return _probability(_mean([_log_odds(one) for one in arrays], weights))
+        return [_log_odds(one) for one in arrays]
     if how == "ranks":
-        arrays = [_ranked(one, grid) for one, grid in zip(arrays, grids, strict=True)]
-    return _mean(arrays, weights)
+        return [_ranked(one, grid) for one, grid in zip(arrays, grids, strict=True)]
+    return arrays
 
 
 class Mix(NamedTuple):

@@ -11,8 +11,9 @@ from cxrkeras.evaluation.evidence.out_of_fold import points_and_calibration
 from cxrkeras.evaluation.evidence.performance import HELD_OUT, OUT_OF_FOLD, performance
 from cxrkeras.evaluation.evidence.settings import data_of
 from cxrkeras.evaluation.scores.predictions import Predictions, read_predictions
+from cxrkeras.evaluation.scores.selection import Selection, select
 from cxrkeras.serving.predictor.card import Card
-from cxrkeras.serving.predictor.combine import combined, grid_of
+from cxrkeras.serving.predictor.combine import combined, grid_of, terms
 from data_prep.files import read_json
 
 FILE, TEST = "predictions.csv", "test_predictions.csv"
@@ -80,8 +81,34 @@ def grids_of(part: Evidence, labels: Sequence[str]) -> dict[str, dict]:
     return {name: grid_of(part.predictions.prob[:, k]) for k, name in enumerate(labels)}
 
 
+def selected(parts: Sequence[Evidence], how: str, grids: Sequence, metric: str) -> Selection:
+    """Members chosen greedily on what they say out of fold; see `together` and `selection`."""
+    first, scores = _aligned([part.predictions for part in parts])
+    of_members = terms(how, scores, _columns(first, grids))
+    return select(first.truth, of_members, np.array(first.folds), first.labels, metric)
+
+
+def nested(
+    parts: Sequence[Evidence], how: str, grids: Sequence, selection: Selection
+) -> Predictions:
+    """Each fold's out-of-fold scores, combined by the choice that was made on the others."""
+    first, scores = _aligned([part.predictions for part in parts])
+    folds, prob = np.array(first.folds), np.empty_like(first.prob)
+    for fold, counts in selection.by_fold.items():
+        rows, taken = folds == fold, np.flatnonzero(counts)
+        own = [scores[m][rows] for m in taken]
+        chosen = [grids[m] for m in taken] if grids else []
+        shares = (counts[taken] / counts.sum()).tolist()
+        prob[rows] = combined(how, own, shares, _columns(first, chosen))
+    return replace(first, prob=np.clip(prob, 0, 1), ranks_only=how == "ranks")
+
+
 def together(
-    parts: Sequence[Evidence], how: str, weights: Sequence[float], grids: Sequence
+    parts: Sequence[Evidence],
+    how: str,
+    weights: Sequence[float],
+    grids: Sequence,
+    honest: Predictions | None = None,
 ) -> tuple[dict, Predictions, Predictions | None]:
     """Operating points, calibration and performance of an ensemble, from its members' evidence.
 
@@ -93,6 +120,7 @@ def together(
         how: see `combine.combined`, as the rest.
         weights: of the members.
         grids: for `ranks`, {label: grid} of each member.
+        honest: what to score instead of the combined scores, whose weights were chosen on them.
 
     Returns:
         What `model.json` says of it, and the combined predictions: out of fold, and of the
@@ -113,6 +141,9 @@ def together(
         }
         calibration = None
     where = f"{OUT_OF_FOLD}, the members' scores combined as they are here"
+    if honest is not None:
+        own = honest
+        where = f"{OUT_OF_FOLD}, the members chosen for each fold on the others"
     scored, where = (own, where) if held_out is None else (held_out, f"{HELD_OUT}, as it is here")
     found = performance(scored, parts[0].data, where)
     facts = {"operating_points": points, "calibration": calibration, "performance": found}
@@ -141,6 +172,13 @@ def _combined(
     parts: Sequence[Predictions], how: str, weights: Sequence[float], grids: Sequence
 ) -> Predictions:
     """In the order of the first's rows."""
+    first, scores = _aligned(parts)
+    prob = np.clip(combined(how, scores, weights, _columns(first, grids)), 0, 1)
+    return replace(first, prob=prob, ranks_only=how == "ranks")
+
+
+def _aligned(parts: Sequence[Predictions]) -> tuple[Predictions, list[np.ndarray]]:
+    """The first, and all scores in the order of its rows."""
     first = parts[0]
     row_of = {image: row for row, image in enumerate(first.images)}
     scores = []
@@ -149,9 +187,11 @@ def _combined(
         found = np.empty_like(part.prob)
         found[rows] = part.prob
         scores.append(found)
-    columns = [[grid[name] for name in first.labels] for grid in grids]
-    prob = np.clip(combined(how, scores, weights, columns), 0, 1)
-    return replace(first, prob=prob, ranks_only=how == "ranks")
+    return first, scores
+
+
+def _columns(first: Predictions, grids: Sequence) -> list[list[dict]]:
+    return [[grid[name] for name in first.labels] for grid in grids]
 
 
 def _one_test_set(tests: Sequence[Predictions | None]) -> bool:

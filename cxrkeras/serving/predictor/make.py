@@ -11,6 +11,7 @@ from cxrkeras.data.distortion import averaged
 from cxrkeras.data.model_json import write_model_json
 from cxrkeras.data.preparation import Preparation
 from cxrkeras.evaluation.scores.predictions import write_predictions
+from cxrkeras.evaluation.scores.selection import METRICS, ROUNDS, Selection
 from cxrkeras.registry import PREDICTORS
 from cxrkeras.serving.predictor import evidence
 from cxrkeras.serving.predictor.card import Card
@@ -23,7 +24,11 @@ _MOST = 100
 
 
 def make_ensemble(
-    models: Sequence[Path], out: Path, how: str = "mean", weights: Sequence[float] | None = None
+    models: Sequence[Path],
+    out: Path,
+    how: str = "mean",
+    weights: Sequence[float] | None = None,
+    select: str | None = None,
 ) -> Card:
     """Make an ensemble of runs, model folders and other ensembles.
 
@@ -33,14 +38,17 @@ def make_ensemble(
         out: the folder to be made, which needs none of the members then.
         how: `mean` of probabilities, `logits` (mean of log odds) or `ranks`.
         weights: positive, one for each model; equal if None.
+        select: `auroc` or `average_precision`, to choose members and weights for this macro score
+            on their out-of-fold predictions (`evaluation.scores.selection`); None to take all.
 
     Returns:
-        Its card. Operating points, calibration and performance are known where all members are runs
-        on the same images and folds.
+        Its card, with `selection` if members were chosen. Operating points, calibration and
+        performance are known where all members are runs on the same images and folds.
 
     Raises:
         UserError: for members with other labels or another --pad or --stretch, ranks of a member
-            without out-of-fold predictions, or an `out` that isn't empty.
+            without out-of-fold predictions, a choice among members that can't be compared, or an
+            `out` that isn't empty.
     """
     out = Path(out)
     if how not in HOW:
@@ -53,12 +61,21 @@ def make_ensemble(
     labels = cards[0].labels
     parts = [evidence.evidence_of(card, labels) for card in cards]
     grids = _grids(cards, parts, labels) if how == "ranks" else []
-    known, predictions, tested = {}, None, None
-    if why := evidence.difference(parts):
+    known, predictions, tested, told = {}, None, None, {}
+    why = evidence.difference(parts)
+    if select:
+        selection, honest = _selected(select, weights, why, parts, how, grids)
+        told = {"selection": _told(selection, select, models)}
+        kept = [m for m, count in enumerate(selection.counts) if count]
+        cards, parts = [cards[m] for m in kept], [parts[m] for m in kept]
+        grids = [grids[m] for m in kept] if grids else []
+        shares = [float(selection.counts[m] / selection.counts.sum()) for m in kept]
+        known, predictions, tested = evidence.together(parts, how, shares, grids, honest)
+    elif why:
         say(f"This ensemble's performance on new images is unknown: {why}.")
     else:
         known, predictions, tested = evidence.together(parts, how, shares, grids)
-    facts = _facts(cards, how, shares, grids) | known
+    facts = _facts(cards, how, shares, grids) | known | told
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
@@ -71,6 +88,37 @@ def make_ensemble(
     except OSError as error:
         raise UserError(f"--out {out} can't be written: {error.strerror}.") from error
     return read_card(out)
+
+
+def _selected(metric: str, weights, why: str, parts: Sequence, how: str, grids: Sequence):
+    """The choice, and what it predicts where it hasn't seen the fold."""
+    if metric not in METRICS:
+        raise UserError(f"--select must be one of {', '.join(METRICS)}. Received: {metric!r}.")
+    if weights is not None:
+        raise UserError("--select chooses the weights. Received: --weights too. Leave one out.")
+    if why:
+        raise UserError(
+            f"--select takes out-of-fold predictions of the same images and folds, but {why}. Give "
+            "runs with the same --folds-file."
+        )
+    selection = evidence.selected(parts, how, grids, metric)
+    return selection, evidence.nested(parts, how, grids, selection)
+
+
+def _told(selection: Selection, metric: str, models: Sequence[Path]) -> dict:
+    """What `model.json` says of a choice."""
+    names = [Path(model).name for model in models]
+    scores = selection.apparent, selection.nested
+    return {
+        "metric": metric,
+        "rounds": ROUNDS,
+        "candidates": names,
+        "counts": selection.counts.tolist(),
+        "by_fold": {fold: counts.tolist() for fold, counts in selection.by_fold.items()},
+        "apparent": scores[0],
+        "nested": scores[1],
+        "optimism": None if None in scores else scores[0] - scores[1],
+    }
 
 
 def _shares(weights: Sequence[float] | None, count: int) -> list[float]:

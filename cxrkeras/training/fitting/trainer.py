@@ -14,7 +14,8 @@ from cxrkeras.data.augmentation.shared.layer import Augment
 from cxrkeras.data.inputs import IMAGE
 from cxrkeras.models.losses import Loss
 from cxrkeras.models.metrics import MaskedBinaryAccuracy, MaskedMAE
-from cxrkeras.training.fitting.averaging import averaging
+from cxrkeras.training.averages import Average
+from cxrkeras.training.fitting.averaging import Averaged, averaging
 from cxrkeras.training.fitting.batch_norm import Settler, batch_norms, is_random_state
 from cxrkeras.training.fitting.checkpoint import Checkpoint
 from cxrkeras.training.fitting.compute import PLAIN, Compute
@@ -57,14 +58,17 @@ class Trainer:
         loss: the loss on the logits.
         optimizer: how it learns, unless the loss brings an optimiser of its own.
         augment: a preset, active in training only; None for inputs that aren't images.
-        average: end a fit that no validation part steers with the mean of the weights over its
-            steps (Polyak and Juditsky 1992). Only for models small enough to copy at every step,
-            and not if the loss brings its own optimiser or changes on the way.
+        average: what the weights become at the end, and wherever they are validated.
+        unsteered: such an average for want of another, of fits that no validation part steers; not
+            if the loss brings its own optimiser or changes on the way.
         labels: K of each head, needed where its logits are (N, 2K).
         compute: how it learns; `logits` were built in its scope.
         teaching: what learns in the place of `logits`, with the same weights, see `Network`.
         held: models within the graph that are not trainable and have been fitted before: a fit
             takes their variables as they are then, and no checkpoint has them.
+
+    Attributes:
+        averages: whether every fit ends with an average.
     """
 
     def __init__(
@@ -74,7 +78,8 @@ class Trainer:
         loss: Loss,
         optimizer: Optimizer = USUAL,
         augment: Preset | None = None,
-        average: bool = False,
+        average: Average | None = None,
+        unsteered: Average | None = None,
         labels: Mapping[str, int] | None = None,
         compute: Compute = PLAIN,
         teaching: keras.Model | None = None,
@@ -86,10 +91,15 @@ class Trainer:
         self._optimizer = optimizer
         self._devices.join(batch_norms(logits))
         with self._devices.scope():
-            self._build(augment, average, dict(labels or {}), compute)
+            self._build(augment, average, unsteered, dict(labels or {}), compute)
 
     def _build(
-        self, augment: Preset | None, average: bool, labels: dict[str, int], compute: Compute
+        self,
+        augment: Preset | None,
+        average: Average | None,
+        unsteered: Average | None,
+        labels: dict[str, int],
+        compute: Compute,
     ) -> None:
         logits, loss = self._teaching or self._logits, self._loss
         inputs = _like(logits.inputs)
@@ -106,9 +116,12 @@ class Trainer:
                 f"{self._optimizer}. Leave --optimizer out."
             )
         late = any(hasattr(layer, "progress") for layer in losses.values())
-        self._average = average and own is None and not late  # whose steps are of two losses
+        self.averages = average is not None
+        if average is None and own is None and not late:  # whose steps are of two losses
+            average = unsteered
+        self._average = average
         chosen = own or self._optimizer.build()
-        chosen = averaging(chosen) if self._average else chosen
+        self._averaging = chosen = averaging(chosen, average) if average else chosen
         if own is None:
             learnt = [w for layer in losses.values() for w in layer.trainable_weights]
             chosen.exclude_from_weight_decay(var_list=learnt)
@@ -135,6 +148,7 @@ class Trainer:
         counts: Mapping[str, np.ndarray] | None = None,
         start: Sequence[np.ndarray] | None = None,
         checkpoint: Path | None = None,
+        settling: Callable[[], "tf.data.Dataset"] | None = None,
     ) -> pd.DataFrame:
         """Fit from the start state, or resume from a checkpoint with the same result.
 
@@ -153,6 +167,8 @@ class Trainer:
                 them.
             start: the graph's weights, in place of the start state's and of `biases`.
             checkpoint: a file that keeps the state after each epoch; None for no such file.
+            settling: makes batches as `settle` takes them, over which the batch-norm statistics
+                of an average are estimated where it is validated; None to leave them.
 
         Returns:
             One row per epoch: `epoch` from 1, `loss`, `binary_accuracy`, `mae`, the same with
@@ -163,9 +179,13 @@ class Trainer:
         """
         with self._devices.scope():
             self._prepare(seed, schedule, biases, counts, start)
-            state = self._run(train, validation, schedule, steps, title, checkpoint)
-            if self._average and validation is None:
-                self.model.optimizer.write_mean()
+            if self._average:
+                self._averaging.count(*self._average.counted(steps, schedule.epochs))
+            callbacks = self._callbacks(schedule, validation is not None, settling)
+            state = self._run(train, validation, schedule, steps, title, checkpoint, callbacks)
+            best = any(isinstance(one, keras.callbacks.EarlyStopping) for one in callbacks)
+            if self._average and (validation is None or (self.averages and not best)):
+                self._averaging.write_mean()
         table = self._table(state.logs)
         if not np.isfinite(table["loss"]).all():
             raise UserError(
@@ -186,10 +206,12 @@ class Trainer:
                 layer.counts.assign(counts[head])
         self.model.optimizer.learning_rate.assign(schedule.learning_rate)
 
-    def _run(self, train, validation, schedule: Schedule, steps, title, checkpoint) -> Checkpoint:
+    def _run(
+        self, train, validation, schedule: Schedule, steps, title, checkpoint, callbacks
+    ) -> Checkpoint:
         """Fit from the start state, or resume; see `fit`."""
         pace = Pace(self.model, schedule.epochs, steps)
-        callbacks = [pace, *self._callbacks(schedule, validated=validation is not None)]
+        callbacks = [pace, *callbacks]
         variables = [variable for variable, _ in self._start]
         state = Checkpoint(checkpoint, variables, callbacks, self._part_streams)
         first = state.resume(schedule.epochs)
@@ -242,8 +264,16 @@ class Trainer:
     def _part_streams(self) -> None:
         self._devices.part_streams([v for v, _ in self._start if is_random_state(v)])
 
-    def _callbacks(self, schedule: Schedule, *, validated: bool) -> list:
-        callbacks = [keras.callbacks.TerminateOnNaN()]
+    def _callbacks(self, schedule: Schedule, validated: bool, settling) -> list:
+        callbacks = [keras.callbacks.TerminateOnNaN(), *self._steering(schedule, validated)]
+        if self.averages and validated:
+            callbacks.append(
+                Averaged(self._averaging, lambda: settling and self.settle(settling()))
+            )
+        return callbacks
+
+    def _steering(self, schedule: Schedule, validated: bool) -> list:
+        callbacks = []
         if schedule.step_epochs:
             callbacks.append(LowerRate(schedule.step_epochs, schedule.plateau_factor))
         if not self._loss.steers:

@@ -15,7 +15,8 @@ from data_prep.errors import UserError
 
 _NETWORKS = (
     *("method", "source", "head", "inputs", "joint", "loss", "transform", "dropout", "optimizer"),
-    *("augment", "precision", "devices", "views", "validation_fraction"),
+    *("features", "source_rows", "average", "augment", "precision", "devices", "views"),
+    "validation_fraction",
 )
 """Settings of networks; those of an epoch, and the backbone, may stand at any value."""
 _EPOCHS = (

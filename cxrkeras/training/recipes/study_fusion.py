@@ -19,6 +19,7 @@ class Part(Frozen):
     """
 
     example: ClassVar[dict] = {"by": "patient"}
+    takes_rows: ClassVar[bool] = False
 
     by: By = option("study", "What makes films a study: the column study, or patient in its place.")
     width: int = option(64, "Units of the attention.", ge=1, le=4096)
@@ -36,6 +37,11 @@ class Part(Frozen):
             raise UserError(
                 f"--recipe {self} takes a head on pooled features that no truth teaches. Received: "
                 f"--head {plan.architecture.head}. Give --head gap."
+            )
+        if len(plan.architecture.views.crops(plan.architecture.image_size)) > 1:
+            raise UserError(
+                f"--recipe {self} learns from one view of a film, and would be scored on that. "
+                f"Received: --views {plan.architecture.views}. Give another --views."
             )
         if plan.transform:
             raise UserError(

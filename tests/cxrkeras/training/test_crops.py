@@ -8,6 +8,7 @@ import pytest
 
 from cxrkeras.data.dataset import load_dataset
 from cxrkeras.evaluation.scores.predictions import read_predictions
+from cxrkeras.registry import VIEWS
 from cxrkeras.training.crossval import cross_validate
 
 
@@ -17,6 +18,8 @@ from cxrkeras.training.crossval import cross_validate
     [
         {"views": "tencrop:36"},
         {"views": "centre:36", "recipe": "frozen:copies=1"},
+        {"views": "tencrop:36", "recipe": "frozen:copies=1"},
+        {"views": "shifts:3", "recipe": "frozen", "head": "cosine"},
         {"views": "tencrop:36", "recipe": "frozen", "head": "lse:channels=4"},
     ],
     ids=str,
@@ -30,7 +33,7 @@ def test_predictions_are_those_of_the_saved_models(choices, experiment, data, tm
     paths = dict(zip(dataset.images.tolist(), dataset.paths, strict=True))
     for fold in "01":
         card = json.loads((run / "folds" / fold / "model.json").read_text())
-        assert card["views"] == choices["views"].replace(":", ":side=")
+        assert card["views"] == str(VIEWS.make(choices["views"]))
         said = read_predictions(run / "folds" / fold / "predictions.csv")
         pixels = [keras.utils.load_img(paths[one], color_mode="grayscale") for one in said.images]
         images = np.stack(pixels).astype(np.float32)[..., None]

@@ -21,7 +21,14 @@ def first_crop(image: keras.KerasTensor, views: Views) -> keras.KerasTensor:
 def mean_over_crops(
     inputs: Mapping[str, keras.KerasTensor], view: keras.Model, views: Views
 ) -> keras.KerasTensor:
-    """The mean over an image's crops of what `view` gives, (N, K).
+    """The mean over an image's crops of what `view` gives, (N, K); arguments as `each_crop`."""
+    return keras.ops.mean(each_crop(inputs, view, views), axis=0)
+
+
+def each_crop(
+    inputs: Mapping[str, keras.KerasTensor], view: keras.Model, views: Views
+) -> keras.KerasTensor:
+    """What `view` gives of each of an image's crops, (V, N, K).
 
     The crops go through `view` as one batch, so that its graph is there once.
 
@@ -44,11 +51,17 @@ def mean_over_crops(
         for name, value in inputs.items()
     ]
     told = view(batch if len(batch) > 1 else batch[0])
-    by_crop = keras.ops.reshape(told, (len(crops), -1, told.shape[-1]))
-    return keras.ops.mean(by_crop, axis=0)
+    return keras.ops.reshape(told, (len(crops), -1, told.shape[-1]))
 
 
 def _cut(image: keras.KerasTensor, crop: Crop, side: int, name: str) -> keras.KerasTensor:
     rest = image.shape[1] - side
     edges = (crop.top, rest - crop.top), (crop.left, rest - crop.left)
-    return layers.Cropping2D(edges, dtype="float32", name=name)(image) if rest else image
+    beyond, within = (
+        tuple(tuple(max(0, sign * edge) for edge in pair) for pair in edges) for sign in (-1, 1)
+    )
+    if any(map(any, beyond)):
+        image = layers.ZeroPadding2D(beyond, dtype="float32", name=f"{name}_beyond")(image)
+    if any(map(any, within)):
+        image = layers.Cropping2D(within, dtype="float32", name=name)(image)
+    return image

@@ -263,3 +263,39 @@ def test_other_heads_stand_on_one_trunk(tmp_path):
     layer.call = lambda *args, **how: calls.append(1) or original(*args, **how)
     np.testing.assert_allclose(loaded.predict(images), expected, atol=1e-6)
     assert len(calls) == 1
+
+
+def test_chosen_members_are_scored_by_choices_that_hadn_t_seen_the_fold(root, tmp_path, capsys):
+    runs = [root / "small", root / "large", root / "small"]
+    for how in ("mean", "ranks"):
+        run_verb("ensemble", *runs, "--select", "greedy", "--combine", how, "--out", tmp_path / how)
+        assert "if chosen on the others" in capsys.readouterr().out
+        facts = read_card(tmp_path / how).facts
+        chosen, members = facts["selection"], facts["members"]
+        counts = np.array(chosen["counts"])
+        assert [m["weight"] for m in members] == (counts[counts > 0] / counts.sum()).tolist()
+        assert chosen["optimism"] == chosen["apparent"] - chosen["nested"]
+        assert facts["performance"]["how"].endswith(
+            "the members chosen for each fold on the others"
+        )
+    told = read_predictions(tmp_path / "mean" / "predictions.csv")
+    each = [read_predictions(run / "predictions.csv").prob for run in runs]
+    for fold, counts in read_card(tmp_path / "mean").facts["selection"]["by_fold"].items():
+        rows = np.array(told.folds) == fold
+        expected = np.average(each, axis=0, weights=counts)[rows]
+        np.testing.assert_allclose(told.prob[rows], expected, atol=1e-12)
+    by_film = [scores(run, root) for run in runs]
+    weights = read_card(tmp_path / "mean").facts["selection"]["counts"]
+    expected = np.average(by_film, axis=0, weights=weights)
+    np.testing.assert_allclose(scores(tmp_path / "mean", root), expected, atol=1e-6)
+
+
+def test_a_choice_needs_scores_of_the_same_folds(root, tmp_path):
+    write_model(tmp_path / "alone", seed=3)
+    for models, more, said in (
+        ([root / "small", tmp_path / "alone"], {"select": "auroc"}, "not every member is a run"),
+        ([root / "small"] * 2, {"select": "auroc", "weights": [1, 2]}, "chooses the weights"),
+        ([root / "small"] * 2, {"select": "accuracy"}, "must be one of auroc"),
+    ):
+        with pytest.raises(UserError, match=said):
+            make_ensemble(models, tmp_path / "none", **more)

@@ -7,7 +7,7 @@ from scipy.special import expit
 
 from cxrkeras.data.images import Images
 from cxrkeras.data.labels.targets import Targets
-from cxrkeras.data.pipeline import Features, Part
+from cxrkeras.data.pipeline import Features, Part, labelled_batches
 from cxrkeras.evaluation.scores.operating import achieved
 from cxrkeras.registry import HEADS
 from cxrkeras.training.fitting import learner as learning
@@ -47,6 +47,34 @@ def test_statistics_are_settled_as_the_option_says(
     assert momentum == {0.99 if batch_norm == "never" else 0.7}
 
 
+@pytest.mark.jax
+@pytest.mark.parametrize("patience", [0, 8])
+def test_an_average_is_validated_and_kept_with_statistics_of_its_own(experiment, patience):
+    rng = np.random.default_rng(0)
+    features = rng.normal(1, 2, size=(48, 4)).astype(np.float32)
+    targets = Targets((features[:, :1] > 1).astype(np.float32))
+    train = Part("h", Features(features), np.arange(32), targets[np.arange(32)])
+    held = Part("h", Features(features), np.arange(32, 48), targets[np.arange(32, 48)])
+    inputs = keras.Input((4,))
+    normed = keras.layers.BatchNormalization(name="norm")(
+        keras.layers.Dense(3, name="first")(inputs)
+    )
+    model = keras.Model(inputs, {"h": classified(normed, "head_h", 1, dropout=0)})
+    one = experiment(loss="bce", average="ema:0.9", early_stopping=patience)
+    learner = Learner(model, resolve(one), [train])
+    how = {"epochs": 4, "learning_rate": 1e-2, "seed": 0, "title": "t"}
+    table = learner.learn([train], [held], **how)
+    norm, response = model.get_layer("norm"), model.get_layer("first")(features[:32])
+    response = keras.ops.convert_to_numpy(response).astype(float)
+    np.testing.assert_allclose(norm.moving_mean, response.mean(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(norm.moving_variance, response.var(axis=0), rtol=1e-4)
+    judged = learner._trainer.model.evaluate(
+        labelled_batches([held], one.batch_size), verbose=0, return_dict=True
+    )
+    judged_then = table["val_loss"].min() if patience else table["val_loss"].iloc[-1]
+    assert judged["loss"] == pytest.approx(judged_then, rel=1e-4)
+
+
 @pytest.mark.parametrize("loss", ["bce", "bw_bce", "bw_bce_per_label"])
 def test_a_short_averaged_fit_calls_a_rare_label_as_its_prevalence_says(experiment, loss):
     """From a bias of 0 it ended above the corrected threshold in every image, or below."""
@@ -60,7 +88,7 @@ def test_a_short_averaged_fit_calls_a_rare_label_as_its_prevalence_says(experime
     inputs = keras.Input((64,))
     model = keras.Model(inputs, {"h": classified(inputs, "head_h", 3)})
     one = experiment(loss=loss, batch_size=16)
-    learner = Learner(model, resolve(one), [part], average=True)
+    learner = Learner(model, resolve(one), [part], small=True)
     learner.learn([part], [], epochs=10, learning_rate=1e-4, seed=0, title="t")
     values = part.targets.values
     threshold = learner.distortions([part])["h"].distort(values.mean(axis=0))

@@ -8,6 +8,7 @@ from scipy.special import expit
 
 from cxrkeras.models.losses.shared.pesg import PESG
 from cxrkeras.registry import LOSSES
+from cxrkeras.training.averages.all_steps import Part as AllSteps
 from cxrkeras.training.fitting.trainer import Schedule, Trainer
 from tests.cxrkeras.training.fitting.fits import TARGETS, head_and_batches, killed_fit
 
@@ -49,7 +50,7 @@ def test_weights_that_begin_late_decide_where_a_small_head_ends():
     inputs = keras.Input((1,))
     logits = keras.Model(inputs, {"target": keras.layers.Dense(1, name="target")(inputs)})
     loss = LOSSES.make("ldam:margin=0,defer=0.8,beta=0.9999")
-    trainer = Trainer(logits, loss=loss, average=True)
+    trainer = Trainer(logits, loss=loss, unsteered=AllSteps())
     truth = (np.arange(20) < 2).astype(np.float32)[:, None]
     nothing = np.zeros_like(truth)
     batches = tf.data.Dataset.from_tensor_slices((nothing, {"target": truth})).batch(20)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from cxrkeras.models.losses import Loss
 from cxrkeras.registry import LOSSES, PRESETS
+from cxrkeras.training.averages.all_steps import Part as AllSteps
 from cxrkeras.training.fitting.batch_norm import batch_norms, quicken_batch_norm
 from cxrkeras.training.fitting.progress import EpochLines
 from cxrkeras.training.fitting.trainer import Schedule, Trainer
@@ -275,7 +276,7 @@ FEATURES = np.random.default_rng(1).normal(size=(20, 4)).astype(np.float32)
 @pytest.mark.jax
 def test_averaging_ends_with_the_mean_of_the_weights_after_each_step(monkeypatch):
     head, seen = small_head(), []
-    trainer = Trainer(head, loss=LOSSES.make("bce"), average=True)
+    trainer = Trainer(head, loss=LOSSES.make("bce"), unsteered=AllSteps())
     fit = trainer.model.fit
     record = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: seen.append(head.get_weights())
@@ -303,7 +304,7 @@ def test_averaging_ends_with_the_mean_of_the_weights_after_each_step(monkeypatch
 def test_the_mean_loses_nothing_to_rounding_over_many_steps():
     head = small_head()
     (kernel, _), still = head.get_weights(), {"epochs": 1, "learning_rate": 1e-20}
-    trainer = Trainer(head, loss=LOSSES.make("bce"), average=True)
+    trainer = Trainer(head, loss=LOSSES.make("bce"), unsteered=AllSteps())
     schedule = Schedule(**{**SCHEDULE.__dict__, **still})
     train = lambda epochs: batches(images=FEATURES).repeat()  # noqa: E731
     trainer.fit(train, None, schedule, steps=300, seed=0, title="t")
@@ -315,7 +316,7 @@ def test_the_mean_loses_nothing_to_rounding_over_many_steps():
 @pytest.mark.jax
 def test_a_killed_fit_goes_on_to_the_same_mean(tmp_path, monkeypatch):
     head = small_head()
-    trainer = Trainer(head, loss=LOSSES.make("bce"), average=True)
+    trainer = Trainer(head, loss=LOSSES.make("bce"), unsteered=AllSteps())
     path = tmp_path / "state.npz"
 
     def fit(**how):

@@ -111,6 +111,7 @@ def test_films_of_several_are_learnt_from_alone_too():
             {"recipe": "hierarchy:base=study_fusion:by=patient,head_again=false"},
             "study_fusion:by=patient answers by.*product=never",
         ),
+        ({"views": "shifts:3"}, "learns from one view of a film.*shifts:count=3"),
         ({"transform": "mixup"}, "which --transform mixup can't change"),
     ],
 )

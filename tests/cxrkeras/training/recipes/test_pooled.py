@@ -1,5 +1,7 @@
 """A head on features computed once: the features, the standardisation, what is told of it."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from cxrkeras.data.pipeline import Features, Part
 from cxrkeras.models.losses import bw_bce
 from cxrkeras.models.network import TARGET
 from cxrkeras.registry import BACKBONES
+from cxrkeras.runs.sources import Weights
 from cxrkeras.runs.target import Target, load_target
 from cxrkeras.training.fitting.learner import Learner
 from cxrkeras.training.folds import _learned, _prevalence, fit_rows
@@ -194,3 +197,32 @@ def test_predictions_from_features_stay_finite_at_extreme_logits(experiment, dat
     kernel, _ = dense.get_weights()
     dense.set_weights([kernel, np.float32([-1e4, 1e4])])
     assert np.array_equal(fitter.predict(np.arange(3)), [[0, 1]] * 3)
+
+
+def test_several_views_learn_by_the_first_and_answer_as_the_saved_model(
+    experiment, dataset, images
+):
+    rows, found, learnt = np.arange(36), [], []
+    for views in ("whole", "shifts:count=3,by=0.2"):
+        one = experiment(**FROZEN, views=views, epochs=2)
+        fitter, target = fitter_of(one, dataset)
+        fit_rows(fitter, resolve(one), target, rows, number=0, what="all", title="t")
+        found.append(fitter.predict(rows))
+        learnt.append(fitter.model().get_weights()[-2:])
+        told = keras.ops.convert_to_numpy(fitter.model()(images.take(rows), training=False))
+        np.testing.assert_allclose(found[-1], told, atol=1e-5)
+    assert all(map(np.array_equal, *learnt))
+    assert np.abs(found[0] - found[1]).max() > 1e-3
+
+
+def test_features_that_nothing_is_drawn_for_are_one_for_all_seeds(experiment, dataset, data):
+    def key(copies, weights, **choices):
+        session = session_of(experiment(**FROZEN, **choices), dataset)
+        return features.identity(replace(session, weights=weights), copies)
+
+    known = (Weights("trunk.keras"),)
+    assert key(0, known, seed=1) == key(0, known)
+    assert key(1, known, seed=1) != key(1, known)  # copies are drawn
+    assert key(0, (None,), seed=1) != key(0, (None,))  # so is the trunk
+    assert key(0, known, batch_norm="never") == key(0, known)
+    assert key(0, known, image_size=56) != key(0, known)
