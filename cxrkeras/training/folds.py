@@ -141,10 +141,9 @@ def fit_rows(
         title=title,
         checkpoint=checkpoint,
     )
-    values = targets.values.copy()
-    values[train] = learned.targets.values  # with what was guessed
+    taught = targets.placed(train, learned.targets)  # with what was guessed
     facts = {
-        "training_prevalence": _prevalence(target, Targets(values[learn])),
+        "training_prevalence": _prevalence(target, taught[learn]),
         **_distortion(target, learned.distortion),
         "images": int((~validation).sum()),
         **fitter.facts,
@@ -166,8 +165,9 @@ def _distortion(target: Target, distortion: Distortion | None) -> dict:
 
 def _prevalence(target: Target, targets: Targets) -> dict[str, float | None]:
     known = targets.known
+    weights = np.where(np.isnan(known), 0, targets.weighed[1])
     with np.errstate(invalid="ignore"):
-        prevalence = np.nansum(known, axis=0) / (~np.isnan(known)).sum(axis=0)
+        prevalence = np.nansum(known * weights, axis=0) / weights.sum(axis=0, dtype=np.float64)
     return {
         name: None if np.isnan(value) else float(value)
         for name, value in zip(target.dataset.labels, prevalence, strict=True)

@@ -16,7 +16,7 @@ from tests.cxrkeras.networks import session_of
 from tests.parts.each import each, made
 
 EPOCHS = 4
-every_recipe = each(RECIPES, slow=("ag_cnn", "location_aware"))  # as three fits, and as finetune
+every_recipe = each(RECIPES, slow=("ag_cnn", "location_aware", "relabelled"))  # several fits
 
 
 @pytest.fixture

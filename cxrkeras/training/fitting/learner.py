@@ -178,13 +178,11 @@ class Learner:
 
 
 def _counts(parts: Sequence[Part]) -> dict[str, np.ndarray]:
-    """{head: (K, 2)}: positives and negatives to learn from; soft targets count proportionately."""
+    """{head: (K, 2)}: positives and negatives to learn from, see `Targets.counts`."""
     found: dict[str, np.ndarray] = {}
     for part in parts:
         for head, taught in part.taught.items():
-            known = taught.known
-            both = np.stack([np.nansum(known, axis=0), np.nansum(1 - known, axis=0)], axis=1)
-            found[head] = found.get(head, 0) + both
+            found[head] = found.get(head, 0) + taught.counts
     return found
 
 
@@ -195,7 +193,7 @@ def _by_head(experiment: Experiment, train: Sequence[Part]) -> dict[str, tuple[l
     for part, rows in zip(train, drawn, strict=True):
         for head, taught in part.taught.items():
             targets, batches = found.setdefault(head, ([], []))
-            targets.append(taught.values)
+            targets.append(taught.with_weights)
             batches.append(rows)
     return found
 

@@ -33,11 +33,12 @@ def test_known_codes_stay_and_the_rest_follows_the_policy(codes, uncertain, blan
     low, high = policy.ends()
     np.testing.assert_array_equal(targets.values[known], codes[known])
     assert (targets.values[asked] == np.float32((low + high) / 2)).all()
-    assert (targets.values[np.isnan(codes)] == {"ignore": MASKED, "zeros": 0}[blank]).all()
+    assert (targets.values[np.isnan(codes)] == BLANK[blank]).all()
     spread = np.zeros(codes.shape) if targets.spread is None else targets.spread
     np.testing.assert_array_equal(spread, np.float32(asked * (high - low) / 2))
     guessed = np.zeros(codes.shape) if targets.guessed is None else targets.guessed
-    np.testing.assert_array_equal(guessed, asked & policy.guessed)
+    unsaid = np.isnan(codes) & (blank == "self_trained")
+    np.testing.assert_array_equal(guessed, (asked & policy.guessed) | unsaid)
     assert (targets.three_way == (asked.any(axis=0) & (low == UNCERTAIN_CLASS))).all()
 
 
@@ -90,7 +91,7 @@ def test_rows_and_columns_keep_all_that_belongs_to_them():
     ("arguments", "message"),
     [
         ({"uncertain": "maybe"}, r"--uncertain must be one of .*\. Received: 'maybe'"),
-        ({"blank": "ones"}, r"one of zeros, ignore\. Received: 'ones'"),
+        ({"blank": "ones"}, r"one of zeros, ignore, self_trained\. Received: 'ones'"),
         ({"uncertain": ["ones"]}, "Received: 1 for 2 labels"),
     ],
 )
