@@ -86,13 +86,12 @@ def blend(values: "tf.Tensor", other: "tf.Tensor", share: "tf.Tensor") -> "tf.Te
 
 
 def blended(values: "tf.Tensor", other: "tf.Tensor", share: "tf.Tensor") -> "tf.Tensor":
-    """Targets (B, K), by the share (B, 1) or (B, K) of the first; known where what counts is."""
+    """Targets (B, K), by the share (B, 1) or (B, K) of the first; known where both are."""
     import tensorflow as tf
 
     known = [(entries >= 0) & (entries <= 1) for entries in (values, other)]
     both = tf.clip_by_value(blend(values, other, share), 0.0, 1.0)
     both = tf.where(known[0] & known[1], both, MASKED)
-    both = tf.where(share == 0, other, both)
     return tf.where((values == other) | (share == 1), values, both)
 
 
