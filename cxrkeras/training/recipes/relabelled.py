@@ -32,7 +32,7 @@ class Part(Wrapping):
         "Replace an entry only where the probability of presence, or of absence, is at least this; "
         "others are left out.",
         ge=0.5,
-        lt=1,
+        le=1,
     )
     soft: bool = option(True, "Replace by the probability, not by 1 or 0.")
     weight: float = option(1.0, "Weight of a replaced entry, beside 1 of a known one.", gt=0, le=1)
