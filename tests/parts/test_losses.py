@@ -43,6 +43,25 @@ def test_what_is_masked_costs_nothing_and_pulls_at_nothing(part_id):
 
 
 @every_loss
+def test_weights_of_one_change_no_bit_and_of_zero_mask(part_id):
+    rng = np.random.default_rng(1)
+    logits, targets = rng.normal(0, 3, (6, 4)), rng.choice([MASKED, 0, 1, 0.3], (6, 4))
+    off = rng.random((6, 4)) < 0.4
+    layer = layer_of(part_id, 4, 4)
+    for plain, weights in (
+        (targets, np.ones(targets.shape)),
+        (np.where(off, MASKED, targets), np.where(off, 0.0, 1.0)),
+    ):
+        value, gradient = value_and_gradient(layer, plain, logits)
+        weighed = np.stack([targets, weights], axis=-1)
+        value_w, gradient_w = value_and_gradient(layer, weighed, logits)
+        assert value_w == value
+        np.testing.assert_array_equal(gradient_w, gradient)
+    half = np.stack([targets, np.where(off, 0.5, 1.0)], axis=-1)
+    assert (value_and_gradient(layer, half, logits)[1][off & (targets != MASKED)] != 0).any()
+
+
+@every_loss
 def test_right_answers_cost_less(part_id):
     targets = np.random.default_rng(0).integers(0, 2, (8, 3))
     layer = layer_of(part_id, 3, 3)
@@ -75,24 +94,31 @@ def test_a_class_that_a_label_has_not_changes_nothing(part_id):
 
 
 @every_loss
-def test_its_distortion_is_the_optimum_of_simulated_batches(part_id):
+@pytest.mark.parametrize("weighed", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_its_distortion_is_the_optimum_of_simulated_batches(part_id, weighed):
     """Constant logits a little below what it says must be pulled up, and a little above down."""
     rng = np.random.default_rng(3)
     targets = (rng.random((ROWS, 2)) < RATES).astype(np.float32)
     targets[rng.random(targets.shape) < 0.2] = MASKED
     order = rng.permuted(np.tile(np.arange(ROWS), (EPOCHS, 1)), axis=1)
     rows = order.reshape(-1, BATCH)
+    weights = np.where(rng.random(targets.shape) < 0.5, 0.3, 1) if weighed else np.ones((ROWS, 2))
+    values, weights = targets, weights * (targets != MASKED)
+    if weighed:  # of negatives alone, as those of blanks
+        weights = np.where(values == 0, weights, values != MASKED)
+        targets = np.stack([values, weights], axis=-1).astype(np.float32)
     distortion = made(part_id).distortion([targets], [rows])
     if distortion is None:
         pytest.skip("it says nothing of what it distorts")
-    share = np.nanmean(np.where(targets == MASKED, np.nan, targets), axis=0)
+    sides = np.stack([(weights * side).sum(axis=0) for side in (values, 1 - values)], axis=1)
+    share = sides[:, 0] / sides.sum(axis=1)
     scores = distortion.distort(share)
     np.testing.assert_allclose(distortion.undistort(scores), share, rtol=1e-6)
     json.dumps(distortion.as_facts(["a", "b"]), allow_nan=False)
     said = np.log(scores / (1 - scores))
     layer = layer_of(part_id, 2, 2)
     if hasattr(layer, "counts"):
-        layer.counts.assign(np.stack([(targets == 1).sum(axis=0), (targets == 0).sum(axis=0)], 1))
+        layer.counts.assign(sides)
     for away in (-0.2, 0.2):
         logits = np.tile(np.float32(said + away), (BATCH, 1))
         pull = sum(value_and_gradient(layer, targets[b], logits)[1].sum(axis=0) for b in rows)

@@ -3,6 +3,8 @@
 Source: Irvin et al., CheXpert, AAAI 2019 (U-SelfTrained).
 """
 
+from typing import ClassVar
+
 from cxrkeras.registry import option
 from cxrkeras.training.recipes import Fitter
 from cxrkeras.training.recipes.shared.wrapping import Wrapping
@@ -10,6 +12,8 @@ from cxrkeras.training.recipes.shared.wrapping import Wrapping
 
 class Part(Wrapping):
     """Wraps another recipe. The policy `self_trained` brings it in automatically."""
+
+    guesses: ClassVar[bool] = True
 
     base: str = option("finetune", "Recipe by which both models are trained.")
 

@@ -62,7 +62,7 @@ class Conditional(Fitter):
         **how,
     ) -> Learned:
         """See `Fitter.fit`; with the head alone, the history is that of its training."""
-        whole = Targets(upwards(targets.values, self._parents), targets.spread, targets.guessed)
+        whole = upwards(targets, self._parents)
         taught = conditional(whole, self._parents)
         self._facts = {"hierarchy": self._counted(taught[train])}
         if self._again is None:

@@ -1,7 +1,7 @@
 """Recipes around another one. Imports no Keras."""
 
 from cxrkeras.registry import RECIPES, option
-from cxrkeras.training.recipes import Recipe
+from cxrkeras.training.recipes import Fitter, Recipe
 
 
 class Wrapping(Recipe):
@@ -41,3 +41,12 @@ class Wrapping(Recipe):
     def within(self) -> Recipe:
         """The wrapped recipe."""
         return RECIPES.make(self.base)
+
+
+def learns_in_place(fitter: Fitter) -> bool:
+    """Whether it learns in the target's own network, whoever wraps it."""
+    try:
+        fitter.weights()
+    except NotImplementedError:
+        return False
+    return True
