@@ -16,7 +16,8 @@ from tests.cxrkeras.networks import session_of
 from tests.parts.each import each, made
 
 EPOCHS = 4
-every_recipe = each(RECIPES, slow=("ag_cnn", "location_aware"))  # as three fits, and as finetune
+SEVERAL_FITS = "ag_cnn", "deep_auc"
+every_recipe = each(RECIPES, slow=(*SEVERAL_FITS, "location_aware"))  # the last as finetune
 
 
 @pytest.fixture
