@@ -16,8 +16,8 @@ from tests.cxrkeras.networks import session_of
 from tests.parts.each import each, made
 
 EPOCHS = 4
-SEVERAL_FITS = "ag_cnn", "deep_auc"
-every_recipe = each(RECIPES, slow=(*SEVERAL_FITS, "location_aware"))  # the last as finetune
+QUICK = {"finetune", "frozen", "self_training"}  # the others take more fits
+every_recipe = each(RECIPES, slow=set(RECIPES.names()) - QUICK)
 
 
 @pytest.fixture

@@ -180,6 +180,7 @@ def test_auc_margin_ends_at_its_closed_form(precise):
     assert value == pytest.approx(np.mean(wanted), rel=1e-12 if precise else 1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.jax
 def test_auc_margins_weights_find_it_by_themselves():
     rng = np.random.default_rng(0)
