@@ -8,7 +8,7 @@ from typing import Literal
 
 from cxrkeras.data.labels.hierarchy import parse_parents
 from cxrkeras.registry import option
-from cxrkeras.training.recipes.shared.wrapping import Wrapping, learns_in_place
+from cxrkeras.training.recipes.shared.wrapping import Wrapping, has_weights
 from data_prep.errors import UserError
 
 
@@ -48,7 +48,7 @@ class Part(Wrapping):
 
         within = self.within()
         first = within.fitter(session)
-        if self.head_again and not learns_in_place(first):
+        if self.head_again and not has_weights(first):
             raise UserError(
                 f"--recipe {self}: the head that is trained again needs the network of its base, "
                 f"which {within} has changed. Add head_again=false, or take another base."

@@ -8,7 +8,7 @@ predictions are out of fold is ours: a model agrees too easily with what it has 
 from typing import ClassVar
 
 from cxrkeras.registry import option
-from cxrkeras.training.recipes.shared.wrapping import Wrapping, learns_in_place
+from cxrkeras.training.recipes.shared.wrapping import Wrapping, has_weights
 from data_prep.errors import UserError
 
 
@@ -54,7 +54,7 @@ class Part(Wrapping):
         within = self.within()
         first, again = within.fitter(session), None
         if not within.freezes:
-            if not learns_in_place(first):
+            if not has_weights(first):
                 raise UserError(
                     f"--recipe {self}: the head that learns on needs the network of its base, "
                     f"which {within} has changed. Take another base."
