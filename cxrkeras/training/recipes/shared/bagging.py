@@ -63,8 +63,9 @@ class Bagging(Fitter):
         folds = self._inner_folds(taught, train, seed)
         kernel, machines = _kernel(histograms), []
         with Steps(f"{title}, machines", taught.values.shape[1]) as steps:
-            for truth in taught.known.T.astype(np.float64):
-                machines.append(fit_machine(kernel, truth, folds, self._c))
+            entries = taught.known.T, taught.weighed[1].T
+            for truth, weights in zip(*map(np.float64, entries), strict=True):
+                machines.append(fit_machine(kernel, truth, folds, self._c, weights))
                 steps.step()
         self._bag = _bag(vocabulary, histograms, machines)
         self.facts = {"words": self._words, "histogram": vocabulary.width}

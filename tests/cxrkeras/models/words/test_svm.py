@@ -48,7 +48,7 @@ def test_a_value_between_counts_as_both_classes():
 
 def test_the_sigmoid_is_platt_s():
     decisions = FEATURES[:, 0] * 30
-    slope, offset = _platt(decisions, TRUTH)
+    slope, offset = _platt(decisions, TRUTH, np.ones(60))
     a, b = _sigmoid_calibration(decisions, TRUTH)
     np.testing.assert_allclose(
         expit(slope * decisions + offset), expit(-a * decisions - b), atol=2e-3
@@ -56,7 +56,7 @@ def test_the_sigmoid_is_platt_s():
 
 
 def test_what_tells_nothing_keeps_the_order_and_says_the_prior():
-    slope, offset = _platt(-FEATURES[:, 0], TRUTH)
+    slope, offset = _platt(-FEATURES[:, 0], TRUTH, np.ones(60))
     assert 0 < slope < 0.01
     assert expit(offset) == pytest.approx(TRUTH.mean(), abs=0.03)
 
@@ -81,3 +81,14 @@ def test_one_positive_or_one_patient_still_gives_a_machine():
         machine = fit_machine(KERNEL, single, folds, 1.0)
         assert np.isfinite([machine.slope, machine.offset, machine.bias]).all()
         assert machine.slope > 0
+
+
+def test_an_entry_of_weight_two_counts_as_two():
+    weights = np.where(np.arange(60) < 20, 2.0, 1.0)
+    twice = np.append(np.arange(60), np.arange(20))
+    machine = fit_machine(KERNEL, TRUTH, FOLDS, 1.0, weights)
+    other = fit_machine(KERNEL[np.ix_(twice, twice)], TRUTH[twice], FOLDS[twice], 1.0)
+    expected = KERNEL[:, twice] @ other.dual + other.bias
+    np.testing.assert_allclose(decisions_of(machine), expected, atol=5e-3)
+    found = (machine.slope, machine.offset)
+    np.testing.assert_allclose(found, (other.slope, other.offset), atol=2e-2)
