@@ -72,6 +72,8 @@ def _built(outputs: int, options: dict[str, Any]) -> "tuple[int, keras.Model]":
     if choices.get("method") == "cotrain":
         choices["method"] = "regular"
     plan = resolve(make_experiment(choices))
+    if "backbone" in plan.recipe.unused:
+        raise UserError(f"--recipe {plan.recipe} has no network. Give another --recipe.")
     runtime.start()
     from cxrkeras.models.network import TARGET, build_network
 

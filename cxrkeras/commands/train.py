@@ -43,6 +43,6 @@ def command(run: Path, out: Path, with_test: bool, rules: tuple[str, ...]) -> No
     from cxrkeras.training.final import train_final
 
     card = train_final(run, out, with_test=with_test, rules=parsed)
-    click.echo(f"Model: {out / 'model.keras'}, from {card['images']:,} images")
+    click.echo(f"Model: {out}, from {card['images']:,} images")
     click.echo(in_words(card["performance"]))
     click.echo(f"Next: cxrkeras predict {out} FILES...")

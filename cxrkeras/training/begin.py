@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cxrkeras.registry import BACKBONES
+from cxrkeras.registry import BACKBONES, RECIPES
 from cxrkeras.runs.builtin_data import with_builtin_data
 from cxrkeras.runs.description import make_experiment, read_choices
 from cxrkeras.runs.experiment import Experiment
@@ -94,5 +94,7 @@ def _phantoms() -> tuple[Path, Path, Path]:
 
 
 def _name(experiment: Experiment) -> str:
+    if "backbone" in RECIPES.make(experiment.recipe).unused:
+        return f"{RECIPES.name_of(experiment.recipe)}-{experiment.digest}"
     trunks = "-".join(BACKBONES.name_of(backbone) for backbone in experiment.backbone)
     return f"{trunks}-{experiment.method}-{experiment.digest}"

@@ -70,6 +70,9 @@ def test_it_gives_the_same_bytes_again_and_after_a_kill(part_id, session, tmp_pa
     if len(learned.history) == 1:
         return  # one step, of which a kill leaves nothing
 
+    if len(learned.history) == 1:
+        return  # there is no epoch to go on from
+
     kept = []
 
     def dies(self, epoch, logs=None, end=Checkpoint.on_epoch_end):

@@ -20,6 +20,7 @@ from cxrkeras.registry import (
     VIEWS,
     in_words,
 )
+from data_prep.errors import UserError
 
 NAMES = {
     "data": "Target data",
@@ -64,6 +65,8 @@ def title(experiment: Mapping, metrics: Mapping) -> str:
     """The report's heading."""
     if metrics["kind"] == "evaluate":
         return "Predictions against labels"
+    if "backbone" in _unused(experiment):
+        return f"Cross-validation of {RECIPES.name_of(experiment['recipe'])}"
     backbone = " + ".join(_list(experiment.get("backbone", []))) or "a classifier"
     if experiment.get("method") and experiment.get("source"):
         return f"{str(experiment['method']).capitalize()} transfer with {backbone}"
@@ -103,11 +106,22 @@ def _interval(metrics: Mapping) -> str:
 
 def facts(experiment: Mapping) -> list[tuple[str, str]]:
     """(name, value) of every setting, the known ones first and in plain words."""
+    left_out = _unused(experiment)
     keys = [k for k in NAMES if k in experiment] + [k for k in experiment if k not in NAMES]
     named = [
-        (NAMES.get(k, k.replace("_", " ").capitalize()), _words(experiment[k], k)) for k in keys
+        (NAMES.get(k, k.replace("_", " ").capitalize()), _words(experiment[k], k))
+        for k in keys
+        if k not in left_out
     ]
     return [(name, value) for name, value in named if value]
+
+
+def _unused(experiment: Mapping) -> tuple[str, ...]:
+    """The settings that its recipe doesn't use; none for a recipe that isn't installed."""
+    try:
+        return RECIPES.make(experiment["recipe"]).unused
+    except (KeyError, UserError):
+        return ()
 
 
 def environment_facts(environment: Mapping) -> list[tuple[str, str]]:

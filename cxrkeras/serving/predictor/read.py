@@ -124,7 +124,7 @@ def _fold(folder: FoldFolder, facts: dict, preparation: Preparation) -> Card:
     """A fold's model, or its trainings' models as one."""
     kind = facts.get("kind") or _KERAS
     if kind != _ENSEMBLE:
-        return Card(folder.path, facts, preparation, kind, file=folder.model)
+        return Card(folder.path, facts, preparation, kind, _file_of(folder))
     members = _members(folder.path, facts, _DEEPEST)
     return Card(folder.path, facts, preparation, kind, members=members)
 
@@ -139,7 +139,7 @@ def _finished_folds(run: Path) -> list[FoldFolder]:
         ) from None
     numbers = sorted(int(fold) for fold in folds if fold != TEST_FOLD)
     folders = [RunFolder(run).fold(number) for number in numbers]
-    whole = [fold for fold in folders if fold.facts.is_file() and fold.has_model]
+    whole = [fold for fold in folders if fold.facts.is_file() and _has_model(fold)]
     again = f"cxrkeras cv --config {RunFolder(run).experiment} --out {run}"
     if len(whole) < len(folders):
         raise UserError(
@@ -148,6 +148,17 @@ def _finished_folds(run: Path) -> list[FoldFolder]:
     if not RunFolder(run).predictions.is_file():
         raise UserError(f"A finished run has predictions.csv; {run} doesn't. Create it: {again}")
     return folders
+
+
+def _file_of(fold: FoldFolder) -> Path | None:
+    return fold.model if fold.model.is_file() else None
+
+
+def _has_model(fold: FoldFolder) -> bool:
+    """Of a kind other than Keras's, the kind says on loading what is missing."""
+    if fold.model.is_file():
+        return True
+    return fold.card.is_file() and (_facts(fold.card).get("kind") or _KERAS) != _KERAS
 
 
 def _facts(path: Path) -> dict:

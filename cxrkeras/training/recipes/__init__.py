@@ -105,6 +105,7 @@ class Recipe(Part):
         files: of the prepared dataset's folder, likewise; there may be none of a name.
         takes_rows: whether it learns from a session's `rows` too; if not, `--source-rows` is
             refused.
+        unused: fields of `Experiment` that make no difference to it, which reports leave out.
     """
 
     augment: ClassVar[str] = "study"
@@ -114,6 +115,7 @@ class Recipe(Part):
     columns: ClassVar[tuple[str, ...]] = ()
     files: ClassVar[tuple[str, ...]] = ()
     takes_rows: ClassVar[bool] = False
+    unused: ClassVar[tuple[str, ...]] = ()
 
     def check(self, plan: Any) -> None:
         """Refuse what it can't do, before anything is read; see `cxrkeras.training.plan.Plan`.

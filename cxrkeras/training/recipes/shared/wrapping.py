@@ -40,6 +40,11 @@ class Wrapping(Recipe):
         """Those of the wrapped recipe."""
         return self.within().files
 
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Those of the wrapped recipe."""
+        return self.within().unused
+
     def check(self, plan):
         """As the wrapped recipe does."""
         self.within().check(plan)
