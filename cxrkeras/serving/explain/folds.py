@@ -71,6 +71,7 @@ class Explainers:
         way: the kind of map.
         all: what explains where no fold is asked, in words.
         extras: the inputs beside the image.
+        logits: whether scores are logits; else they are what the models give out.
 
     Raises:
         UserError: a member doesn't have it, or the members' own maps mean different things.
@@ -91,6 +92,8 @@ class Explainers:
                 )
             self._method, self._made = "gradcam", {}  # the one that all of them have
             self.way = replace(self.of(0).way, why=_APART)
+        asked = self._numbers if several else (0,)
+        self.logits = all(self.of(number).parts.logits for number in asked)
         self.all = "all models" if len(self._members) > 1 else "the model"
 
     def of(self, fold: int | None) -> Explainer | Ensemble:

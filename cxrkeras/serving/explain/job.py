@@ -133,14 +133,19 @@ def _about(job: Job, explainers: Explainers, inputs: Inputs) -> dict:
         "maps": "maps/NAME.npy: (labels, rows, columns) float32; the cells tile the image. To "
         "enlarge a map, interpolate between the cells' centres (bilinear). The map of a model that "
         "looks at a part of the image is laid where that part is, and its mean then means nothing.",
-        "score": "explained.csv: the logit; for several models the mean of their logits, which "
-        "isn't the logit of their mean probability",
+        "score": _SCORES[explainers.logits],
         "boxes": "boxes.csv, in pixels of the prepared image (image_size): regions of the enlarged "
         "map, scaled to [0, 255], above 60 and above 180",
         **({"held": list(held), "held_at": _HELD} if (held := explainers.extras) else {}),
     }
 
 
+_SCORES = {
+    True: "explained.csv: the logit; for several models the mean of their logits, which isn't the "
+    "logit of their mean probability",
+    False: "explained.csv: what the model gives out, whose probabilities don't come from logits of "
+    "their own (a hierarchy multiplies them); the maps are of that",
+}
 _HELD = (
     "what is known of each film, from its header, --table or the manifest, -1 where unknown: the "
     "maps show the image's part of a score alone"

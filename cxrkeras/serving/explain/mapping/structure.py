@@ -32,6 +32,7 @@ class Parts:
         own: as the head -> [the head's own map (N, h, w, K), …], where it has one; else None.
         cut: the places of the maps that tile that box instead of the image.
         known: the inputs beside the image, (N, 1) each, in their order before the maps.
+        logits: whether the scores stand before a sigmoid or softmax; else they are the output.
     """
 
     trunk: keras.Model
@@ -41,6 +42,7 @@ class Parts:
     own: keras.Model | None = None
     cut: tuple[int, ...] = ()
     known: tuple[str, ...] = ()
+    logits: bool = True
 
     @property
     def weights(self) -> list[np.ndarray]:
@@ -89,7 +91,8 @@ def take_apart(model: keras.Model, like: Sequence[Parts] = ()) -> Parts:
     inputs = [*known.values(), *maps]
     head = keras.Model(inputs, [scores, model.outputs[0]], name="head")
     dense = None if why_not else dense
-    return Parts(trunk, head, dense, why_not, cut=cut, known=tuple(known))
+    logits = _is_squashed(model.outputs[0])
+    return Parts(trunk, head, dense, why_not, None, cut, tuple(known), logits)
 
 
 def taken_at_trunks(model: keras.Model, head: Head) -> Parts:
@@ -118,7 +121,8 @@ def taken_at_trunks(model: keras.Model, head: Head) -> Parts:
     inputs = [*known.values(), *maps]
     parts = keras.Model(inputs, [scores, output], name="head")
     why_not, maker = f"{head} doesn't just average", keras.Model(inputs, own)
-    return Parts(trunk, parts, None, why_not, maker, known=tuple(known))
+    logits = _is_squashed(output)
+    return Parts(trunk, parts, None, why_not, maker, (), tuple(known), logits)
 
 
 def split_inputs(model: keras.Model) -> tuple[keras.KerasTensor, dict[str, keras.KerasTensor]]:
@@ -198,6 +202,15 @@ def _before_squashing(output) -> tuple:
     if operation.activation.__name__ not in _SQUASHING:
         return output, None, None
     return Linear(operation)(inputs[0]), operation, inputs[0]
+
+
+def _is_squashed(output) -> bool:
+    """Whether a sigmoid or softmax makes an output."""
+    operation, inputs = source(output)
+    while isinstance(operation, _IDLE):
+        operation, inputs = source(inputs[0])
+    dense = isinstance(operation, layers.Dense)
+    return _squashes(operation) or (dense and operation.activation.__name__ in _SQUASHING)
 
 
 class Linear(layers.Layer):
