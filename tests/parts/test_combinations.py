@@ -260,8 +260,11 @@ def test_parts_go_together(experiment, tmp_path, fresh):
 def test_a_part_that_makes_no_sense_is_refused_by_name(experiment, tmp_path, fresh):
     """Attention over the one place of a map; and a loss with an optimiser beside another."""
     row = Row("steps", "query2label", (), "auc_margin")
-    small = lambda **options: experiment(**options | {"image_size": 32})  # noqa: E731
-    counts = go_together([row], lambda **options: small(**options), tmp_path, fresh)
+
+    def small(**options):
+        return experiment(**options | {"image_size": 32})
+
+    counts = go_together([row], small, tmp_path, fresh)
     assert counts == {"refused": 1}
     with pytest.raises(UserError, match="--loss auc_margin brings an optimiser"):
         resolve(experiment(**row.options(), optimizer="sgd"))

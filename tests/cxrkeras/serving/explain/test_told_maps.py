@@ -13,11 +13,15 @@ from cxrkeras.cli import main
 from cxrkeras.data.inputs import IMAGE, KNOWN, UNKNOWN
 from cxrkeras.models.network import TARGET
 from cxrkeras.registry import HEADS
+from cxrkeras.serving.app.judge import LocalJudge
+from cxrkeras.serving.app.reading import see
 from cxrkeras.serving.explain.folds import Explainers
 from cxrkeras.serving.explain.maps import Explainer
 from cxrkeras.serving.explain.randomise import randomisation_check
-from cxrkeras.serving.predictor.loaded import load_model
+from cxrkeras.serving.predictor.loaded import load_card, load_model
 from cxrkeras.serving.predictor.make import make_ensemble
+from cxrkeras.serving.predictor.read import read_card
+from data_prep.films.square import Settings
 from tests.cxrkeras.backbones import known as backbones
 from tests.cxrkeras.networks import network_of
 from tests.cxrkeras.serving.explain.mapping.test_relevance import attending
@@ -176,3 +180,12 @@ def test_members_of_other_inputs_are_each_told_their_own(models):
     assert explainers.way.method == "gradcam"  # CAM is exact for the last alone
     told = explainers.of(None).explain(IMAGES, known=TOLD)
     np.testing.assert_allclose(told.probability, model.predict({IMAGE: IMAGES, **TOLD}), atol=1e-6)
+
+
+def test_the_page_draws_them(models):
+    card, film = read_card(models / "told"), models / "films" / "0.png"
+    judge = LocalJudge(card, load_card(card), card.default_rule)
+    assert not judge.no_maps
+    seen = see(film.read_bytes(), Settings(card.preparation.image_size), True, judge.extras)
+    wanted = cxrkeras.load(models / "told").explain(film, workers=0).maps[1]
+    np.testing.assert_allclose(judge.heat(seen, LABELS[1]), wanted, rtol=1e-4, atol=1e-6)
