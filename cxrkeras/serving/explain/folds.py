@@ -12,7 +12,8 @@ from cxrkeras.evaluation.boxes.known_boxes import KnownBoxes
 from cxrkeras.evaluation.boxes.localisation import Case, MapBox, boxes_from_map
 from cxrkeras.models.heads import Head
 from cxrkeras.registry import HEADS
-from cxrkeras.serving.explain.maps import BATCH, Ensemble, Explainer
+from cxrkeras.serving.explain.batches import BATCH
+from cxrkeras.serving.explain.maps import Ensemble, Explainer
 from cxrkeras.serving.predict.films import FilmStream, Prepared
 from cxrkeras.serving.predict.told import as_arrays
 from cxrkeras.serving.predict.unseen import OwnImages
@@ -36,7 +37,7 @@ class Explanation:
         maps: (K, h, w) float32.
         probability: (K,) float64.
         scores: (K,) float64 before the sigmoid.
-        bias: (K,) float64, see `cam.Explained`; None where maps have no such meaning.
+        bias: (K,) float64, see `batches.Explained`; None where maps have no such meaning.
         told: what is known of the film beside the picture, of which the model takes some.
     """
 

@@ -1,9 +1,7 @@
 """Heat maps: where in the image a label's score comes from. Their kinds: `mapping.ways`."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -11,34 +9,20 @@ import numpy as np
 from cxrkeras.data.inputs import IMAGE, select
 from cxrkeras.evaluation.boxes.heat import Box, grid_around, laid, regrid
 from cxrkeras.models.heads import Head
+from cxrkeras.serving.explain.batches import (
+    BATCH,
+    NOTHING,
+    Explained,
+    Known,
+    in_batches,
+    rows_from,
+)
 from cxrkeras.serving.explain.mapping.crops import FINER, laid_in
 from cxrkeras.serving.explain.mapping.gradients import WEIGHTS, score_gradient
 from cxrkeras.serving.explain.mapping.structure import Parts
 from cxrkeras.serving.explain.mapping.ways import way_of
 
-BATCH = 16
 EAGER_SIDE = 128  # pixels of the images of which a whole batch goes through an uncompiled trunk
-_BY_IMAGE = ("maps", "scores", "probability")
-Known = Mapping[str, np.ndarray]
-"""What models are told of N images beside them: (N, 1) float32 by name."""
-_NOTHING: Known = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class Explained:
-    """What one model, or the mean of an ensemble, says of N images.
-
-    Attributes:
-        maps: (N, K, h, w) float32; the cells tile the image.
-        scores: (N, K) float64 before the sigmoid.
-        probability: (N, K) float64, the model's output.
-        bias: (K,) float64 with the method `cam`: scores = mean of the maps + bias. Else None.
-    """
-
-    maps: np.ndarray
-    scores: np.ndarray
-    probability: np.ndarray
-    bias: np.ndarray | None
 
 
 class Explainer:
@@ -98,7 +82,7 @@ class Explainer:
         labels: Sequence[int] | None = None,
         *,
         traced: bool = False,
-        known: Known = _NOTHING,
+        known: Known = NOTHING,
     ) -> Explained:
         """Heat maps of some labels.
 
@@ -114,14 +98,14 @@ class Explainer:
             to the finest of their grids by `regrid`, which keeps each one's mean, and summed; so
             does `crops.laid_in` with those of a part of the image that the model cut out.
         """
-        told = _in_batches([self], images, labels, traced, known)
+        told = in_batches([self], images, labels, traced, known)
         if self._asked is None:
             return told
         columns = self.order if labels is None else [self.order[label] for label in labels]
         images = _at(images[..., None] if images.ndim == 3 else images, self.side)
         given = select({IMAGE: images.astype(np.float32), **known}, [IMAGE, *self.known])
         starts = range(0, len(images), BATCH)
-        parts = [self._asked(_rows(given, start)) for start in starts]
+        parts = [self._asked(rows_from(given, start)) for start in starts]
         probability = np.concatenate(parts).astype(np.float64)
         return replace(told, probability=probability[:, columns])
 
@@ -157,7 +141,7 @@ class Explainer:
         return [np.concatenate(maps)[: len(images)] for maps in zip(*parts, strict=True)]
 
     def heat(
-        self, features: list[np.ndarray], columns: list[int], known: Known = _NOTHING
+        self, features: list[np.ndarray], columns: list[int], known: Known = NOTHING
     ) -> Explained:
         """Explain from feature maps; `columns` of the output, `known` as for `explain`."""
         columns = [self.order[column] for column in columns]
@@ -248,78 +232,14 @@ class Ensemble:
         labels: Sequence[int] | None = None,
         *,
         traced: bool = False,
-        known: Known = _NOTHING,
+        known: Known = NOTHING,
     ) -> Explained:
         """As `Explainer.explain`. The mean probability isn't the sigmoid of the mean score."""
-        told = _in_batches(self.members, images, labels, traced, known, self.grid, self.weights)
+        told = in_batches(self.members, images, labels, traced, known, self.grid, self.weights)
         if self._asked is None:
             return told
         columns = slice(None) if labels is None else list(labels)
         return replace(told, probability=self._asked({IMAGE: images, **known})[:, columns])
-
-
-def _in_batches(
-    members: Sequence[Explainer],
-    images: np.ndarray,
-    labels: Sequence[int] | None,
-    traced: bool,
-    known: Known,
-    grid: tuple[int, int] | None = None,
-    weights: Sequence[float] | None = None,
-) -> Explained:
-    columns = list(range(members[0].labels) if labels is None else labels)
-    images = images[..., None] if images.ndim == 3 else images
-    starts = range(0, len(images), BATCH)
-    told = [
-        _mean(
-            members,
-            images[start : start + BATCH],
-            columns,
-            traced,
-            _rows(known, start),
-            grid,
-            weights,
-        )
-        for start in starts
-    ]
-    joined = (np.concatenate([getattr(one, name) for one in told]) for name in _BY_IMAGE)
-    return Explained(*joined, told[0].bias)
-
-
-def _rows(given: Known, start: int) -> dict[str, np.ndarray]:
-    return {name: values[start : start + BATCH] for name, values in given.items()}
-
-
-def _mean(
-    members: Sequence[Explainer],
-    images: np.ndarray,
-    columns: list[int],
-    traced: bool,
-    known: Known,
-    grid: tuple[int, int] | None,
-    weights: Sequence[float] | None,
-) -> Explained:
-    features: dict[tuple, list[np.ndarray]] = {}
-    told = []
-    for member in members:
-        if member.place not in features:
-            features[member.place] = member.features(images, traced=traced)
-        told.append(member.heat(features[member.place], columns, known))
-    if len(told) == 1:
-        return told[0]
-    mean = partial(_average, weights=weights)
-    alike = all(member.grid == grid for member in members)
-    heat = mean([one.maps if alike else regrid(one.maps, *grid) for one in told])
-    scores, probability = (mean([getattr(one, name) for one in told]) for name in _BY_IMAGE[1:])
-    biases = [one.bias for one in told]
-    bias = None if any(one is None for one in biases) else mean(biases)
-    return Explained(heat.astype(np.float32), scores, probability, bias)
-
-
-def _average(arrays: Sequence[np.ndarray], weights: Sequence[float] | None) -> np.ndarray:
-    if weights is None:
-        return np.mean(arrays, axis=0, dtype=np.float64)
-    return np.average(np.asarray(arrays, np.float64), axis=0, weights=weights)
 
 
 def _at(images: np.ndarray, side: int) -> np.ndarray:

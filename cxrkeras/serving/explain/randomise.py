@@ -4,10 +4,9 @@ Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018: a map that stays 
 top layers are randomised shows the image's edges, not the model's reasons.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import keras
 import numpy as np
@@ -15,6 +14,7 @@ from scipy.stats import rankdata
 from skimage.metrics import structural_similarity
 
 from cxrkeras.evaluation.boxes.heat import enlarged, to_bytes_scale
+from cxrkeras.serving.explain.batches import NOTHING, Known
 from cxrkeras.serving.explain.mapping.structure import Linear
 from cxrkeras.serving.explain.maps import Ensemble, Explainer
 
@@ -42,7 +42,7 @@ def randomisation_check(
     images: np.ndarray,
     labels: Sequence[int] | None = None,
     seed: int = 0,
-    known: Mapping[str, np.ndarray] = MappingProxyType({}),
+    known: Known = NOTHING,
 ) -> list[Check]:
     """Compare maps with those of the same model after its top layers were randomised.
 
