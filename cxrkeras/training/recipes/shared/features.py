@@ -9,6 +9,7 @@ import numpy as np
 
 from cxrkeras.data.augmentation import Preset
 from cxrkeras.data.augmentation.shared.layer import Augment
+from cxrkeras.data.dataset import PreparedDataset
 from cxrkeras.data.inputs import IMAGE
 from cxrkeras.data.pipeline import image_batches
 from cxrkeras.models.network import Network
@@ -22,34 +23,41 @@ from data_prep.files import replacing
 from data_prep.say import say
 
 
-def frozen_features(network: Network, session: Session, copies: int) -> np.ndarray:
+def frozen_features(
+    network: Network, session: Session, copies: int, dataset: PreparedDataset | None = None
+) -> np.ndarray:
     """(1 + V, N, C) float32: features of every image as it is, then of V augmented copies.
 
     Args:
         network: with its weights loaded.
         session: the images, decoded only if their features aren't cached; augmentation and seed.
         copies: V, if the preset changes anything.
+        dataset: whose images; the target if None.
     """
+    dataset = session.target.dataset if dataset is None else dataset
     preset = session.plan.augment
     copies = copies if preset.active() else 0
-    key = hashlib.sha256(json.dumps(identity(session, copies), sort_keys=True).encode())
+    key = hashlib.sha256(json.dumps(identity(session, copies, dataset), sort_keys=True).encode())
     path = cache_folder() / "features" / f"{key.hexdigest()[:16]}.npy"
-    what = f"features of {len(session.target.dataset)} images"
+    what = f"features of {len(dataset)} images"
     with alone(path, what):
         if path.is_file():
             say(f"{what}: computed before, reused")
             return np.load(path)
         say(f"{what} and {copies} augmented copies of each: computing them")
-        features = _computed(network, session, preset, copies)
+        features = _computed(network, session, copies, dataset)
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, features)
     return features
 
 
-def _computed(network: Network, session: Session, preset: Preset, copies: int) -> np.ndarray:
-    experiment = session.plan.experiment
-    rows = np.arange(len(session.target.dataset))
-    batches = image_batches(session.images, rows, experiment.batch_size)
+def _computed(
+    network: Network, session: Session, copies: int, dataset: PreparedDataset
+) -> np.ndarray:
+    experiment, preset = session.plan.experiment, session.plan.augment
+    own = dataset is session.target.dataset
+    images = session.images if own else session.images_of(dataset)
+    batches = image_batches(images, np.arange(len(dataset)), experiment.batch_size)
     copied = network
     if copies and experiment.precision != FLOAT32:  # without them: the saved model's, in float32
         copied = session.twins(Compute(experiment.precision)).learning
@@ -57,8 +65,9 @@ def _computed(network: Network, session: Session, preset: Preset, copies: int) -
     return np.stack(list(_copies(both, preset, experiment.seed, copies, batches)))
 
 
-def identity(session: Session, copies: int) -> dict:
-    """Everything on which the features depend, as JSON."""
+def identity(session: Session, copies: int, dataset: PreparedDataset | None = None) -> dict:
+    """Everything on which the features of a dataset, or of the target, depend, as JSON."""
+    dataset = session.target.dataset if dataset is None else dataset
     plan = session.plan
     inputs = plan.architecture.inputs
     # Copies are drawn batch by batch, so they depend on the batch size.
@@ -69,7 +78,7 @@ def identity(session: Session, copies: int) -> dict:
         "trunks": list(session.start),
         "head": plan.architecture.head.described(),
         "inputs": list(inputs),
-        "data": session.target.dataset.fingerprint_with(inputs),
+        "data": dataset.fingerprint_with(inputs),
         "copies": drawn,
         "settings": plan.experiment.deciding("features"),
     }
