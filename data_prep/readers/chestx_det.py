@@ -27,12 +27,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 from data_prep.errors import UserError
-from data_prep.readers import Reader
+from data_prep.readers import Reader, named_alike
 from data_prep.readers.shared.archive import ROLES, ArchiveTable, archive_source, located
 from data_prep.readers.shared.example import write_film
 from data_prep.readers.shared.jsonfile import read_list
@@ -72,6 +72,9 @@ class _Film(NamedTuple):
 
 class Part(Reader):
     """Boxes are in the pixels of the films, whatever their size."""
+
+    findings: ClassVar[Mapping[str, str]] = named_alike(LABELS)
+    marks: ClassVar[Mapping[str, str]] = {"ChestX_Det_*.json": ""}
 
     def read(self, raw: Path, name: str) -> Source:
         """Read the archive, see `Reader.read`."""

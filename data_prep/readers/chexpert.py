@@ -24,9 +24,10 @@ Examples:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from data_prep.errors import UserError
 from data_prep.films.views import admits
@@ -50,6 +51,7 @@ _TABLES = {
     "valid": ("valid.csv", "val_labels.csv"),
     "test": ("test.csv", "test_labels.csv", "groundtruth.csv"),
 }
+_ENDS = ("", ".gz")
 _SEEN = 50  # rows looked at to find the column of paths
 
 
@@ -60,6 +62,11 @@ class Part(Reader):
     VisualCheXbert), underscores in the names, absolute paths of another machine. The films of other
     views are left out by their row and counted.
     """
+
+    findings: ClassVar[Mapping[str, str]] = dict(zip(CHEXPERT14, CHEXPERT14, strict=True))
+    marks: ClassVar[Mapping[str, str]] = {
+        name + end: "/patient" for names in _TABLES.values() for name in names for end in _ENDS
+    }
 
     table: tuple[Path, ...] = option(
         (),
@@ -111,7 +118,7 @@ class Part(Reader):
 def _tables_in(root: Path) -> list[Path]:
     """The archive's tables, in the order train, valid, test."""
     names = [name for names in _TABLES.values() for name in names]
-    found = located(root, tuple(name + end for name in names for end in ("", ".gz")))
+    found = located(root, tuple(name + end for name in names for end in _ENDS))
     if not found:
         raise UserError(
             f"There is no train.csv, valid.csv or test.csv in {root}. Give the folder that holds "

@@ -26,12 +26,18 @@ Examples:
   cxrkeras prep montgomery MontgomerySet --out data/montgomery --no-lungs
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
-from data_prep.readers import Reader
+from data_prep.readers import Reader, named_alike
 from data_prep.readers.shared.records import Source
-from data_prep.readers.shared.tuberculosis import Collection, collection_source, write_example
+from data_prep.readers.shared.tuberculosis import (
+    LABEL,
+    Collection,
+    collection_source,
+    write_example,
+)
 from data_prep.registry import option
 
 MONTGOMERY = Collection("the Montgomery County set", "MCUCXR", 138)
@@ -39,6 +45,9 @@ MONTGOMERY = Collection("the Montgomery County set", "MCUCXR", 138)
 
 class Part(Reader):
     """One label, Tuberculosis; lungs are places, not findings."""
+
+    findings: ClassVar[Mapping[str, str]] = named_alike((LABEL,))
+    marks: ClassVar[Mapping[str, str]] = MONTGOMERY.marks
 
     lungs: bool = option(True, "Take boxes of the lungs from masks, where there are any.")
 

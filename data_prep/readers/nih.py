@@ -29,11 +29,12 @@ Examples:
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from data_prep.errors import UserError
-from data_prep.readers import Reader
+from data_prep.readers import Reader, named_alike
 from data_prep.readers.shared.archive import ROLES, ArchiveTable, archive_source, located
 from data_prep.readers.shared.example import write_film, write_table
 from data_prep.readers.shared.places import with_boxes, without_boxes
@@ -43,7 +44,7 @@ from data_prep.tables.columns import label_columns, named_column, usual_column
 from data_prep.tables.matching import FileIndex
 from data_prep.tables.table import YES_NO, code_of, findings_to_codes, read_table
 from data_prep.tables.textfile import read_names, read_text
-from data_prep.tables.vocabulary import NIH14, canonical, nearest
+from data_prep.tables.vocabulary import NIH14, NIH15, canonical, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,6 +73,9 @@ class Part(Reader):
     The source has the labels `NIH14` with the codes 1 and 0 (or the adjudicated labels), the
     official lists as `split` (`train_val`, `test`), the boxes, and public patient numbers.
     """
+
+    findings: ClassVar[Mapping[str, str]] = named_alike(NIH15)
+    marks: ClassVar[Mapping[str, str]] = dict.fromkeys(_TABLES, _FINDINGS)
 
     table: Path | None = option(None, "[default: Data_Entry_2017*.csv in ROOT]")
     adjudicated: Path | None = option(

@@ -28,12 +28,12 @@ Examples:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from data_prep.errors import UserError
-from data_prep.readers import Reader
+from data_prep.readers import Reader, named_alike
 from data_prep.readers.shared.archive import ROLES, ArchiveTable, archive_source, located
 from data_prep.readers.shared.example import write_film, write_table
 from data_prep.readers.shared.jsonfile import read_list
@@ -57,6 +57,9 @@ _SIDES = ("x", "y", "width", "height")
 
 class Part(Reader):
     """The labels are the challenge's, which aren't those that NIH mined from reports."""
+
+    findings: ClassVar[Mapping[str, str]] = named_alike((OPACITY, OTHER, NORMAL))
+    marks: ClassVar[Mapping[str, str]] = dict.fromkeys((_TABLE, f"{_TABLE}.gz"), "patientId")
 
     def read(self, raw: Path, name: str) -> Source:
         """Read the archive, see `Reader.read`."""

@@ -25,12 +25,18 @@ Examples:
   cxrkeras prep shenzhen ChinaSet_AllFiles --out data/shenzhen --no-lungs
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
-from data_prep.readers import Reader
+from data_prep.readers import Reader, named_alike
 from data_prep.readers.shared.records import Source
-from data_prep.readers.shared.tuberculosis import Collection, collection_source, write_example
+from data_prep.readers.shared.tuberculosis import (
+    LABEL,
+    Collection,
+    collection_source,
+    write_example,
+)
 from data_prep.registry import option
 
 SHENZHEN = Collection("the Shenzhen set", "CHNCXR", 662)
@@ -38,6 +44,9 @@ SHENZHEN = Collection("the Shenzhen set", "CHNCXR", 662)
 
 class Part(Reader):
     """One label, Tuberculosis; lungs are places, not findings."""
+
+    findings: ClassVar[Mapping[str, str]] = named_alike((LABEL,))
+    marks: ClassVar[Mapping[str, str]] = SHENZHEN.marks
 
     lungs: bool = option(True, "Take boxes of the lungs from masks, where there are any.")
 

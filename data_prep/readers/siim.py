@@ -24,12 +24,12 @@ Examples:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from data_prep.errors import UserError
-from data_prep.readers import Reader
+from data_prep.readers import Reader, named_alike
 from data_prep.readers.shared.archive import ROLES, ArchiveTable, archive_source, located
 from data_prep.readers.shared.example import write_film, write_table
 from data_prep.readers.shared.places import boxes_of_mask, run_length_mask, with_boxes
@@ -44,13 +44,18 @@ if TYPE_CHECKING:
 
 LABEL = "Pneumothorax"
 SIDE = 1024  # of the competition's pictures, pixels: what its run lengths are given in
-_TABLES = ("stage_2_train.csv", "train-rle.csv")
+_TABLES = tuple(
+    name + end for name in ("stage_2_train.csv", "train-rle.csv") for end in ("", ".gz")
+)
 _IMAGE, _RUNS = "ImageId", "EncodedPixels"
 _EMPTY = "-1"
 
 
 class Part(Reader):
     """A film is positive if any of its rows has a mask."""
+
+    findings: ClassVar[Mapping[str, str]] = named_alike((LABEL,))
+    marks: ClassVar[Mapping[str, str]] = dict.fromkeys(_TABLES, _RUNS)
 
     table: Path | None = option(None, "[default: stage_2_train.csv or train-rle.csv in ROOT]")
 
@@ -90,14 +95,13 @@ class Part(Reader):
 
 
 def _table_in(root: Path) -> Path:
-    names = [name + end for name in _TABLES for end in ("", ".gz")]
-    found = located(root, tuple(names))
+    found = located(root, _TABLES)
     if not found:
         raise UserError(
             f"There is no stage_2_train.csv or train-rle.csv in {root}. Download it beside the "
             "films, or name the table with --table."
         )
-    return min(found, key=lambda path: names.index(path.name))
+    return min(found, key=lambda path: _TABLES.index(path.name))
 
 
 def siim_table(frame: pd.DataFrame, path: Path) -> ArchiveTable:

@@ -30,13 +30,13 @@ Examples:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 from xml.etree import ElementTree
 
 from data_prep.errors import UserError
-from data_prep.readers import Reader
+from data_prep.readers import Reader, named_alike
 from data_prep.readers.shared.archive import ROLES, ArchiveTable, archive_source, located
 from data_prep.readers.shared.example import write_film
 from data_prep.readers.shared.jsonfile import read_object
@@ -68,6 +68,12 @@ class _Film(NamedTuple):
 
 class Part(Reader):
     """A film's class is the folder that its annotations name, its kinds those of its boxes."""
+
+    findings: ClassVar[Mapping[str, str]] = {**named_alike(LABELS), UNKNOWN: TUBERCULOSIS}
+    marks: ClassVar[Mapping[str, str]] = {
+        "annotations/json/TBX11K_*.json": "",
+        "lists/TBX11K_*.txt": "",
+    }
 
     def read(self, raw: Path, name: str) -> Source:
         """Read the archive, see `Reader.read`."""

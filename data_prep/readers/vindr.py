@@ -25,12 +25,12 @@ Examples:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 
 from data_prep.errors import UserError
-from data_prep.readers import Reader
+from data_prep.readers import Reader, named_alike
 from data_prep.readers.shared.archive import ROLES, ArchiveTable, archive_source, located
 from data_prep.readers.shared.example import write_film, write_table
 from data_prep.readers.shared.places import box_of_corners, with_boxes, without_boxes
@@ -71,7 +71,13 @@ LOCAL22 = (
     "Mediastinal shift",
     "Rib fracture",
 )
+DIAGNOSES = ("COPD", "Lung tumor", "Pneumonia", "Tuberculosis", "Other disease")
 _SIDES = ("x_min", "y_min", "x_max", "y_max")
+_MARKS = {
+    "annotations_*.csv": "class_name",
+    "image_labels_*.csv": "Aortic enlargement",
+    "train.csv": "class_name",
+}
 _RENAMED = {"Other diseases": "Other disease"}  # so spelt in one of PhysioNet's two tables
 
 
@@ -86,6 +92,17 @@ class _Tables(NamedTuple):
 
 class Part(Reader):
     """Of boxes those are kept whose finding is positive for their film by the same rule."""
+
+    findings: ClassVar[Mapping[str, str]] = {
+        **named_alike((*LOCAL22, *DIAGNOSES, "No finding")),
+        **_RENAMED,
+    }
+    marks: ClassVar[Mapping[str, str]] = {
+        front + name + end: word
+        for name, word in _MARKS.items()
+        for front in ("", "annotations/")
+        for end in ("", ".gz")
+    }
 
     readers: Literal["majority", "any", "all"] = option(
         "majority", "Of a film's readers, who must assert a finding for it to be positive."

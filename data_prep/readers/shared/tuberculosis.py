@@ -44,6 +44,11 @@ class Collection:
     prefix: str
     films: int
 
+    @property
+    def marks(self) -> dict[str, str]:
+        """As `Reader.marks`."""
+        return {f"CXR_png/{self.prefix}_*.png": "", f"{self.prefix}_*.png": ""}
+
     def names(self, folder: Path) -> list[str]:
         """The films of a folder."""
         name = re.compile(rf"{self.prefix}_\d+_[01]\.png", re.IGNORECASE)
@@ -86,7 +91,7 @@ def collection_source(
 
 
 def _films_in(of: Collection, raw: Path) -> Path:
-    found = located(raw, (f"CXR_png/{of.prefix}_*.png", f"{of.prefix}_*.png"))
+    found = located(raw, tuple(of.marks))
     found = [path.parent for path in found if of.names(path.parent)]
     if not found:
         raise UserError(
