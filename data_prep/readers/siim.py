@@ -25,6 +25,8 @@ Examples:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -121,5 +123,5 @@ def _boxes(frame: pd.DataFrame, path: Path) -> Iterator[Box]:
         if runs != _EMPTY:
             masks.setdefault(image, []).append((line, runs))
     for image, rows in masks.items():
-        whole = sum(run_length_mask(r, SIDE, f"{path.name}, line {line}") for line, r in rows) > 0
-        yield from boxes_of_mask(whole, image, LABEL)
+        regions = (run_length_mask(runs, SIDE, f"{path.name}, line {line}") for line, runs in rows)
+        yield from boxes_of_mask(reduce(or_, regions), image, LABEL)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from data_prep.errors import UserError
 from data_prep.readers.shared.records import Box, Source
-from data_prep.tables.vocabulary import canonical
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +55,7 @@ def box_of_corners(key: str, label: str, corners: Iterable[object], where: str) 
             f"{where}: a box is left, top, right and bottom in pixels, in that order. Received: "
             f"{left:g}, {top:g}, {right:g}, {bottom:g}. Correct it."
         )
-    return Box(key, canonical(label), left, top, right - left, bottom - top)
+    return Box(key, label, left, top, right - left, bottom - top)
 
 
 def scaled(box: Box, columns: float, rows: float) -> Box:
@@ -87,10 +87,9 @@ def run_length_mask(text: str, side: int, where: str) -> np.ndarray:
     mask = np.zeros(side * side, bool)
     if text.strip() != "-1":
         words = text.split()
-        if not words or len(words) % 2 or not all(word.isdecimal() for word in words):
+        if not words or len(words) % 2 or not all(map(str.isdecimal, words)):
             raise UserError(f"{where} isn't pairs of whole numbers, nor -1. Correct it.")
-        steps = np.array(words, np.int64)
-        ends = steps.cumsum()
+        ends = list(accumulate(map(int, words)))
         if ends[-1] > side * side:
             raise UserError(f"{where} marks pixels beyond the {side}x{side} picture. Correct it.")
         for start, end in zip(ends[::2], ends[1::2], strict=True):
@@ -105,32 +104,42 @@ def boxes_of_mask(mask: np.ndarray, key: str, label: str, *, least: float = 0.0)
         mask: (H, W) bool. Of a mask with a side over 1,024 pixels, parts count as one where fewer
             than `side // 1024` pixels lie between them; the boxes stay exact.
         key: the record's.
-        label: the finding.
+        label: the finding, or the organ.
         least: the share of all marked pixels below which a part is a slip of the pen.
     """
     import numpy as np
     from scipy import ndimage
 
     rows, columns = mask.shape
-    step = max(1, max(mask.shape) // _LARGEST)
+    down, across = (_extent(mask.any(axis)) for axis in (1, 0))
+    mask = mask[down, across]
+    step = max(1, max(rows, columns) // _LARGEST)
     parts, _ = ndimage.label(_reduced(mask, step), _EIGHT)
     total = np.count_nonzero(mask)
     for number, where in enumerate(ndimage.find_objects(parts), start=1):
-        coarse = (parts[where] == number).repeat(step, 0).repeat(step, 1)
+        part = (parts[where] == number).repeat(step, 0).repeat(step, 1)
         top, left = (axis.start * step for axis in where)
-        piece = mask[top : top + coarse.shape[0], left : left + coarse.shape[1]]
-        piece = piece & coarse[: piece.shape[0], : piece.shape[1]]
+        piece = mask[top : top + part.shape[0], left : left + part.shape[1]]
+        piece = piece & part[: piece.shape[0], : piece.shape[1]]
         if np.count_nonzero(piece) < least * total:
             continue
-        across, down = (np.flatnonzero(piece.any(axis)) for axis in (0, 1))
+        high, wide = (_extent(piece.any(axis)) for axis in (1, 0))
         yield Box(
             key,
-            canonical(label),
-            (left + across[0]) / columns,
-            (top + down[0]) / rows,
-            (across[-1] + 1 - across[0]) / columns,
-            (down[-1] + 1 - down[0]) / rows,
+            label,
+            (across.start + left + wide.start) / columns,
+            (down.start + top + high.start) / rows,
+            (wide.stop - wide.start) / columns,
+            (high.stop - high.start) / rows,
         )
+
+
+def _extent(marked: np.ndarray) -> slice:
+    """From the first to the last of a row of marks; nothing where there are none."""
+    import numpy as np
+
+    places = np.flatnonzero(marked)
+    return slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0)
 
 
 def _reduced(mask: np.ndarray, step: int) -> np.ndarray:

@@ -35,7 +35,7 @@ class Box:
 
     Attributes:
         key: the record's.
-        label: the finding, as `vocabulary.canonical` spells it.
+        label: the finding, as the source's labels spell it; or an organ.
         x, y: the upper left corner; width, height: the extent; x and width are parts of the
             picture's width, y and height of its height; where the source says so, all are pixels
             of the file's picture.
