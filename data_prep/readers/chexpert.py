@@ -25,14 +25,18 @@ Examples:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from data_prep.errors import UserError
-from data_prep.films.views import admits
 from data_prep.readers import VIEWS, Reader
-from data_prep.readers.shared.archive import ROLES, ArchiveTable, archive_source, located
+from data_prep.readers.shared.archive import (
+    ROLES,
+    ArchiveTable,
+    archive_source,
+    located,
+    with_views,
+)
 from data_prep.readers.shared.chexpert_paths import Place, place_of
 from data_prep.readers.shared.example import write_film, write_table
 from data_prep.readers.shared.records import Source
@@ -80,22 +84,19 @@ class Part(Reader):
 
     def read(self, raw: Path, name: str) -> Source:
         """Read the archive, see `Reader.read`."""
-        import numpy as np
-
         paths = list(self.table) or _tables_in(raw)
         index = FileIndex(raw if self.table else _folder_of(paths, raw))
         table = chexpert_table(paths, LABELS[self.label_set], index)
-        keep = np.array([admits(self.views, view) for view in table.frame["view"]], bool)
+        kept = with_views(table, self.views)
         source = archive_source(
             table,
             index,
             name=name,
             origin="CheXpert, " + ", ".join(path.name for path in paths),
             citation=self.citation_said(),
-            keep=keep,
+            keep=kept.rows,
         )
-        left_out = f"views: {self.views}; {int((~keep).sum()):,} films of the table left out"
-        return replace(source, notes=(*source.notes, left_out))
+        return kept.said(source)
 
     @classmethod
     def example(cls, folder: Path) -> tuple[Path, Self]:

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -64,38 +64,66 @@ def folded(label: str) -> str:
 @cache
 def ours() -> Ontology:
     """The findings of `findings.toml`."""
-    return read_ontology(_FILE)
+    return _checked(_read(_FILE), _FILE)
 
 
-def read_ontology(path: Path) -> Ontology:
-    """Read findings from TOML.
+def ontology_of(path: Path | None) -> Ontology:
+    """Our findings, or those with a user's over them.
 
     Args:
-        path: a table per finding, its heading the name: `synonyms`, `parents` and `any_of`, each a
-            list of texts.
+        path: TOML as `findings.toml`: a table per finding, its heading the name; `synonyms`,
+            `parents` and `any_of` are lists of texts. A finding takes the place of ours of that
+            name, and a spelling is taken from whichever of ours had it.
 
     Raises:
-        UserError: it isn't such a file, a name has two meanings, a parent or part is no finding,
-            or a finding is its own ancestor.
+        UserError: it isn't such a file, a spelling has two meanings in it, a parent or part is no
+            finding, or a finding is its own ancestor.
     """
+    if path is None:
+        return ours()
+    theirs = _read(path)
+    taken = _spellings(theirs, path)
+    kept = {
+        name: replace(
+            finding, synonyms=tuple(one for one in finding.synonyms if folded(one) not in taken)
+        )
+        for name, finding in ours().findings.items()
+        if folded(name) not in taken
+    }
+    renamed = {name: taken[folded(name)] for name in ours().findings if folded(name) in taken}
+    kept = {name: _referring(finding, renamed) for name, finding in kept.items()}
+    return _checked({**kept, **theirs}, path)
+
+
+def _referring(finding: Finding, renamed: Mapping[str, str]) -> Finding:
+    """A finding whose parents and parts have the names that the user gave them."""
+    parents, any_of = (
+        tuple(renamed.get(one, one) for one in names) for names in (finding.parents, finding.any_of)
+    )
+    return replace(finding, parents=parents, any_of=any_of)
+
+
+def _read(path: Path) -> dict[str, Finding]:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path} can't be read: {error.strerror}. Check its name.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path.name} isn't TOML: {error}. Correct it.") from None
-    findings = {name: _finding(name, table, path) for name, table in tables.items()}
+    return {name: _finding(name, table, path) for name, table in tables.items()}
+
+
+def _checked(findings: dict[str, Finding], path: Path) -> Ontology:
     ontology = Ontology(findings, _spellings(findings, path))
     for finding in findings.values():
         for other in (*finding.parents, *finding.any_of):
             if other not in findings:
                 raise UserError(
                     f"{path.name}: {finding.name!r} refers to {other!r}, which is no finding of "
-                    "the file. Add it, or use its name."
+                    "it or of ours. Add it, or use its name."
                 )
-        if any(
-            finding.name in findings[parent].parents for parent in ontology.ancestors(finding.name)
-        ):
+        above = (finding.name, *ontology.ancestors(finding.name))
+        if any(finding.name in findings[name].parents for name in above):
             raise UserError(
                 f"{path.name}: {finding.name!r} is its own ancestor. Correct its parents."
             )
