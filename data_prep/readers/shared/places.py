@@ -110,6 +110,8 @@ def boxes_of_mask(mask: np.ndarray, key: str, label: str, *, least: float = 0.0)
     import numpy as np
     from scipy import ndimage
 
+    if not mask.any():
+        return
     rows, columns = mask.shape
     down, across = (_extent(mask.any(axis)) for axis in (1, 0))
     mask = mask[down, across]
@@ -135,11 +137,11 @@ def boxes_of_mask(mask: np.ndarray, key: str, label: str, *, least: float = 0.0)
 
 
 def _extent(marked: np.ndarray) -> slice:
-    """From the first to the last of a row of marks; nothing where there are none."""
+    """From the first to the last mark of a row."""
     import numpy as np
 
     places = np.flatnonzero(marked)
-    return slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0)
+    return slice(int(places[0]), int(places[-1]) + 1)
 
 
 def _reduced(mask: np.ndarray, step: int) -> np.ndarray:
