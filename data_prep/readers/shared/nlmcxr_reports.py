@@ -1,5 +1,6 @@
 """The reports of Open-i: MeSH terms, and the films of each."""
 
+import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ TERMS = {
     "Thickening/pleura": "Pleural_Thickening",
     "Cardiomegaly": "Cardiomegaly",
     "Heart Failure": "Heart Failure",
+    "Pericardial Effusion": "Pericardial Effusion",
     "Mediastinum/enlarged": "Enlarged Cardiomediastinum",
     "Aorta/tortuous": "Aortic Elongation",
     "Aorta, Thoracic/tortuous": "Aortic Elongation",
@@ -77,37 +79,45 @@ TERMS = {
 AUTOMATIC = {
     "atelectases": "Atelectasis",
     "atelectasis": "Atelectasis",
-    "emphysemas": "Emphysema",
+    "calcified granuloma": "Calcified Granuloma",
+    "catheter": "Catheter",
+    "catheters": "Catheter",
+    "congestion": "Pulmonary Congestion",
+    "copd": "COPD",
     "edema": "Edema",
     "edemas": "Edema",
     "effusion": "Effusion",
-    "pleural effusions": "Effusion",
-    "bilateral pleural effusion": "Effusion",
-    "pleural fluid": "Effusion",
-    "infiltrates": "Infiltration",
-    "pleural thickening": "Pleural_Thickening",
-    "fracture": "Fracture",
-    "rib fracture": "Fracture",
-    "rib fractures": "Fracture",
-    "scarring": "Fibrotic Band",
-    "scar": "Fibrotic Band",
-    "copd": "COPD",
-    "hiatal hernia": "Hiatal Hernia",
-    "large hiatal hernia": "Hiatal Hernia",
-    "scolioses": "Scoliosis",
-    "kyphoses": "Kyphosis",
-    "hyperinflation": "Hyperinflation",
-    "hyperexpansion": "Hyperinflation",
-    "osteopenia": "Osteopenia",
-    "tortuous aorta": "Aortic Elongation",
-    "congestion": "Pulmonary Congestion",
-    "central venous catheters": "Catheter",
-    "central venous catheter": "Catheter",
+    "effusions": "Effusion",
+    "emphysemas": "Emphysema",
     "fibroses": "Fibrosis",
-    "catheter": "Catheter",
-    "pacemaker, artificial": "Support Devices",
+    "fracture": "Fracture",
+    "fractures": "Fracture",
+    "granulomas": "Granuloma",
+    "granulomatous": "Granuloma",
+    "hiatal hernia": "Hiatal Hernia",
+    "bochdalek hernia": "Hernia",
+    "hiatal hernias": "Hiatal Hernia",
+    "hiatus hernia": "Hiatal Hernia",
+    "morgagni hernia": "Hernia",
+    "hyperexpansion": "Hyperinflation",
+    "hyperinflation": "Hyperinflation",
+    "infiltrates": "Infiltration",
+    "kyphoses": "Kyphosis",
+    "masses": "Mass",
+    "nodules": "Nodule",
+    "opacities": "Lung Opacity",
+    "osteopenia": "Osteopenia",
+    "pacemaker": "Support Devices",
+    "pleural fluid": "Effusion",
+    "pleural thickening": "Pleural_Thickening",
+    "pneumonias": "Pneumonia",
+    "scar": "Fibrotic Band",
+    "scarring": "Fibrotic Band",
+    "scolioses": "Scoliosis",
+    "tortuous aorta": "Aortic Elongation",
 }
-"""{a program's term, in lower case: label}, besides those of `TERMS`."""
+"""{a program's words, in lower case: label}, besides those of `TERMS`; they may stand in a longer
+term, the longest first: `right-sided pleural effusion`, but not `pericardial effusion`."""
 
 NO_FINDINGS = ("normal", "No Indexing", "Technical Quality of Image Unsatisfactory")
 _UNKNOWN = frozenset(name.casefold() for name in NO_FINDINGS[1:])
@@ -179,17 +189,25 @@ def _codes(terms: Sequence[str], normal: bool, kind: str) -> tuple[str, ...] | N
     said = [term for term in terms if term.casefold() not in _UNKNOWN]
     if not said and not (kind == "automatic" and normal):
         return None
-    found = {label for term in said for label in _labels(term)}
+    read = _labels if kind == "major" else _labels_within
+    found = {label for term in said for label in read(term)}
     return tuple("1" if label in found else "0" for label in LABELS)
 
 
 def _labels(term: str) -> Iterator[str]:
     head, *rest = (part.strip() for part in term.casefold().split("/"))
-    if head in AUTOMATIC:
-        yield AUTOMATIC[head]
     for known, label in _FOLDED:
         if head == known[0] and (len(known) == 1 or known[1] in rest):
             yield label
 
 
+def _labels_within(term: str) -> Iterator[str]:
+    for match in _WITHIN.finditer(term.casefold()):
+        yield _WORDS[match[0]]
+
+
 _FOLDED = [(term.casefold().split("/"), label) for term, label in TERMS.items()]
+_WORDS = AUTOMATIC | {known[0]: label for known, label in _FOLDED if len(known) == 1}
+_WITHIN = re.compile(
+    r"\b(" + "|".join(map(re.escape, sorted(_WORDS, key=len, reverse=True))) + r")\b"
+)
