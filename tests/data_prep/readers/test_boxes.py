@@ -20,6 +20,7 @@ from data_prep.readers.shared.places import box_of_corners, boxes_of_mask, run_l
 from data_prep.tables.table import read_table
 from tests.data_prep.readers.archives import film
 from tests.data_prep.readers.boxed_trees import PLACES, TREES, dcm, marked, runs, table
+from tests.data_prep.readers.published import published
 
 FAST = {"key": b"public", "public": True, "workers": 0, "progress": False}
 SHAPES = [(128, 192), (192, 128), (128, 128)]
@@ -345,8 +346,9 @@ def test_large_masks_are_told_apart_coarsely_and_measured_exactly(monkeypatch):
 
 
 @pytest.mark.slow
-def test_vindr_s_real_table_is_counted_as_pandas_does(real):
-    path = real("torchxrayvision", "vinbigdata-train.csv.gz")
+@pytest.mark.real
+def test_vindr_s_real_table_is_counted_as_pandas_does():
+    path = published("vinbigdata-train.csv.gz")
     raw = pd.read_csv(path)
     drawn = raw[raw["class_name"] != "No finding"]
     readers = drawn.groupby(["image_id", "class_name"])["rad_id"].nunique().unstack(fill_value=0)
@@ -362,8 +364,9 @@ def test_vindr_s_real_table_is_counted_as_pandas_does(real):
 
 
 @pytest.mark.slow
-def test_rsna_s_real_table_is_counted_as_pandas_does(real, tmp_path):
-    shutil.unpack_archive(real("torchxrayvision", "kaggle_stage_2_train_labels.csv.zip"), tmp_path)
+@pytest.mark.real
+def test_rsna_s_real_table_is_counted_as_pandas_does(tmp_path):
+    shutil.unpack_archive(published("kaggle_stage_2_train_labels.csv.zip"), tmp_path)
     path = tmp_path / "stage_2_train_labels.csv"
     raw = pd.read_csv(path)
     codes = rsna.rsna_table(read_table(path), path).frame.set_index("image")["Lung Opacity"]
@@ -376,8 +379,9 @@ def test_rsna_s_real_table_is_counted_as_pandas_does(real, tmp_path):
 
 
 @pytest.mark.slow
-def test_siim_s_real_table_is_counted_as_pandas_does(real):
-    path = real("torchxrayvision", "siim-pneumothorax-train-rle.csv.gz")
+@pytest.mark.real
+def test_siim_s_real_table_is_counted_as_pandas_does():
+    path = published("siim-pneumothorax-train-rle.csv.gz")
     raw = pd.read_csv(path)
     masked = raw[" EncodedPixels"].str.strip() != "-1"
     frame = read_table(path)
