@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -38,6 +37,7 @@ from data_prep.errors import UserError
 from data_prep.readers import Reader, named_alike
 from data_prep.readers.shared.archive import ROLES, ArchiveTable, archive_source, located
 from data_prep.readers.shared.example import write_film, write_table
+from data_prep.readers.shared.places import with_boxes, without_boxes
 from data_prep.readers.shared.records import Box, Source
 from data_prep.registry import option
 from data_prep.tables.columns import label_columns, named_column, usual_column
@@ -104,7 +104,10 @@ class Part(Reader):
         )
         if self.adjudicated:
             return source
-        return _with_boxes(source, _beside(path, raw, {"boxes": _BOXES}).get("boxes"))
+        boxes = _beside(path, raw, {"boxes": _BOXES}).get("boxes")
+        if boxes is None:
+            return without_boxes(source, f"{_BOXES} isn't beside the table")
+        return with_boxes(source, read_boxes(boxes), boxes.name)
 
     def next_step(self, out: Path) -> str:
         """Training on it, or for adjudicated labels scoring with it."""
@@ -249,17 +252,6 @@ def _said(values: pd.Series, path: Path) -> pd.Series:
             "blank. Correct it."
         )
     return values.map(table)
-
-
-def _with_boxes(source: Source, path: Path | None) -> Source:
-    if path is None:
-        note = f"boxes: none ({_BOXES} isn't beside the table)"
-        return replace(source, notes=(*source.notes, note))
-    every = read_boxes(path)
-    here = {record.key for record in source.records}
-    boxes = tuple(box for box in every if box.key in here)
-    note = f"boxes: {len(boxes):,} of the {len(every):,} in {path.name} are on images that are here"
-    return replace(source, boxes=boxes, notes=(*source.notes, note))
 
 
 def read_boxes(path: Path) -> list[Box]:

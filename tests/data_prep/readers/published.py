@@ -1,4 +1,4 @@
-"""Tables of public archives that the package `torchxrayvision==1.5.7` holds."""
+"""Tables that a package holds: `pip download --no-deps torchxrayvision==1.5.7`, unzipped."""
 
 import os
 from pathlib import Path
