@@ -109,10 +109,8 @@ class Part(Reader):
         said = {1: "Opacity/lung/base/left", 2: "normal"}
         for number, term in said.items():
             films = [f"CXR{number}_1_IM-000{number}-{one}001" for one in (3, 4)[: 3 - number]]
-            for film in films:
-                write_film(
-                    folder / "NLMCXR_png" / f"{film}.png", number + 10 * len(film) + int(film[-4])
-                )
+            for seed, film in enumerate(films):
+                write_film(folder / "NLMCXR_png" / f"{film}.png", 10 * number + seed)
             places = "".join(f'<parentImage id="{film}"/>' for film in films)
             path = folder / "ecgen-radiology" / f"{number}.xml"
             path.parent.mkdir(parents=True, exist_ok=True)

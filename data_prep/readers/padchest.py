@@ -36,7 +36,7 @@ from data_prep.errors import UserError
 from data_prep.readers import VIEWS, Reader
 from data_prep.readers.shared.archive import ArchiveTable, archive_source, located, with_views
 from data_prep.readers.shared.example import write_film, write_table
-from data_prep.readers.shared.padchest_names import EXCLUDE, FINDINGS, NO_FINDINGS, NORMAL
+from data_prep.readers.shared.padchest_names import EXCLUDE, FINDINGS, LABELS, NO_FINDINGS, NORMAL
 from data_prep.readers.shared.records import Source
 from data_prep.registry import option
 from data_prep.tables.large import read_columns
@@ -50,15 +50,14 @@ _COLUMNS = ("ImageID", "PatientID", "Projection", "MethodLabel", "Labels")
 _OTHERS = ("StudyID", "StudyDate_DICOM", "PatientBirth", "PatientSex_DICOM")
 _NO_VIEWS = ("COSTAL", "EXCLUDE")
 _EXCLUDED = f"the archive's own label: {EXCLUDE}"
-_KNOWN = {name.casefold(): name for name in (*FINDINGS, *NO_FINDINGS)}
+_KNOWN = {name.casefold(): label for name, label in LABELS.items()}
+_KNOWN |= {name: name for name in NO_FINDINGS}
 
 
 class Part(Reader):
     """The labels are the findings of `padchest_names` that occur, in order, then others."""
 
-    findings: ClassVar[Mapping[str, str]] = {name: name for name in FINDINGS} | dict.fromkeys(
-        NO_FINDINGS, ""
-    )
+    findings: ClassVar[Mapping[str, str]] = LABELS | dict.fromkeys(NO_FINDINGS, "")
     marks: ClassVar[Mapping[str, str]] = {_TABLE: "ImageID", f"{_TABLE}.gz": "ImageID"}
 
     table: Path | None = option(None, "[default: PADCHEST_chest_x_ray_images_labels*.csv in ROOT]")

@@ -50,4 +50,7 @@ hilar enlargement; vascular redistribution; ventriculoperitoneal drain tube; ver
 compression; vertebral compression; vertebral degenerative changes; vertebral fracture; volume
 loss
 """
-FINDINGS = tuple(name.strip() for name in _NAMES.replace("\n", " ").split(";"))
+_ENTRIES = tuple(name.strip() for name in _NAMES.replace("\n", " ").split(";"))
+LABELS = {name: {"mass": "unspecified mass"}.get(name, name) for name in _ENTRIES}
+"""{entry: label}; `mass` stands beside `pulmonary mass`, and says nothing of the lung."""
+FINDINGS = tuple(LABELS.values())
