@@ -306,7 +306,10 @@ def _write_boxes(
             place = _on_square(box, result, settings)
             rows.append((file, box.label, *(f"{part:.2f}" for part in place)))
     _write_csv(out / "boxes.csv", ("image", "label", "x", "y", "width", "height"), rows)
-    left_out = {"lie beyond their film": outside, f"are on films that were {TURNED}": turned}
+    left_out = {
+        "are empty or lie beyond their film": outside,
+        f"are on films that were {TURNED}": turned,
+    }
     return [f"{WARNING}{n} boxes {why}: left out" for why, n in left_out.items() if n]
 
 

@@ -35,9 +35,9 @@ from data_prep.errors import UserError
 from data_prep.readers import Reader, named_alike
 from data_prep.readers.shared.archive import ROLES, ArchiveTable, archive_source, located
 from data_prep.readers.shared.example import write_film
-from data_prep.readers.shared.jsonfile import read_list
 from data_prep.readers.shared.places import box_of_corners, with_boxes
 from data_prep.readers.shared.records import Box, Source
+from data_prep.tables.jsonfile import read_list
 from data_prep.tables.matching import FileIndex
 from data_prep.tables.vocabulary import folded, nearest
 

@@ -36,10 +36,10 @@ from data_prep.errors import UserError
 from data_prep.readers import Reader, named_alike
 from data_prep.readers.shared.archive import ROLES, ArchiveTable, archive_source, located
 from data_prep.readers.shared.example import write_film, write_table
-from data_prep.readers.shared.jsonfile import read_list
 from data_prep.readers.shared.places import box_of_corners, scaled, with_boxes
 from data_prep.readers.shared.records import Box, Source
 from data_prep.tables.columns import named_column
+from data_prep.tables.jsonfile import read_list
 from data_prep.tables.matching import FileIndex
 from data_prep.tables.table import parse_codes, read_table
 from data_prep.tables.vocabulary import folded, nearest

@@ -39,6 +39,7 @@ from data_prep.registry import option
 from data_prep.tables.columns import named_column
 from data_prep.tables.matching import FileIndex
 from data_prep.tables.table import parse_codes, read_table
+from data_prep.tables.textfile import read_text
 from data_prep.tables.vocabulary import folded, is_normal, nearest
 
 if TYPE_CHECKING:
@@ -150,7 +151,8 @@ def _tables_in(root: Path) -> list[_Tables]:
         boxes = _one(root, f"annotations_{split}.csv")
         if labels or boxes:
             found.append(_Tables(split, labels, boxes, LOCAL22))
-    if not found and (path := _one(root, "train.csv")):
+    path = None if found else _one(root, "train.csv")
+    if path and "class_name" in read_text(path).partition("\n")[0]:  # CheXpert has a train.csv too
         found.append(_Tables("train", None, path, KAGGLE14))
     if not found:
         raise UserError(

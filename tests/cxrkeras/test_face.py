@@ -137,6 +137,7 @@ def test_a_docstring_says_what_goes_in_and_what_comes_out(name):
     assert not taken or "Args:" in text
 
 
+@pytest.mark.slow
 def test_the_page_runs(ours, monkeypatch, tmp_path):
     for part in ("films", "labels.csv"):
         copy = shutil.copytree if (ours / part).is_dir() else shutil.copy
@@ -197,6 +198,7 @@ def test_one_file_that_cannot_be_read_keeps_its_reason(ours):
     assert isinstance(table, pd.DataFrame)
 
 
+@pytest.mark.slow
 def test_a_model_folder_and_a_file_are_models_too(ours):
     by_folder, by_file = cxrkeras.load("runs/first/folds/0"), "runs/first/folds/0/model.keras"
     given = by_folder.predict("films/one.dcm", workers=0), cxrkeras.load(by_file).predict(

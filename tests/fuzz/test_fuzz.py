@@ -26,6 +26,7 @@ def test_many_mutants(tmp_path, sort, count):
     assert_none_bad(sort, count, tmp_path, 2)
 
 
+@pytest.mark.slow
 def test_each_way_to_fail_is_noticed_and_the_rest_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(crew, "SECONDS", 4)
     found = tally("known", range(len(WAYS)), 0, tmp_path, 1)

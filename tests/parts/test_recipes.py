@@ -16,7 +16,8 @@ from tests.cxrkeras.networks import session_of
 from tests.parts.each import each, made
 
 EPOCHS = 4
-every_recipe = each(RECIPES, slow=("ag_cnn", "location_aware"))  # as three fits, and as finetune
+QUICK = {"finetune", "frozen", "self_training"}  # the others take more fits
+every_recipe = each(RECIPES, slow=set(RECIPES.names()) - QUICK)
 
 
 @pytest.fixture

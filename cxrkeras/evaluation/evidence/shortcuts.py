@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,37 @@ def measure_shortcuts(run: Path, dataset: Path) -> dict:
     Raises:
         UserError: the run has fewer than two folds, or the dataset isn't the run's.
     """
+    predictions = read_predictions(RunFolder(run).predictions)
+    named, columns = shortcut_predictions(run, dataset)
+    named = {_RUN: predictions, **named}
+    found = compare_predictions(named, reference=_RUN)
+    told = {
+        "format": FORMAT,
+        "predictions": _digest(RunFolder(run).predictions),
+        "images": len(predictions.images),
+        "shortcuts": {
+            part["run"]: {
+                "what": SHORTCUTS.about(part["run"]).line,
+                "features": columns[part["run"]],
+                **{score: found["runs"][part["run"]][score] for score in _SCORES},
+                "below": {score: part[score] for score in _SCORES},
+            }
+            for part in found["differences"]
+        },
+    }
+    atomic_write_text(RunFolder(run).shortcuts, json.dumps(told, indent=1) + "\n")
+    return told
+
+
+def shortcut_predictions(run: Path, dataset: Path) -> tuple[dict[str, Predictions], dict[str, int]]:
+    """What every shortcut baseline answers, out of fold, on a run's folds.
+
+    Args and errors are those of `measure_shortcuts`.
+
+    Returns:
+        {text: predictions}, and {text: the number of features that it learns from}; shortcuts that
+        find nothing in the dataset are left out.
+    """
     path = RunFolder(run).predictions
     predictions = read_predictions(path)
     folds = np.array(predictions.folds)
@@ -53,35 +85,16 @@ def measure_shortcuts(run: Path, dataset: Path) -> dict:
     parts = [SHORTCUTS.make(name) for name in SHORTCUTS.names()]
     known = {str(part): part.features(dataset, rows) for part in parts}
     known = {text: features for text, features in known.items() if features.shape[1]}
-    named, labels = {_RUN: predictions}, len(predictions.labels)
-    with Steps("shortcuts", len(known) * len(set(folds)) * labels) as steps:
-        for text, features in known.items():
-            scores = _out_of_fold(features, predictions.truth, folds, steps)
-            named[text] = Predictions(
-                predictions.images,
-                predictions.patients,
-                predictions.folds,
-                predictions.labels,
-                scores,
-                predictions.truth,
+    with Steps("shortcuts", len(known) * len(set(folds)) * len(predictions.labels)) as steps:
+        named = {
+            text: replace(
+                predictions,
+                prob=_out_of_fold(f, predictions.truth, folds, steps),
+                ranks_only=False,
             )
-    found = compare_predictions(named, reference=_RUN)
-    told = {
-        "format": FORMAT,
-        "predictions": _digest(path),
-        "images": len(predictions.images),
-        "shortcuts": {
-            part["run"]: {
-                "what": SHORTCUTS.about(part["run"]).line,
-                "features": known[part["run"]].shape[1],
-                **{score: found["runs"][part["run"]][score] for score in _SCORES},
-                "below": {score: part[score] for score in _SCORES},
-            }
-            for part in found["differences"]
-        },
-    }
-    atomic_write_text(RunFolder(run).shortcuts, json.dumps(told, indent=1) + "\n")
-    return told
+            for text, f in known.items()
+        }
+    return named, {text: features.shape[1] for text, features in known.items()}
 
 
 _SCORES = ("auroc", "average_precision")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import accumulate
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from data_prep.errors import UserError
@@ -41,16 +42,16 @@ def without_boxes(source: Source, why: str) -> Source:
 
 
 def box_of_corners(key: str, label: str, corners: Iterable[object], where: str) -> Box:
-    """A box in pixels from left, top, right and bottom.
+    """A box in pixels from left, top, right and bottom; it may be empty, or lie beyond the picture.
 
     Raises:
-        UserError: they aren't four numbers of a box, `where` begins the sentence.
+        UserError: they aren't four such numbers; `where` begins the sentence.
     """
     try:
         left, top, right, bottom = (float(side) for side in corners)
     except (TypeError, ValueError):
         raise UserError(f"{where} isn't a box: four numbers are needed. Correct it.") from None
-    if not (0 <= left < right < float("inf") and 0 <= top < bottom < float("inf")):
+    if not (left <= right and top <= bottom and isfinite(left + top + right + bottom)):
         raise UserError(
             f"{where}: a box is left, top, right and bottom in pixels, in that order. Received: "
             f"{left:g}, {top:g}, {right:g}, {bottom:g}. Correct it."
@@ -60,8 +61,8 @@ def box_of_corners(key: str, label: str, corners: Iterable[object], where: str) 
 
 def scaled(box: Box, columns: float, rows: float) -> Box:
     """A box in pixels of a picture of that size, cut to it, as parts of its sides."""
-    left, right = (min(side / columns, 1.0) for side in (box.x, box.x + box.width))
-    top, bottom = (min(side / rows, 1.0) for side in (box.y, box.y + box.height))
+    left, right = (min(max(side / columns, 0.0), 1.0) for side in (box.x, box.x + box.width))
+    top, bottom = (min(max(side / rows, 0.0), 1.0) for side in (box.y, box.y + box.height))
     return replace(box, x=left, y=top, width=right - left, height=bottom - top)
 
 

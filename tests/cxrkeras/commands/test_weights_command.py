@@ -140,6 +140,7 @@ def test_show_knows_other_files_too(tmp_path, foreign, imported, donor, capsys):
         assert name in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_two_imports_are_alike_to_the_byte(foreign, tmp_path, capsys, monkeypatch):
     """The second one in the folder that is named after the file."""
     monkeypatch.chdir(tmp_path)

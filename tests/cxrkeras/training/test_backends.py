@@ -232,6 +232,7 @@ def test_an_export_under_jax_is_read_by_others_and_answers_as_jax_does(ways, tmp
     assert (tmp_path / "chest" / "litert" / "1" / "model.tflite").is_file()
 
 
+@pytest.mark.slow
 def test_a_network_is_built_and_trained_where_tensorflow_is_not_installed():
     pytest.importorskip("jax")
     said = script("jax", WITHOUT_TENSORFLOW).stdout

@@ -110,7 +110,7 @@ def test_the_inflation_behind_guesses_is_that_of_the_batches(experiment):
     np.testing.assert_allclose(w, negative / positive, rtol=1e-4)
 
 
-@pytest.mark.parametrize("fits", [1, 2])
+@pytest.mark.parametrize("fits", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_killed_in_either_fit_it_goes_on_to_the_same_bits(experiment, tmp_path, monkeypatch, fits):
     train = [part("self-trained", slice(0, 30)), part("ignore", slice(30, 40), head="g")]
     learner, logits = learner_of(experiment, train, heads=("h", "g"))
@@ -176,7 +176,7 @@ def described(run) -> dict:
     return json.loads(stage.read_text())["description"]["uncertain"]
 
 
-@pytest.mark.parametrize("recipe", ["frozen", "finetune"])
+@pytest.mark.parametrize("recipe", [pytest.param("frozen", marks=pytest.mark.slow), "finetune"])
 def test_a_run_with_a_policy_per_label(experiment, asked, tmp_path, recipe):
     root, run = asked("t", images=36), tmp_path / "run"
     source = {"source": f"s={asked('s', images=24, seed=1)}"} if recipe == "frozen" else {}

@@ -230,7 +230,7 @@ def test_tbx11k_s_kinds_that_nobody_knows_are_blank(tmp_path):
             "Cardiomagely",
             "Nearest known: Cardiomegaly",
         ),
-        ("vindr_kaggle", "train.csv", "class_name", "finding", "has no column 'class_name'"),
+        ("vindr_kaggle", "train.csv", "class_name", "finding", r"There is no .+train\.csv in"),
         ("vindr_kaggle", "train.csv", ",R0,18,", ",R0,wide,", "line 2 isn't a box"),
         ("rsna", "stage_2_train_labels.csv", "96.0,192.0", "x,192.0", "line 2 isn't a box"),
         ("rsna", "stage_2_train_labels.csv", ",,,,,0", ",,,,,1", "line 4: Target is 1 exactly"),
@@ -269,6 +269,11 @@ def test_boxes_in_pixels_are_cut_to_their_film():
     found = scaled(box, 100, 20)
     assert (found.x, found.y, found.width, found.height) == (0.5, 0.5, 0.5, 0.5)
     assert scaled(box, 40, 20).width == 0  # wholly beyond
+    low = scaled(box_of_corners("k", "Mass", ("-10", -5.0, "10", 5), "here"), 20, 20)
+    assert (low.x, low.y, low.width, low.height) == (0, 0, 0.5, 0.25)
+    for corners in ((1, 1, 0, 2), (0, 0, "nan", 1), (0, 0, 1), ("", 0, 1, 1), (0, 0, "inf", 1)):
+        with pytest.raises(UserError, match=r"^here"):
+            box_of_corners("k", "Mass", corners, "here")
 
 
 def test_boxes_that_no_prepared_film_can_show_are_left_out_and_counted(tmp_path):
@@ -281,7 +286,7 @@ def test_boxes_that_no_prepared_film_can_show_are_left_out_and_counted(tmp_path)
     boxes = pd.read_csv(tmp_path / "out" / "boxes.csv")
     assert boxes.iloc[:, 1:].to_numpy().tolist() == [["ILD", 4, 4, 4, 6]]
     notes = json.loads((tmp_path / "out" / "dataset.json").read_text())["notes"]
-    assert "warning: 1 boxes lie beyond their film: left out" in notes
+    assert "warning: 1 boxes are empty or lie beyond their film: left out" in notes
     assert any("1 boxes are on films that were turned or mirrored" in note for note in notes)
 
 

@@ -210,6 +210,7 @@ def test_bad_archives_are_one_line(tmp_path, case):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_the_noisy_label_studys_table_in_all_56_cells(real):
     table = chexpert_table([real("metadata", "chexpert_train.csv.gz")])

@@ -212,6 +212,7 @@ def test_auc_margin_ends_at_its_closed_form():
     assert float(layer(targets, logits)) == pytest.approx(np.mean(wanted), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.jax
 def test_auc_margins_weights_find_it_by_themselves():
     rng = np.random.default_rng(0)

@@ -208,7 +208,13 @@ TOGETHER = {
 }
 
 
-@pytest.mark.parametrize("parts", TOGETHER)
+@pytest.mark.parametrize(
+    "parts",
+    [
+        "parts that differ",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in list(TOGETHER)[:-1]),
+    ],
+)
 def test_the_real_losses_pull_neither_way_at_their_optimum(parts):
     losses = [BatchWeightedBCE(per_label) for per_label in (False, True)]
     pull = gradients_at_optimum(losses, TOGETHER[parts], 8)

@@ -90,7 +90,16 @@ def refusal(trunk, backbone: str, path) -> str:
 
 
 @pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
-@pytest.mark.parametrize("place", ["alone", "nested", "flat", "twice nested"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "nested",
+        *(
+            pytest.param(place, marks=pytest.mark.slow)
+            for place in ("alone", "flat", "twice nested")
+        ),
+    ],
+)
 def test_a_trunk_is_found_bit_for_bit(tmp_path, models, donor, trunk, place, ending):
     path = tmp_path / f"x{ending}"
     if ending == ".keras":

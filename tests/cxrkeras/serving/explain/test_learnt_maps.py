@@ -46,6 +46,7 @@ def trained():
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["cam", "gradcam"])
 def test_its_maps_point_at_what_it_learnt(trained, method):
     images, truth, boxes = films(80, seed=2)

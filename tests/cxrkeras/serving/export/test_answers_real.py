@@ -85,6 +85,7 @@ def keras_says(prepared, model):
     return images, np.mean(told, axis=0)
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_all_ways_to_ask_say_the_same(files, prepared, keras_says, model, tmp_path, capsys):
     images, expected = keras_says

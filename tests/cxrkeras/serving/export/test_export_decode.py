@@ -114,7 +114,10 @@ def test_ignoring_errors_does_not_hide_a_wrong_signature():
 
 @pytest.mark.parametrize(
     ("admission", "valid"),
-    [(Admission(), [True, False]), (Admission(min_side=20, max_pixels=900), [False, True])],
+    [
+        pytest.param(Admission(), [True, False], marks=pytest.mark.slow),
+        (Admission(min_side=20, max_pixels=900), [False, True]),
+    ],
 )
 def test_the_bounds_of_a_side_and_of_all_pixels_are_those_of_the_export(admission, valid):
     contents = [png(np.resize(GREY, shape)) for shape in ((40, 24), (20, 45))]

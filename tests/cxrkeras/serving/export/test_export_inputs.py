@@ -62,6 +62,7 @@ def address(request, served):
         yield found
 
 
+@pytest.mark.slow
 def test_a_client_tells_the_server_what_the_header_tells(address, served, root, capsys):
     model, _ = served
     remote = predict_remote(address, "chest", IMAGES, known=ARRAYS)
@@ -82,6 +83,7 @@ def test_a_client_tells_the_server_what_the_header_tells(address, served, root, 
     np.testing.assert_allclose(*answered, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_page_says_what_was_known_and_no_value(address, served, root):
     judge = RemoteJudge(address, "chest")
     body = (root / "films" / "a.dcm").read_bytes()

@@ -136,7 +136,7 @@ def test_a_further_export_is_a_further_version(tmp_path):
     assert versions(home) == [7]
 
 
-@pytest.mark.parametrize("spoil", [1e-3, np.nan])
+@pytest.mark.parametrize("spoil", [pytest.param(1e-3, marks=pytest.mark.slow), np.nan])
 def test_an_export_that_answers_otherwise_is_refused_and_leaves_nothing(
     proof, tmp_path, monkeypatch, spoil
 ):

@@ -38,6 +38,7 @@ def with_nan(probability: np.ndarray) -> np.ndarray:
     return expected
 
 
+@pytest.mark.slow
 def test_a_tf1_session_with_the_serve_tag(proof, signatures):
     def ask(session, signature, value):
         outputs = {name: info.name for name, info in signature.outputs.items()}
@@ -78,6 +79,7 @@ def c_program(tmp_path_factory) -> Path:
     return program
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["serving_default", "encoded"])
 def test_tensorflows_c_api(name, proof, signatures, c_program, tmp_path):
     signature = signatures[name]

@@ -165,7 +165,7 @@ def test_its_exports_answer_alike(root, tmp_path, how):
     assert all(difference.passed for difference in done.differences), done.differences
 
 
-@pytest.mark.parametrize("how", ["mean", "ranks"])
+@pytest.mark.parametrize("how", ["mean", pytest.param("ranks", marks=pytest.mark.slow)])
 def test_explain_and_the_page_give_what_predict_gives(root, tmp_path, how):
     make_ensemble([root / "small", root / "large"], tmp_path / "both", how, [3, 1])
     asked = [tmp_path / "both", root / "films"]

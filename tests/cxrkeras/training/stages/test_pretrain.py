@@ -52,6 +52,7 @@ def test_a_chain_gives_a_trunk_with_history_and_scores_which_cv_finds_again(
     assert "source stage b: already trained, reused" in said
 
 
+@pytest.mark.slow
 def test_every_trunk_of_a_method_gets_its_folder(experiment, data, tmp_path):
     sources = [f"a={data / 'a'}", f"b={data / 'b'}"]
     out = tmp_path / "out"

@@ -204,6 +204,7 @@ def check_own_heads(run, stage):
         assert tuple(scores[name]["labels"]) == dataset.labels
 
 
+@pytest.mark.slow
 def test_the_order_of_cotrained_sources_changes_nothing(experiment, data, tmp_path, cache, fits):
     sources = [f"a={data / 'a'}", f"b={data / 'b'}"]
     weights = []
@@ -291,6 +292,7 @@ def test_an_interrupted_stage_leaves_nothing_that_could_be_reused(
     assert all(path.name.endswith(".unfinished") for path in (cache / "stages").iterdir())
 
 
+@pytest.mark.slow
 def test_a_killed_stage_goes_on_after_its_last_epoch_to_the_same_bits(
     experiment, data, tmp_path, cache, monkeypatch, capfd
 ):
