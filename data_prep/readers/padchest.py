@@ -10,6 +10,9 @@ entry `exclude` are refused; those that name no finding and aren't called normal
 alone, or nothing) are left out and counted. A radiologist read 39,053 films; a network labelled
 the others from their reports: --read-by physician takes the former alone.
 
+A film of `laminar atelectasis` alone has 0 for `atelectasis`, as in the table. To learn from it
+beside other archives give --findings ours, which makes it an Atelectasis too.
+
 Without --views all, films of the ribs (COSTAL) and those with the projection EXCLUDE are left out.
 
 Download: https://bimcv.cipf.es/bimcv-projects/padchest/
