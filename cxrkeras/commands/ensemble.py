@@ -4,7 +4,6 @@ from pathlib import Path
 
 import click
 
-
 _METRICS = {"auroc": "AUROC", "average_precision": "average precision"}
 
 
