@@ -30,6 +30,8 @@ def command(config: Path | None, out: Path | None, executor, **options: Any) -> 
       cxrkeras cv --data data/ours --method mixed --source imagenet --source nih=data/nih
       cxrkeras cv --data data/ours --method cotrain --source nih=data/nih --source chex=data/chex
       cxrkeras cv --data data/ours --source trunk.keras --recipe frozen --shuffle-labels
+      cxrkeras cv --data data/ours --source trunk.keras --recipe logistic --features 16,32
+      cxrkeras cv --data data/ours --source imagenet --source-rows nih=data/nih:0.5
       cxrkeras cv --data data/ours --source imagenet --seeds 3       # trained three times over
       cxrkeras cv --data data/ours --recipe chexnet                  # a published system
       cxrkeras cv --data data/ours --recipe chexnet --source trunk.keras --epochs 3

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @click.command(cls=SectionedCommand)
 @click.argument("model", required=False, type=click.Path(path_type=Path), metavar="[MODEL_OR_RUN]")
 @experiment_options(
-    "method", "backbone", "head", "inputs", "recipe", "image_size", "views", "dropout",
+    "method", "backbone", "head", "features", "inputs", "recipe", "image_size", "views", "dropout",
     "batch_size", "precision", "devices",
 )  # fmt: skip
 @click.option(

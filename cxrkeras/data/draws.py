@@ -25,17 +25,28 @@ def drawn_rows(parts: Sequence[Part], batch_size: int) -> list[np.ndarray]:
     wanted = min(_BATCHES, _ROWS // batch_size)
     epochs = max(1, -(-wanted // steps))
     rng = np.random.default_rng(0)
-    return [
-        _drawn(len(part.index), steps, batch_size, epochs, len(parts) == 1, rng) for part in parts
-    ]
+    return [_drawn(part, steps, batch_size, epochs, len(parts) == 1, rng) for part in parts]
 
 
 def _drawn(
-    rows: int, steps: int, batch_size: int, epochs: int, alone: bool, rng: np.random.Generator
+    part: Part, steps: int, batch_size: int, epochs: int, alone: bool, rng: np.random.Generator
 ) -> np.ndarray:
+    rows = len(part.index) if part.weights is None else part.rows
     size = min(batch_size, rows) if alone else batch_size
     wanted = min(steps * size, rows) if alone else steps * size
     cycles = -(-wanted // rows)
-    order = rng.permuted(np.tile(np.arange(rows), (epochs * cycles, 1)), axis=1)
+    if part.weights is None:
+        order = rng.permuted(np.tile(np.arange(rows), (epochs * cycles, 1)), axis=1)
+    else:
+        order = np.stack([_weighed(part, rng) for _ in range(epochs * cycles)])
     order = order.reshape(epochs, cycles * rows)[:, :wanted]
     return np.pad(order, ((0, 0), (0, steps * size - wanted)), constant_values=-1).reshape(-1, size)
+
+
+def _weighed(part: Part, rng: np.random.Generator) -> np.ndarray:
+    """The positions in an epoch, each as often as its weight says."""
+    order = rng.permutation(len(part.index))
+    ends = np.cumsum(part.times[order])
+    ends[-1] = part.rows
+    times = np.diff(np.floor(ends + rng.random()), prepend=0).astype(int)
+    return rng.permutation(np.repeat(order, times))

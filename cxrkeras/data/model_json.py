@@ -231,6 +231,7 @@ class ModelFacts(Facts):
     kind: Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,60}$")] | None = None
     inputs: list[Name] | None = None
     views: Words | None = None
+    features: list[Words] = Field(default_factory=list)
     package: list[Module] | None = None
     head: Annotated[str, Field(max_length=200)] | None = None
     frozen: Frozen | None = None

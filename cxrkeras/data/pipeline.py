@@ -39,6 +39,44 @@ class Features:
         return tf.ensure_shape(tf.gather(self.values, index), (None, self.values.shape[1]))
 
 
+class Joined:
+    """The rows of several inputs, one after another.
+
+    Args:
+        parts: of the same kind and size.
+    """
+
+    def __init__(self, parts: "Sequence[Images | Features]"):
+        self._parts = list(parts)
+        self._ends = np.cumsum([len(part) for part in parts])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def take(self, index: tf.Tensor) -> tf.Tensor | dict[str, tf.Tensor]:
+        """(B,) indices -> as the parts give them."""
+        index = tf.convert_to_tensor(index)
+        which = tf.searchsorted(tf.constant(self._ends, index.dtype), index, side="right")
+        places = tf.dynamic_partition(tf.range(tf.size(index)), which, len(self._parts))
+        starts = [0, *self._ends[:-1]]
+        taken = [
+            _some(part, tf.gather(index, own) - tf.cast(start, index.dtype))
+            for part, own, start in zip(self._parts, places, starts, strict=True)
+        ]
+        return tf.nest.map_structure(lambda *each: _stitched(places, each), *taken)
+
+
+def _some(part: "Images | Features", index: tf.Tensor):
+    """Rows of a part, or none: it is asked for at least one."""
+    count = tf.size(index)
+    asked = tf.concat([index, tf.zeros((1,), index.dtype)], axis=0)[: tf.maximum(count, 1)]
+    return tf.nest.map_structure(lambda values: values[:count], part.take(asked))
+
+
+def _stitched(places: list[tf.Tensor], values: Sequence[tf.Tensor]) -> tf.Tensor:
+    return tf.ensure_shape(tf.dynamic_stitch(places, list(values)), (None, *values[0].shape[1:]))
+
+
 class Part(NamedTuple):
     """Some images of a dataset with their targets, and the head that learns from them.
 
@@ -49,14 +87,17 @@ class Part(NamedTuple):
         targets: of these n rows.
         epoch: number of rows in an epoch, if not all n; drawn anew each time when shuffled.
         beside: the targets that further heads learn from the same rows, none of them a range.
+        weights: (n,) how often each row is drawn in a shuffled epoch, in proportion; never less
+            than the whole part of that, nor more than one time above it. None draws all alike.
     """
 
     head: str
-    inputs: "Images | Features"
+    inputs: "Images | Features | Joined"
     index: np.ndarray
     targets: Targets
     epoch: int | None = None
     beside: Mapping[str, Targets] = MappingProxyType({})
+    weights: np.ndarray | None = None
 
     @property
     def taught(self) -> dict[str, Targets]:
@@ -66,7 +107,16 @@ class Part(NamedTuple):
     @property
     def rows(self) -> int:
         """Number of rows in an epoch."""
+        if self.epoch is None and self.weights is not None:
+            return max(1, round(float(self.weights.sum())))
         return self.epoch or len(self.index)
+
+    @property
+    def times(self) -> np.ndarray | None:
+        """(n,) float64, how often each row is drawn in an epoch on average; None: see `weights`."""
+        if self.weights is None:
+            return None
+        return self.rows * np.float64(self.weights) / np.float64(self.weights).sum()
 
 
 def image_batches(
@@ -180,10 +230,13 @@ class _Stream:
         self._inputs, self._number, self._batch_size = part.inputs, number, batch_size
         self._seed, self._alone, self._rows = seed, alone, len(part.index)
         self._head, self._transform = part.head, transform
+        self._often, self._drawn = part.times, part.rows
 
     def order(self, epoch: tf.Tensor, steps: int) -> tf.Tensor:
         """Row numbers of an epoch; if it is longer than the part, the part starts again."""
         rows, wanted = self._rows, steps * self._batch_size
+        weighed = self._often is not None and self._seed is not None
+        rows = self._drawn if weighed else rows
         wanted = min(wanted, rows) if self._alone else wanted
         if self._seed is None:
             return tf.range(wanted, dtype=tf.int64) % rows
@@ -191,10 +244,24 @@ class _Stream:
 
         def shuffled(cycle):
             again = tf.random.fold_in(seed, cycle)
+            if weighed:
+                return self._weighed(again)
             return tf.random.experimental.stateless_shuffle(tf.range(rows, dtype=tf.int64), again)
 
         cycles = tf.range(-(-wanted // rows), dtype=tf.int64)
         return tf.reshape(tf.map_fn(shuffled, cycles), (-1,))[:wanted]
+
+    def _weighed(self, seed: tf.Tensor) -> tf.Tensor:
+        """An epoch's row numbers, each as often as its weight says: drawn systematically."""
+        shuffle, uses = tf.random.experimental.stateless_shuffle, range(3)
+        first, start, last = (tf.random.fold_in(seed, use) for use in uses)
+        order = shuffle(tf.range(self._rows, dtype=tf.int64), first)
+        ends = tf.cumsum(tf.gather(tf.constant(self._often, tf.float64), order))
+        ends = tf.concat([ends[:-1], [tf.constant(self._drawn, tf.float64)]], axis=0)
+        offset = tf.random.stateless_uniform((), start, dtype=tf.float64)
+        passed = tf.cast(tf.floor(ends + offset), tf.int64)
+        times = passed - tf.concat([[tf.constant(0, tf.int64)], passed[:-1]], axis=0)
+        return tf.ensure_shape(shuffle(tf.repeat(order, times), last), (self._drawn,))
 
     def load(self, epoch: tf.Tensor, step: tf.Tensor, rows: tf.Tensor) -> tuple:
         """The inputs of some rows, and their targets by head."""

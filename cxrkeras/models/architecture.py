@@ -22,6 +22,8 @@ class Architecture:
         dropout: the heads' dropout rate.
         seed: seed of all initial weights.
         views: which parts of the image the trunks see.
+        features: the trunks' maps that the head gets, by stride or layer (see `models.chosen`);
+            each trunk's last, and those that the head asks for, if empty.
     """
 
     backbones: tuple[Backbone, ...]
@@ -31,6 +33,7 @@ class Architecture:
     dropout: float = 0.5
     seed: int = 0
     views: Views = WHOLE
+    features: tuple[str, ...] = ()
 
     @property
     def seen(self) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 
 from cxrkeras.models.architecture import Architecture
 from cxrkeras.models.backbones import Backbone
+from cxrkeras.models.chosen import chosen_maps
 from cxrkeras.models.heads import FULL, TARGET, Head
 from cxrkeras.models.inputs import inputs_of, known_features
 from cxrkeras.models.losses.shared.entries import NEVER
@@ -29,7 +30,7 @@ class Network:
 
     Args:
         trunks: the nested backbones, in order.
-        maps: the last feature map (N, h, w, C) of each.
+        maps: the last feature map (N, h, w, C) of each, or those that were chosen.
         features: inputs -> what the head makes of the maps, pooled features (N, C) for most.
         logits: inputs -> {head: (N, K_head)}, or (N, 2 K_head) with an uncertain class, as the
             losses take them.
@@ -103,8 +104,9 @@ def build_network(
     )
     seen = first_crop(inputs["image"], architecture.views)
     maps = [
-        _maps(trunk, backbone, architecture.head, seen)
+        of_trunk
         for trunk, backbone in zip(trunks, architecture.backbones, strict=True)
+        for of_trunk in _maps(trunk, backbone, architecture, seen)
     ]
     head = architecture.head
     with computing_in(FLOAT32) if head.pooled else nullcontext():
@@ -192,22 +194,30 @@ def layer_name(head: str) -> str:
     return head if head == TARGET else f"head_{head}"
 
 
-def _maps(trunk: keras.Model, backbone: Backbone, head: Head, image) -> dict:
-    """The maps of an image that the head wants, the last at the end."""
+def _maps(trunk: keras.Model, backbone: Backbone, architecture: Architecture, image) -> list[dict]:
+    """The maps of an image that the head gets, the last at the end.
+
+    Each that was chosen comes by itself, as if it were a trunk's only one.
+    """
+    head = architecture.head
     with computing_in(FLOAT32):  # half precision would move pixels by whole steps
         scaled = seen = backbone.scaled(image, trunk=trunk.name)
         if head.shrinks > 1:
             seen = keras.layers.AveragePooling2D(head.shrinks, name=f"shrink_{trunk.name}")(scaled)
+    if architecture.features:
+        wanted = chosen_maps(trunk, backbone, architecture.features)
+        found = keras.Model(trunk.inputs[0], wanted, name=trunk.name)(seen)
+        return [{name: found[name]} for name in wanted]
     whole = {FULL: scaled} if FULL in head.strides else {}
     strides = [stride for stride in head.strides if stride != FULL]
     known = backbone.maps(trunk) if strides else {}
     wanted = {stride: known[stride] for stride in strides if stride in known}
     if not wanted:
-        return whole | {"last": trunk(seen)}
+        return [whole | {"last": trunk(seen)}]
     last = next(reversed(known))
     wanted[last] = known[last]
     found = keras.Model(trunk.inputs[0], wanted, name=trunk.name)(seen)
-    return whole | {stride: found[stride] for stride in wanted}  # by stride, not as text
+    return [whole | {stride: found[stride] for stride in wanted}]  # by stride, not as text
 
 
 def _side(architecture: Architecture) -> int:

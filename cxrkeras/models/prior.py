@@ -15,6 +15,7 @@ def prior_biases(
     distortion: Callable[[Sequence[np.ndarray]], Distortion | None],
     *,
     three_way: bool = False,
+    amounts: Sequence[float] | None = None,
 ) -> dict[str, np.ndarray]:
     """Biases at which a classifier whose kernel is zero has its smallest loss.
 
@@ -26,19 +27,21 @@ def prior_biases(
 
     Args:
         name: the output's.
-        targets: (N_j, K) training targets of each part, outside [0, 1] = masked or uncertain. A
-            batch holds as many rows of each part.
+        targets: (N_j, K) training targets of each part, outside [0, 1] = masked or uncertain.
         distortion: targets -> what the loss makes of probabilities.
         three_way: whether the classifier has labels with an uncertain class, of which these targets
             may hold no entry: all that are known may be held out.
+        amounts: how many rows of each part a batch holds, in proportion; None: as many of each.
 
     Returns:
         {layer: (K,) float64}: the dense layer's, and its neighbour's where there is an uncertain
         class, whose odds stand against the negatives' too.
     """
-    biases = {name: _log_odds(targets, distortion)}
+    amounts = [1.0] * len(targets) if amounts is None else amounts
+    biases = {name: _log_odds(targets, distortion, amounts)}
     if three_way:
-        biases[uncertain_name(name)] = _log_odds([_against(part) for part in targets], distortion)
+        against = [_against(part) for part in targets]
+        biases[uncertain_name(name)] = _log_odds(against, distortion, amounts)
     return biases
 
 
@@ -55,7 +58,9 @@ def _against(targets: np.ndarray) -> np.ndarray:
 
 
 def _log_odds(
-    targets: Sequence[np.ndarray], distortion: Callable[[Sequence[np.ndarray]], Distortion | None]
+    targets: Sequence[np.ndarray],
+    distortion: Callable[[Sequence[np.ndarray]], Distortion | None],
+    amounts: Sequence[float],
 ) -> np.ndarray:
     known = [(part >= 0) & (part <= 1) for part in targets]
     pairs = list(zip(targets, known, strict=True))
@@ -65,7 +70,8 @@ def _log_odds(
         [np.where(k, y, 0) for y, k in pairs],
         [np.where(k, 1 - y, 0) for y, k in pairs],
     ):
-        share = sum(value.mean(axis=0, dtype=np.float64) for value in values)
+        means = [value.mean(axis=0, dtype=np.float64) for value in values]
+        share = sum(amount * mean for amount, mean in zip(amounts, means, strict=True))
         shares.append(np.where(share > 0, share, half))
     found, odds = distortion(targets), np.log(shares[0] / shares[1])
     if isinstance(found, Factor):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -34,7 +35,7 @@ from cxrkeras.registry import (
     Registry,
     spelled,
 )
-from cxrkeras.runs.sources import Chain, Dataset, Weights, parse_source
+from cxrkeras.runs.sources import Chain, Dataset, RowSource, Weights, parse_rows, parse_source
 from data_prep.errors import UserError
 
 if TYPE_CHECKING:
@@ -63,6 +64,23 @@ _Epochs = Annotated[
     AfterValidator(lambda epochs: tuple(sorted(set(epochs)))),
 ]
 
+
+def _maps(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of maps, each once; a stride in its shortest form."""
+    maps = [word.strip() for word in words]
+    if wrong := [word for word in maps if not re.fullmatch(r"[\w./-]+", word)]:
+        raise UserError(
+            "--features takes strides such as 16, and names of layers, joined by commas. Received: "
+            f"{wrong[0]!r}."
+        )
+    return tuple(dict.fromkeys(str(int(word)) if word.isdecimal() else word for word in maps))
+
+
+_Features = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda value: tuple(map(str, _numbers(value)))),
+    AfterValidator(_maps),
+]
 _CONSENT = {"random_trunk", "pixel_cache", "preset"}  # change nothing that is learned
 _SPEED = "Speed"
 _RECORD = "Record"  # noted, not chosen: no option, only a key of experiment.toml
@@ -139,7 +157,25 @@ class Experiment(BaseModel):
         "prepared dataset); commas join several into a chain. Random weights if not given.",
         idle=_BOTH,
     )
+    source_rows: _Words = _choice(
+        (),
+        "What",
+        "A prepared dataset whose images teach the target's head too: NAME=DIR, NAME=DIR:WEIGHT, "
+        "or NAME=WEIGHT if --source gives it. Its images of the target's patients, and copies of "
+        "the target's, are left out; it is never scored. WEIGHT (1 if not given) is how often one "
+        "is drawn, for each time one of the target is.",
+        idle=_BOTH,
+        later=True,
+    )
     head: str = _choice("gap", "What", "The layers on top of the trunks.", parts=HEADS, idle=_BOTH)
+    features: _Features = _choice(
+        (),
+        "What",
+        "The trunk's maps that the head pools, joined by commas: strides such as 16,32, or layers "
+        "such as block13_sepconv2_act; of several, the features stand side by side. Each trunk's "
+        "last map if not given.",
+        later=True,
+    )
     inputs: _Words = _choice(
         (IMAGE,),
         "What",
@@ -418,6 +454,13 @@ class Experiment(BaseModel):
             parse_source(text)  # a UserError says what is wrong
         return source
 
+    @field_validator("source_rows")
+    @classmethod
+    def _parsable_rows(cls, source_rows: tuple[str, ...]) -> tuple[str, ...]:
+        for text in source_rows:
+            parse_rows(text)
+        return source_rows
+
     @field_validator("label_set")
     @classmethod
     def _known_sets(cls, sets: tuple[str, ...]) -> tuple[str, ...]:
@@ -443,15 +486,18 @@ class Experiment(BaseModel):
                 "folds_file": self.folds_file and str(Path(self.folds_file).absolute()),
                 "pixel_cache": _placed(self.pixel_cache),
                 "source": tuple(",".join(map(_located, chain)) for chain in self.chains),
+                "source_rows": tuple(map(_located_rows, map(parse_rows, self.source_rows))),
             }
         )
 
     def placeless(self) -> dict[str, Any]:
         """The choices without file locations, so that they stay equal when data are moved."""
         by_file = dict.fromkeys(("folds", "test_fraction")) if self.folds_file else {}
+        rows = [[one.name, one.weight] for one in map(parse_rows, self.source_rows)]
         return {
             **self.model_dump(exclude=_CONSENT | self._usual),
             **by_file,
+            **({"source_rows": rows} if rows else {}),
             "data": None,
             "folds_file": self.folds_file is not None,
             "source": [[link.name for link in chain] for chain in self.chains],
@@ -464,8 +510,36 @@ class Experiment(BaseModel):
 
     @property
     def source_datasets(self) -> list[Dataset]:
-        """The datasets among the sources."""
+        """The datasets among the sources, and those whose rows are learnt from."""
+        return list(dict.fromkeys([*self._in_chains, *(dataset for dataset, _ in self.taught_by)]))
+
+    @property
+    def _in_chains(self) -> list[Dataset]:
         return [link for chain in self.chains for link in chain if isinstance(link, Dataset)]
+
+    @property
+    def taught_by(self) -> list[tuple[Dataset, float]]:
+        """The datasets whose images teach the target's head too, with their weights, above 0.
+
+        Raises:
+            UserError: one is given twice, or in two places, or nowhere.
+        """
+        given, found = {link.name: link.folder for link in self._in_chains}, {}
+        for one in map(parse_rows, self.source_rows):
+            folder = given.get(one.name, one.folder)
+            if folder is None:
+                raise UserError(
+                    f"--source-rows {one.name}={one.weight:g} needs a --source {one.name}=DIR. "
+                    f"Given: {', '.join(given) or 'none'}. Or give --source-rows "
+                    f"{one.name}=DIR:{one.weight:g}."
+                )
+            if one.name in found or (one.folder or folder).absolute() != folder.absolute():
+                raise UserError(
+                    f"A name is one dataset's, in --source and --source-rows alike. Received: "
+                    f"{one.name} for two. Give one of them another name."
+                )
+            found[one.name] = Dataset(one.name, folder), one.weight
+        return [(dataset, weight) for dataset, weight in found.values() if weight]
 
     def deciding(self, what: str) -> dict[str, Any]:
         """The choices that decide a `stage` or the `features`, except those that are idle there.
@@ -532,3 +606,9 @@ def _located(link: Weights | Dataset) -> str:
     if isinstance(link, Dataset):
         return f"{link.name}={link.folder.absolute()}"
     return link.where if link.where == "imagenet" else str(Path(link.where).absolute())
+
+
+def _located_rows(rows: RowSource) -> str:
+    if rows.folder is None:
+        return f"{rows.name}={rows.weight}"
+    return f"{rows.name}={rows.folder.absolute()}:{rows.weight}"

@@ -7,6 +7,8 @@ from data_prep.errors import UserError
 
 WEIGHT_FILES = (".keras", ".weights.h5")
 TORCH_FILES = (".pth", ".pt", ".pth.tar", ".pt.tar", ".ckpt", ".bin")
+MOST = 100
+"""The largest weight of `--source-rows`."""
 FOREIGN_FILES = (".safetensors", *TORCH_FILES, ".h5", ".hdf5")
 """Endings of other tools' weights files, which must be imported first."""
 
@@ -29,6 +31,21 @@ class Dataset:
 
     name: str
     folder: Path
+
+
+@dataclass(frozen=True)
+class RowSource:
+    """A prepared dataset whose images teach the target's head too.
+
+    Args:
+        name: given by the user.
+        folder: None if a `--source` of that name says it.
+        weight: how often its images are drawn, for each time one of the target is; 0 for never.
+    """
+
+    name: str
+    folder: Path | None
+    weight: float
 
 
 Link = Weights | Dataset
@@ -55,6 +72,36 @@ def parse_source(text: str) -> Chain:
                 f"it. Received: --source {text}."
             )
     return chain
+
+
+def parse_rows(text: str) -> RowSource:
+    """Parse one `--source-rows`: `NAME=DIR`, `NAME=DIR:WEIGHT`, or `NAME=WEIGHT`.
+
+    Raises:
+        UserError: it is none of these, or the weight isn't a number from 0 to `MOST`.
+    """
+    name, equals, rest = text.strip().partition("=")
+    folder, colon, last = rest.rpartition(":")
+    weight = _number(last)
+    if weight is None:
+        folder, weight = rest, 1.0
+    elif not colon:
+        folder = None
+    named = name.isidentifier() and name.isascii()
+    if not (equals and named and folder != "" and 0 <= weight <= MOST):
+        raise UserError(
+            "--source-rows is NAME=DIR or NAME=DIR:WEIGHT (a prepared dataset), or NAME=WEIGHT for "
+            f"a dataset that --source gives; a weight is a number from 0 to {MOST}. Received: "
+            f"{text!r}."
+        )
+    return RowSource(name, None if folder is None else Path(folder), weight)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _parse_link(word: str, text: str) -> Link:

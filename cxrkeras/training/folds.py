@@ -26,7 +26,10 @@ from cxrkeras.training.plan import Plan
 from cxrkeras.training.recipes import Fitter
 from cxrkeras.training.session import Session
 from cxrkeras.training.stages.plan import FORMAT, describe, plan_stages, trained
+from cxrkeras.training.stages.rows import SourceRows, source_rows
 from data_prep.say import say
+
+_OF_MODEL = ("inflation", "distortion", "learnt_from")  # facts of a fit that model.json has too
 
 
 def fit_folds(plan: Plan, target: Target, run: Path, folds: list[int]) -> None:
@@ -47,13 +50,27 @@ def make_fitter(plan: Plan, target: Target, run: Path) -> Fitter:
         UserError: sources can't be used or have changed since the run's first fold, or the run was
             fitted differently.
     """
-    origins, start = check_start(plan, target, run)
+    origins, start, rows = check_start(plan, target, run)
     weights = tuple(trained(origin, plan, run) for origin in origins)
-    return plan.recipe.fitter(Session(plan, target, weights, start))
+    return plan.recipe.fitter(Session(plan, target, weights, start, rows))
 
 
-def check_start(plan: Plan, target: Target, run: Path) -> tuple[list, list]:
-    """Where each trunk starts, and what identifies that; noted in the run, or checked.
+class Start(NamedTuple):
+    """What a fit begins with.
+
+    Args:
+        origins: where each trunk starts.
+        start: what identifies that.
+        rows: of other datasets, which are learnt from too.
+    """
+
+    origins: list
+    start: list
+    rows: tuple[SourceRows, ...]
+
+
+def check_start(plan: Plan, target: Target, run: Path) -> Start:
+    """What a fit begins with; noted in the run, or checked.
 
     Raises:
         UserError: see `make_fitter`.
@@ -65,8 +82,10 @@ def check_start(plan: Plan, target: Target, run: Path) -> tuple[list, list]:
         [backbone.described(), describe(origin, plan)]
         for backbone, origin in zip(plan.architecture.backbones, origins, strict=True)
     ]
-    check_sources(run, start)
-    return origins, start
+    rows = source_rows(plan.experiment, target)
+    beside = [{"source_rows": {one.name: one.facts for one in rows}}] if rows else []
+    check_sources(run, [*start, *beside])
+    return Start(origins, start, rows)
 
 
 def _fit_fold(fitter: Fitter, plan: Plan, target: Target, run: Path, fold: int) -> None:
@@ -144,7 +163,7 @@ def fit_rows(
     values = targets.values.copy()
     values[train] = learned.targets.values  # with what was guessed
     facts = {
-        "training_prevalence": _prevalence(target, Targets(values[learn])),
+        "training_prevalence": _prevalence(target, Targets(values[learn]), learned.beside),
         **_distortion(target, learned.distortion),
         "images": int((~validation).sum()),
         **fitter.facts,
@@ -164,10 +183,19 @@ def _distortion(target: Target, distortion: Distortion | None) -> dict:
     return {} if distortion is None else distortion.as_facts(target.dataset.labels)
 
 
-def _prevalence(target: Target, targets: Targets) -> dict[str, float | None]:
+def _prevalence(
+    target: Target, targets: Targets, beside: tuple[Targets, np.ndarray] | None = None
+) -> dict[str, float | None]:
+    """Of what is learnt from, each row as often as it is drawn."""
     known = targets.known
     with np.errstate(invalid="ignore"):
-        prevalence = np.nansum(known, axis=0) / (~np.isnan(known)).sum(axis=0)
+        if beside is None:
+            prevalence = np.nansum(known, axis=0) / (~np.isnan(known)).sum(axis=0)
+        else:
+            known = np.concatenate([known, beside[0].known])
+            weights = np.append(np.ones(len(targets)), beside[1])[:, None]
+            counted = np.sum(weights * ~np.isnan(known), axis=0)
+            prevalence = np.nansum(weights * known, axis=0) / counted
     return {
         name: None if np.isnan(value) else float(value)
         for name, value in zip(target.dataset.labels, prevalence, strict=True)
@@ -182,9 +210,10 @@ def model_card(experiment: Experiment, target: Target, facts: dict) -> dict:
         "image_size": experiment.image_size,
         "head": experiment.head,
         **({"views": experiment.views} if experiment.views != "whole" else {}),
+        **({"features": list(experiment.features)} if experiment.features else {}),
         "trained_on": target.dataset.name,
         "training_prevalence": facts["training_prevalence"],
-        **{name: facts[name] for name in ("inflation", "distortion") if name in facts},
+        **{name: facts[name] for name in _OF_MODEL if name in facts},
         "preparation": preparation and preparation.as_json(),
     }
 

@@ -90,6 +90,11 @@ def resolve(experiment: Experiment) -> Plan:
     for backbone in backbones:
         backbone.check(seen, "--image-size" if seen == size else "side of --views")
     head: Head = HEADS.make(experiment.head)
+    if experiment.features and head.strides:
+        raise UserError(
+            f"--head {head} chooses the trunk's maps itself. Received: --features "
+            f"{','.join(experiment.features)}. Leave --features out, or give --head gap."
+        )
     transform = TRANSFORMS.make(experiment.transform) if experiment.transform else None
     if transform and transform.images and recipe.freezes and head.pooled:
         raise UserError(
@@ -108,6 +113,7 @@ def resolve(experiment: Experiment) -> Plan:
             experiment.dropout,
             experiment.seed,
             views,
+            experiment.features,
         ),
         loss=LOSSES.make(experiment.loss),
         optimizer=OPTIMIZERS.make(experiment.optimizer),
@@ -119,6 +125,12 @@ def resolve(experiment: Experiment) -> Plan:
         validation=recipe.validation if fraction is None else fraction,
         source_validation=SOURCE_VALIDATION if fraction is None else fraction,
     )
+    if experiment.taught_by and not recipe.takes_rows:
+        raise UserError(
+            f"--recipe {recipe} learns from the target's own images alone. Received: --source-rows "
+            f"{experiment.source_rows[0]}. Leave --source-rows out, or give --recipe finetune or "
+            "frozen."
+        )
     _check_optimizer(plan)
     recipe.check(plan)
     return plan

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import cycle
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from cxrkeras.data.dataset import PreparedDataset
 from cxrkeras.data.images import Images
-from cxrkeras.data.labels.targets import Targets
-from cxrkeras.data.pipeline import Part
+from cxrkeras.data.labels.targets import Targets, stacked
+from cxrkeras.data.pipeline import Joined, Part
 from cxrkeras.models.network import TARGET, Network, build_network
 from cxrkeras.models.weights.trunk import load_trunk
 from cxrkeras.runs.sources import Weights
@@ -19,6 +20,21 @@ from cxrkeras.runs.target import Target
 from cxrkeras.training.fitting.compute import Compute, Twins
 from cxrkeras.training.images import open_images
 from cxrkeras.training.plan import Plan
+from cxrkeras.training.stages.rows import SourceRows
+
+
+class Learnt(NamedTuple):
+    """What a fit learns from.
+
+    Args:
+        index: (n,) places in the target's rows, followed by those of other datasets.
+        targets: of these.
+        weights: (n,) how often each is drawn, in proportion; None for all alike.
+    """
+
+    index: np.ndarray
+    targets: Targets
+    weights: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -30,12 +46,14 @@ class Session:
         target: the data.
         weights: the weights from which each trunk starts; None for a random start.
         start: what identifies those weights, as JSON.
+        rows: of other datasets, which are learnt from too.
     """
 
     plan: Plan
     target: Target
     weights: tuple[Weights | None, ...]
     start: Sequence
+    rows: tuple[SourceRows, ...] = ()
 
     @cached_property
     def compute(self) -> Compute:
@@ -84,9 +102,52 @@ class Session:
     @cached_property
     def images(self) -> Images:
         """The target's images and further inputs."""
+        return self.images_of(self.target.dataset)
+
+    def images_of(self, dataset: PreparedDataset) -> Images:
+        """A dataset's images and further inputs, as the target's network takes them."""
         architecture = self.plan.architecture
         size, inputs = architecture.image_size, architecture.inputs
-        return open_images(self.plan.experiment, self.target.dataset, size, inputs)
+        return open_images(self.plan.experiment, dataset, size, inputs)
+
+    @cached_property
+    def all_images(self) -> Images | Joined:
+        """The target's images, then those of `rows`."""
+        return Joined([self.images, *(self.images_of(one.dataset) for one in self.rows)])
+
+    def learnt(self, train: np.ndarray, targets: Targets) -> Learnt:
+        """Some rows of the target, and all of `rows`.
+
+        Args:
+            train: (n,) rows of the target.
+            targets: (N, K) of all its rows.
+        """
+        if not self.rows:
+            return Learnt(train, targets[train], None)
+        taught, often = self.beside
+        count = len(self.target.dataset)
+        weights = np.append(np.ones(len(train)), often)
+        return Learnt(
+            np.append(train, np.arange(count, count + len(taught))),
+            stacked([targets[train], taught]),
+            None if (weights == 1).all() else weights,
+        )
+
+    @property
+    def beside(self) -> tuple[Targets, np.ndarray] | None:
+        """The targets of `rows`, and how often they are drawn; None if there are none."""
+        if not self.rows:
+            return None
+        weights = np.repeat([r.weight for r in self.rows], [len(r) for r in self.rows])
+        return stacked([rows.targets for rows in self.rows]), weights
+
+    @property
+    def facts(self) -> dict:
+        """What `fold.json` says of `rows`: how many, and the films of their datasets."""
+        if not self.rows:
+            return {}
+        films = sorted({rows.whole.films for rows in self.rows})
+        return {"source_rows": {r.name: len(r) for r in self.rows}, "learnt_from": films}
 
 
 def part(inputs, rows: np.ndarray, targets: Targets) -> Part:

@@ -28,7 +28,7 @@ def spread_folds(
     Raises:
         UserError: sources can't be used; or a task failed, when the others have ended.
     """
-    origins, _ = check_start(plan, target, run)
+    origins = check_start(plan, target, run).origins
     cached = [place for origin in origins for place in places(origin, plan)]
     if plan.recipe.freezes or not all(place.is_dir() for place in cached):
         _carry_out(executor, [_task(SOURCES, "prepare_sources", plan, run, cached)])

@@ -37,16 +37,16 @@ def fitter_of(session):
     return session.plan.recipe.fitter(session)
 
 
-def fit(fitter, session, checkpoint=None, seed=5):
+def fit(fitter, session, checkpoint=None, first=0):
     """Fit as a fold is fitted: the scores of the rows left out, and what the fit says."""
     rows = np.arange(len(session.target.dataset))
     learned = fitter.fit(
-        rows[:24],
+        rows[first:24],
         rows[24:30],
         session.target.targets,
         epochs=EPOCHS,
         learning_rate=3e-3,
-        seed=seed,
+        seed=5,
         title="t",
         checkpoint=checkpoint,
     )
@@ -64,9 +64,11 @@ def test_it_gives_the_same_bytes_again_and_after_a_kill(part_id, session, tmp_pa
     whole, learned = fit(fitter, session)
     assert learned.history["epoch"].tolist() == list(range(1, len(learned.history) + 1))
     # One fitter fits every fold: of what it learnt before nothing may be left.
-    assert (fit(fitter, session, seed=6)[0] != whole).any()
+    assert (fit(fitter, session, first=2)[0] != whole).any()
     np.testing.assert_array_equal(fit(fitter, session)[0], whole)
     check_what_it_says_and_saves(fitter, learned, whole, session, tmp_path / "saved")
+    if len(learned.history) == 1:
+        return  # one step, of which a kill leaves nothing
 
     kept = []
 

@@ -81,6 +81,21 @@ class Targets:
         return self.values, self.spread, self.guessed
 
 
+def stacked(parts: Sequence[Targets]) -> Targets:
+    """The targets of several groups of images, one after another."""
+
+    def one(arrays: tuple[np.ndarray | None, ...]) -> np.ndarray | None:
+        kind = next((array.dtype for array in arrays if array is not None), None)
+        if kind is None:
+            return None
+        shapes = [part.values.shape for part in parts]
+        return np.concatenate(
+            [np.zeros(s, kind) if a is None else a for s, a in zip(shapes, arrays, strict=True)]
+        )
+
+    return Targets(*map(one, zip(*(part._arrays for part in parts), strict=True)))
+
+
 def targets_from_codes(
     codes: np.ndarray, *, uncertain: str | Sequence[str] = DEFAULT, blank: str = "zeros"
 ) -> Targets:

@@ -28,6 +28,8 @@ NAMES = {
     "recipe": "Recipe",
     "backbone": "Backbone",
     "source": "Knowledge from",
+    "features": "Maps that are pooled",
+    "source_rows": "Films that teach the head too",
     "loss": "Loss",
     "augment": "Augmentation",
     "image_size": "Image size in pixels",

@@ -25,10 +25,11 @@ _CONTENTS = {
     "`model.json` beside.",
 }
 _SETTINGS = (
-    "method", "backbone", "recipe", "loss", "augment", "image_size", "views", "optimizer",
-    "epochs", "batch_size", "learning_rate", "dropout", "folds", "test_fraction", "seed",
+    "method", "backbone", "features", "recipe", "loss", "augment", "image_size", "views",
+    "optimizer", "epochs", "batch_size", "learning_rate", "dropout", "folds",
+    "test_fraction", "seed",
 )  # fmt: skip
-_USUAL = {"views": "whole", "optimizer": "adam"}  # not worth a line
+_USUAL = {"views": "whole", "optimizer": "adam", "features": []}  # not worth a line
 
 
 def model_card(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -154,7 +155,10 @@ class Learner:
         if self._plan.transform and not self._plan.transform.images:
             return dict.fromkeys(head_widths(train))
         by_head = _by_head(self._experiment, train)
-        found = {head: self._plan.loss.distortion(*drawn) for head, drawn in by_head.items()}
+        found = {
+            head: self._plan.loss.distortion(drawn.targets, drawn.rows)
+            for head, drawn in by_head.items()
+        }
         if self._taught:  # of conditional probabilities, not of those that are predicted
             found = {head: each if each and each.none else None for head, each in found.items()}
         return found
@@ -175,13 +179,15 @@ class Learner:
     def _biases(self, parts: Sequence[Part]) -> dict[str, np.ndarray]:
         """Where the heads' biases start, by layer; see `prior_biases`."""
         biases = {}
-        for head, (targets, rows) in _by_head(self._experiment, parts).items():
+        for head, drawn in _by_head(self._experiment, parts).items():
             name = layer_name(head)
             if getattr(self._logits.get_layer(name), "bias", None) is None:
                 continue  # a head that doesn't end in such a layer
-            distortion = partial(self._plan.loss.distortion, rows=rows)
+            distortion = partial(self._plan.loss.distortion, rows=drawn.rows)
             three_way = uncertain_name(name) in self._layers
-            biases |= prior_biases(name, targets, distortion, three_way=three_way)
+            biases |= prior_biases(
+                name, drawn.targets, distortion, three_way=three_way, amounts=drawn.amounts
+            )
         return biases
 
 
@@ -196,15 +202,39 @@ def _counts(parts: Sequence[Part]) -> dict[str, np.ndarray]:
     return found
 
 
-def _by_head(experiment: Experiment, train: Sequence[Part]) -> dict[str, tuple[list, list]]:
-    """{head: the targets of its parts, and the batches of each}."""
+class _Drawn(NamedTuple):
+    """What a head learns from, in groups of rows that are drawn equally often.
+
+    Args:
+        targets: of each group.
+        rows: (D, B) of each, as `drawn_rows` gives them.
+        amounts: how many rows of each a batch holds, in proportion.
+    """
+
+    targets: list[np.ndarray]
+    rows: list[np.ndarray]
+    amounts: list[float]
+
+
+def _by_head(experiment: Experiment, train: Sequence[Part]) -> dict[str, _Drawn]:
+    """{head: what it learns from in the parts}."""
     drawn = drawn_rows(train, experiment.batch_size)
-    found: dict[str, tuple[list, list]] = {}
+    found: dict[str, _Drawn] = {}
     for part, rows in zip(train, drawn, strict=True):
         for head, taught in part.taught.items():
-            targets, batches = found.setdefault(head, ([], []))
-            targets.append(taught.values)
-            batches.append(rows)
+            of_head = found.setdefault(head, _Drawn([], [], []))
+            if part.weights is None:
+                of_head.targets.append(taught.values)
+                of_head.rows.append(rows)
+                of_head.amounts.append(1.0)
+                continue
+            for weight in np.unique(part.weights):
+                own = np.flatnonzero(part.weights == weight)
+                places = np.full(len(part.index) + 1, -1)  # the last stays, for a place left empty
+                places[own] = np.arange(len(own))
+                of_head.targets.append(taught.values[own])
+                of_head.rows.append(places[rows])
+                of_head.amounts.append(float(weight * len(own) / part.weights.sum()))
     return found
 
 

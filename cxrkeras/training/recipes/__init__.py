@@ -23,11 +23,14 @@ class Learned(NamedTuple):
         history: one row per epoch, see `Trainer.fit`.
         targets: (n, K) of the training rows as they were learnt from in the end.
         distortion: what the loss did to probabilities; None if unknown.
+        beside: what was learnt from beside the target's rows, and how often in proportion to them;
+            None if nothing was.
     """
 
     history: "pd.DataFrame"
     targets: Targets
     distortion: Distortion | None
+    beside: tuple[Targets, np.ndarray] | None = None
 
 
 class Fitter:
@@ -98,6 +101,8 @@ class Recipe(Part):
         columns: of `PreparedDataset.told`, that decide a fit beside labels, patients and inputs; a
             run whose data change there isn't continued.
         files: of the prepared dataset's folder, likewise; there may be none of a name.
+        takes_rows: whether it learns from a session's `rows` too; if not, `--source-rows` is
+            refused.
     """
 
     augment: ClassVar[str] = "study"
@@ -105,6 +110,7 @@ class Recipe(Part):
     freezes: ClassVar[bool] = False
     columns: ClassVar[tuple[str, ...]] = ()
     files: ClassVar[tuple[str, ...]] = ()
+    takes_rows: ClassVar[bool] = False
 
     def check(self, plan: Any) -> None:
         """Refuse what it can't do, before anything is read; see `cxrkeras.training.plan.Plan`.

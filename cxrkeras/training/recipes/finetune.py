@@ -3,11 +3,15 @@
 Source: Huang et al., Diagnostics 2022 (fine-tuning).
 """
 
+from typing import ClassVar
+
 from cxrkeras.training.recipes import Recipe
 
 
 class Part(Recipe):
     """In every epoch the target's images pass through the trunks."""
+
+    takes_rows: ClassVar[bool] = True
 
     def fitter(self, session):
         """See `Recipe.fitter`."""

@@ -15,6 +15,7 @@ class Part(Recipe):
     augment: ClassVar[str] = "none"
     validation: ClassVar[float] = 0.0  # a small head needs every image more
     freezes: ClassVar[bool] = True
+    takes_rows: ClassVar[bool] = True
 
     copies: int = option(3, "With --augment: number of augmented copies of each image.", ge=0)
 

@@ -13,6 +13,11 @@ class Part(Wrapping):
 
     base: str = option("finetune", "Recipe by which both models are trained.")
 
+    @property
+    def takes_rows(self) -> bool:
+        """Whether the wrapped recipe does; what is uncertain there stays masked."""
+        return self.within().takes_rows
+
     def fitter(self, session):
         """See `Recipe.fitter`."""
         return _Twice(self.within().fitter(session))

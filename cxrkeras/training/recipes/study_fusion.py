@@ -19,6 +19,7 @@ class Part(Frozen):
     """
 
     example: ClassVar[dict] = {"by": "patient"}
+    takes_rows: ClassVar[bool] = False
 
     by: By = option("study", "What makes films a study: the column study, or patient in its place.")
     width: int = option(64, "Units of the attention.", ge=1, le=4096)

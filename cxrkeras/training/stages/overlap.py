@@ -8,6 +8,7 @@ import hashlib
 import json
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,10 +30,37 @@ _FORMAT = 1  # raise it when a change invalidates copies found earlier
 _FEW_PAIRS = 100  # fewer are confirmed faster here than in new processes
 
 
+class Overlap(NamedTuple):
+    """Which images of a source may not be learnt from, (N,) bool each.
+
+    Args:
+        same: the target's images.
+        copies: copies of them.
+        seen: these, and all other images of their patients.
+    """
+
+    same: np.ndarray
+    copies: np.ndarray
+    seen: np.ndarray
+
+    def counts(self) -> dict[str, int]:
+        """How many are left out, by the reason."""
+        counts = {"target": int(self.same.sum()), "copies": int(self.copies.sum())}
+        return counts | {"patients": int(self.seen.sum()) - sum(counts.values())}
+
+
 def without_target(
     source: PreparedDataset, link: Dataset, target: PreparedDataset
 ) -> PreparedDataset:
     """A source without the target's images, copies of them, and other images of their patients.
+
+    Arguments and errors as for `overlap_with`.
+    """
+    return source.subset(~overlap_with(source, link, target).seen)
+
+
+def overlap_with(source: PreparedDataset, link: Dataset, target: PreparedDataset) -> Overlap:
+    """The target's images in a source, copies of them, and other images of their patients.
 
     Args:
         source: the dataset.
@@ -64,7 +92,7 @@ def without_target(
         )
     for doubt in _doubts(source, target):
         say(f"Warning: source {link.name}: {doubt}")
-    return source.subset(~seen)
+    return Overlap(same, copies, seen)
 
 
 def _target_patients(source: PreparedDataset, target: PreparedDataset) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from cxrkeras.data.augmentation import Preset
 from cxrkeras.data.augmentation.shared.layer import Augment
+from cxrkeras.data.dataset import PreparedDataset
 from cxrkeras.data.inputs import IMAGE
 from cxrkeras.data.pipeline import image_batches
 from cxrkeras.models.inputs import inputs_of
@@ -25,7 +26,11 @@ from data_prep.say import say
 
 
 def frozen_features(
-    network: Network, session: Session, copies: int, of_crop: keras.Model | None = None
+    network: Network,
+    session: Session,
+    copies: int,
+    dataset: PreparedDataset | None = None,
+    of_crop: keras.Model | None = None,
 ) -> np.ndarray:
     """(1 + V, N, C) float32: features of every image as it is, then of V augmented copies.
 
@@ -35,30 +40,38 @@ def frozen_features(
         network: with its weights loaded.
         session: the images, decoded only if their features aren't cached; augmentation and seed.
         copies: V, if the preset changes anything.
+        dataset: whose images; the target if None.
         of_crop: where there are several views, a crop, in a list with the other inputs -> (N, C).
     """
+    dataset = session.target.dataset if dataset is None else dataset
     preset = session.plan.augment
     copies = copies if preset.active() else 0
-    key = hashlib.sha256(json.dumps(identity(session, copies), sort_keys=True).encode())
+    known = identity(session, copies, dataset, of_crop is not None)
+    key = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
     path = cache_folder() / "features" / f"{key.hexdigest()[:16]}.npy"
-    what = f"features of {len(session.target.dataset)} images"
+    what = f"features of {len(dataset)} images"
     with alone(path, what):
         if path.is_file():
             say(f"{what}: computed before, reused")
             return np.load(path)
         say(f"{what} and {copies} augmented copies of each: computing them")
-        features = _computed(network, session, preset, copies, of_crop)
+        features = _computed(network, session, copies, dataset, of_crop)
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, features)
     return features
 
 
 def _computed(
-    network: Network, session: Session, preset: Preset, copies: int, of_crop: keras.Model | None
+    network: Network,
+    session: Session,
+    copies: int,
+    dataset: PreparedDataset,
+    of_crop: keras.Model | None,
 ) -> np.ndarray:
-    experiment = session.plan.experiment
-    rows = np.arange(len(session.target.dataset))
-    batches = image_batches(session.images, rows, experiment.batch_size)
+    experiment, preset = session.plan.experiment, session.plan.augment
+    own = dataset is session.target.dataset
+    images = session.images if own else session.images_of(dataset)
+    batches = image_batches(images, np.arange(len(dataset)), experiment.batch_size)
     copied = network
     if copies and experiment.precision != FLOAT32:  # without them: the saved model's, in float32
         copied = session.twins(Compute(experiment.precision)).learning
@@ -80,8 +93,11 @@ def _of_views(of_crop: keras.Model, session: Session) -> keras.Model:
     return keras.Model(given, keras.ops.transpose(each, (1, 0, 2)), name="of_views")
 
 
-def identity(session: Session, copies: int) -> dict:
-    """Everything on which the features depend, as JSON."""
+def identity(
+    session: Session, copies: int, dataset: PreparedDataset | None = None, views: bool = False
+) -> dict:
+    """Everything on which the features of a dataset, or of the target, depend, as JSON."""
+    dataset = session.target.dataset if dataset is None else dataset
     plan = session.plan
     inputs, settings = plan.architecture.inputs, plan.experiment.deciding("features")
     if not copies and all(session.weights):
@@ -94,9 +110,10 @@ def identity(session: Session, copies: int) -> dict:
         "trunks": list(session.start),
         "head": plan.architecture.head.described(),
         "inputs": list(inputs),
-        "data": session.target.dataset.fingerprint_with(inputs),
+        "data": dataset.fingerprint_with(inputs),
         "copies": drawn,
         "settings": settings,
+        **({"of": "all views"} if views else {}),
     }
 
 

@@ -36,11 +36,12 @@ class Passing(Fitter):
         frozen: bool = False,
         beside: Mapping[str, np.ndarray] = MappingProxyType({}),
     ):
-        self.facts: dict = {name: _about(values) for name, values in beside.items()}
+        told = {name: _about(values) for name, values in beside.items()}
+        self.facts: dict = told | session.facts
         self._beside = {name: Targets(values) for name, values in beside.items()}
         widths = {name: values.shape[1] for name, values in beside.items()}
         self._twins = session.twins(build=lambda: session.built(widths))
-        self._inputs = session.images
+        self._session, self._inputs = session, session.images
         for network in (self._twins.kept, self._twins.learning):
             for trunk in network.trunks:
                 trunk.trainable = not frozen
@@ -63,9 +64,15 @@ class Passing(Fitter):
         held = [self._part(validation, targets, learnt=False)] if len(validation) else []
         history = self._learner.learn(learned, held, **how)
         self._twins.learn()
-        return Learned(_named(history), targets[train], self._learner.distortions(learned)[TARGET])
+        distortion = self._learner.distortions(learned)[TARGET]
+        return Learned(_named(history), targets[train], distortion, self._session.beside)
 
     def _part(self, rows: np.ndarray, targets: Targets, *, learnt: bool = True) -> Part:
+        if learnt and self._session.rows:
+            given = self._session.learnt(rows, targets)
+            return Part(
+                TARGET, self._session.all_images, given.index, given.targets, weights=given.weights
+            )
         found = {name: more[rows] for name, more in self._beside.items()}
         if not learnt:
             found = {n: Targets(np.full_like(t.values, MASKED)) for n, t in found.items()}

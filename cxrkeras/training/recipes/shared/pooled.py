@@ -22,7 +22,7 @@ from cxrkeras.training.fitting.learner import Learner
 from cxrkeras.training.recipes import Fitter, Learned
 from cxrkeras.training.recipes.shared.features import frozen_features
 from cxrkeras.training.recipes.shared.saving import save_keras
-from cxrkeras.training.session import Session, part
+from cxrkeras.training.session import Learnt, Session, part
 
 _LEVEL = 1e-6  # a spread, relative to the mean, that is only rounding error
 
@@ -38,20 +38,29 @@ class Pooled(Fitter):
     """
 
     def __init__(self, session: Session, copies: int):
-        plan, target = session.plan, session.target
-        self._network, self._views = session.network(), plan.architecture.views
+        plan = session.plan
+        self._session, self._network = session, session.network()
+        self._views = plan.architecture.views
         self._taken = plan.architecture.inputs, plan.architecture.image_size
         self._of_crop = _of_a_crop(self._network, session)
-        found = frozen_features(self._network, session, copies, self._of_crop)
+        found = frozen_features(self._network, session, copies, of_crop=self._of_crop)
         more = len(self._views.crops(plan.architecture.image_size)) - 1
         self._copies, self._others = found[: len(found) - more], found[len(found) - more :]
+        for rows in session.rows:
+            taught = frozen_features(self._network, session, copies, rows.whole)[:, rows.rows]
+            self._copies = np.concatenate([self._copies, taught], axis=1)
         self.facts: dict = {}
         self._head, self._logits, teaching = self._graphs(session)
         if self._of_crop is None:
             self._digest = digest_of(self._network.features)
+        self._learner = self._learning(teaching)
+
+    def _learning(self, teaching: keras.Model | None) -> Learner:
+        """What fits the head."""
+        plan, target = self._session.plan, self._session.target
         rows = np.arange(len(target.dataset))
         everything = part(Features(self._copies[0]), rows, target.targets)
-        self._learner = Learner(self._head, plan, [everything], small=True, teaching=teaching)
+        return Learner(self._head, plan, [everything], small=True, teaching=teaching)
 
     def _graphs(self, session: Session) -> tuple[keras.Model, keras.Model, keras.Model | None]:
         """What learns, of it features (N, C) -> logits (N, K), and what learns in its place."""
@@ -62,18 +71,29 @@ class Pooled(Fitter):
 
     def fit(self, train: np.ndarray, validation: np.ndarray, targets: Targets, **how) -> Learned:
         """See `Fitter.fit`; also puts the head on the network."""
-        width = self._copies.shape[2]
-        mean, scale = self._copies[0, train].mean(axis=0), self._copies[0, train].std(axis=0)
+        standard = self._standardised(self._session.learnt(train, targets))
+        learned, held = self._parts(standard, train, validation, targets)
+        history = self._learner.learn(learned, held, **how)
+        if self._is_dense():
+            self._fold_scaling(*self._head.get_layer(TARGET).get_weights())
+        distortion = self._learner.distortions(learned)[TARGET]
+        return Learned(history, targets[train], distortion, self._session.beside)
+
+    def _standardised(self, learnt: Learnt) -> np.ndarray:
+        """(1 + V, N, C): the features, with mean 0 and spread 1 over what is learnt from."""
+        width, values = self._copies.shape[2], self._copies[0, learnt.index]
+        if learnt.weights is None:
+            mean, scale = values.mean(axis=0), values.std(axis=0)
+        else:
+            mean = np.average(values, axis=0, weights=learnt.weights)
+            square = np.average(np.square(values - mean), axis=0, weights=learnt.weights)
+            mean, scale = np.float32(mean), np.float32(np.sqrt(square))
         # Relative, since features of a random trunk differ only in the eleventh decimal.
         constant = scale <= _LEVEL * np.abs(mean)
-        self.facts = {"features": {"all": width, "constant": int(constant.sum())}}
-        scale = np.where(constant, 1.0, scale)
-        learned, held = self._parts((self._copies - mean) / scale, train, validation, targets)
-        history = self._learner.learn(learned, held, **how)
-        self._mean, self._scale = mean, scale
-        if self._is_dense():
-            self._fold_scaling()
-        return Learned(history, targets[train], self._learner.distortions(learned)[TARGET])
+        features = {"all": width, "constant": int(constant.sum())}
+        self.facts = {"features": features, **self._session.facts}
+        self._mean, self._scale = mean, np.where(constant, 1.0, scale)
+        return (self._copies - mean) / self._scale
 
     def _parts(
         self, standard: np.ndarray, train: np.ndarray, validation: np.ndarray, targets: Targets
@@ -81,8 +101,13 @@ class Pooled(Fitter):
         """What is learnt from, and what steers, of (1 + V, N, C) standardised features."""
         copies, images, width = standard.shape
         features = Features(standard.reshape(-1, width), images)
-        seen = np.concatenate([train + copy * images for copy in range(copies)])
-        learned = Part(TARGET, features, seen, targets[np.tile(train, copies)], epoch=len(train))
+        learnt = self._session.learnt(train, targets)
+        seen = np.concatenate([learnt.index + copy * images for copy in range(copies)])
+        taught, weights = learnt.targets[np.tile(np.arange(len(learnt.index)), copies)], None
+        epoch = len(learnt.index)
+        if learnt.weights is not None:
+            epoch, weights = round(learnt.weights.sum()), np.tile(learnt.weights, copies)
+        learned = Part(TARGET, features, seen, taught, epoch=epoch, weights=weights)
         return [learned], [part(features, validation, targets)] if len(validation) else []
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
@@ -118,9 +143,8 @@ class Pooled(Fitter):
             learning[0], keras.layers.Dense
         )
 
-    def _fold_scaling(self) -> None:
-        kernel, bias = map(np.float64, self._head.get_layer(TARGET).get_weights())
-        kernel = kernel / self._scale[:, None]
+    def _fold_scaling(self, kernel: np.ndarray, bias: np.ndarray) -> None:
+        kernel, bias = np.float64(kernel) / self._scale[:, None], np.float64(bias)
         folded = [kernel, bias - self._mean @ kernel]
         self._network.logits.get_layer(TARGET).set_weights(folded)
 
