@@ -20,6 +20,7 @@ VERBS = {
     "compare": "compare runs on the same images, with the uncertainty of their differences",
     "evaluate": "score anyone's predictions against labels",
     "shortcuts": "how much of a run's score needs no lungs: age and view, borders, a thumbnail",
+    "suspects": "which labels of your table look wrong, for a person to check",
     "report": "write a run's report again",
     "weights": "import trunks that others trained, or see where a trunk comes from",
     "train": "train the final model of a finished run on all of its target data",

@@ -10,7 +10,7 @@ from cxrkeras.commands.shared.options import SectionedCommand, chosen, experimen
 
 _FIELDS = (
     "data", "method", "backbone", "source", "label_set", "joint", "loss", "uncertain", "blank",
-    "epochs", "source_epochs", "batch_size", "source_learning_rate", "dropout",
+    "blank_weight", "epochs", "source_epochs", "batch_size", "source_learning_rate", "dropout",
     "optimizer", "plateau_patience", "step_epochs", "plateau_factor", "early_stopping",
     "batch_norm", "augment", "image_size", "views", "pixel_cache", "validation_fraction", "seed",
     "precision", "fast", "devices",

@@ -86,7 +86,8 @@ class Part(NamedTuple):
         index: (n,) the rows that belong to the part.
         targets: of these n rows.
         epoch: number of rows in an epoch, if not all n; drawn anew each time when shuffled.
-        beside: the targets that further heads learn from the same rows, none of them a range.
+        beside: the targets that further heads learn from the same rows, none of them a range or
+            weighed.
         weights: (n,) how often each row is drawn in a shuffled epoch, in proportion; never less
             than the whole part of that, nor more than one time above it. None draws all alike.
     """
@@ -153,16 +154,29 @@ def labelled_batches(
 
     Returns:
         Elements (inputs (B, ...) float32, {head: (B, K_head) float32}), B up to
-        batch_size x parts; `steps_per_epoch` of them per epoch.
+        batch_size x parts; `steps_per_epoch` of them per epoch. Where entries of a head weigh
+        differently, its targets are (B, K_head, 2), see `data.labels.entries`.
     """
     if transform is not None and shuffle is None:
         raise ValueError("A transform needs shuffled batches: it draws by their seed.")
     steps = steps_per_epoch(parts, batch_size, whole=whole)
+    weighed = {part.head for part in parts if part.targets.weights is not None}
     streams = [
-        _Stream(part, number, batch_size, shuffle, transform, alone=len(parts) == 1)
+        _Stream(
+            part,
+            number,
+            batch_size,
+            shuffle,
+            transform,
+            alone=len(parts) == 1,
+            weighed=part.head in weighed,
+        )
         for number, part in enumerate(parts)
     ]
-    widths = head_widths(parts)
+    shapes = {
+        head: (width, 2) if head in weighed else (width,)
+        for head, width in head_widths(parts).items()
+    }
 
     def of_epoch(epoch):
         orders = [stream.order(epoch, steps) for stream in streams]
@@ -178,7 +192,7 @@ def labelled_batches(
         inputs = tf.nest.map_structure(
             lambda *each: tf.concat(each, axis=0), *(inputs for inputs, _ in batches)
         )
-        return inputs, _joined(parts, widths, batches)
+        return inputs, _joined(parts, shapes, batches)
 
     numbers = tf.data.Dataset.range(epochs.start, epochs.stop)
     batches = numbers.flat_map(of_epoch).map(load, num_parallel_calls=AUTOTUNE)
@@ -217,6 +231,7 @@ class _Stream:
         transform: Transform | None,
         *,
         alone: bool,
+        weighed: bool,
     ):
         targets = part.targets
         with tf.device("CPU:0"):  # where tf.data works
@@ -224,6 +239,7 @@ class _Stream:
             self._values = tf.constant(targets.values, tf.float32)
             drawn = seed is not None and targets.spread is not None
             self._spread = tf.constant(targets.spread, tf.float32) if drawn else None
+            self._weights = tf.constant(targets.weighed[1], tf.float32) if weighed else None
             self._beside = {
                 head: tf.constant(more.values, tf.float32) for head, more in part.beside.items()
             }
@@ -271,6 +287,8 @@ class _Stream:
             values += tf.gather(self._spread, rows) * tf.random.stateless_uniform(
                 tf.shape(values), seed, -1.0, 1.0
             )
+        if self._weights is not None:
+            values = tf.stack([values, tf.gather(self._weights, rows)], axis=-1)
         inputs = self._inputs.take(tf.gather(self._index, rows))
         taught = {self._head: values}
         taught |= {head: tf.gather(more, rows) for head, more in self._beside.items()}
@@ -286,15 +304,17 @@ class _Stream:
         return tf.random.fold_in([tf.constant(self._seed, tf.int64), epoch], purpose)
 
 
-def _joined(parts: Sequence[Part], widths: dict[str, int], batches: list) -> dict[str, tf.Tensor]:
+def _joined(
+    parts: Sequence[Part], shapes: dict[str, tuple[int, ...]], batches: list
+) -> dict[str, tf.Tensor]:
     """{head: the rows' targets}, MASKED in the rows of parts of other heads."""
     joined = {}
-    for head, width in widths.items():
+    for head, shape in shapes.items():
         rows = [
             taught[head]
             if head in taught
-            else tf.fill((tf.shape(taught[part.head])[0], width), MASKED)
+            else tf.fill((tf.shape(taught[part.head])[0], *shape), MASKED)
             for part, (_, taught) in zip(parts, batches, strict=True)
         ]
-        joined[head] = tf.ensure_shape(tf.concat(rows, axis=0), (None, width))
+        joined[head] = tf.ensure_shape(tf.concat(rows, axis=0), (None, *shape))
     return joined

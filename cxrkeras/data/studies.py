@@ -84,13 +84,15 @@ def of_studies(targets: Targets, table: np.ndarray) -> Targets:
         Of B studies.
     """
     values = targets.values
-    weight = np.where((values > 0) & (values < 1), 2 + values, 0.0)
+    order = np.where((values > 0) & (values < 1), 2 + values, 0.0)
     for value, rank in ((MASKED, 1), (UNCERTAIN_CLASS, 4), (1.0, 5)):
-        weight[values == value] = rank
-    ranked = np.where((table >= 0)[..., None], weight[table], -1)  # (B, V, K)
+        order[values == value] = rank
+    if targets.weights is not None:  # of films that agree, the one that weighs most
+        order += targets.weights / 1000
+    ranked = np.where((table >= 0)[..., None], order[table], -1)  # (B, V, K)
     films = np.take_along_axis(table, ranked.argmax(axis=1), axis=1)  # (B, K) the one that decides
     columns = np.arange(values.shape[1])
-    arrays = (values, targets.spread, targets.guessed)
+    arrays = (values, targets.spread, targets.guessed, targets.weights)
     return Targets(*(None if array is None else array[films, columns] for array in arrays))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import expit
 
 from cxrkeras.data.distortion import Distortion, Factor, log_odds
-from cxrkeras.data.labels.entries import MASKED, UNCERTAIN_CLASS
+from cxrkeras.data.labels.entries import MASKED, UNCERTAIN_CLASS, value_and_weight
 
 
 def prior_biases(
@@ -27,7 +27,8 @@ def prior_biases(
 
     Args:
         name: the output's.
-        targets: (N_j, K) training targets of each part, outside [0, 1] = masked or uncertain.
+        targets: (N_j, K) training targets of each part, outside [0, 1] = masked or uncertain, or
+            (N_j, K, 2) with weights.
         distortion: targets -> what the loss makes of probabilities.
         three_way: whether the classifier has labels with an uncertain class, of which these targets
             may hold no entry: all that are known may be held out.
@@ -52,9 +53,11 @@ def uncertain_name(name: str) -> str:
 
 def _against(targets: np.ndarray) -> np.ndarray:
     """The uncertain entries as positives, and the positives as a third class."""
-    known = (targets >= 0) & (targets <= 1)
-    rest = np.where(known, np.where(targets == 0, 0, UNCERTAIN_CLASS), MASKED)
-    return np.where(targets == UNCERTAIN_CLASS, 1, rest)
+    values, weights = value_and_weight(targets)
+    known = (values >= 0) & (values <= 1)
+    rest = np.where(known, np.where(values == 0, 0, UNCERTAIN_CLASS), MASKED)
+    found = np.where(values == UNCERTAIN_CLASS, 1, rest)
+    return found if targets.ndim == 2 else np.stack([found, weights], axis=-1)
 
 
 def _log_odds(
@@ -62,13 +65,13 @@ def _log_odds(
     distortion: Callable[[Sequence[np.ndarray]], Distortion | None],
     amounts: Sequence[float],
 ) -> np.ndarray:
-    known = [(part >= 0) & (part <= 1) for part in targets]
-    pairs = list(zip(targets, known, strict=True))
+    split = [value_and_weight(part) for part in targets]
+    weighed = [(y, np.where((y >= 0) & (y <= 1), w, 0)) for y, w in split]
     half = 0.5 / max(map(len, targets))
     shares = []
     for values in (
-        [np.where(k, y, 0) for y, k in pairs],
-        [np.where(k, 1 - y, 0) for y, k in pairs],
+        [np.where(w > 0, y, 0) * w for y, w in weighed],
+        [np.where(w > 0, 1 - y, 0) * w for y, w in weighed],
     ):
         means = [value.mean(axis=0, dtype=np.float64) for value in values]
         share = sum(amount * mean for amount, mean in zip(amounts, means, strict=True))

@@ -242,11 +242,22 @@ class Experiment(BaseModel):
         "if not given).",
         idle=_BOTH,
     )
-    blank: Literal["zeros", "ignore"] = _choice(
+    blank: Literal["zeros", "ignore", "self_trained"] = _choice(
         "zeros",
         "Learning",
-        "What a blank (finding not mentioned) means in training.",
+        "What a blank (finding not mentioned) means: absent; nothing; or in training what a model "
+        "fitted without blanks predicts, and in scores nothing.",
         idle=("features",),
+    )
+    blank_weight: float = _choice(
+        1.0,
+        "Learning",
+        "Weight in training of a blank that means absent, beside 1 of what is mentioned; 0 leaves "
+        "it out. Scores count blanks in full.",
+        idle=("features",),
+        later=True,
+        ge=0,
+        le=1,
     )
     epochs: int = _choice(30, "Learning", "Number of epochs on the target.", idle=_BOTH, ge=1)
     source_epochs: int | None = _choice(

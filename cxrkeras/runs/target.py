@@ -93,7 +93,12 @@ def check_folds(experiment: Experiment, target: Target) -> None:
 def learned_targets(experiment: Experiment, dataset: PreparedDataset) -> Targets:
     """The training targets that a dataset's codes become under the experiment's policies."""
     policies = policies_for(experiment.uncertain, dataset.labels)
-    return targets_from_codes(dataset.codes, uncertain=policies, blank=experiment.blank)
+    return targets_from_codes(
+        dataset.codes,
+        uncertain=policies,
+        blank=experiment.blank,
+        blank_weight=experiment.blank_weight,
+    )
 
 
 def check_uncertain(experiment: Experiment) -> None:

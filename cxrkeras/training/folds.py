@@ -160,10 +160,9 @@ def fit_rows(
         title=title,
         checkpoint=checkpoint,
     )
-    values = targets.values.copy()
-    values[train] = learned.targets.values  # with what was guessed
+    taught = targets.placed(train, learned.targets)  # with what was guessed
     facts = {
-        "training_prevalence": _prevalence(target, Targets(values[learn]), learned.beside),
+        "training_prevalence": _prevalence(target, taught[learn], learned.beside),
         **_distortion(target, learned.distortion),
         "images": int((~validation).sum()),
         **fitter.facts,
@@ -188,14 +187,13 @@ def _prevalence(
 ) -> dict[str, float | None]:
     """Of what is learnt from, each row as often as it is drawn."""
     known = targets.known
+    weights = np.where(np.isnan(known), 0, targets.weighed[1])
     with np.errstate(invalid="ignore"):
-        if beside is None:
-            prevalence = np.nansum(known, axis=0) / (~np.isnan(known)).sum(axis=0)
-        else:
-            known = np.concatenate([known, beside[0].known])
-            weights = np.append(np.ones(len(targets)), beside[1])[:, None]
-            counted = np.sum(weights * ~np.isnan(known), axis=0)
-            prevalence = np.nansum(weights * known, axis=0) / counted
+        if beside is not None:
+            rows, often = beside
+            more = np.where(np.isnan(rows.known), 0, rows.weighed[1]) * often[:, None]
+            known, weights = np.concatenate([known, rows.known]), np.concatenate([weights, more])
+        prevalence = np.nansum(known * weights, axis=0) / weights.sum(axis=0, dtype=np.float64)
     return {
         name: None if np.isnan(value) else float(value)
         for name, value in zip(target.dataset.labels, prevalence, strict=True)

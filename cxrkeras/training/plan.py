@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from cxrkeras import runtime
 from cxrkeras.data.augmentation import Preset
+from cxrkeras.data.labels.entries import GUESSED_BLANK
 from cxrkeras.data.labels.uncertain import guesses
 from cxrkeras.data.transforms import Transform
 from cxrkeras.models.architecture import Architecture
@@ -51,6 +52,7 @@ class Plan:
         source_augment: the augmentation of the sources' images.
         validation: share of the target's training images held out to steer.
         source_validation: the same share of a source's images.
+        guesses: whether policies leave entries to be guessed.
     """
 
     experiment: Experiment
@@ -65,6 +67,7 @@ class Plan:
     source_augment: Preset
     validation: float
     source_validation: float
+    guesses: bool
 
 
 def resolve(experiment: Experiment) -> Plan:
@@ -79,7 +82,9 @@ def resolve(experiment: Experiment) -> Plan:
     _check_speed(experiment)
     trunks = make_plan(experiment.method, experiment.backbone, experiment.chains)
     recipe: Recipe = RECIPES.make(experiment.recipe)
-    if recipe.part_name() != SELF_TRAINING and guesses(experiment.uncertain):
+    _check_blank(experiment)
+    guessed = guesses(experiment.uncertain) or experiment.blank == GUESSED_BLANK
+    if guessed and not recipe.guesses:
         recipe = RECIPES.load(SELF_TRAINING)(base=str(recipe))
     if recipe.freezes and not experiment.random_trunk:
         check_frozen(trunks)
@@ -124,6 +129,7 @@ def resolve(experiment: Experiment) -> Plan:
         source_augment=PRESETS.make(experiment.augment or SOURCE_AUGMENT).within(seen / size),
         validation=recipe.validation if fraction is None else fraction,
         source_validation=SOURCE_VALIDATION if fraction is None else fraction,
+        guesses=guessed,
     )
     if experiment.taught_by and not recipe.takes_rows:
         raise UserError(
@@ -134,6 +140,16 @@ def resolve(experiment: Experiment) -> Plan:
     _check_optimizer(plan)
     recipe.check(plan)
     return plan
+
+
+def _check_blank(experiment: Experiment) -> None:
+    """Refuse a weight of what isn't learnt from."""
+    if experiment.blank_weight != 1 and experiment.blank != "zeros":
+        raise UserError(
+            f"--blank-weight weighs blanks that mean absent. Received: --blank-weight "
+            f"{experiment.blank_weight:g}, --blank {experiment.blank}. Give --blank zeros, or "
+            "leave --blank-weight out."
+        )
 
 
 def _check_optimizer(plan: Plan) -> None:

@@ -1,7 +1,7 @@
 """What a recipe works with: the plan, the target, and networks whose trunks have learnt."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import cycle
 from types import MappingProxyType
@@ -59,6 +59,12 @@ class Session:
     def compute(self) -> Compute:
         """How networks learn."""
         return Compute.of(self.plan.experiment)
+
+    def under(self, plan: Plan) -> "Session":
+        """The same, under a plan of the same network and images, which are read only once."""
+        other = replace(self, plan=plan)
+        vars(other).update({name: vars(self)[name] for name in ("images",) if name in vars(self)})
+        return other
 
     def network(self) -> Network:
         """A new network for the target, with its trunks as the stages left them."""

@@ -71,23 +71,30 @@ def places_of_parents(labels: Sequence[str], parents: Mapping[str, str]) -> np.n
     return np.array(found)
 
 
-def upwards(values: np.ndarray, parents: np.ndarray) -> np.ndarray:
-    """(N, K) targets in which a parent is at least what its children are.
+def upwards(targets: Targets, parents: np.ndarray) -> Targets:
+    """Targets in which a parent is at least what its children are.
 
     A parent's negative, uncertain or masked entry becomes positive where a child is: the finding
-    implies it.
+    implies it, and there is nothing left to guess or to doubt.
 
     Args:
-        values: (N, K), outside [0, 1] = masked or uncertain.
+        targets: of K labels.
         parents: (K,) as `places_of_parents` gives them.
     """
-    values = values.copy()
+    values = targets.values.copy()
     for child in sorted(range(len(parents)), key=lambda place: -_depth(place, parents)):
         if parents[child] >= 0:
             parent, own = values[:, parents[child]], values[:, child]
             implied = (own == 1) & (parent != 1)
             values[:, parents[child]] = np.where(implied, np.float32(1), parent)
-    return values
+    changed = values != targets.values
+    spread, guessed, weights = targets.spread, targets.guessed, targets.weights
+    return Targets(
+        values,
+        None if spread is None else np.where(changed, np.float32(0), spread),
+        None if guessed is None else guessed & ~changed,
+        None if weights is None else np.where(changed, np.float32(1), weights),
+    )
 
 
 def conditional(targets: Targets, parents: np.ndarray) -> Targets:
@@ -97,7 +104,7 @@ def conditional(targets: Targets, parents: np.ndarray) -> Targets:
     values = np.where(hidden, np.float32(MASKED), targets.values)
     spread = None if targets.spread is None else np.where(hidden, np.float32(0), targets.spread)
     guessed = None if targets.guessed is None else targets.guessed & ~hidden
-    return Targets(values, spread, guessed)
+    return Targets(values, spread, guessed, targets.weights)
 
 
 def ancestors(parents: np.ndarray) -> list[np.ndarray]:

@@ -30,10 +30,10 @@ class Transform(Part):
             inputs: (B, ...) float32, images 0-255 or features; or a dictionary of `image` and
                 further inputs, (B, 1) numbers, of which negative ones mean unknown.
             targets: {head: (B, K) float32} in [0, 1], MASKED, or UNCERTAIN_CLASS
-                (`cxrkeras.data.labels.entries`).
+                (`cxrkeras.data.labels.entries`); or (B, K, 2), with weights in (0, 1].
             seed: (2,) int64, different for each part of each batch of each epoch.
 
         Returns:
-            Both, in the same shapes. A masked entry stays masked.
+            Both, in the same shapes. A masked entry stays masked, and weights stay in [0, 1].
         """
         raise NotImplementedError

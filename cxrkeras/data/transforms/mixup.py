@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 class Part(Transform):
     """x = w x_i + (1 - w) x_j, y = w y_i + (1 - w) y_j, with w from Beta(alpha, alpha) per pair.
 
-    The partners j are a permutation of the rows, so a row may be its own partner. An entry is known
-    if it is known in both rows; if both are in the uncertain class, it stays there. Further inputs
-    are those of the row that weighs more, since codes can't be mixed: there is no view half-way
-    between frontal and lateral.
+    The partners j are a permutation of the rows, so a row may be its own partner. With w = 1 a row
+    stays as it is. Else an entry is known if it is known in both rows; if both are in the uncertain
+    class, it stays there. Where entries have weights, these are mixed as well, and y so that each
+    row's loss on the mixed image counts with its own weight. Further inputs are those of the row
+    that weighs more, since codes can't be mixed: there is no view half-way between frontal and
+    lateral.
     """
 
     main = "alpha"
@@ -44,14 +46,13 @@ class Part(Transform):
 
         def mixed(values):
             share = tf.reshape(weight, [-1] + [1] * (len(values.shape) - 1))
-            other = tf.gather(values, partner)
-            return other + share * (values - other)  # equal values stay equal to the last bit
+            return blend(values, tf.gather(values, partner), share)
 
         def mixed_targets(values):
             other = tf.gather(values, partner)
-            known = [(entries >= 0) & (entries <= 1) for entries in (values, other)]
-            both = tf.where(known[0] & known[1], tf.clip_by_value(mixed(values), 0.0, 1.0), MASKED)
-            return tf.where(values == other, values, both)
+            if len(values.shape) == 2:
+                return blended(values, other, weight[:, None])
+            return weighed(values, other, weight[:, None])
 
         heavier = tf.where(weight < 0.5, partner, tf.range(rows))
         made = (
@@ -75,6 +76,33 @@ class Part(Transform):
         drawn = tf.random.stateless_gamma([rows], above, self.alpha + 1.0)
         uniform = 1.0 - tf.random.stateless_uniform([rows], below)  # never 0
         return tf.math.log(drawn) + tf.math.log(uniform) / self.alpha
+
+
+def blend(values: "tf.Tensor", other: "tf.Tensor", share: "tf.Tensor") -> "tf.Tensor":
+    """`share` of the values, the rest of the others; equal values, and all of one, to the bit."""
+    import tensorflow as tf
+
+    return tf.where(share == 1, values, other + share * (values - other))
+
+
+def blended(values: "tf.Tensor", other: "tf.Tensor", share: "tf.Tensor") -> "tf.Tensor":
+    """Targets (B, K), by the share (B, 1) or (B, K) of the first; known where both are."""
+    import tensorflow as tf
+
+    known = [(entries >= 0) & (entries <= 1) for entries in (values, other)]
+    both = tf.clip_by_value(blend(values, other, share), 0.0, 1.0)
+    both = tf.where(known[0] & known[1], both, MASKED)
+    return tf.where((values == other) | (share == 1), values, both)
+
+
+def weighed(values: "tf.Tensor", other: "tf.Tensor", share: "tf.Tensor") -> "tf.Tensor":
+    """The same of targets (B, K, 2): their cross-entropy is the mean of both, weighed."""
+    import tensorflow as tf
+
+    (y, v), (y_other, v_other) = (tf.unstack(each, axis=-1) for each in (values, other))
+    weight = blend(v, v_other, share)
+    part = tf.where(v == v_other, share + tf.zeros_like(v), share * v / weight)
+    return tf.stack([blended(y, y_other, tf.minimum(part, 1.0)), weight], axis=-1)
 
 
 def _is_code(values: "tf.Tensor") -> bool:

@@ -87,7 +87,7 @@ def load(
     for group, chosen in choose(predictions, thresholds).items():
         samples = []
         for row, column in chosen:
-            picture = _inline(dataset, predictions.images[row])
+            picture = inline(dataset, predictions.images[row])
             if picture and len(samples) < PER_GROUP:
                 samples.append(_sample(predictions, thresholds, row, column, picture, group))
         if samples:
@@ -126,7 +126,8 @@ def _pick(mask, order, predictions: Predictions, spread: bool) -> list[tuple[int
     return chosen
 
 
-def _inline(dataset: Path, image: str) -> str | None:
+def inline(dataset: Path, image: str) -> str | None:
+    """A prepared image, small, as a `data:` URL; None if it isn't there or can't be read."""
     path = (dataset / image).resolve()
     if not path.is_relative_to(dataset.resolve()) or not path.is_file():
         return None

@@ -28,11 +28,12 @@ class Loss(Part):
         """A layer from (targets (N, K), logits (N, K) or (N, 2K)) to a scalar.
 
         Targets are in [0, 1], MASKED, or UNCERTAIN_CLASS; a masked entry must have the loss 0 and
-        the gradient 0. (N, 2K) logits are f, then those of an uncertain class (`shared.bce`). The
-        layer may own weights, which are trained beside the network's and not saved with it. One
-        called `counts`, (K, 2), is set to the positives and negatives among the training targets
-        before each fit; one called `progress`, (), before each epoch to the share of the planned
-        epochs that are over at its end.
+        the gradient 0. They may be (N, K, 2), with weights: an entry of weight w counts as w
+        entries (`shared.entries.known_targets` gives both). (N, 2K) logits are f, then those of an
+        uncertain class (`shared.bce`). The layer may own weights, which are trained beside the
+        network's and not saved with it. One called `counts`, (K, 2), is set to the positives and
+        negatives among the training targets before each fit; one called `progress`, (), before
+        each epoch to the share of the planned epochs that are over at its end.
         """
         raise NotImplementedError
 
@@ -43,7 +44,8 @@ class Loss(Part):
 
         Args:
             targets: (N_j, K) training targets of each part whose rows stand in the same batches,
-                outside [0, 1] = masked or uncertain.
+                outside [0, 1] = masked or uncertain; or (N_j, K, 2) with weights
+                (`data.labels.entries.value_and_weight` gives both).
             rows: (D, B_j) of each part, the batches (`data.draws.drawn_rows`).
 
         Returns:

@@ -27,7 +27,7 @@ class Part(Loss):
         from cxrkeras.models.losses.shared.entry_layer import EntryLayer
 
         def weighed(cost):
-            weight = ops.where(cost > self.tau, self.omega, 1.0)
+            weight = ops.cast(ops.where(cost > self.tau, self.omega, 1.0), cost.dtype)
             return ops.stop_gradient(weight) * cost
 
         def costs(f, counts, progress):

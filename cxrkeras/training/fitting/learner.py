@@ -192,13 +192,11 @@ class Learner:
 
 
 def _counts(parts: Sequence[Part]) -> dict[str, np.ndarray]:
-    """{head: (K, 2)}: positives and negatives to learn from; soft targets count proportionately."""
+    """{head: (K, 2)}: positives and negatives to learn from, see `Targets.counts`."""
     found: dict[str, np.ndarray] = {}
     for part in parts:
         for head, taught in part.taught.items():
-            known = taught.known
-            both = np.stack([np.nansum(known, axis=0), np.nansum(1 - known, axis=0)], axis=1)
-            found[head] = found.get(head, 0) + both
+            found[head] = found.get(head, 0) + taught.counts
     return found
 
 
@@ -224,7 +222,7 @@ def _by_head(experiment: Experiment, train: Sequence[Part]) -> dict[str, _Drawn]
         for head, taught in part.taught.items():
             of_head = found.setdefault(head, _Drawn([], [], []))
             if part.weights is None:
-                of_head.targets.append(taught.values)
+                of_head.targets.append(taught.with_weights)
                 of_head.rows.append(rows)
                 of_head.amounts.append(1.0)
                 continue
@@ -232,7 +230,7 @@ def _by_head(experiment: Experiment, train: Sequence[Part]) -> dict[str, _Drawn]
                 own = np.flatnonzero(part.weights == weight)
                 places = np.full(len(part.index) + 1, -1)  # the last stays, for a place left empty
                 places[own] = np.arange(len(own))
-                of_head.targets.append(taught.values[own])
+                of_head.targets.append(taught.with_weights[own])
                 of_head.rows.append(places[rows])
                 of_head.amounts.append(float(weight * len(own) / part.weights.sum()))
     return found

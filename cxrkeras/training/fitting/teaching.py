@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import keras
 
+from cxrkeras.models.losses.shared.entries import value_and_weight
 from cxrkeras.models.network import truth_name
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def told(
 
     def tell(inputs, targets):
         given = inputs if isinstance(inputs, dict) else {names[0]: inputs}
-        return given | {truth_name(head): of_head for head, of_head in targets.items()}, targets
+        truth = {truth_name(head): value_and_weight(of)[0] for head, of in targets.items()}
+        return given | truth, targets
 
     return batches.map(tell)

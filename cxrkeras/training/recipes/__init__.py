@@ -98,6 +98,8 @@ class Recipe(Part):
         augment: the augmentation preset if none is chosen.
         validation: the share of the training images held out to steer, if none is chosen.
         freezes: whether trunks don't change, which is refused if their weights are random.
+        guesses: whether it fills in what label policies leave to be guessed (`Targets.guessed`).
+            Around one that doesn't, `self_training` is put where there is something to guess.
         columns: of `PreparedDataset.told`, that decide a fit beside labels, patients and inputs; a
             run whose data change there isn't continued.
         files: of the prepared dataset's folder, likewise; there may be none of a name.
@@ -108,6 +110,7 @@ class Recipe(Part):
     augment: ClassVar[str] = "study"
     validation: ClassVar[float] = 0.15
     freezes: ClassVar[bool] = False
+    guesses: ClassVar[bool] = False
     columns: ClassVar[tuple[str, ...]] = ()
     files: ClassVar[tuple[str, ...]] = ()
     takes_rows: ClassVar[bool] = False

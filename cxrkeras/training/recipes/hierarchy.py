@@ -8,8 +8,7 @@ from typing import Literal
 
 from cxrkeras.data.labels.hierarchy import parse_parents
 from cxrkeras.registry import option
-from cxrkeras.training.recipes import Fitter
-from cxrkeras.training.recipes.shared.wrapping import Wrapping
+from cxrkeras.training.recipes.shared.wrapping import Wrapping, has_weights
 from data_prep.errors import UserError
 
 
@@ -49,7 +48,7 @@ class Part(Wrapping):
 
         within = self.within()
         first = within.fitter(session)
-        if self.head_again and not _has_weights(first):
+        if self.head_again and not has_weights(first):
             raise UserError(
                 f"--recipe {self}: the head that is trained again needs the network of its base, "
                 f"which {within} has changed. Add head_again=false, or take another base."
@@ -62,12 +61,3 @@ class Part(Wrapping):
                 "isn't one. Add product=never."
             )
         return Conditional(session, first, again, self.parents, multiplied)
-
-
-def _has_weights(fitter: Fitter) -> bool:
-    """Whether it learns in the target's own network, whoever wraps it."""
-    try:
-        fitter.weights()
-    except NotImplementedError:
-        return False
-    return True

@@ -3,13 +3,16 @@
 Source: Irvin et al., CheXpert, AAAI 2019 (U-SelfTrained).
 """
 
+from typing import ClassVar
+
 from cxrkeras.registry import option
-from cxrkeras.training.recipes import Fitter
-from cxrkeras.training.recipes.shared.wrapping import Wrapping
+from cxrkeras.training.recipes.shared.wrapping import Around, Wrapping
 
 
 class Part(Wrapping):
     """Wraps another recipe. The policy `self_trained` brings it in automatically."""
+
+    guesses: ClassVar[bool] = True
 
     base: str = option("finetune", "Recipe by which both models are trained.")
 
@@ -23,43 +26,17 @@ class Part(Wrapping):
         return _Twice(self.within().fitter(session))
 
 
-class _Twice(Fitter):
-    def __init__(self, fitter):
-        self._fitter = fitter
-
-    @property
-    def facts(self) -> dict:
-        return self._fitter.facts
-
-    @property
-    def whole(self) -> bool:
-        return self._fitter.whole
-
+class _Twice(Around):
     def fit(self, train, validation, targets, *, title, checkpoint=None, **how):
         from cxrkeras.training.fitting.guessing import with_guesses
 
         def learn(taught, title, checkpoint):
             every = targets.placed(train, taught[0])
-            fit = self._fitter.fit
+            fit = self._last.fit
             return fit(train, validation, every, title=title, checkpoint=checkpoint, **how)
 
         def guess(learned, _, rows):
-            scores = self._fitter.predict(train[rows])
+            scores = self._last.predict(train[rows])
             return scores, learned.distortion
 
         return with_guesses(learn, guess, [targets[train]], title, checkpoint)
-
-    def predict(self, rows):
-        return self._fitter.predict(rows)
-
-    def branches(self, rows):
-        return self._fitter.branches(rows)
-
-    def save(self, folder):
-        return self._fitter.save(folder)
-
-    def model(self):
-        return self._fitter.model()
-
-    def weights(self):
-        return self._fitter.weights()

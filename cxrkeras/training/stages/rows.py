@@ -1,12 +1,11 @@
 """Images of other datasets that teach the target's head too."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cxrkeras.data.dataset import PreparedDataset, open_dataset
-from cxrkeras.data.labels.entries import MASKED
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.sources import Dataset
@@ -108,10 +107,5 @@ def in_labels(
     found = [places.get(folded(canonical(label))) for label in wanted]
     common = [place for place, theirs in enumerate(found) if theirs is not None]
     theirs = [found[place] for place in common]
-    values = np.full((len(targets), len(wanted)), MASKED, np.float32)
-    values[:, common] = targets.values[:, theirs]
-    spread = None
-    if targets.spread is not None and targets.spread[:, theirs].any():
-        spread = np.zeros(values.shape, np.float32)
-        spread[:, common] = targets.spread[:, theirs]
-    return [wanted[place] for place in common], Targets(values, spread)
+    chosen = replace(targets[:, theirs], guessed=None)
+    return [wanted[place] for place in common], chosen.widened(common, len(wanted))

@@ -277,6 +277,22 @@ def test_parts_of_one_head_share_its_targets():
     assert (targets["merged"] >= 0).all()
 
 
+def test_weights_stand_beside_their_entries_in_all_parts_of_a_head():
+    weights = np.float32([[0.5, 1], [1, 0.25]])
+    parts = [
+        Part("a", rows(2), np.arange(2), Targets(np.float32([[0, 1], [1, 0]]), weights=weights)),
+        Part("a", rows(2), np.arange(2), Targets(np.float32([[1, 1], [0, 0]]))),
+        part("b", 2, 3),
+    ]
+    _, targets = next(labelled_batches(parts, 2).as_numpy_iterator())
+    assert targets["a"].shape == (6, 2, 2)
+    assert targets["b"].shape == (6, 3)
+    np.testing.assert_array_equal(targets["a"][:2, :, 1], weights)
+    np.testing.assert_array_equal(targets["a"][:2, :, 0], [[0, 1], [1, 0]])
+    assert (targets["a"][2:4, :, 1] == 1).all()
+    assert (targets["a"][4:, :, 0] == MASKED).all()
+
+
 def test_streamed_batches_equal_those_from_memory(pictures, monkeypatch):
     def batches():
         images = Images(pictures[0], 20)

@@ -2,6 +2,7 @@
 
 Targets are (N, K) with values in [0, 1]; a negative (or NaN) target masks its entry, which then has
 loss 0 and gradient exactly 0. A batch without a known entry has loss 0. Soft targets are allowed.
+Targets (N, K, 2) are such values and weights: an entry of weight w counts as w entries.
 
 Logits are (N, K), or (N, 2K) where labels have a third class, "uncertain" (U-MultiClass of Irvin et
 al. 2019): f, then u. The classes negative, positive and uncertain of a label have the softmax over
@@ -15,7 +16,12 @@ import keras
 from keras import ops
 
 from cxrkeras.data.labels.entries import UNCERTAIN_CLASS
-from cxrkeras.models.losses.shared.entries import NEVER, binary_logits, known_targets
+from cxrkeras.models.losses.shared.entries import (
+    NEVER,
+    binary_logits,
+    known_targets,
+    value_and_weight,
+)
 
 
 def _classes(y_true, y_pred):
@@ -28,13 +34,14 @@ def _classes(y_true, y_pred):
     y, known = known_targets(y_true)
     shares, f = [known * y, known * (1 - y)], binary_logits(y_true, y_pred)
     costs = [ops.softplus(-f), ops.softplus(f)]
-    if y_pred.shape[-1] == y_true.shape[-1]:
+    if y_pred.shape[-1] == y_true.shape[1]:
         return list(zip(shares, costs, strict=True))
-    u = y_pred[:, y_true.shape[-1] :]
+    u = y_pred[:, y_true.shape[1] :]
     against = ops.softplus(f)  # the log of 1 + exp(f): the odds against which u stands
     certain = ops.softplus(u - against)
-    uncertain = ops.logical_and(y_true == UNCERTAIN_CLASS, u > NEVER)
-    shares.append(ops.cast(uncertain, f.dtype))
+    values, weight = value_and_weight(y_true)
+    uncertain = ops.logical_and(values == UNCERTAIN_CLASS, u > NEVER)
+    shares.append(ops.where(uncertain, weight, 0.0))
     costs = [costs[0] + certain, costs[1] + certain, ops.softplus(against - u)]
     return list(zip(shares, costs, strict=True))
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cxrkeras.data.distortion import Curve, from_log_odds
+from cxrkeras.data.labels.entries import value_and_weight
 from cxrkeras.models.losses import Loss
 
 _LOGITS = np.linspace(-25, 25, 5001)[:, None]
@@ -78,11 +79,14 @@ class Entrywise(Loss):
 
 
 def counts_of(targets: Sequence[np.ndarray]) -> np.ndarray:
-    """(K, 2) float64: positives and negatives among the known targets; soft ones count in part."""
-    values = np.concatenate([np.asarray(part, np.float64) for part in targets])
+    """(K, 2) float64: positives and negatives among the known targets; soft or weighed ones count
+    in part.
+    """
+    pairs = zip(*map(value_and_weight, targets), strict=True)
+    values, weights = (np.concatenate(part).astype(np.float64) for part in pairs)
     known = (values >= 0) & (values <= 1)
     sides = np.where(known, values, 0), np.where(known, 1 - values, 0)
-    return np.stack([side.sum(axis=0) for side in sides], axis=1)
+    return np.stack([(side * weights).sum(axis=0) for side in sides], axis=1)
 
 
 def effective(counts: Any, beta: float, xp: ModuleType) -> tuple[Any, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cxrkeras.data.labels.entries import UNCERTAIN_CLASS
+from cxrkeras.data.labels.entries import UNCERTAIN_CLASS, value_and_weight
 
 
 def inflation_of_weights(
@@ -21,7 +21,8 @@ def inflation_of_weights(
     """The factor w of `BatchWeightedBCE`.
 
     Args:
-        targets: (N_j, K) training targets of each part whose rows stand in the same batches.
+        targets: (N_j, K) or (N_j, K, 2) training targets of each part whose rows stand in the same
+            batches.
         rows: (D, B_j) of each part: D batches, as `data.draws.drawn_rows` gives them.
         per_label: weights for each label by itself.
 
@@ -39,11 +40,13 @@ class _Batches:
     def __init__(
         self, targets: Sequence[np.ndarray], rows: Sequence[np.ndarray], per_label: bool
     ) -> None:
-        values = np.concatenate([*targets, np.full((1, targets[0].shape[1]), np.nan)])
-        values = values.astype(np.float64)
+        nowhere = np.full((1, targets[0].shape[1]), np.nan)
+        pairs = zip(*map(value_and_weight, [*targets, nowhere]), strict=True)
+        values, weights = (np.concatenate(part).astype(np.float64) for part in pairs)
         known = (values >= 0) & (values <= 1)
-        weighed = (known | (values == UNCERTAIN_CLASS)).astype(np.float64)
-        self._sides = np.where(known, values, 0.0), np.where(known, 1 - values, 0.0)
+        weighed = np.where(known | (values == UNCERTAIN_CLASS), weights, 0.0)
+        sides = np.where(known, values, 0.0), np.where(known, 1 - values, 0.0)
+        self._sides = [side * weights for side in sides]
         self._pools = [a if per_label else _over_labels(a) for a in (weighed, *self._sides)]
         first = np.cumsum([0, *map(len, targets)])
         moved = [np.where(r < 0, -1, r + start) for r, start in zip(rows, first, strict=False)]

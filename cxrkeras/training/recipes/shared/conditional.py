@@ -15,11 +15,12 @@ from cxrkeras.data.labels.hierarchy import (
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.training.recipes import Fitter, Learned
 from cxrkeras.training.recipes.shared.saving import save_keras
+from cxrkeras.training.recipes.shared.wrapping import Around
 from cxrkeras.training.session import Session
 from data_prep.say import say
 
 
-class Conditional(Fitter):
+class Conditional(Around):
     """A `Fitter`, see `recipes.hierarchy`. `facts` names the edges, and how many entries of the
     training images each child learnt from.
 
@@ -36,15 +37,12 @@ class Conditional(Fitter):
     ):
         self._labels = session.target.dataset.labels
         self._parents = places_of_parents(self._labels, parse_parents(graph))
+        super().__init__(again or first)
         self._first, self._again = first, again
         self._above = ancestors(self._parents) if multiplied else []
         self._facts: dict = {}
         if (self._parents < 0).all():
             say(f"None of {', '.join(self._labels)} has a parent here: nothing is conditional.")
-
-    @property
-    def _last(self) -> Fitter:
-        return self._again or self._first
 
     @property
     def facts(self) -> dict:
@@ -62,7 +60,7 @@ class Conditional(Fitter):
         **how,
     ) -> Learned:
         """See `Fitter.fit`; with the head alone, the history is that of its training."""
-        whole = Targets(upwards(targets.values, self._parents), targets.spread, targets.guessed)
+        whole = upwards(targets, self._parents)
         taught = conditional(whole, self._parents)
         self._facts = {"hierarchy": self._counted(taught[train])}
         if self._again is None:
@@ -113,15 +111,6 @@ class Conditional(Fitter):
         if not self._above:
             return self._last.save(folder)
         return save_keras(self.model(), folder) | {"head": None}
-
-    @property
-    def whole(self) -> bool:
-        """See `Fitter`."""
-        return self._last.whole
-
-    def weights(self) -> list[np.ndarray]:
-        """See `Fitter.weights`."""
-        return self._last.weights()
 
     def model(self) -> keras.Model:
         """Inputs -> (N, K) probabilities, multiplied along the path."""

@@ -13,6 +13,7 @@ from cxrkeras.data.labels.entries import MASKED
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.pipeline import Part, image_batches
 from cxrkeras.models.network import TARGET
+from cxrkeras.models.prior import uncertain_name
 from cxrkeras.training.fitting.learner import Learner
 from cxrkeras.training.recipes import Fitter, Learned
 from cxrkeras.training.recipes.shared.saving import save_keras
@@ -84,6 +85,13 @@ class Passing(Fitter):
         if self._beside:
             logits = keras.Model(logits.inputs, logits.output[TARGET])
         return logits.get_weights()
+
+    def ending(self) -> list[bool]:
+        """Which of `weights` are of the layers that end the output; not beside others."""
+        logits = self._twins.kept.logits
+        names = TARGET, uncertain_name(TARGET)
+        last = {id(w) for layer in logits.layers if layer.name in names for w in layer.weights}
+        return [id(weight) in last for weight in logits.weights]
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """See `Fitter.predict`."""

@@ -136,6 +136,10 @@ class Pooled(Fitter):
         shared = {"digest": self._digest, "features": features.layers[-1].name}
         return said | {"frozen": shared}
 
+    def weights(self) -> list[np.ndarray]:
+        """Those of the head, as it learns: on standardised features."""
+        return self._head.get_weights()
+
     def _is_dense(self) -> bool:
         """Whether the head is one dense layer (and its neighbour, which only the loss sees)."""
         learning = [layer for layer in self._logits.layers if layer.weights]

@@ -69,11 +69,12 @@ class Logistic(Pooled):
         return Learned(history, targets[train], undistorted, self._session.beside)
 
     def _rows(self, copies: np.ndarray, learnt: Learnt) -> tuple:
-        """Features (n, C) of images and copies, their targets (n, K), and weights (n,)."""
+        """Features (n, C) of images and copies, their targets (n, K), and weights (n, K)."""
         often = np.ones(len(learnt.index)) if learnt.weights is None else learnt.weights
         features = copies[:, learnt.index].reshape(-1, copies.shape[2])
-        weights = np.tile(often / len(copies), len(copies))
-        return np.float64(features), np.tile(learnt.targets.known, (len(copies), 1)), weights
+        weights = often[:, None] * np.float64(learnt.targets.weighed[1]) / len(copies)
+        values = np.tile(learnt.targets.known, (len(copies), 1))
+        return np.float64(features), values, np.tile(weights, (len(copies), 1))
 
     def _chosen(self, copies: np.ndarray, train: np.ndarray, targets: Targets, seed: int) -> float:
         """The strength with the smallest mean log loss over parts of the training rows."""
@@ -92,7 +93,8 @@ class Logistic(Pooled):
             for place, strength in enumerate(STRENGTHS):
                 start = regressed(*rows, strength, start)
                 logits = np.float64(copies[0, held]) @ start[0] + start[1]
-                costs[place] += np.nansum(log_loss(targets[held].known, logits))
+                cost = log_loss(targets[held].known, logits)
+                costs[place] += np.nansum(cost * targets[held].weighed[1])
         return STRENGTHS[int(costs.argmin())]
 
 
@@ -108,15 +110,16 @@ def regressed(
     Args:
         features: (n, C).
         known: (n, K) in [0, 1], NaN for entries that aren't known.
-        weights: (n,) of the rows, not negative.
+        weights: (n, K) of the entries, or (n,) of the rows, not negative.
         strength: scikit-learn's C.
         start: a kernel and bias from which to begin.
     """
     width, labels = features.shape[1], known.shape[1]
     kernel, bias = np.zeros((width, labels)), np.zeros(labels)
+    weights = np.broadcast_to(weights.reshape(len(known), -1), known.shape)
     for label in range(labels):
         rows = np.flatnonzero(~np.isnan(known[:, label]))
-        share, often = np.float64(known[rows, label]), weights[rows]
+        share, often = np.float64(known[rows, label]), weights[rows, label]
         both = np.append(often * share, often * (1 - share))
         counts = both[: len(rows)].sum(), both[len(rows) :].sum()
         if not all(counts):  # half an entry for a class that is missing, so that it is finite

@@ -1,7 +1,13 @@
-"""Recipes around another one. Imports no Keras."""
+"""Recipes around another one, and their fitters. Imports no Keras."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from cxrkeras.registry import RECIPES, option
-from cxrkeras.training.recipes import Recipe
+from cxrkeras.training.recipes import Fitter, Recipe
 
 
 class Wrapping(Recipe):
@@ -41,3 +47,53 @@ class Wrapping(Recipe):
     def within(self) -> Recipe:
         """The wrapped recipe."""
         return RECIPES.make(self.base)
+
+
+class Around(Fitter):
+    """A `Fitter` that says of itself what its last one says.
+
+    Args:
+        last: the fitter whose model is the result.
+    """
+
+    def __init__(self, last: Fitter):
+        self._last = last
+
+    @property
+    def facts(self) -> dict:
+        """See `Fitter`."""
+        return self._last.facts
+
+    @property
+    def whole(self) -> bool:
+        """See `Fitter`."""
+        return self._last.whole
+
+    def predict(self, rows: np.ndarray) -> np.ndarray:
+        """See `Fitter.predict`."""
+        return self._last.predict(rows)
+
+    def branches(self, rows: np.ndarray) -> Mapping[str, np.ndarray]:
+        """See `Fitter.branches`."""
+        return self._last.branches(rows)
+
+    def save(self, folder: Path) -> dict:
+        """See `Fitter.save`."""
+        return self._last.save(folder)
+
+    def model(self) -> Any:
+        """See `Fitter.model`."""
+        return self._last.model()
+
+    def weights(self) -> list[np.ndarray]:
+        """See `Fitter.weights`."""
+        return self._last.weights()
+
+
+def has_weights(fitter: Fitter) -> bool:
+    """Whether it learns in the target's own network, whoever wraps it."""
+    try:
+        fitter.weights()
+    except NotImplementedError:
+        return False
+    return True

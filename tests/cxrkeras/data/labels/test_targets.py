@@ -33,11 +33,12 @@ def test_known_codes_stay_and_the_rest_follows_the_policy(codes, uncertain, blan
     low, high = policy.ends()
     np.testing.assert_array_equal(targets.values[known], codes[known])
     assert (targets.values[asked] == np.float32((low + high) / 2)).all()
-    assert (targets.values[np.isnan(codes)] == {"ignore": MASKED, "zeros": 0}[blank]).all()
+    assert (targets.values[np.isnan(codes)] == BLANK[blank]).all()
     spread = np.zeros(codes.shape) if targets.spread is None else targets.spread
     np.testing.assert_array_equal(spread, np.float32(asked * (high - low) / 2))
     guessed = np.zeros(codes.shape) if targets.guessed is None else targets.guessed
-    np.testing.assert_array_equal(guessed, asked & policy.guessed)
+    unsaid = np.isnan(codes) & (blank == "self_trained")
+    np.testing.assert_array_equal(guessed, (asked & policy.guessed) | unsaid)
     assert (targets.three_way == (asked.any(axis=0) & (low == UNCERTAIN_CLASS))).all()
 
 
@@ -52,6 +53,43 @@ def test_guesses_replace_uncertain_entries_alone(codes, guesses):
     np.testing.assert_array_equal(filled.values[asked], np.float32(guesses[asked]))
     np.testing.assert_array_equal(filled.values[~asked], targets.values[~asked])
     assert filled.guessed is None
+
+
+@given(codes=CODES, weight=st.sampled_from([0.25, 0.5]))
+def test_blanks_weigh_less_between_leaving_them_out_and_counting_them(codes, weight):
+    def made(weight, blank="zeros"):
+        return targets_from_codes(codes, uncertain="half", blank=blank, blank_weight=weight)
+
+    for bound, usual in ((made(1), made(1.0)), (made(0), made(1, "ignore"))):
+        np.testing.assert_array_equal(bound.with_weights, usual.with_weights)
+        assert bound.weights is None
+    found, unsaid = made(weight), np.isnan(codes)
+    values, weights = found.weighed
+    np.testing.assert_array_equal(values, made(1).values)
+    np.testing.assert_array_equal(weights, np.where(unsaid, np.float32(weight), 1))
+    assert (found.weights is None) == (not unsaid.any())
+    of_all, of_known = made(1).counts, made(0).counts
+    np.testing.assert_allclose(found.counts, of_known + weight * (of_all - of_known), rtol=1e-6)
+
+
+def test_weights_go_where_their_entries_go():
+    codes = np.array([[1, np.nan], [np.nan, 0], [0, 1]])
+    found = targets_from_codes(codes, blank_weight=0.5)
+    assert found[np.array([2])].weights is None
+    np.testing.assert_array_equal(found[np.array([1, 0])].weights, [[0.5, 1], [1, 0.5]])
+    wide = found.widened([2, 0], 3)
+    np.testing.assert_array_equal(wide.weights, [[0.5, 1, 1], [1, 1, 0.5], [1, 1, 1]])
+    plain = Targets(np.zeros((3, 2), np.float32))
+    there = plain.placed(np.array([2, 0]), found[np.array([0, 1])])
+    np.testing.assert_array_equal(there.weights, [[0.5, 1], [1, 1], [1, 0.5]])
+    assert there.spread is None is there.guessed
+    np.testing.assert_array_equal(found.with_weights[..., 1], found.weights)
+    guessed = targets_from_codes(codes, blank="self_trained")
+    filled = guessed.filled(np.full(codes.shape, 0.25), weight=0.5)
+    np.testing.assert_array_equal(filled.values, [[1, 0.25], [0.25, 0], [0, 1]])
+    np.testing.assert_array_equal(filled.weights, found.weights)
+    kept_out = guessed.filled(np.full(codes.shape, -1.0))
+    np.testing.assert_array_equal(kept_out.values, guessed.values)
 
 
 def test_a_policy_per_label():
@@ -90,7 +128,7 @@ def test_rows_and_columns_keep_all_that_belongs_to_them():
     ("arguments", "message"),
     [
         ({"uncertain": "maybe"}, r"--uncertain must be one of .*\. Received: 'maybe'"),
-        ({"blank": "ones"}, r"one of zeros, ignore\. Received: 'ones'"),
+        ({"blank": "ones"}, r"one of zeros, ignore, self_trained\. Received: 'ones'"),
         ({"uncertain": ["ones"]}, "Received: 1 for 2 labels"),
     ],
 )

@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import beta, kstest
 
 from cxrkeras.data.labels.entries import MASKED, UNCERTAIN_CLASS
+from cxrkeras.data.transforms.mixup import blend, blended, weighed
 from cxrkeras.registry import TRANSFORMS
 from data_prep.errors import UserError
 from tests.cxrkeras.data.transforms.test_transforms import applied
@@ -59,6 +60,40 @@ def test_an_entry_is_known_only_where_both_are():
 def test_what_both_rows_agree_on_stays_to_the_last_bit():
     targets = np.full((ROWS, 2), [0.3, 1.0], np.float32)
     np.testing.assert_array_equal(mixed(targets=targets)[1], targets)
+
+
+def test_a_row_that_is_all_of_its_mixture_stays_to_the_last_bit():
+    rng = np.random.default_rng(3)
+    one, two = rng.normal(0, 90, (2, 500, 4)).astype(np.float32)
+    np.testing.assert_array_equal(blend(one, two, np.float32(1)), one)
+    np.testing.assert_array_equal(blend(one, two, np.float32(0)), two)
+    assert (two + (one - two) != one).any()  # which rounding would have changed
+    labels = np.float32(rng.choice([MASKED, 0, 1, 0.3, UNCERTAIN_CLASS], (2, 500, 4)))
+    weights = np.float32(rng.choice([1, 0.3], (2, 500, 4)))
+    share = np.ones((500, 1), np.float32)
+    np.testing.assert_array_equal(blended(*labels, share), labels[0])
+    both = np.stack([labels, weights], axis=-1)
+    np.testing.assert_array_equal(weighed(*both, share), both[0])
+
+
+def test_mixed_weights_are_the_mean_of_both_rows_losses():
+    """Cross-entropy at the mixed target, by the mixed weight; and equal weights change nothing."""
+    rng = np.random.default_rng(4)
+    y, v = rng.random((2, 300, 2)), rng.choice([1, 0.3, 0.05], (2, 300, 2))
+    share, f = rng.random((300, 1)), rng.normal(0, 2, (300, 2))
+    arrays = [np.float32(each) for each in np.stack([y, v], axis=-1)]
+    found = np.asarray(weighed(*arrays, np.float32(share)), float)
+
+    def cost(y, v):
+        return v * (y * np.logaddexp(0, -f) + (1 - y) * np.logaddexp(0, f))
+
+    expected = share * cost(y[0], v[0]) + (1 - share) * cost(y[1], v[1])
+    np.testing.assert_allclose(cost(found[..., 0], found[..., 1]), expected, rtol=1e-4, atol=1e-6)
+    plain = [np.stack([each[..., 0], np.ones((300, 2), np.float32)], axis=-1) for each in arrays]
+    alike = np.asarray(weighed(*plain, np.float32(share)))
+    without = blended(*(each[..., 0] for each in plain), np.float32(share))
+    np.testing.assert_array_equal(alike[..., 0], without)
+    assert (alike[..., 1] == 1).all()
 
 
 def test_further_inputs_are_those_of_the_row_that_weighs_more():

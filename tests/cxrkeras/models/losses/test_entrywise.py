@@ -1,17 +1,17 @@
 """Losses of one entry at a time, and of pairs, against closed forms and fitted optima."""
 
+from contextlib import nullcontext
+
 import keras
 import numpy as np
 import pytest
-from scipy.optimize import brentq
 
 from cxrkeras.data.labels.entries import MASKED
 from cxrkeras.models.losses.shared.entrywise import Entrywise
 from cxrkeras.registry import LOSSES
-from tests.cxrkeras.models.losses.losses_by_hand import value_and_gradient
+from tests.cxrkeras.models.losses.losses_by_hand import in_float64, value_and_gradient
 
 ENTRYWISE = [n for n in LOSSES.names() if issubclass(LOSSES.load(n), Entrywise)]
-SHARES = np.array([0.02, 0.1, 0.3, 0.5, 0.9])
 PLAIN = [
     "focal:gamma=0",
     "asl:positive=0,negative=0,clip=0",
@@ -49,7 +49,7 @@ def test_at_its_neutral_setting_it_is_plain_cross_entropy(text):
     value, gradient = value_and_gradient(layer_of(text, targets), targets, logits)
     plain = value_and_gradient(LOSSES.make("bce").layer(), targets, logits)
     assert value == pytest.approx(plain[0], rel=1e-6)
-    np.testing.assert_allclose(gradient, plain[1], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(gradient, plain[1], rtol=1e-6, atol=1e-8)
 
 
 BY_HAND = {
@@ -89,37 +89,6 @@ def test_it_costs_what_its_equation_says(text):
     assert value == pytest.approx(costs[known].mean(), rel=1e-6)
 
 
-@pytest.mark.parametrize("name", [*ENTRYWISE, "lsep", "bp_mll", "auc_margin"])
-def test_its_gradient_is_the_slope_of_its_value(name):
-    targets, logits = batch(1, (4, 3))
-    layer = layer_of(name, targets)
-    _, gradient = value_and_gradient(layer, targets, logits)
-    for place in np.ndindex(4, 3):
-        step = np.zeros((4, 3), np.float32)
-        step[place] = 0.02
-        up, down = (value_and_gradient(layer, targets, logits + s)[0] for s in (step, -step))
-        assert gradient[place] == pytest.approx((up - down) / 0.04, rel=0.02, abs=2e-4)
-        assert gradient[place] or targets[place] == MASKED or name == "asl"
-
-
-@pytest.mark.parametrize("name", ENTRYWISE)
-def test_its_distortion_is_where_a_fit_ends(name):
-    """Constant scores for labels of five shares, fitted by the layer's own gradient."""
-    rows = 500
-    targets = (np.arange(rows)[:, None] < SHARES * rows).astype(np.float32)
-    layer, loss = layer_of(name, targets), LOSSES.make(name)
-
-    def pull(logit, label):
-        logits = np.full((rows, len(SHARES)), logit, np.float32)
-        return value_and_gradient(layer, targets, logits)[1][:, label].sum()
-
-    told = loss.distortion([targets], [np.arange(rows)[None]]).distort(SHARES)
-    for label, score in enumerate(told):
-        found = brentq(pull, -12, 12, args=(label,), xtol=1e-3)
-        assert score == pytest.approx(1 / (1 + np.exp(-found)), rel=0.01), SHARES[label]
-
-
-@pytest.mark.jax
 @pytest.mark.jax
 def test_what_costs_too_much_is_heeded_less():
     targets, logits = batch()
@@ -187,29 +156,28 @@ def test_late_weights_begin_when_their_time_has_come():
 
 
 @pytest.mark.jax
-def test_auc_margin_ends_at_its_closed_form():
+@pytest.mark.parametrize("precise", [False, True])
+def test_auc_margin_ends_at_its_closed_form(precise):
     """For fixed scores, the best a, b and alpha: p(1-p)(Var + Var + the margin's shortfall^2)."""
+    if precise and keras.backend.backend() == "jax":
+        pytest.skip("JAX computes in float32 here")
     rng = np.random.default_rng(0)
     targets = np.float32(rng.random((200, 2)) < [0.1, 0.4])
     logits = np.float32(rng.normal(0, 1, targets.shape) + targets)
-    layer = layer_of("auc_margin:margin=0.8", targets)
-    h = 1 / (1 + np.exp(-logits.astype(float)))
-    wanted = []
+    h, wanted, best = 1 / (1 + np.exp(-logits.astype(float))), [], []
     for y, score in zip(targets.T == 1, h.T, strict=True):
         p, highs, lows = y.mean(), score[y], score[~y]
         short = max(0.8 - (highs.mean() - lows.mean()), 0)
         wanted.append(p * (1 - p) * (highs.var() + lows.var() + short**2))
-        column = len(wanted) - 1
-        for weight, value in (
-            (layer.a, highs.mean()),
-            (layer.b, lows.mean()),
-            (layer.alpha, short),
-        ):
-            values = weight.numpy().copy() if hasattr(weight, "numpy") else np.array(weight)
-            values[column] = value
+        best.append((highs.mean(), lows.mean(), short))
+    dtype = np.float64 if precise else np.float32
+    with in_float64() if precise else nullcontext():
+        layer = layer_of("auc_margin:margin=0.8", dtype(targets))
+        for weight, values in zip((layer.a, layer.b, layer.alpha), np.transpose(best), strict=True):
             weight.assign(values)
+        value, _ = value_and_gradient(layer, targets, logits, dtype)
     # At alpha the largest: with 2 alpha short p (1 - p) - p (1 - p) alpha^2 = p (1 - p) short^2.
-    assert float(layer(targets, logits)) == pytest.approx(np.mean(wanted), rel=1e-5)
+    assert value == pytest.approx(np.mean(wanted), rel=1e-12 if precise else 1e-6)
 
 
 @pytest.mark.slow
