@@ -14,6 +14,7 @@ from data_prep.errors import UserError, WrongUse
 
 VERBS = {
     "prep": "raw DICOM, images and tables -> a prepared dataset",
+    "labels": "what archives call their findings, and how their labels merge",
     "pretrain": "train a trunk on public archives, to start from later",
     "cv": "cross-validate one way of transferring: models, predictions, a report",
     "study": "compare many ways of transferring on the same folds: the study's tables",

@@ -46,7 +46,7 @@ def command(config: Path | None, out: Path | None, executor, **options: Any) -> 
 
 def _close(metrics: dict, run: Path, *, shuffled: bool) -> None:
     from cxrkeras.evaluation.evidence.trainings import in_words
-    from cxrkeras.evaluation.report.narrative import warnings
+    from cxrkeras.evaluation.report.narrative import over_all_labels, warnings
 
     macro = metrics["macro"]
     pooled, folds = macro["pooled"]["auroc"], macro["over_folds"]["auroc"]
@@ -56,6 +56,8 @@ def _close(metrics: dict, run: Path, *, shuffled: bool) -> None:
         f"Macro AUROC: {_said(pooled)} pooled out-of-fold{within}, "
         f"{_said(folds['mean'])} ± {_said(folds['sd'])} over {folds['folds']} folds"
     )
+    if whole := over_all_labels(metrics):
+        click.echo(f"Macro AUROC {whole}")
     if spread := metrics.get("seeds"):
         click.echo(f"{in_words(spread)}; the run is their mean")
     for warning in warnings(metrics, shuffled=shuffled):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cxrkeras.commands.shared.film_options import admission, decoding_workers
+from cxrkeras.commands.shared.film_options import admission, decoding_workers, table_of_inputs
 from cxrkeras.commands.shared.key_file import key_file
 from cxrkeras.commands.shared.numbers import Finite
 from cxrkeras.commands.shared.operating_point import operating_point, rule_of
@@ -60,6 +60,7 @@ _SHOWN = 12  # refused files listed on the terminal; all of them are in rejected
     help="Known boxes to score against: image,label,x,y,width,height in pixels of the prepared "
     "images, or NIH's BBox_List_2017.csv. [default: boxes.csv of --data]",
 )
+@table_of_inputs
 @click.option("--only-boxed", is_flag=True, help="Explain only images with known boxes.")
 @click.option(
     "--tolerance",
@@ -83,13 +84,15 @@ def command(model: Path, files: tuple[str, ...], out: Path, rule: str | None, **
     MODEL_OR_RUN is a model folder or a run of `cxrkeras cv`, whose folds are averaged. The run's
     own images are explained out of fold, by the one model that hasn't seen them. Files that can't
     be read are listed, and the rest are processed. Pictures and maps of a DICOM file are named by a
-    keyed hash, as `cxrkeras prep` names its image; explained.csv says which is which. Not for
-    clinical use.
+    keyed hash, as `cxrkeras prep` names its image; explained.csv says which is which. What a model
+    takes beside the image (age, sex, view) is held at what the header, --table or the dataset tells
+    of a film. Not for clinical use.
 
     \b
     Examples:
       cxrkeras explain runs/first film.dcm --out why
       cxrkeras explain runs/first films/ --labels top3 --map gradcam++ --out why
+      cxrkeras explain runs/first films/ --table patients.csv --out why
       cxrkeras explain runs/first --data data/ours --no-pictures --out why --randomisation-check
       cxrkeras explain runs/first --data data/nih --boxes BBox_List_2017.csv --only-boxed --out why
     """
@@ -97,6 +100,9 @@ def command(model: Path, files: tuple[str, ...], out: Path, rule: str | None, **
         raise click.UsageError("Give FILES or --data DATASET, one of them.")
     if how["only_boxed"] and not (how["boxes"] or how["data"]):
         raise click.UsageError("--only-boxed needs known boxes: give --boxes TABLE.")
+    table = how.pop("table")
+    if table and how["data"]:
+        raise click.UsageError("--table is for FILES; a dataset's manifest tells it.")
     point = rule_of(rule)
     from cxrkeras.serving.explain.folder import is_explanation
     from cxrkeras.serving.explain.inputs import data_inputs, file_inputs
@@ -108,7 +114,7 @@ def command(model: Path, files: tuple[str, ...], out: Path, rule: str | None, **
     point = point or card.default_rule
     card.operating_points(point)  # what the model lacks is said before the work
     inputs = (
-        file_inputs(card, files, how["boxes"])
+        file_inputs(card, files, how["boxes"], table)
         if files
         else data_inputs(card, how["data"], how["boxes"])
     )

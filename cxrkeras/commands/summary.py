@@ -75,9 +75,7 @@ def _built(outputs: int, options: dict[str, Any]) -> "tuple[int, keras.Model]":
     if "backbone" in plan.recipe.unused:
         raise UserError(f"--recipe {plan.recipe} has no network. Give another --recipe.")
     runtime.start()
-    from cxrkeras.models.network import TARGET, build_network
-
-    network = build_network(plan.architecture, {TARGET: outputs})
+    network = plan.recipe.network(plan.architecture, outputs)
     for trunk in network.trunks:
         trunk.trainable = not plan.recipe.freezes
     return plan.experiment.batch_size, network.probability

@@ -173,6 +173,7 @@ class Model:
         file: PathLike,
         *,
         map: str | None = None,
+        table: PathLike | None = None,
         workers: int | None = None,
         **admission: Any,
     ) -> "Explained":
@@ -186,6 +187,8 @@ class Model:
             map: `own` (the head's own), `cam`, `gradcam`, `gradcam++` or `relevance`; by default
                 `own` where there is one, else `cam` where it is exact, else for a trunk with
                 attention `relevance`, else `gradcam`.
+            table: as for `predict`, for a model that takes age, sex or view: its maps hold these
+                at what is known of the film, and show the image's part of a score.
             workers: as for `predict`.
             **admission: what is accepted as a film, as for `cxrkeras.prepare`.
 
@@ -207,6 +210,7 @@ class Model:
             self._card,
             Path(file),
             method=map,
+            table=None if table is None else Path(table),
             admission=admitted(admission),
             workers=workers,
             load=lambda: self._loaded,

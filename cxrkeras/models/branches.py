@@ -24,7 +24,7 @@ from cxrkeras.models.network import (
 )
 from cxrkeras.models.precision import FLOAT32, computing_in
 from cxrkeras.models.regions import cropped
-from cxrkeras.models.views.shared.graph import VIEW, first_crop, mean_over_crops
+from cxrkeras.models.views.shared.graph import first_crop, mean_over_crops, view_name
 
 GLOBAL, LOCAL = "global", "local"
 
@@ -103,7 +103,7 @@ def build_branches(
     }
     output = layers.Activation("sigmoid", name="probability")(last[TARGET])
     if len(architecture.views.crops(architecture.image_size)) > 1:
-        view = keras.Model([*seen.values()], output, name=VIEW)
+        view = keras.Model([*seen.values()], output, name=view_name(inputs))
         output = mean_over_crops(inputs, view, architecture.views)
     return Branches(
         steps=steps,

@@ -16,7 +16,7 @@ from cxrkeras.models.inputs import inputs_of, known_features
 from cxrkeras.models.losses.shared.entries import NEVER
 from cxrkeras.models.precision import FLOAT32, computing_in
 from cxrkeras.models.prior import uncertain_name
-from cxrkeras.models.views.shared.graph import VIEW, first_crop, mean_over_crops
+from cxrkeras.models.views.shared.graph import first_crop, mean_over_crops, view_name
 from data_prep.errors import UserError
 
 
@@ -120,7 +120,9 @@ def build_network(
         logits = learned[TARGET] if TARGET in learned else next(iter(learned.values()))
         output = keras.layers.Activation("sigmoid", name="probability")(logits)
         if len(architecture.views.crops(architecture.image_size)) > 1:
-            view = keras.Model([*({**inputs, "image": seen}).values()], output, name=VIEW)
+            view = keras.Model(
+                [*({**inputs, "image": seen}).values()], output, name=view_name(inputs)
+            )
             output = mean_over_crops(inputs, view, architecture.views)
         probability = keras.Model(given, output, name="-".join(names))
     return Network(

@@ -12,6 +12,7 @@ from data_prep.filenames import printable
 from data_prep.readers import Reader
 from data_prep.readers.shared.records import Source
 from data_prep.readers.shared.selection import limited, without
+from data_prep.readers.shared.wording import OWN, worded
 from data_prep.say import say
 
 _RASTER = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -24,6 +25,7 @@ def make_dataset(
     out: Path,
     *,
     name: str | None = None,
+    findings: str = OWN,
     exclude: Sequence[Path] = (),
     limit: int | None = None,
     seed: int = 0,
@@ -38,6 +40,7 @@ def make_dataset(
         raw: their folder; `out` can't lie in it.
         out: the dataset's folder.
         name: of the dataset; the name of `out` if None.
+        findings: the words for its labels, see `wording.worded`.
         exclude: lists of images to leave out, see `selection.without`.
         limit: take only a sample of about this many images, see `selection.limited`.
         seed: seed of that sample.
@@ -56,6 +59,7 @@ def make_dataset(
     """
     _check(reader, raw, out, settings.get("stretch"))
     source = reader.read(raw, name or printable(out.resolve().name))
+    source = worded(source, findings)
     source = without(source, tuple(exclude)) if exclude else source
     source = limited(source, limit, seed) if limit else source
     for note in source.notes:

@@ -198,6 +198,8 @@ def _request(source: Source, settings: Settings, names: Names, near: bool) -> st
         record = [r.key, r.codes, r.patient, r.study, r.view, r.sex, r.age, r.split]
         digest.update(json.dumps(record).encode())
     digest.update(json.dumps([astuple(box) for box in source.boxes or ()]).encode())
+    if source.boxes_in_pixels:
+        digest.update(b"pixels")
     return digest.hexdigest()
 
 

@@ -17,8 +17,10 @@ from data_prep.dataset.worker import Result, Settings, pseudonym
 from data_prep.errors import UserError
 from data_prep.filenames import printable
 from data_prep.files import atomic_write_json, replacing
+from data_prep.films.display import TURNED
 from data_prep.films.film import inside_square
 from data_prep.films.looks import UNLIKE
+from data_prep.readers.shared.places import scaled
 from data_prep.readers.shared.records import Box, Record, Source
 from data_prep.tables.cells import TEXT, write_rows
 from data_prep.tables.table import CODES
@@ -128,7 +130,7 @@ def publish(
             for duplicate in duplicates
         ],
     )
-    _write_boxes(source, kept, files, settings, out)
+    remarks = remarks + _write_boxes(source, kept, files, settings, out)
     outcomes = {result.id: outcome(result) for result in results}
     journal.note_done(call.finished(_images_by_id(kept, files), outcomes))
     left = {
@@ -280,18 +282,35 @@ def _write_boxes(
     files: list[str],
     settings: Settings,
     out: Path,
-) -> None:
-    """The boxes on prepared images, in their pixels; no file for an archive without boxes."""
+) -> list[str]:
+    """The boxes on prepared images, in their pixels; no file for an archive without boxes.
+
+    Returns:
+        What is to be noted of boxes that were left out.
+    """
     if source.boxes is None:
-        return
+        return []
     of = {rec.key: (file, res) for (rec, res), file in zip(kept, files, strict=True)}
-    rows = []
+    rows, outside, turned = [], 0, 0
     for box in source.boxes:
-        if box.key in of:
-            file, result = of[box.key]
+        if box.key not in of:
+            continue
+        file, result = of[box.key]
+        if source.boxes_in_pixels:
+            box = scaled(box, result.columns, result.rows)
+        if TURNED in result.warnings:
+            turned += 1
+        elif min(box.width, box.height) <= 0:
+            outside += 1
+        else:
             place = _on_square(box, result, settings)
             rows.append((file, box.label, *(f"{part:.2f}" for part in place)))
     _write_csv(out / "boxes.csv", ("image", "label", "x", "y", "width", "height"), rows)
+    left_out = {
+        "are empty or lie beyond their film": outside,
+        f"are on films that were {TURNED}": turned,
+    }
+    return [f"{WARNING}{n} boxes {why}: left out" for why, n in left_out.items() if n]
 
 
 def _on_square(box: Box, result: Result, settings: Settings) -> tuple[float, ...]:

@@ -18,6 +18,7 @@ from pydicom.dataset import Dataset
 from data_prep.errors import RejectedFile
 from data_prep.films.stored import padding_of, without_overlay
 
+TURNED = "turned or mirrored as PatientOrientation says"
 _ROWS = 64
 
 
@@ -112,7 +113,7 @@ def upright(grey: Grey, dataset: Dataset) -> Grey:
         None if image is None else np.ascontiguousarray((image.T if turned else image)[step])
         for image in grey[:2]
     )
-    return Grey(pixels, padding, [*grey.warnings, "turned or mirrored as PatientOrientation says"])
+    return Grey(pixels, padding, [*grey.warnings, TURNED])
 
 
 def apply_modality(

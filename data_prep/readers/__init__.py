@@ -5,17 +5,24 @@ what the layout is, `Download:`, `Terms:`, the paragraph `Source:` that is to be
 pandas, NumPy and Pillow are imported inside functions, so that the help comes quickly.
 """
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import ClassVar, Self
 
 from data_prep.readers.shared.records import Source
 from data_prep.registry import Part, docstring, option
+from data_prep.tables.vocabulary import is_normal
 
 VIEWS = (
     "Films to keep, by their view in the table or else in the DICOM header; an unknown view "
     "counts as frontal."
 )
 """The help of `--views`."""
+
+
+def named_alike(names: Iterable[str]) -> dict[str, str]:
+    """`Reader.findings` of names that are the labels too; what says normal is no label."""
+    return {name: "" if is_normal(name) else name for name in names}
 
 
 class Reader(Part):
@@ -30,11 +37,19 @@ class Reader(Part):
             `--images`.
         public: whether the identifiers are public, and stay; otherwise they become keyed hashes.
         default_views: of `--views`: `all`, `frontal` or `lateral`.
+        findings: {the archive's name of a finding: the label that its datasets have for it, or ""
+            where they have none}; empty where the user's table decides. Labels are the archive's
+            own names, or ours where its names mean something else on their own; what a label means
+            is what `vocabulary.canonical` makes of it.
+        marks: {a file by which the archive's folder is known, relative to it, with `*`: a text that
+            stands in its first lines, or ""}; any of them will do.
     """
 
     archive: ClassVar[bool] = True
     public: ClassVar[bool] = True
     default_views: ClassVar[str] = "all"
+    findings: ClassVar[Mapping[str, str]] = {}
+    marks: ClassVar[Mapping[str, str]] = {}
 
     def read(self, raw: Path, name: str) -> Source:
         """Read what there is; of the images, only whether they exist.

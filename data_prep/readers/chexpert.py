@@ -24,14 +24,19 @@ Examples:
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from data_prep.errors import UserError
-from data_prep.films.views import admits
 from data_prep.readers import VIEWS, Reader
-from data_prep.readers.shared.archive import ROLES, ArchiveTable, archive_source, located
+from data_prep.readers.shared.archive import (
+    ROLES,
+    ArchiveTable,
+    archive_source,
+    located,
+    with_views,
+)
 from data_prep.readers.shared.chexpert_paths import Place, place_of
 from data_prep.readers.shared.example import write_film, write_table
 from data_prep.readers.shared.records import Source
@@ -50,6 +55,7 @@ _TABLES = {
     "valid": ("valid.csv", "val_labels.csv"),
     "test": ("test.csv", "test_labels.csv", "groundtruth.csv"),
 }
+_ENDS = ("", ".gz")
 _SEEN = 50  # rows looked at to find the column of paths
 
 
@@ -60,6 +66,11 @@ class Part(Reader):
     VisualCheXbert), underscores in the names, absolute paths of another machine. The films of other
     views are left out by their row and counted.
     """
+
+    findings: ClassVar[Mapping[str, str]] = dict(zip(CHEXPERT14, CHEXPERT14, strict=True))
+    marks: ClassVar[Mapping[str, str]] = {
+        name + end: "/patient" for names in _TABLES.values() for name in names for end in _ENDS
+    }
 
     table: tuple[Path, ...] = option(
         (),
@@ -73,22 +84,19 @@ class Part(Reader):
 
     def read(self, raw: Path, name: str) -> Source:
         """Read the archive, see `Reader.read`."""
-        import numpy as np
-
         paths = list(self.table) or _tables_in(raw)
         index = FileIndex(raw if self.table else _folder_of(paths, raw))
         table = chexpert_table(paths, LABELS[self.label_set], index)
-        keep = np.array([admits(self.views, view) for view in table.frame["view"]], bool)
+        kept = with_views(table, self.views)
         source = archive_source(
             table,
             index,
             name=name,
             origin="CheXpert, " + ", ".join(path.name for path in paths),
             citation=self.citation_said(),
-            keep=keep,
+            keep=kept.rows,
         )
-        left_out = f"views: {self.views}; {int((~keep).sum()):,} films of the table left out"
-        return replace(source, notes=(*source.notes, left_out))
+        return kept.said(source)
 
     @classmethod
     def example(cls, folder: Path) -> tuple[Path, Self]:
@@ -111,7 +119,7 @@ class Part(Reader):
 def _tables_in(root: Path) -> list[Path]:
     """The archive's tables, in the order train, valid, test."""
     names = [name for names in _TABLES.values() for name in names]
-    found = located(root, tuple(name + end for name in names for end in ("", ".gz")))
+    found = located(root, tuple(name + end for name in names for end in _ENDS))
     if not found:
         raise UserError(
             f"There is no train.csv, valid.csv or test.csv in {root}. Give the folder that holds "

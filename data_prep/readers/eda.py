@@ -10,8 +10,9 @@ Examples:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from data_prep.errors import UserError
 from data_prep.filenames import printable
@@ -45,6 +46,11 @@ class Part(TableReader):
     The pacemaker is no finding of the lungs and is dropped, as in the study. The label `normal` is
     1 where the table says so and no category is 1.
     """
+
+    findings: ClassVar[Mapping[str, str]] = {
+        name: "" if eda_category(name) in (NORMAL, PACEMAKER) else eda_category(name)
+        for name in dict.fromkeys(EDA_FINDINGS)
+    }
 
     table: Path = option(..., "CSV or TSV with rows of image and sub-finding.")
     finding_column: str | None = option(None, "The column of sub-findings.")

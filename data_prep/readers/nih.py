@@ -29,21 +29,22 @@ Examples:
 from __future__ import annotations
 
 import csv
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from data_prep.errors import UserError
-from data_prep.readers import Reader
+from data_prep.readers import Reader, named_alike
 from data_prep.readers.shared.archive import ROLES, ArchiveTable, archive_source, located
 from data_prep.readers.shared.example import write_film, write_table
+from data_prep.readers.shared.places import with_boxes, without_boxes
 from data_prep.readers.shared.records import Box, Source
 from data_prep.registry import option
 from data_prep.tables.columns import label_columns, named_column, usual_column
 from data_prep.tables.matching import FileIndex
 from data_prep.tables.table import YES_NO, code_of, findings_to_codes, read_table
 from data_prep.tables.textfile import read_names, read_text
-from data_prep.tables.vocabulary import NIH14, canonical, nearest
+from data_prep.tables.vocabulary import NIH14, NIH15, canonical, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,6 +74,9 @@ class Part(Reader):
     official lists as `split` (`train_val`, `test`), the boxes, and public patient numbers.
     """
 
+    findings: ClassVar[Mapping[str, str]] = named_alike(NIH15)
+    marks: ClassVar[Mapping[str, str]] = dict.fromkeys(_TABLES, _FINDINGS)
+
     table: Path | None = option(None, "[default: Data_Entry_2017*.csv in ROOT]")
     adjudicated: Path | None = option(
         None,
@@ -100,7 +104,10 @@ class Part(Reader):
         )
         if self.adjudicated:
             return source
-        return _with_boxes(source, _beside(path, raw, {"boxes": _BOXES}).get("boxes"))
+        boxes = _beside(path, raw, {"boxes": _BOXES}).get("boxes")
+        if boxes is None:
+            return without_boxes(source, f"{_BOXES} isn't beside the table")
+        return with_boxes(source, read_boxes(boxes), boxes.name)
 
     def next_step(self, out: Path) -> str:
         """Training on it, or for adjudicated labels scoring with it."""
@@ -245,17 +252,6 @@ def _said(values: pd.Series, path: Path) -> pd.Series:
             "blank. Correct it."
         )
     return values.map(table)
-
-
-def _with_boxes(source: Source, path: Path | None) -> Source:
-    if path is None:
-        note = f"boxes: none ({_BOXES} isn't beside the table)"
-        return replace(source, notes=(*source.notes, note))
-    every = read_boxes(path)
-    here = {record.key for record in source.records}
-    boxes = tuple(box for box in every if box.key in here)
-    note = f"boxes: {len(boxes):,} of the {len(every):,} in {path.name} are on images that are here"
-    return replace(source, boxes=boxes, notes=(*source.notes, note))
 
 
 def read_boxes(path: Path) -> list[Box]:

@@ -1,11 +1,12 @@
-"""The names of findings: ChestX-ray14, CheXpert, and the study's own two-level taxonomy (E-DA).
+"""The labels of ChestX-ray14, CheXpert and the study's own two-level taxonomy (E-DA).
 
 `canonical` makes the spellings of different archives comparable; it never renames a user's columns.
 """
 
 import difflib
-import re
 from collections.abc import Iterable
+
+from data_prep.tables.ontology import folded, ours
 
 NIH14 = (
     "Atelectasis",
@@ -86,23 +87,6 @@ EDA_CHINESE = {
     "正常": NORMAL,
 }
 
-_SYNONYMS = {
-    "pleural effusion": "Effusion",
-    "infiltrate": "Infiltration",
-    "oedema": "Edema",
-    "airspace opacity": "Lung Opacity",
-    "normal": "No Finding",
-    "no findings": "No Finding",
-}
-
-
-def folded(label: str) -> str:
-    """`label` in lower case, with underscores, hyphens and repeated spaces as one space."""
-    return re.sub(r"[\s_\-]+", " ", label).strip().casefold()
-
-
-_CANONICAL = {folded(name): name for name in (*CHEXPERT14, *NIH14)} | _SYNONYMS
-
 
 def canonical(label: str) -> str:
     """The name under which a finding can be compared between archives.
@@ -114,18 +98,16 @@ def canonical(label: str) -> str:
         The archives' own spelling (`Effusion`, `Pleural_Thickening`, `No Finding`) where the
         finding is a known one, otherwise `label` without surrounding blanks.
     """
-    return _CANONICAL.get(folded(label), label.strip())
+    return ours().name_of(label) or label.strip()
 
 
 ARCHIVE_FINDINGS = frozenset(canonical(name) for name in (*NIH14, *CHEXPERT14))
 
-# Labels that mean "any of these": the adjudicated findings of Majkowska et al. (Radiology 2020).
-_UNIONS = {"nodule or mass": ("Nodule", "Mass"), "nodule/mass": ("Nodule", "Mass")}
-
 
 def parts_of(label: str) -> tuple[str, ...]:
     """The findings of which a label means any (`Nodule or mass`: Nodule, Mass), or none."""
-    return _UNIONS.get(folded(label), ())
+    finding = ours().findings.get(canonical(label))
+    return finding.any_of if finding else ()
 
 
 def is_normal(label: str) -> bool:

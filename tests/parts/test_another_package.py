@@ -149,7 +149,7 @@ def test_from_prep_to_export_with_its_parts_alone(commands, tmp_path):
     options = [word for name, value in chosen.items() for word in (f"--{name}", value)]
     small = ["--image-size", 64, "--folds", 2, "--epochs", 2, "--batch-size", 8]
     commands(
-        ["prep", "vindr", raw, "--agree", 2, "--out", data, "--image-size", 64, "--workers", 0],
+        ["prep", "vindr_png", raw, "--agree", 2, "--out", data, "--image-size", 64, "--workers", 0],
         ["cv", "--data", data, *options, *small, "--validation-fraction", 0, "--out", run],
     )
     facts = json.loads((run / "folds" / "0" / "model.json").read_text())

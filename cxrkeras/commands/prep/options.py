@@ -55,6 +55,15 @@ sample = options(
         help="Random seed of the sample of --limit.",
     ),
 )
+findings = click.option(
+    "--findings",
+    default="own",
+    show_default=True,
+    metavar="own|ours|FILE",
+    help="Names of the labels: the archive's own, those of the vocabulary that all archives share "
+    "(labels of one meaning become one; what has no place there is left out), or the vocabulary "
+    "with a TOML file of yours over it. `cxrkeras labels` shows both.",
+)
 exclude = click.option(
     "--exclude",
     type=FILE,

@@ -10,6 +10,7 @@ import click
 from cxrkeras.commands.prep.fields import field_options
 from cxrkeras.commands.prep.options import (
     exclude,
+    findings,
     picture,
     privacy,
     raw_folder,
@@ -41,6 +42,7 @@ def reader_command(name: str) -> click.Command:
         to_folder,
         *field_options(part),
         *([] if "views" in part.model_fields else [views(part.default_views)]),
+        findings,
         exclude,
         sample,
         picture,

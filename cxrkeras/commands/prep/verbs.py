@@ -2,6 +2,7 @@
 
 import click
 
+from cxrkeras.commands.prep.auto import auto_command
 from cxrkeras.commands.prep.phantom import phantom_command
 from cxrkeras.commands.prep.reader import reader_command
 from cxrkeras.commands.shared.nearest import check_verb
@@ -43,6 +44,7 @@ def command() -> None:
 
     \b
     Examples:
+      cxrkeras prep auto Downloads/archive
       cxrkeras prep table --images DIR --labels labels.csv --out data/ours
       cxrkeras prep nih ChestXray-NIHCC --out data/nih
       cxrkeras prep chexpert CheXpert-v1.0-small --out data/chexpert --image-size 320
@@ -50,4 +52,5 @@ def command() -> None:
     """
 
 
+command.add_command(auto_command)
 command.add_command(phantom_command)

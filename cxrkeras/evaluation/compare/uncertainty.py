@@ -1,6 +1,7 @@
 """One run's own scores with their intervals."""
 
 from collections.abc import Collection
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,10 +21,10 @@ def with_intervals(scores: dict, predictions: Predictions, decided: Collection[i
         decided: columns that have no such score (`decisions.decided`).
 
     Returns:
-        `scores`, whose `pooled` parts of `macro` and each of `per_label` now also have
-        `auroc_interval` and `average_precision_interval`, {low, high}, or None if there is none
-        (`intervals.score_interval`); and `intervals` {level, resamples, seed, patients, units,
-        drawn (of what, in words), undefined_resamples}, how they were made.
+        `scores`, whose `pooled` parts of `macro`, `macro_all` where there is one, and each of
+        `per_label` now also have `auroc_interval` and `average_precision_interval`, {low, high}, or
+        None if there is none (`intervals.score_interval`); and `intervals` {level, resamples, seed,
+        patients, units, drawn (of what, in words), undefined_resamples}, how they were made.
     """
     unit = sampling_units(predictions.images, predictions.patients)
     truth = predictions.truth.copy()
@@ -34,8 +35,10 @@ def with_intervals(scores: dict, predictions: Predictions, decided: Collection[i
         parts = {name: found.of_label(0, k, LEVEL) for k, name in enumerate(predictions.labels)}
         for name, part in parts.items():
             scores["per_label"][name]["pooled"][f"{score}_interval"] = _bounds(part)
-        macro = found.of_macro(0, LEVEL)
-        scores["macro"]["pooled"][f"{score}_interval"] = _bounds(macro)
+        means = {"macro": found, "macro_all": replace(found, counted=np.ones_like(found.counted))}
+        for name in means.keys() & scores.keys():
+            mean = means[name].of_macro(0, LEVEL)
+            scores[name]["pooled"][f"{score}_interval"] = _bounds(mean)
     patients, units = len(set(predictions.patients) - {""}), int(unit.max()) + 1
     scores["intervals"] = {
         "level": LEVEL,

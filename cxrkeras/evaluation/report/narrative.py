@@ -92,12 +92,21 @@ def sentence(metrics: Mapping) -> str:
     over = over if defined == len(labels) else f"{defined} of {_count(len(labels), 'label')}"
     over += "".join(f", without {name}" for name in metrics.get("left_out", ()))
     kind = "Pooled out-of-fold macro AUROC" if folds else "Macro AUROC"
-    return f"{kind} {pooled:.3f} over {over}{_interval(metrics)}; {where}."
+    over_all = f"; {whole}" if (whole := over_all_labels(metrics)) else ""
+    return f"{kind} {pooled:.3f} over {over}{_interval(metrics)}{over_all}; {where}."
 
 
-def _interval(metrics: Mapping) -> str:
-    """The macro AUROC's interval in brackets; nothing for a `metrics.json` without."""
-    bounds = metrics["macro"]["pooled"].get("auroc_interval")
+def over_all_labels(metrics: Mapping) -> str:
+    """The mean over all labels where the macro AUROC leaves some out; "" elsewhere."""
+    if metrics.get("macro_all", {}).get("pooled", {}).get("auroc") is None:
+        return ""
+    pooled, left = metrics["macro_all"]["pooled"], ", ".join(metrics["left_out"])
+    return f"with {left} {pooled['auroc']:.3f}{_interval(metrics, 'macro_all')}"
+
+
+def _interval(metrics: Mapping, mean: str = "macro") -> str:
+    """A mean AUROC's interval in brackets; nothing for a `metrics.json` without."""
+    bounds = metrics[mean]["pooled"].get("auroc_interval")
     if bounds is None:
         return ""
     level = percent(metrics["intervals"]["level"])

@@ -116,6 +116,7 @@ def _context(run: _Run) -> dict:
         "shortcuts": (read_shortcuts(run.folder) or {}).get("shortcuts") or {},
         "samples": _samples(run),
         "without": _without(metrics),
+        "whole": _WHOLE,
     }
 
 
@@ -128,7 +129,11 @@ def _rows(metrics: Mapping) -> list[tuple[str, Mapping]]:
     rows = [*metrics["per_label"].items()]
     without = _without(metrics)
     macro, micro = f"Macro mean{without}", f"Micro{without}"
-    return [*rows, (macro, metrics["macro"]), (micro, metrics["micro"])]
+    found = [*rows, (macro, metrics["macro"]), (micro, metrics["micro"])]
+    return [*found, (_WHOLE, metrics["macro_all"])] if "macro_all" in metrics else found
+
+
+_WHOLE = "Macro mean of all labels"
 
 
 def _without(metrics: Mapping) -> str:

@@ -48,7 +48,8 @@ def evaluate(
         `mae`, and for each rule `hamming_RULE`, `sensitivity_RULE` and `specificity_RULE`; None
         where undefined. Macro is the mean over the labels that have the metric, `labels` says how
         many; micro takes all known entries as one label. Both go without the labels in `left_out`
-        (see `counted`), which is there only if there are such.
+        (see `counted`), which is there only if there are such; `macro_all` is then the mean over
+        all labels, these included.
 
     Raises:
         ValueError: shapes that disagree, scores outside [0, 1], truth other than 1, 0, NaN.
@@ -86,11 +87,17 @@ def evaluate(
         "macro": _assemble(pooled, parts, _MACRO),
         "micro": _assemble(pooled, parts, _MICRO),
         "undefined": _undefined(pooled, parts, labels),
-        **({"left_out": left} if (left := left_out(labels)) else {}),
+        **_with_all(pooled, parts, labels),
     }
 
 
-_MACRO, _MICRO = 0, 1  # keys beside the label names, which are text and so can't clash
+def _with_all(pooled: dict, parts: dict[int, dict], labels: Sequence[str]) -> dict:
+    """What means leave out, and the mean that doesn't; nothing where all labels count."""
+    left = left_out(labels)
+    return {"left_out": left, "macro_all": _assemble(pooled, parts, _ALL)} if left else {}
+
+
+_MACRO, _MICRO, _ALL = 0, 1, 2  # keys beside the label names, which are text and so can't clash
 
 
 def _score_part(truth, prob, labels, thresholds, *, decided, probabilities) -> dict:
@@ -111,7 +118,7 @@ def _score_part(truth, prob, labels, thresholds, *, decided, probabilities) -> d
     all_truth, all_prob = truth[:, counts].ravel(), prob[:, counts].ravel()
     ranked = not decided.intersection(counts.tolist())
     micro = score_label(all_truth, all_prob, entries, ranked=ranked, **kind)
-    return {**scores, _MACRO: macro, _MICRO: micro}
+    return {**scores, _MACRO: macro, _MICRO: micro, _ALL: _macro(list(scores.values()))}
 
 
 def score_label(

@@ -45,10 +45,12 @@ class Part(DenseHead):
 
         dense = model.get_layer(TARGET)
         width = dense.input.shape[-1]
-        heats = []
-        trunks = max(width // self.channels, 1)  # what is left are further inputs
+        heats, found = [], {layer.name: layer for layer in model.layers}
+        trunks = sum(name.startswith("transition_") for name in found)
+        if not trunks:
+            raise ValueError("It has no transition layer.")
         for number in range(1, trunks + 1):
-            layer = model.get_layer(f"transition_{number}")
+            layer = found[f"transition_{number}"]
             parts = parts_of_pooling(layer.output, self.r)
             before = (number - 1) * self.channels
             after = width - before - self.channels

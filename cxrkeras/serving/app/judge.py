@@ -145,7 +145,9 @@ class LocalJudge:
         if self._explainer is None:
             raise UserError(self.no_maps)
         with self._lock:
-            told = self._explainer.explain(self._images(seen), [self.labels.index(label)])
+            known = as_arrays([seen.told], self.extras)
+            column = self.labels.index(label)
+            told = self._explainer.explain(self._images(seen), [column], known=known)
         return told.maps[0, 0] + (0 if told.bias is None else told.bias[0])
 
     def _images(self, seen: Seen) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Files to heat maps: which model explains which file, batch by batch, and what comes out of it."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,10 @@ from cxrkeras.evaluation.boxes.known_boxes import KnownBoxes
 from cxrkeras.evaluation.boxes.localisation import Case, MapBox, boxes_from_map
 from cxrkeras.models.heads import Head
 from cxrkeras.registry import HEADS
-from cxrkeras.serving.explain.maps import BATCH, Ensemble, Explainer
+from cxrkeras.serving.explain.batches import BATCH
+from cxrkeras.serving.explain.maps import Ensemble, Explainer
 from cxrkeras.serving.predict.films import FilmStream, Prepared
+from cxrkeras.serving.predict.told import as_arrays
 from cxrkeras.serving.predict.unseen import OwnImages
 from cxrkeras.serving.predictor.predictor import Member, Predictor
 from data_prep.errors import UserError
@@ -35,7 +37,8 @@ class Explanation:
         maps: (K, h, w) float32.
         probability: (K,) float64.
         scores: (K,) float64 before the sigmoid.
-        bias: (K,) float64, see `cam.Explained`; None where maps have no such meaning.
+        bias: (K,) float64, see `batches.Explained`; None where maps have no such meaning.
+        told: what is known of the film beside the picture, of which the model takes some.
     """
 
     number: int
@@ -47,6 +50,7 @@ class Explanation:
     probability: np.ndarray
     scores: np.ndarray
     bias: np.ndarray | None
+    told: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def boxes(self, column: int) -> list[MapBox]:
         """The boxes of one label's map, in pixels of the prepared film."""
@@ -67,6 +71,8 @@ class Explainers:
     Attributes:
         way: the kind of map.
         all: what explains where no fold is asked, in words.
+        extras: the inputs beside the image.
+        logits: whether scores are logits; else they are what the models give out.
 
     Raises:
         UserError: a member doesn't have it, or the members' own maps mean different things.
@@ -74,7 +80,7 @@ class Explainers:
 
     def __init__(self, model: Predictor, method: str | None):
         self._members, self._method = model.members(), method
-        self._model = model
+        self._model, self.extras = model, model.card.extras
         self._heads: dict[str, Head | None] = {}
         self._made: dict[int, Explainer] = {}
         self._of: dict[int | None, Explainer | Ensemble] = {}
@@ -88,6 +94,8 @@ class Explainers:
                 )
             self._method, self._made, self._of = "gradcam", {}, {}  # the one that all of them have
             self.way = replace(self.of(0).way, why=_APART)
+        asked = self._numbers if several else (0,)
+        self.logits = all(self.of(number).parts.logits for number in asked)
         self.all = "all models" if len(self._members) > 1 else "the model"
 
     def of(self, fold: int | None) -> Explainer | Ensemble:
@@ -165,7 +173,9 @@ def explain_films(
 
     def explained(batch, fold):
         told = explainers.of(fold).explain(
-            at_side([film.image for _, film in batch], side), traced=counts[fold] > _MANY
+            at_side([film.image for _, film in batch], side),
+            traced=counts[fold] > _MANY,
+            known=as_arrays([film.told for _, film in batch], explainers.extras),
         )
         for row, (number, film) in enumerate(batch):
             yield Explanation(
@@ -178,6 +188,7 @@ def explain_films(
                 told.probability[row],
                 told.scores[row],
                 told.bias,
+                film.told,
             )
 
     for number, film in enumerate(stream):

@@ -18,6 +18,7 @@ from cxrkeras.serving.explain.inputs import Inputs
 from cxrkeras.serving.explain.overlay import Heat
 from cxrkeras.serving.explain.randomise import STAGES, Check, randomisation_check
 from cxrkeras.serving.predict.films import FilmStream
+from cxrkeras.serving.predict.told import Told, Unknown, as_arrays
 from data_prep.filenames import printable
 from data_prep.files import atomic_write_json, atomic_write_text
 from data_prep.progress import Steps
@@ -71,6 +72,7 @@ class _Gathered:
     cases: list[Case] = field(default_factory=list)
     squares: dict[int, np.ndarray] = field(default_factory=dict)
     folds: Counter = field(default_factory=Counter)
+    told: dict[int, Told] = field(default_factory=dict, repr=False)
     learnt: int = 0
 
 
@@ -90,18 +92,21 @@ def carry_out(
         UserError: the folder can't be used.
     """
     outcome, gathered = Outcome(refused=list(inputs.refused)), _Gathered()
+    unknown = Unknown(explainers.extras)
     with Steps("explained", len(inputs.files), shown=len(inputs.files) > 1) as steps:
         for told in explain_films(explainers, side, stream, inputs.own):
             if isinstance(told, Explanation):
                 if not gathered.rows:  # from here on there is something to replace the old with
                     begin(job.out, _about(job, explainers, inputs))
                 _keep(job, explainers, told, inputs, gathered)
+                unknown.add(told.told)
             else:
                 outcome.refused.append((told.path, told.reason))
             steps.step()
     outcome.explained = len(gathered.rows)
     if not gathered.rows:
         return outcome
+    unknown.say()
     _write_tables(job, gathered, outcome)
     outcome.lines = list(_summary(explainers, gathered))
     if gathered.cases:
@@ -128,11 +133,23 @@ def _about(job: Job, explainers: Explainers, inputs: Inputs) -> dict:
         "maps": "maps/NAME.npy: (labels, rows, columns) float32; the cells tile the image. To "
         "enlarge a map, interpolate between the cells' centres (bilinear). The map of a model that "
         "looks at a part of the image is laid where that part is, and its mean then means nothing.",
-        "score": "explained.csv: the logit; for several models the mean of their logits, which "
-        "isn't the logit of their mean probability",
+        "score": _SCORES[explainers.logits],
         "boxes": "boxes.csv, in pixels of the prepared image (image_size): regions of the enlarged "
         "map, scaled to [0, 255], above 60 and above 180",
+        **({"held": list(held), "held_at": _HELD} if (held := explainers.extras) else {}),
     }
+
+
+_SCORES = {
+    True: "explained.csv: the logit; for several models the mean of their logits, which isn't the "
+    "logit of their mean probability",
+    False: "explained.csv: what the model gives out, whose probabilities don't come from logits of "
+    "their own (a hierarchy multiplies them); the maps are of that",
+}
+_HELD = (
+    "what is known of each film, from its header, --table or the manifest, -1 where unknown: the "
+    "maps show the image's part of a score alone"
+)
 
 
 def _keep(
@@ -157,11 +174,13 @@ def _keep(
         note = f"{explainers.way.title} by {_who(explainers, told)}"
         note += ", plus the bias: the mean is the logit" if told.bias is not None else ""
         note += "; line: the upper 30 % of the range"
+        note += f"; {', '.join(explainers.extras)} held" if explainers.extras else ""
         files.write_pictures(job.out, name, told, heats, job.opacity, note)
     if inputs.known is not None:
         gathered.cases += cases_of(told, job.labels, inputs.known, inputs.patients[number])
     if job.check_seed is not None and len(gathered.squares) < CHECKED:
         gathered.squares[number] = told.square
+        gathered.told[number] = told.told
 
 
 def _who(explainers: Explainers, told: Explanation) -> str:
@@ -204,6 +223,8 @@ def _summary(explainers: Explainers, gathered: _Gathered) -> Iterator[str]:
     yield f"{way.title} of {count} images: {'; '.join(parts) or 'none'}."
     if way.why:
         yield f"{way.title} because {way.why}."
+    if explainers.extras:
+        yield f"{', '.join(explainers.extras)} are held at {_HELD}."
     if gathered.learnt:
         yield (
             f"Warning: the model learnt from {gathered.learnt} of these images, unless they were "
@@ -230,7 +251,8 @@ def _localisation(job: Job, cases: list[Case]) -> list[str]:
 
 def _check(job: Job, explainers: Explainers, side: int, gathered: _Gathered) -> list[str]:
     images = at_side(list(gathered.squares.values()), side)
-    checks = randomisation_check(explainers.of(0), images, seed=job.check_seed)
+    known = as_arrays(list(gathered.told.values()), explainers.extras)
+    checks = randomisation_check(explainers.of(0), images, seed=job.check_seed, known=known)
     names = [gathered.rows[number][0][1] for number in gathered.squares]
     table = [
         (name, label, check.stage, f"{check.spearman[n, k]:.4f}", f"{check.ssim[n, k]:.4f}")

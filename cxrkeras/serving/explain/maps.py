@@ -1,39 +1,28 @@
 """Heat maps: where in the image a label's score comes from. Their kinds: `mapping.ways`."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 
 import keras
 import numpy as np
 
+from cxrkeras.data.inputs import IMAGE, select
 from cxrkeras.evaluation.boxes.heat import Box, grid_around, laid, regrid
 from cxrkeras.models.heads import Head
+from cxrkeras.serving.explain.batches import (
+    BATCH,
+    NOTHING,
+    Explained,
+    Known,
+    in_batches,
+    rows_from,
+)
 from cxrkeras.serving.explain.mapping.crops import FINER, laid_in
 from cxrkeras.serving.explain.mapping.gradients import WEIGHTS, score_gradient
 from cxrkeras.serving.explain.mapping.structure import Parts
 from cxrkeras.serving.explain.mapping.ways import way_of
 
-BATCH = 16
 EAGER_SIDE = 128  # pixels of the images of which a whole batch goes through an uncompiled trunk
-_BY_IMAGE = ("maps", "scores", "probability")
-
-
-@dataclass(frozen=True)
-class Explained:
-    """What one model, or the mean of an ensemble, says of N images.
-
-    Attributes:
-        maps: (N, K, h, w) float32; the cells tile the image.
-        scores: (N, K) float64 before the sigmoid.
-        probability: (N, K) float64, the model's output.
-        bias: (K,) float64 with the method `cam`: scores = mean of the maps + bias. Else None.
-    """
-
-    maps: np.ndarray
-    scores: np.ndarray
-    probability: np.ndarray
-    bias: np.ndarray | None
 
 
 class Explainer:
@@ -46,12 +35,13 @@ class Explainer:
         order: columns of the model's output in the order that is wanted; as they are if None.
         head: with which the model was built, if that is known.
         box: the part of the image that the model looks at; all of it if None.
-        asked: gives the probabilities for images (B, S, S, C), B at most `BATCH`, where the model
-            takes one crop of several, that at `box`, instead of the image.
+        asked: gives the probabilities for all inputs by name, the image (B, S, S, C), B at most
+            `BATCH`, where the model takes one crop of several, that at `box`, instead of it.
 
     Attributes:
         way: the kind of map.
         grid: (h, w) of the maps.
+        known: the model's inputs beside the image.
 
     Raises:
         UserError: as `ways.way_of`.
@@ -65,10 +55,11 @@ class Explainer:
         order: Sequence[int] | None = None,
         head: Head | None = None,
         box: Box | None = None,
-        asked: Callable[[np.ndarray], np.ndarray] | None = None,
+        asked: Callable[[Known], np.ndarray] | None = None,
     ):
         self.way, self.parts, self._relevance = way_of(model, method, head, trunks)
         self.labels = self.parts.head.outputs[0].shape[-1]
+        self.known = self.parts.known
         seen = self.parts.trunk.inputs[0].shape[1]
         self.side = round(seen / (box[2] - box[0])) if asked else seen
         self.order = list(range(self.labels) if order is None else order)
@@ -86,7 +77,12 @@ class Explainer:
         return self.way.method
 
     def explain(
-        self, images: np.ndarray, labels: Sequence[int] | None = None, *, traced: bool = False
+        self,
+        images: np.ndarray,
+        labels: Sequence[int] | None = None,
+        *,
+        traced: bool = False,
+        known: Known = NOTHING,
     ) -> Explained:
         """Heat maps of some labels.
 
@@ -94,19 +90,23 @@ class Explainer:
             images: (N, S, S, C), or (N, S, S) for one channel; for our models grey 0 to 255.
             labels: columns of the output; all if None.
             traced: see `features`.
+            known: what the model is told of each image, held at these values; what is missing is
+                unknown, and what it doesn't take is left out.
 
         Returns:
             The maps and scores of these labels, in this order. Maps of several trunks are brought
             to the finest of their grids by `regrid`, which keeps each one's mean, and summed; so
             does `crops.laid_in` with those of a part of the image that the model cut out.
         """
-        told = _in_batches([self], images, labels, traced)
+        told = in_batches([self], images, labels, traced, known)
         if self._asked is None:
             return told
         columns = self.order if labels is None else [self.order[label] for label in labels]
         images = _at(images[..., None] if images.ndim == 3 else images, self.side)
-        parts = np.split(images.astype(np.float32), range(BATCH, len(images), BATCH))
-        probability = np.concatenate([self._asked(part) for part in parts]).astype(np.float64)
+        given = select({IMAGE: images.astype(np.float32), **known}, [IMAGE, *self.known])
+        starts = range(0, len(images), BATCH)
+        parts = [self._asked(rows_from(given, start)) for start in starts]
+        probability = np.concatenate(parts).astype(np.float64)
         return replace(told, probability=probability[:, columns])
 
     def features(self, images: np.ndarray, *, traced: bool = False) -> list[np.ndarray]:
@@ -140,10 +140,14 @@ class Explainer:
             ]
         return [np.concatenate(maps)[: len(images)] for maps in zip(*parts, strict=True)]
 
-    def heat(self, features: list[np.ndarray], columns: list[int]) -> Explained:
-        """Explain from feature maps; `columns` of the output."""
+    def heat(
+        self, features: list[np.ndarray], columns: list[int], known: Known = NOTHING
+    ) -> Explained:
+        """Explain from feature maps; `columns` of the output, `known` as for `explain`."""
         columns = [self.order[column] for column in columns]
-        heat, scores, probability = self._told(features, columns)
+        given = select({IMAGE: features[0], **known}, [IMAGE, *self.known])
+        beside = [given[name].astype(np.float32) for name in self.known]
+        heat, scores, probability = self._told(features, columns, beside)
         heat = heat.astype(np.float32)
         if self._box is not None:
             heat = laid(heat, self._box, self.grid).astype(np.float32)
@@ -157,27 +161,29 @@ class Explainer:
         """What `features` come from: those of one place are equal."""
         return (self._relevance, *map(id, self.parts.trunk.outputs))
 
-    def _told(self, features: list[np.ndarray], columns: list[int]) -> tuple:
+    def _told(self, features: list[np.ndarray], columns: list[int], known: list) -> tuple:
         """Maps (N, K, h, w) of some columns; scores and probabilities of all."""
         if self._relevance:
-            return self._relevance(features[0], columns)
+            return self._relevance(features[0], columns, known)
         count = len(self.parts.map_shapes)
         features, boxes = features[:count], features[count:]
-        told = map(keras.ops.convert_to_numpy, self.parts.head(features, training=False))
+        given = [*known, *features]
+        told = map(keras.ops.convert_to_numpy, self.parts.head(given, training=False))
         if self.method == "own":
-            own = _arrays(self.parts.own(features, training=False))
+            own = _arrays(self.parts.own(given, training=False))
             return self._summed((heat[..., columns] for heat in own), []), *told
         if self.method == "cam":
             weights = [kernel[:, columns] for kernel in self.parts.weights]
             return self._summed(map(np.matmul, features, weights), boxes), *told
         weigh = WEIGHTS[self.method]
-        heats = [self._weighted(weigh, features, boxes, k) for k in columns]
+        heats = [self._weighted(weigh, features, boxes, k, known) for k in columns]
         return np.stack(heats, axis=1), *told
 
-    def _weighted(self, weigh, features: list, boxes: list, label: int) -> np.ndarray:
+    def _weighted(self, weigh, features: list, boxes: list, label: int, known: list) -> np.ndarray:
         """ReLU of the channels' weighted sum: (N, h, w)."""
-        gradients = score_gradient(self.parts.head, features, label)
-        weights = map(weigh, features, gradients)
+        fixed = len(known)
+        gradients = score_gradient(self.parts.head, [*known, *features], label, fixed)
+        weights = map(weigh, features, gradients[fixed:])
         pairs = zip(features, weights, strict=True)
         heats = (np.einsum("nhwc,nc->nhw", a, w)[..., None] for a, w in pairs)
         heat = self._summed(heats, boxes)
@@ -205,14 +211,15 @@ class Ensemble:
         members: of one kind, with the same labels. A trunk that they share is run once. Maps of
             other grids are brought to the finest, each with its mean kept.
         weights: their shares, which sum to 1; equal ones if None.
-        asked: gives the whole's probabilities for images, where they aren't the members' mean.
+        asked: gives the whole's probabilities for all inputs by name, where they aren't the
+            members' mean.
     """
 
     def __init__(
         self,
         members: Sequence[Explainer],
         weights: Sequence[float] | None = None,
-        asked: Callable[[np.ndarray], np.ndarray] | None = None,
+        asked: Callable[[Known], np.ndarray] | None = None,
     ):
         self.members, self._asked = tuple(members), asked
         self.weights = None if weights is None or len(set(weights)) == 1 else list(weights)
@@ -220,64 +227,19 @@ class Ensemble:
         self.grid = tuple(max(one.grid[axis] for one in self.members) for axis in (0, 1))
 
     def explain(
-        self, images: np.ndarray, labels: Sequence[int] | None = None, *, traced: bool = False
+        self,
+        images: np.ndarray,
+        labels: Sequence[int] | None = None,
+        *,
+        traced: bool = False,
+        known: Known = NOTHING,
     ) -> Explained:
         """As `Explainer.explain`. The mean probability isn't the sigmoid of the mean score."""
-        told = _in_batches(self.members, images, labels, traced, self.grid, self.weights)
+        told = in_batches(self.members, images, labels, traced, known, self.grid, self.weights)
         if self._asked is None:
             return told
         columns = slice(None) if labels is None else list(labels)
-        return replace(told, probability=self._asked(images)[:, columns])
-
-
-def _in_batches(
-    members: Sequence[Explainer],
-    images: np.ndarray,
-    labels: Sequence[int] | None,
-    traced: bool,
-    grid: tuple[int, int] | None = None,
-    weights: Sequence[float] | None = None,
-) -> Explained:
-    columns = list(range(members[0].labels) if labels is None else labels)
-    images = images[..., None] if images.ndim == 3 else images
-    starts = range(0, len(images), BATCH)
-    told = [
-        _mean(members, images[start : start + BATCH], columns, traced, grid, weights)
-        for start in starts
-    ]
-    joined = (np.concatenate([getattr(one, name) for one in told]) for name in _BY_IMAGE)
-    return Explained(*joined, told[0].bias)
-
-
-def _mean(
-    members: Sequence[Explainer],
-    images: np.ndarray,
-    columns: list[int],
-    traced: bool,
-    grid: tuple[int, int] | None,
-    weights: Sequence[float] | None,
-) -> Explained:
-    features: dict[tuple, list[np.ndarray]] = {}
-    told = []
-    for member in members:
-        if member.place not in features:
-            features[member.place] = member.features(images, traced=traced)
-        told.append(member.heat(features[member.place], columns))
-    if len(told) == 1:
-        return told[0]
-    mean = partial(_average, weights=weights)
-    alike = all(member.grid == grid for member in members)
-    heat = mean([one.maps if alike else regrid(one.maps, *grid) for one in told])
-    scores, probability = (mean([getattr(one, name) for one in told]) for name in _BY_IMAGE[1:])
-    biases = [one.bias for one in told]
-    bias = None if any(one is None for one in biases) else mean(biases)
-    return Explained(heat.astype(np.float32), scores, probability, bias)
-
-
-def _average(arrays: Sequence[np.ndarray], weights: Sequence[float] | None) -> np.ndarray:
-    if weights is None:
-        return np.mean(arrays, axis=0, dtype=np.float64)
-    return np.average(np.asarray(arrays, np.float64), axis=0, weights=weights)
+        return replace(told, probability=self._asked({IMAGE: images, **known})[:, columns])
 
 
 def _at(images: np.ndarray, side: int) -> np.ndarray:

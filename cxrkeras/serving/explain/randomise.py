@@ -14,6 +14,7 @@ from scipy.stats import rankdata
 from skimage.metrics import structural_similarity
 
 from cxrkeras.evaluation.boxes.heat import enlarged, to_bytes_scale
+from cxrkeras.serving.explain.batches import NOTHING, Known
 from cxrkeras.serving.explain.mapping.structure import Linear
 from cxrkeras.serving.explain.maps import Ensemble, Explainer
 
@@ -41,6 +42,7 @@ def randomisation_check(
     images: np.ndarray,
     labels: Sequence[int] | None = None,
     seed: int = 0,
+    known: Known = NOTHING,
 ) -> list[Check]:
     """Compare maps with those of the same model after its top layers were randomised.
 
@@ -53,17 +55,18 @@ def randomisation_check(
         images: (N, S, S, C) or (N, S, S), as `Explainer.explain` takes them.
         labels: columns of the output; all if None.
         seed: of the new weights.
+        known: as for `Explainer.explain`.
 
     Returns:
         One result for each of `STAGES`.
     """
     members = explainer.members if isinstance(explainer, Ensemble) else (explainer,)
-    before = explainer.explain(images, labels).maps
+    before = explainer.explain(images, labels, known=known).maps
     checks = []
     for stage in STAGES:
         layers = [top_layers(member)[stage] for member in members]
         with randomised([layer for part in layers for layer in part], seed):
-            after = explainer.explain(images, labels).maps
+            after = explainer.explain(images, labels, known=known).maps
         checks.append(Check(stage, *compare(before, after)))
     return checks
 

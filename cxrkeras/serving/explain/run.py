@@ -95,6 +95,7 @@ def explain_film(
     method: str | None = None,
     admission: Admission = DEFAULT,
     workers: int | None = None,
+    table: Path | None = None,
     load: Load | None = None,
 ) -> "Explanation":
     """Explain one film, and write nothing.
@@ -105,13 +106,14 @@ def explain_film(
         method: how the map is made, see `ways.way_of`.
         admission: what is accepted as a film.
         workers: as for `explain_inputs`.
+        table: see `inputs.file_inputs`.
         load: gives the loaded model; the card's is loaded if None.
 
     Raises:
         UserError: the film can't be read, or the model or kind of map can't be used.
     """
     one_picture(card)
-    inputs = file_inputs(card, [str(file)], None)
+    inputs = file_inputs(card, [str(file)], None, table)
     if len(inputs.files) != 1:
         raise UserError(
             f"Only one film can be explained at a time. Received: {file}{inputs.reason}."
@@ -135,6 +137,7 @@ def _ready(
     load: Load | None,
 ) -> "Iterator[tuple[FilmStream, Explainers]]":
     settings = {"admission": admission, "workers": workers, "digests": bool(inputs.own.digests)}
+    settings |= {"extras": card.extras, "table": inputs.told}
     side = inputs.preparation.image_size
     with FilmStream(inputs.files, inputs.preparation, side, **settings) as stream:
         from cxrkeras import runtime

@@ -90,7 +90,8 @@ class Card:
     def who(self) -> str:
         """What answers, if several do: `5 models, one for each fold of the run`."""
         if self.run is not None:
-            return f"{self.count} models, one for each fold of the run"
+            each = self.count // max(len(self.members), 1)
+            return f"{self.count} models, {'one' if each == 1 else each} for each fold of the run"
         return f"{self.count} models"
 
     @cached_property

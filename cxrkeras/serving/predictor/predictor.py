@@ -21,13 +21,13 @@ class Member(NamedTuple):
     """A Keras model within a predictor, which heat maps are made of.
 
     Args:
-        model: image (N, s, s, 1) -> (N, K).
+        model: image (N, s, s, 1), and what else it takes -> (N, K).
         order: (K,) the columns of its output, in the order of the predictor's labels.
         weight: its share in the whole; they sum to 1.
         head: with which it was built, as in its `model.json`; "" where that isn't said.
         box: the part of the image that it looks at, as `evaluation.boxes.heat.Box`; None for all.
-        asked: gives its probabilities for images, where `model` takes one crop of several, that at
-            `box`, instead of the image.
+        asked: gives its probabilities for its inputs by name, where `model` takes one crop of
+            several, that at `box`, instead of the image.
     """
 
     model: "keras.Model"
@@ -35,7 +35,7 @@ class Member(NamedTuple):
     weight: float
     head: str = ""
     box: tuple[float, float, float, float] | None = None
-    asked: Callable[[np.ndarray], np.ndarray] | None = None
+    asked: Callable[[Mapping[str, np.ndarray]], np.ndarray] | None = None
 
 
 class Predictor:

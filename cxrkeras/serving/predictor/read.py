@@ -124,8 +124,7 @@ def _fold(folder: FoldFolder, facts: dict, preparation: Preparation) -> Card:
     """A fold's model, or its trainings' models as one."""
     kind = facts.get("kind") or _KERAS
     if kind != _ENSEMBLE:
-        file = folder.model if folder.model.is_file() else None
-        return Card(folder.path, facts, preparation, kind, file)
+        return Card(folder.path, facts, preparation, kind, _file_of(folder))
     members = _members(folder.path, facts, _DEEPEST)
     return Card(folder.path, facts, preparation, kind, members=members)
 
@@ -151,11 +150,15 @@ def _finished_folds(run: Path) -> list[FoldFolder]:
     return folders
 
 
+def _file_of(fold: FoldFolder) -> Path | None:
+    return fold.model if fold.model.is_file() else None
+
+
 def _has_model(fold: FoldFolder) -> bool:
-    """Of a kind with files of its own, the kind says on loading what is missing."""
-    if fold.has_model or not fold.card.is_file():
-        return fold.has_model
-    return (_facts(fold.card).get("kind") or _KERAS) not in (_KERAS, _ENSEMBLE)
+    """Of a kind other than Keras's, the kind says on loading what is missing."""
+    if fold.model.is_file():
+        return True
+    return fold.card.is_file() and (_facts(fold.card).get("kind") or _KERAS) != _KERAS
 
 
 def _facts(path: Path) -> dict:

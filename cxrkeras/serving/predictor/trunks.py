@@ -13,7 +13,7 @@ import numpy as np
 
 from cxrkeras.data.inputs import IMAGE
 from cxrkeras.models.inputs import given
-from cxrkeras.models.views.shared.graph import VIEW
+from cxrkeras.models.views.shared.graph import view_name
 from cxrkeras.models.weights.files import weights_of
 from cxrkeras.registry import VIEWS
 from cxrkeras.serving.predictor.card import Card
@@ -107,17 +107,17 @@ class KerasPredictor(Predictor):
     def members(self) -> list[Member]:
         """The one; where it has several views of an image, what answers for one of them."""
         order, head = tuple(range(len(self.labels))), self.card.facts.get("head") or ""
-        if "views" not in self.card.facts or self.card.extras:
+        if "views" not in self.card.facts:
             return [Member(self.model, order, 1.0, head)]
         views = VIEWS.make(self.card.facts["views"])
         size = self.card.image_size
         if len(views.crops(size)) == 1:
             return [Member(self.model, order, 1.0, head, views.box(size))]
-        view = self.model.get_layer(VIEW)
-        return [Member(view, order, 1.0, head, views.box(size), self._of_images)]
+        view = self.model.get_layer(view_name(self.card.extras))
+        return [Member(view, order, 1.0, head, views.box(size), self._of_inputs)]
 
-    def _of_images(self, images: np.ndarray) -> np.ndarray:
-        return run(self.model, {IMAGE: images}, traced=False)
+    def _of_inputs(self, inputs: Inputs) -> np.ndarray:
+        return run(self.model, inputs, traced=False)
 
     @property
     def features(self) -> keras.KerasTensor | None:

@@ -124,6 +124,17 @@ class Recipe(Part):
             UserError: naming what it needs.
         """
 
+    def network(self, architecture: Any, labels: int) -> Any:
+        """What answers in the end, with random weights: its `trunks` and its `probability`.
+
+        Args:
+            architecture: see `cxrkeras.models.architecture.Architecture`.
+            labels: K.
+        """
+        from cxrkeras.models.network import TARGET, build_network
+
+        return build_network(architecture, {TARGET: labels})
+
     @abstractmethod
     def fitter(self, session: Any) -> Fitter:
         """The fitter for a session's target; see `cxrkeras.training.session.Session`."""

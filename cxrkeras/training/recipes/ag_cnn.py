@@ -36,6 +36,12 @@ class Part(Recipe):
                 f"--head {head}. Give --head gap, or --recipe finetune."
             )
 
+    def network(self, architecture, labels):
+        """Both branches and their fusion; see `Recipe.network`."""
+        from cxrkeras.models.branches import build_branches
+
+        return build_branches(architecture, labels, self.tau)
+
     def fitter(self, session):
         """See `Recipe.fitter`."""
         from cxrkeras.training.recipes.shared.guided import Guided

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.special import expit
 
 from cxrkeras.data.dataset import PreparedDataset
+from cxrkeras.data.labels.merged import merged_labels, places_in
 from cxrkeras.data.labels.targets import targets_from_codes
 from cxrkeras.data.pipeline import Part, head_widths, image_batches, three_way_labels
 from cxrkeras.evaluation.scores.predictions import Predictions
@@ -26,8 +27,6 @@ from cxrkeras.training.fitting.progress import PredictLines
 from cxrkeras.training.images import open_images
 from cxrkeras.training.plan import Plan
 from cxrkeras.training.stages.split import Shares, share_out
-from data_prep.errors import UserError
-from data_prep.tables.vocabulary import canonical
 
 MERGED = "merged"
 """The head of a merged label space."""
@@ -127,13 +126,8 @@ class _Source:
 
     def part(self, heads: "_Heads", rows: np.ndarray) -> Part:
         head, labels = heads[self.name]
-        targets = self.targets[rows].widened(self.columns(labels), len(labels))
+        targets = self.targets[rows].widened(places_in(labels, self.dataset.labels), len(labels))
         return Part(head, self.images, np.flatnonzero(rows), targets)
-
-    def columns(self, labels: tuple[str, ...]) -> list[int]:
-        """The positions of the dataset's labels in its head."""
-        places = {canonical(label): place for place, label in enumerate(labels)}
-        return [places[canonical(label)] for label in self.dataset.labels]
 
 
 _Heads = dict[str, tuple[str, tuple[str, ...]]]
@@ -143,18 +137,8 @@ def _heads(sources: list[_Source], experiment: Experiment) -> _Heads:
     """{dataset: its head and the head's labels}; with `joint = merged` they share one."""
     if experiment.joint != MERGED or len(sources) == 1:
         return {s.name: (s.name, s.dataset.labels) for s in sources}
-    union: dict[str, str] = {}
-    for source in sources:
-        meanings = [canonical(label) for label in source.dataset.labels]
-        if len(set(meanings)) < len(meanings):
-            raise UserError(
-                f"Merged labels need each finding only once. {source.name} has one under two "
-                f"names: {', '.join(source.dataset.labels)}. Choose a --label-set, or --joint "
-                "heads."
-            )
-        for meaning, label in zip(meanings, source.dataset.labels, strict=True):
-            union.setdefault(meaning, label)
-    return {s.name: (MERGED, tuple(union.values())) for s in sources}
+    union = merged_labels({s.name: s.dataset.labels for s in sources})
+    return {s.name: (MERGED, union) for s in sources}
 
 
 def _predict(
@@ -174,6 +158,6 @@ def _predict(
         patients=tuple(dataset.patients[rows].tolist()),
         folds=(source.shares.split,) * len(rows),
         labels=dataset.labels,
-        prob=expit(logits[head][:, source.columns(labels)]),
+        prob=expit(logits[head][:, places_in(labels, dataset.labels)]),
         truth=truth.known,
     )

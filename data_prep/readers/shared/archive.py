@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from data_prep.errors import UserError
+from data_prep.films.views import admits
 from data_prep.readers.shared.records import Source
 from data_prep.readers.shared.rows import link_rows, merged, records_of, refused
 from data_prep.tables.matching import FileIndex
@@ -27,11 +30,31 @@ class ArchiveTable:
             column of codes per label.
         labels: those labels, in order.
         notes: what was understood.
+        codes: the codes of each row, where they aren't columns of the frame; None for a row that
+            is to be left out. Rows of the same codes should share them.
     """
 
     frame: pd.DataFrame
     labels: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    codes: Sequence[tuple[str, ...] | None] | None = None
+
+    def codes_of(self, numbers: list[int]) -> tuple[str, ...] | None:
+        """The codes of one image from those of its rows."""
+        if self.codes is None:
+            return merged(self._columns[numbers])
+        rows = [row for number in numbers if (row := self.codes[number]) is not None]
+        return _together(rows) if len(rows) > 1 else next(iter(rows), None)
+
+    @cached_property
+    def _columns(self) -> np.ndarray:
+        return self.frame[list(self.labels)].to_numpy(dtype=object)
+
+
+def _together(rows: list[tuple[str, ...]]) -> tuple[str, ...]:
+    import numpy as np
+
+    return merged(np.array(rows, object))
 
 
 def located(root: Path, patterns: tuple[str, ...]) -> list[Path]:
@@ -51,6 +74,40 @@ def located(root: Path, patterns: tuple[str, ...]) -> list[Path]:
         if found:
             return sorted(found)
     return []
+
+
+class Views(NamedTuple):
+    """The rows of a table that `--views` keeps.
+
+    Attributes:
+        choice: one of `views.CHOICES`.
+        rows: (rows,) bool.
+    """
+
+    choice: str
+    rows: np.ndarray
+
+    def said(self, source: Source) -> Source:
+        """The source with a note of how many films are left out."""
+        note = f"views: {self.choice}; {int((~self.rows).sum()):,} films of the table left out"
+        return replace(source, notes=(*source.notes, note))
+
+
+def with_views(table: ArchiveTable, choice: str, never: Collection[str] = ()) -> Views:
+    """The rows whose films have a wanted view.
+
+    Args:
+        table: the archive's.
+        choice: one of `views.CHOICES`.
+        never: views that count as neither frontal nor lateral.
+    """
+    import numpy as np
+
+    views = table.frame["view"].tolist()
+    wanted = {
+        view: admits(choice, view) and (choice == "all" or view not in never) for view in set(views)
+    }
+    return Views(choice, np.array([wanted[view] for view in views], bool))
 
 
 def archive_source(
@@ -85,10 +142,9 @@ def archive_source(
             f"{len(images.keys):,} image files below {images.root}. Check the folder."
         )
     rows.notes += [*table.notes, f"{here:,} of {len(rows.keys):,} images of the table are here"]
-    codes = table.frame[list(table.labels)].to_numpy(dtype=object)
 
     def wanted(numbers: list[int]) -> tuple[str, ...] | None:
-        return merged(codes[numbers]) if keep is None or keep[numbers[0]] else None
+        return table.codes_of(numbers) if keep is None or keep[numbers[0]] else None
 
     records = records_of(rows, wanted, own_names=True)
     rejected = refused(rows, others)

@@ -31,13 +31,14 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A finding's place in a picture, as parts of its width and height (0 to 1).
+    """A finding's place in a picture, as parts of its width and height (0 to 1), or in its pixels.
 
     Attributes:
         key: the record's.
-        label: the finding, as `vocabulary.canonical` spells it.
+        label: the finding, as the source's labels spell it; or an organ.
         x, y: the upper left corner; width, height: the extent; x and width are parts of the
-            picture's width, y and height of its height.
+            picture's width, y and height of its height; where the source says so, all are pixels
+            of the file's picture.
     """
 
     key: str
@@ -60,6 +61,8 @@ class Source:
         origin, citation: where the data come from and what to cite.
         notes: what was understood, one line each, without patient data.
         boxes: where findings are; None for an archive that doesn't say.
+        boxes_in_pixels: whether they are in pixels of each file's picture, whose size the archive's
+            tables don't tell, rather than in parts of its sides.
     """
 
     name: str
@@ -70,3 +73,4 @@ class Source:
     citation: str = ""
     notes: tuple[str, ...] = ()
     boxes: tuple[Box, ...] | None = None
+    boxes_in_pixels: bool = False

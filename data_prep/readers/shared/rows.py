@@ -21,7 +21,8 @@ NOT_FOUND = "file not found"
 NO_ROW = "no row in the table"
 ESCAPES = "a link that leads out of the image folder"
 LISTED = 1000  # more files without a row, or rows without a file, are counted instead
-_STRENGTH = {"1": 3, "-1": 2, "0": 1, "": 0}
+STRENGTH = {"1": 3, "-1": 2, "0": 1, "": 0}
+"""Which of several codes stands for them all: the highest."""
 
 
 @dataclass
@@ -137,7 +138,7 @@ def merged(codes: np.ndarray) -> tuple[str, ...]:
     """
     if len(codes) == 1:
         return tuple(codes[0])
-    return tuple(max(column, key=_STRENGTH.__getitem__) for column in codes.T)
+    return tuple(max(column, key=STRENGTH.__getitem__) for column in codes.T)
 
 
 def records_of(

@@ -32,6 +32,14 @@ def test_a_frozen_trunk_leaves_the_head_to_learn(capsys):
     assert f"Non-trainable params: {TRUNK}" in said
 
 
+def test_a_recipe_of_several_branches_shows_all_of_them(capsys):
+    assert code_of("--recipe", "ag_cnn", "--image-size", "64", "--outputs", "4") == 0
+    said = capsys.readouterr().out
+    assert said.count(TRUNK) >= 2
+    assert "mobilenet_v3_small_2" in said
+    assert f"{4 * (2 * 576 + 1):,}" in said  # the fusion, on what both pooled
+
+
 def test_the_trunk_s_layers_are_listed_on_demand(capsys):
     assert code_of() == 0
     short = capsys.readouterr().out

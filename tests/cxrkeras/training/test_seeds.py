@@ -78,6 +78,8 @@ def test_a_fold_is_the_mean_of_its_trainings(run):
 def test_the_run_answers_as_the_mean_of_all_its_models(run):
     card = read_card(run.path)
     assert card.count == 2 * FOLDS
+    assert card.who == "6 models, 2 for each fold of the run"
+    assert read_card(run.training(0).path).who == "3 models, one for each fold of the run"
     images = np.random.default_rng(0).uniform(0, 255, (4, SIDE, SIDE, 1)).astype(np.float32)
     leaves = [load_model(leaf.path).predict(images) for leaf in card.leaves]
     found = load_model(run.path).predict(images)

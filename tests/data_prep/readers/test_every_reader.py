@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from cxrkeras.cli import main
 from cxrkeras.commands.prep.verbs import command
@@ -13,6 +15,8 @@ from cxrkeras.data.dataset import load_dataset
 from cxrkeras.registry import READERS
 from data_prep.errors import UserError
 from data_prep.films.views import CHOICES
+from data_prep.readers.shared.marks import marks_in
+from data_prep.tables.vocabulary import canonical
 from tests.other_package import install
 
 every_reader = pytest.mark.parametrize("name", READERS.names())
@@ -100,6 +104,82 @@ def test_where_nothing_lies_it_says_so(name, tmp_path):
         with pytest.raises(UserError) as error:
             reader.read(empty, "x")
         assert "\n" not in str(error.value)
+
+
+@every_reader
+def test_its_findings_are_the_labels_it_gives(name, tmp_path):
+    part = READERS.load(name)
+    given = {label for label in part.findings.values() if label}
+    meanings = Counter(map(canonical, given))
+    assert [meaning for meaning, count in meanings.items() if count > 1] == []
+    raw, reader = part.example(tmp_path)
+    if given:
+        assert set(reader.read(raw, "x").labels) <= given
+    assert bool(part.marks) == part.archive
+
+
+@every_reader
+def test_its_folder_is_known_by_its_marks_alone(name, tmp_path, capsys):
+    part = READERS.load(name)
+    raw, _ = part.example(tmp_path / "raw")
+    if part.marks:
+        for folder in (raw, raw.parent):
+            assert run("auto", folder) == 0
+            said = capsys.readouterr().out
+            assert f"Next: cxrkeras prep {name} {folder} --out data/{name}" in said
+            assert said.count("Next: ") == 1
+            assert "Terms: " in said
+    else:
+        assert run("auto", raw) == 1
+
+
+@every_reader
+def test_another_archive_s_folder_is_refused_with_the_cure(name, tmp_path):
+    part = READERS.load(name)
+    marked = [other for other in READERS.names() if READERS.load(other).marks]
+    if not part.marks:
+        return
+    other = marked[marked.index(name) - 1]  # each is somebody's other
+    raw, _ = READERS.load(other).example(tmp_path)
+    assert not marks_in(raw, part.marks)
+    with pytest.raises(UserError) as error:
+        part().read(raw, "x")
+    assert "\n" not in str(error.value)
+    assert str(raw) in str(error.value)
+
+
+@every_reader
+def test_a_part_of_it_will_do(name, tmp_path):
+    raw, reader = READERS.load(name).example(tmp_path)
+    whole = reader.read(raw, "x")
+    whole.records[0].path.unlink()
+    part = reader.read(raw, "x")
+    assert [record.key for record in part.records] == [record.key for record in whole.records[1:]]
+
+
+@pytest.mark.real
+@every_reader
+def test_real_films_under_its_names_are_prepared(name, tmp_path, monkeypatch, real):
+    monkeypatch.setenv("CXRKERAS_KEY_FILE", str(tmp_path / "key"))
+    raw, reader = READERS.load(name).example(tmp_path / "raw")
+    films = sorted(real("nih_target", "images").glob("*.png"))
+    pictures = [record.path for record in reader.read(raw, "x").records]
+    for number, path in enumerate(pictures):
+        if path.suffix in (".png", ".jpg"):
+            with Image.open(films[37 * number]) as film:
+                film.convert("L").resize((128, 128)).save(path)
+    out = tmp_path / "out"
+    words = [name, *words_of(reader, raw), "--out", out, "--image-size", 64, "--workers", 0]
+    assert run(*words, "--findings", "ours" if reader.findings and name != "eda" else "own") == 0
+    assert len(load_dataset(out).images) == len(pictures)
+
+
+def test_no_archive_is_told_what_was_looked_for(tmp_path, capsys):
+    assert run("auto", tmp_path) == 1
+    said = capsys.readouterr()
+    assert "  nih " in said.out
+    assert "none of the archives known here" in said.err
+    assert run("auto", tmp_path / "none") == 1
 
 
 def test_no_help_imports_what_is_heavy():

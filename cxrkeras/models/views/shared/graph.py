@@ -1,6 +1,6 @@
 """Crops in a network's graph, by Keras's own layers, so that models open without this package."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import keras
 from keras import layers
@@ -9,7 +9,12 @@ from cxrkeras.data.inputs import IMAGE
 from cxrkeras.models.views import Crop, Views
 
 VIEW = "view"
-"""The nested model that answers for one crop, where there are several."""
+"""The nested model that answers for one crop, where there are several; see `view_name`."""
+
+
+def view_name(inputs: Iterable[str]) -> str:
+    """What that is called: another name where an input has this one."""
+    return f"one_{VIEW}" if VIEW in inputs else VIEW
 
 
 def first_crop(image: keras.KerasTensor, views: Views) -> keras.KerasTensor:

@@ -16,7 +16,7 @@ from keras import layers, ops
 
 from cxrkeras.models.graph import called_by_layers
 from cxrkeras.serving.explain.mapping.gradients import score_gradient
-from cxrkeras.serving.explain.mapping.structure import scores_and_maps
+from cxrkeras.serving.explain.mapping.structure import scores_and_maps, split_inputs
 from data_prep.errors import UserError
 
 _AT_ONCE = 4  # images: each keeps two arrays (heads, T, T) per block
@@ -42,8 +42,8 @@ class Relevance:
     """Makes these maps.
 
     Args:
-        model: one image (N, S, S, C) -> (N, K), its attention among T = h w tokens, row by row, of
-            the map (N, h, w, C) in which the one trunk ends.
+        model: one image (N, S, S, C), and what else is known of it -> (N, K), its attention among
+            T = h w tokens, row by row, of the map (N, h, w, C) in which the one trunk ends.
 
     Raises:
         UserError: for a model of another form, naming what is in the way.
@@ -52,10 +52,13 @@ class Relevance:
     def __init__(self, model: keras.Model):
         if not attends(model):
             raise _no("its trunk has no attention layer")
-        image = keras.Input(model.inputs[0].shape[1:])
+        inputs = [keras.Input(each.shape[1:], name=each.name) for each in model.inputs]
+        of_model, known = split_inputs(model)
+        made = dict(zip(map(id, model.inputs), inputs, strict=True))
+        first = [made[id(each)] for each in (*known.values(), of_model)]
         self._moves: list[keras.KerasTensor] = []
         attention: list[keras.KerasTensor] = []
-        output = called_by_layers(model, [image], partial(self._opened, attention))
+        output = called_by_layers(model, inputs, partial(self._opened, attention))
         output = output[0] if isinstance(output, list | tuple) else output
         scores, maps = scores_and_maps(output)
         tokens = self._moves[0].shape[-1]
@@ -64,35 +67,41 @@ class Relevance:
         if any(tuple(one.shape[2:]) != (tokens, tokens) for one in self._moves):
             raise _no("its blocks have different numbers of tokens")
         self._grid = tuple(maps[0].shape[1:3])
-        self._whole = keras.Model([image, *self._moves], [scores, output, *maps, *attention])
-        self._head = keras.Model(maps, [scores, output])
+        self._whole = keras.Model([*first, *self._moves], [scores, output, *maps, *attention])
+        self._head = keras.Model([*first[:-1], *maps], [scores, output])
+        self._known = len(known)
 
-    def __call__(self, images: np.ndarray, columns: Sequence[int]) -> tuple[np.ndarray, ...]:
+    def __call__(
+        self, images: np.ndarray, columns: Sequence[int], known: Sequence[np.ndarray] = ()
+    ) -> tuple[np.ndarray, ...]:
         """Maps of some labels.
 
         Args:
             images: (N, S, S, C).
             columns: of the output.
+            known: what else the model takes, (N, 1) each, as `split_inputs` orders it.
 
         Returns:
             (N, len(columns), h, w) float64, never negative; scores and output (N, K).
         """
         starts = range(0, len(images), _AT_ONCE)
-        parts = [self._few(images[start : start + _AT_ONCE], columns) for start in starts]
+        given = [*known, images]
+        parts = [self._few([g[at : at + _AT_ONCE] for g in given], columns) for at in starts]
         return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
-    def _few(self, images: np.ndarray, columns: Sequence[int]) -> tuple[np.ndarray, ...]:
-        shapes = [(len(images), *move.shape[1:]) for move in self._moves]
-        given = [images, *(np.zeros(shape, np.float32) for shape in shapes)]
+    def _few(self, first: list[np.ndarray], columns: Sequence[int]) -> tuple[np.ndarray, ...]:
+        count, fixed = len(first[-1]), self._known
+        shapes = [(count, *move.shape[1:]) for move in self._moves]
+        given = [*first, *(np.zeros(shape, np.float32) for shape in shapes)]
         found = self._whole([*map(keras.ops.convert_to_tensor, given)], training=False)
         told = map(keras.ops.convert_to_numpy, found)
         scores, output, last, *attention = told
         heats = []
         for column in columns:
-            (slope,) = score_gradient(self._head, [last], column)
-            _, *gradients = score_gradient(self._whole, given, column, fixed=1)
+            *_, slope = score_gradient(self._head, [*first[:-1], last], column, fixed=fixed)
+            gradients = score_gradient(self._whole, given, column, fixed=fixed + 1)[fixed + 1 :]
             heats.append(relevance(attention, gradients, (slope * last).sum(axis=-1)))
-        heat = np.stack(heats, axis=1).reshape(len(images), len(columns), *self._grid)
+        heat = np.stack(heats, axis=1).reshape(count, len(columns), *self._grid)
         return heat, scores, output
 
     def _opened(self, attention: list, operation):

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from cxrkeras.data.inputs import KNOWN
 from cxrkeras.models.graph import called_by_layers, source
 from cxrkeras.models.heads import Head
 from cxrkeras.serving.explain.mapping.crops import crop_box
@@ -24,12 +25,14 @@ class Parts:
     Attributes:
         trunk: image -> [map 1, …, map T], (N, h_t, w_t, C_t) each; then the box (N, 4) by which
             the model cut a part of the image out, if it does.
-        head: those maps -> [scores, output]; scores (N, K) before the sigmoid (or softmax), where
-            there is one, and the model's own output.
+        head: `known` and those maps -> [scores, output]; scores (N, K) before the sigmoid (or
+            softmax), where there is one, and the model's own output.
         dense: the layer of the scores where maps are only pooled before it; None otherwise.
         why_not: what stands in the way of an exact class activation map; "" where nothing does.
-        own: those maps -> [the head's own map (N, h, w, K), …], where it has one; else None.
+        own: as the head -> [the head's own map (N, h, w, K), …], where it has one; else None.
         cut: the places of the maps that tile that box instead of the image.
+        known: the inputs beside the image, (N, 1) each, in their order before the maps.
+        logits: whether the scores stand before a sigmoid or softmax; else they are the output.
     """
 
     trunk: keras.Model
@@ -38,6 +41,8 @@ class Parts:
     why_not: str
     own: keras.Model | None = None
     cut: tuple[int, ...] = ()
+    known: tuple[str, ...] = ()
+    logits: bool = True
 
     @property
     def weights(self) -> list[np.ndarray]:
@@ -55,46 +60,53 @@ class Parts:
     @property
     def map_shapes(self) -> list[tuple[int, int, int]]:
         """(h, w, C) of each map."""
-        return [tuple(map_.shape[1:]) for map_ in self.head.inputs]
+        return [tuple(map_.shape[1:]) for map_ in self.head.inputs[len(self.known) :]]
 
 
 def take_apart(model: keras.Model, like: Sequence[Parts] = ()) -> Parts:
     """Find the parts of a classifier.
 
     Args:
-        model: one input (N, H, W, C), one output (N, K); from `models.network` or elsewhere, with
-            models nested in it or not.
+        model: one input (N, H, W, C), and what else is known, see `split_inputs`; one output
+            (N, K); from `models.network` or elsewhere, with models nested in it or not.
         like: parts of models that may have the same maps; their trunk is taken then.
 
     Raises:
         UserError: for another form, naming what is in the way.
     """
     model = _opened_up(model)
+    image, known = split_inputs(model)
     scores, dense, features = _before_squashing(model.outputs[0])
     maps = _last_maps([scores])
-    if not maps or any(map_ is image for map_ in maps for image in model.inputs):
+    if not maps or any(map_ is image for map_ in maps):
         raise _no("it has no feature map between image and output")
     why_not, order = _pooled_maps(features)
+    if known:
+        why_not, order = f"{', '.join(known)} go into the scores beside the maps", []
     maps = order or maps
     box, cut = crop_box(maps)
     outputs = [*maps, *box]
     same = (p.trunk for p in like if [*map(id, p.trunk.outputs)] == [*map(id, outputs)])
-    trunk = next(same, None) or keras.Model(model.inputs[0], outputs, name="maps")
-    head = keras.Model(maps, [scores, model.outputs[0]], name="head")
-    return Parts(trunk, head, None if why_not else dense, why_not, cut=cut)
+    trunk = next(same, None) or keras.Model(image, outputs, name="maps")
+    inputs = [*known.values(), *maps]
+    head = keras.Model(inputs, [scores, model.outputs[0]], name="head")
+    dense = None if why_not else dense
+    logits = _is_squashed(model.outputs[0])
+    return Parts(trunk, head, dense, why_not, None, cut, tuple(known), logits)
 
 
 def taken_at_trunks(model: keras.Model, head: Head) -> Parts:
     """The parts of a network whose head has a map of its own, cut where its trunks end.
 
     Args:
-        model: one input (N, H, W, C), one output (N, K); from `models.network`.
+        model: as for `take_apart`; from `models.network`.
         head: with which it was built.
 
     Raises:
         UserError: the model isn't of this head.
     """
     _check(model)
+    image, known = split_inputs(model)
     output = model.outputs[0]
     scores, *_ = _before_squashing(output)
     try:
@@ -105,9 +117,19 @@ def taken_at_trunks(model: keras.Model, head: Head) -> Parts:
             f"its model.json says that it has the head {head}, and its layers aren't that head's"
         ) from error
     maps = _last_maps([*own, scores], at=lambda tensor: _is_trunks(tensor, model))
-    trunk = keras.Model(model.inputs[0], maps, name="maps")
-    parts = keras.Model(maps, [scores, output], name="head")
-    return Parts(trunk, parts, None, f"{head} doesn't just average", keras.Model(maps, own))
+    trunk = keras.Model(image, maps, name="maps")
+    inputs = [*known.values(), *maps]
+    parts = keras.Model(inputs, [scores, output], name="head")
+    why_not, maker = f"{head} doesn't just average", keras.Model(inputs, own)
+    logits = _is_squashed(output)
+    return Parts(trunk, parts, None, why_not, maker, (), tuple(known), logits)
+
+
+def split_inputs(model: keras.Model) -> tuple[keras.KerasTensor, dict[str, keras.KerasTensor]]:
+    """A model's image (N, H, W, C), and what else it is told of it (N, 1), by name."""
+    told = {tensor.name: tensor for tensor in model.inputs if len(tensor.shape) != 4}
+    (image,) = (tensor for tensor in model.inputs if len(tensor.shape) == 4)
+    return image, {name: told[name] for name in KNOWN if name in told}
 
 
 def scores_and_maps(output) -> tuple:
@@ -118,19 +140,22 @@ def scores_and_maps(output) -> tuple:
 
 def _no(reason: str) -> UserError:
     return UserError(
-        "A heat map needs a Keras classifier with one image as input, feature maps and one "
-        f"output of scores. This model can't be explained: {reason}."
+        "A heat map needs a Keras classifier with one image as input (and age, sex or view), "
+        f"feature maps and one output of scores. This model can't be explained: {reason}."
     )
 
 
 def _check(model: keras.Model) -> None:
-    """Refuse what doesn't turn one image into scores."""
-    if len(names := [tensor.name for tensor in getattr(model, "inputs", None) or ()]) > 1:
-        raise _no(f"it takes {', '.join(names)}, and a map shows the image's part alone")
-    if not names or len(model.outputs or ()) != 1:
-        raise _no("it must have been built with one input and one output")
-    if len(model.inputs[0].shape) != 4 or len(model.outputs[0].shape) != 2:
-        shapes = model.inputs[0].shape, model.outputs[0].shape
+    """Refuse what doesn't turn one image, and what else is known of it, into scores."""
+    inputs = getattr(model, "inputs", None) or ()
+    known = [tensor for tensor in inputs if tensor.name in KNOWN]
+    others = [tensor for tensor in inputs if tensor.name not in KNOWN]
+    if len(others) > 1 or any(tuple(tensor.shape[1:]) != (1,) for tensor in known):
+        raise _no(f"it takes {', '.join(tensor.name for tensor in inputs)}")
+    if not others or len(model.outputs or ()) != 1:
+        raise _no("it must have been built with one image and one output")
+    if len(others[0].shape) != 4 or len(model.outputs[0].shape) != 2:
+        shapes = others[0].shape, model.outputs[0].shape
         raise _no(f"it turns {shapes[0]} into {shapes[1]}, not (N, H, W, C) into (N, K)")
 
 
@@ -139,8 +164,8 @@ def _opened_up(model: keras.Model) -> keras.Model:
     _check(model)
     if not any(_hides_maps(layer) for layer in model.layers):
         return model
-    image = keras.Input(model.inputs[0].shape[1:])
-    return keras.Model(image, _called_open(model, image))
+    inputs = [keras.Input(each.shape[1:], name=each.name) for each in model.inputs]
+    return keras.Model(inputs, _called_open(model, *inputs))
 
 
 def _hides_maps(layer) -> bool:
@@ -177,6 +202,15 @@ def _before_squashing(output) -> tuple:
     if operation.activation.__name__ not in _SQUASHING:
         return output, None, None
     return Linear(operation)(inputs[0]), operation, inputs[0]
+
+
+def _is_squashed(output) -> bool:
+    """Whether a sigmoid or softmax makes an output."""
+    operation, inputs = source(output)
+    while isinstance(operation, _IDLE):
+        operation, inputs = source(inputs[0])
+    dense = isinstance(operation, layers.Dense)
+    return _squashes(operation) or (dense and operation.activation.__name__ in _SQUASHING)
 
 
 class Linear(layers.Layer):

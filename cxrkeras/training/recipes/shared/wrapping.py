@@ -49,6 +49,10 @@ class Wrapping(Recipe):
         """As the wrapped recipe does."""
         self.within().check(plan)
 
+    def network(self, architecture, labels):
+        """That of the wrapped recipe."""
+        return self.within().network(architecture, labels)
+
     def within(self) -> Recipe:
         """The wrapped recipe."""
         return RECIPES.make(self.base)

@@ -1,5 +1,7 @@
 """With No Finding as a fifteenth label, means are over the 14 findings, wherever they stand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,8 +10,10 @@ from cxrkeras.evaluation.compare.compare import compare_predictions
 from cxrkeras.evaluation.compare.intervals import resample
 from cxrkeras.evaluation.compare.uncertainty import with_intervals
 from cxrkeras.evaluation.evidence.branches import score_branches
+from cxrkeras.evaluation.evidence.evidence import write_evaluation
 from cxrkeras.evaluation.evidence.performance import performance
 from cxrkeras.evaluation.report.narrative import sentence
+from cxrkeras.evaluation.report.run import write_report
 from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.evaluation.scores.counted import counted, left_out
 from cxrkeras.evaluation.scores.metrics import evaluate
@@ -53,12 +57,38 @@ def test_means_and_their_intervals_are_those_without_it():
     assert scores[0]["macro"] == scores[1]["macro"]
     assert scores[0]["micro"] == scores[1]["micro"]
     assert scores[0]["left_out"] == ["No Finding"]
-    assert "left_out" not in scores[1]
+    assert not {"left_out", "macro_all"} & set(scores[1])
+    assert {k: v for k, v in scores[1].items() if k != "labels"}.keys() < scores[0].keys()
     assert scores[0]["per_label"]["No Finding"]["pooled"]["auroc"] == 1.0
     told = sentence({**scores[0], "patients": 0, "kind": "cv"})
-    assert "over 14 of 15 labels, without No Finding" in told
+    assert "over 14 of 15 labels, without No Finding (95% interval" in told
+    assert f"; with No Finding {scores[0]['macro_all']['pooled']['auroc']:.3f} (95%" in told
+    assert "with No Finding" not in sentence({**scores[1], "patients": 0, "kind": "cv"})
     ours, theirs = (performance(one, None, "how") for one in (fifteen, fourteen))
     assert ours["macro"] == theirs["macro"]
+
+
+def test_the_mean_over_all_fifteen_stands_beside_with_its_interval(tmp_path):
+    fifteen = predictions(NIH15)
+    fifteen = replace(
+        fifteen, folds=("0",) * 60, prob=np.where(fifteen.prob == 1, 0.99, fifteen.prob)
+    )
+    training = {"prevalence": np.full(15, 0.5), "distortion": None}
+    about = {"predictions": "", "labels": "", "thresholds": "", "notes": []}
+    scores = write_evaluation(tmp_path, fifteen, training, about)
+    whole = scores["macro_all"]
+    for score in ("auroc", "average_precision"):
+        each = [scores["per_label"][label]["pooled"][score] for label in NIH15]
+        assert whole["pooled"][score] == pytest.approx(np.mean(each), abs=1e-12)
+        found = whole["pooled"][f"{score}_interval"]
+        assert found["low"] < whole["pooled"][score] < found["high"]
+        assert found != scores["macro"]["pooled"][f"{score}_interval"]
+    assert whole["pooled"]["labels"]["auroc"] == 15
+    fold = np.arange(60) % 2
+    by_fold = evaluate(fifteen.truth, fifteen.prob, fifteen.labels, fold=fold)["macro_all"]
+    assert [one["fold"] for one in by_fold["per_fold"]] == [0, 1]
+    page = write_report(tmp_path).read_text("utf-8")
+    assert page.index("Macro mean without No Finding") < page.index("Macro mean of all labels")
 
 
 def test_so_are_differences(tmp_path):

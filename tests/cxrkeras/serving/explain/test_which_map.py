@@ -64,6 +64,31 @@ def test_films_are_explained_by_the_heads_own_map(models, tmp_path, capsys):
     assert table["bias"].isna().all()
 
 
+def test_what_a_hierarchy_multiplied_is_no_logit(models, tmp_path):
+    """The score is the probability itself, and the map of that."""
+    import keras
+
+    model = load_model(models / "lse").keras_model()
+    found = keras.ops.multiply(model.output, keras.ops.take(model.output, [0] * len(LABELS), 1))
+    found = keras.layers.Identity(name="multiplied")(found)
+    folder = write_model(tmp_path / "product", image_size=SIDE, head=None)
+    keras.Model(model.input, found).save(folder / "model.keras")
+    film = np.random.default_rng(0).integers(0, 256, (80, 90)).astype(np.uint8)
+    Image.fromarray(film).save(tmp_path / "film.png")
+    said = []
+    for where in (folder, models / "lse"):
+        out = tmp_path / "why"
+        words = ["explain", str(where), str(tmp_path / "film.png"), "--out", str(out)]
+        with pytest.raises(SystemExit):
+            main([*words, "--no-pictures", "--overwrite", "--workers", "0"])
+        said.append(json.loads((out / "explained.json").read_text())["score"])
+        if where == folder:
+            table = pd.read_csv(out / "explained.csv")
+            np.testing.assert_allclose(table["score"], table["probability"], rtol=1e-5)
+    assert "don't come from logits" in said[0]
+    assert said[1].startswith("explained.csv: the logit; for several models")
+
+
 def test_models_that_do_not_say_their_head_are_explained_as_before(models):
     explainers = Explainers(load_model(models / "older"), None)
     assert explainers.way.method == "gradcam"

@@ -155,11 +155,6 @@ def test_members_of_other_inputs_are_each_told_their_own(root, tmp_path):
     np.testing.assert_allclose(found, np.mean(each, axis=0), atol=1e-5)
 
 
-def test_a_map_of_such_a_model_is_refused_by_name(root):
-    with pytest.raises(UserError, match="it takes age, image, sex, view"):
-        cxrkeras.load(root / "told").explain(root / "films" / "c.png", workers=0)
-
-
 @pytest.mark.real
 def test_real_headers_tell(root, real, capsys):
     """Films that tell age, sex and view, and films that leave the view out."""

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from cxrkeras.data.dataset import load_dataset
 from cxrkeras.data.labels.entries import MASKED
+from cxrkeras.data.pipeline import labelled_batches
 from cxrkeras.evaluation.boxes.known_boxes import KnownBoxes
+from cxrkeras.models.network import TARGET
 from cxrkeras.training.plan import resolve
 from cxrkeras.training.recipes.shared.zones import zone_targets, zones
 from data_prep.errors import UserError
@@ -68,6 +70,65 @@ def test_a_run_whose_boxes_have_changed_isn_t_continued(experiment, tmp_path, re
         told.add(located.fingerprint_of(dataset))
     assert len(told) == 3
     assert plain.fingerprint_of(dataset) in told
+
+
+def test_a_masked_zone_pulls_at_nothing(experiment, tmp_path):
+    """Exactly: at its output, at its layer, and at all below, where the findings alone pull."""
+    write_dataset(tmp_path / "target", images=36, seed=0)
+    dataset = load_dataset(tmp_path / "target")
+    boxed = [(image, "disc") for image in dataset.images[:3]]
+    boxed += [(image, "bar") for image in dataset.images[2:4]]
+    table = "\n".join(["image,label,x,y,width,height", *(f"{i},{n},2,2,9,9" for i, n in boxed)])
+    (tmp_path / "target" / "boxes.csv").write_text(table)
+    session = session_of(experiment(recipe="location_aware", dropout=0.0), dataset)
+    fitter, targets = session.plan.recipe.fitter(session), session.target.targets
+    model = fitter._learner._trainer.model
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(0, 0.3, w.shape) for w in model.get_weights()])
+
+    def asked(rows):
+        return next(iter(labelled_batches([fitter._part(rows, targets)], len(rows))))
+
+    inputs, truth = asked(np.arange(6))
+    logits = model(inputs, training=True)
+    _, slopes = slopes_of(lambda: model.compute_loss(y=truth, y_pred=logits), [*logits.values()])
+    slope, zones = dict(zip(logits, slopes, strict=True))["location"], truth["location"].numpy()
+    known = zones != MASKED
+    assert known.sum(axis=1).tolist() == [6, 6, 12, 6, 0, 0]
+    assert not slope[~known].any()
+    assert slope[known].all()
+
+    inputs, truth = asked(np.arange(4, 16))  # none of them boxed
+    assert (truth["location"].numpy() == MASKED).all()
+    of_zones = model.get_layer("logits").get_layer("head_location").trainable_weights
+    others = [w for w in model.trainable_weights if all(w is not zone for zone in of_zones)]
+
+    def alone():
+        layer = model.loss_layers[TARGET]
+        return layer(truth[TARGET], model(inputs, training=True)[TARGET])
+
+    def both():
+        return model.compute_loss(y=truth, y_pred=model(inputs, training=True))
+
+    whole, slopes = slopes_of(both, [*of_zones, *others])
+    finding, wanted = slopes_of(alone, others)
+    assert whole == finding
+    assert not any(slope.any() for slope in slopes[: len(of_zones)])
+    assert all(slope.any() for slope in wanted)
+    for slope, expected in zip(slopes[len(of_zones) :], wanted, strict=True):
+        np.testing.assert_array_equal(slope, expected)
+
+
+def slopes_of(value, places):
+    """A scalar, and its derivatives; of tensors that are there, it is made of them once more."""
+    import tensorflow as tf
+
+    places = [getattr(place, "value", place) for place in places]
+    with tf.GradientTape() as tape:
+        tape.watch(places)
+        found = value()
+    zero = tf.UnconnectedGradients.ZERO
+    return float(found), [slope.numpy() for slope in tape.gradient(found, places, None, zero)]
 
 
 def fitted(session):

@@ -13,6 +13,7 @@ from cxrkeras.training.stages import overlap
 from cxrkeras.training.stages.overlap import without_target
 from data_prep.dataset.prepare import prepare
 from data_prep.errors import UserError
+from data_prep.readers.shared.example import write_dicom
 from tests.data_prep.readers.archives import film, table_source, write_csv, write_png
 
 KEYS = {"ours": bytes(range(32)), "theirs": bytes(range(1, 33))}
@@ -36,8 +37,11 @@ def prepared(folder, films: dict[str, Image.Image], *, patients=True, suffix="pn
     raw.mkdir()
     rows = []
     for number, (name, image) in enumerate(films.items()):
-        how = {"quality": 60} if suffix == "jpg" else {"compress_level": 1}
-        image.save(raw / f"{name}.{suffix}", **how)
+        if suffix == "dcm":
+            write_dicom(raw / f"{name}.dcm", np.asarray(image))
+        else:
+            how = {"quality": 60} if suffix == "jpg" else {"compress_level": 1}
+            image.save(raw / f"{name}.{suffix}", **how)
         row = {"image": f"{name}.{suffix}", "Mass": number % 2}
         rows.append(row | ({"patient": f"P{name}"} if patients else {}))
     table = raw.with_suffix(".csv")
@@ -89,6 +93,17 @@ def test_none_of_24_real_films_is_left(originals, real_target, tmp_path, way):
     named = {f"x{number}": film for number, film in enumerate(films.values())}
     source = prepared(tmp_path / "source", named | others, **WAYS[way])
     assert left_in(source, real_target) == [f"images/{name}.png" for name in others]
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_films_that_were_given_anew_as_dicom_are_found(originals, real_target, tmp_path):
+    """As RSNA and SIIM-ACR did with ChestX-ray14's."""
+    films, others = originals
+    source = prepared(tmp_path / "source", films | others, suffix="dcm", patients=False)
+    left = without_target(source, Dataset("s", source.root), real_target)
+    assert len(source.images) == 30
+    assert len(left.images) == len(others) == 6
 
 
 @pytest.mark.real

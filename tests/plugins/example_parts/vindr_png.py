@@ -11,8 +11,8 @@ Source: Nguyen et al., VinDr-CXR: An open dataset of chest X-rays with radiologi
 Scientific Data 2022.
 
 Examples:
-  cxrkeras prep vindr vindr-cxr --out data/vindr
-  cxrkeras prep vindr vindr-cxr --out data/vindr2 --agree 2
+  cxrkeras prep vindr_png vindr-cxr --out data/vindr
+  cxrkeras prep vindr_png vindr-cxr --out data/vindr2 --agree 2
 """
 
 from data_prep.errors import UserError
