@@ -86,11 +86,9 @@ def _fit(kernel, truth, entries, rows, c) -> tuple[np.ndarray, float] | None:
 def _platt(decisions: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
     """Slope and offset of the log odds, with Platt's targets, which aren't quite 0 and 1."""
     positive, negative = weights @ truth, weights @ (1 - truth)
-    targets = (1 + truth * positive) / (2 + positive)
     targets = truth * (positive + 1) / (positive + 2) + (1 - truth) / (negative + 2)
     spread = decisions.std() or 1.0
     scaled = decisions / spread
-
     shares = weights / weights.sum()
 
     def loss(at):

@@ -155,10 +155,10 @@ def _file_of(fold: FoldFolder) -> Path | None:
 
 
 def _has_model(fold: FoldFolder) -> bool:
-    """Of a kind other than Keras's, the kind says on loading what is missing."""
-    if fold.model.is_file():
-        return True
-    return fold.card.is_file() and (_facts(fold.card).get("kind") or _KERAS) != _KERAS
+    """Of a kind with files of its own, the kind says on loading what is missing."""
+    if fold.has_model or not fold.card.is_file():
+        return fold.has_model
+    return (_facts(fold.card).get("kind") or _KERAS) not in (_KERAS, _ENSEMBLE)
 
 
 def _facts(path: Path) -> dict:
