@@ -65,6 +65,6 @@ class Part(Frozen):
 
     def fitter(self, session):
         """See `Recipe.fitter`."""
-        from cxrkeras.training.recipes.shared.regression import Logistic
+        from cxrkeras.training.recipes.shared.pooled.regression import Logistic
 
         return Logistic(session, self.copies, self.strength, self.inner)

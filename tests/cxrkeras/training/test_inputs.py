@@ -15,7 +15,7 @@ from cxrkeras.study.folds import share_folds
 from cxrkeras.training.crossval import cross_validate
 from cxrkeras.training.final import train_final
 from cxrkeras.training.plan import resolve
-from cxrkeras.training.recipes.shared.features import identity
+from cxrkeras.training.recipes.shared.pooled.features import identity
 from cxrkeras.training.session import Session
 from cxrkeras.training.stages.plan import Stage, describe
 from data_prep.errors import UserError

@@ -21,7 +21,7 @@ from cxrkeras.runs.target import Target, load_target
 from cxrkeras.training.crossval import cross_validate
 from cxrkeras.training.fitting.learner import _by_head
 from cxrkeras.training.plan import resolve
-from cxrkeras.training.recipes.shared.features import identity
+from cxrkeras.training.recipes.shared.pooled.features import identity
 from cxrkeras.training.session import Session
 from cxrkeras.training.stages.rows import SourceRows, in_labels, source_rows
 from data_prep.errors import UserError

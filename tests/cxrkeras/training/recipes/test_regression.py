@@ -11,7 +11,7 @@ from cxrkeras.data.dataset import load_dataset
 from cxrkeras.data.images import Images
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.training.plan import resolve
-from cxrkeras.training.recipes.shared.regression import STRENGTHS, regressed
+from cxrkeras.training.recipes.shared.pooled.regression import STRENGTHS, regressed
 from data_prep.errors import UserError
 from tests.cxrkeras.networks import session_of
 

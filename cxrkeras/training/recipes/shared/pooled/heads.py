@@ -20,7 +20,7 @@ from cxrkeras.models.network import TARGET, Classified, Network, build_network, 
 from cxrkeras.models.views.shared.graph import VIEW, mean_over_crops
 from cxrkeras.training.fitting.learner import Learner
 from cxrkeras.training.recipes import Fitter, Learned
-from cxrkeras.training.recipes.shared.features import frozen_features
+from cxrkeras.training.recipes.shared.pooled.features import frozen_features
 from cxrkeras.training.recipes.shared.saving import save_keras
 from cxrkeras.training.session import Learnt, Session, part
 
