@@ -89,8 +89,8 @@ def _saved(path: Path, options: dict[str, Any]) -> "tuple[int, keras.Model]":
             f"A saved model has its own --{given[0].replace('_', '-')}: give either that option "
             "or MODEL_OR_RUN."
         )
-    folds = sorted(path.glob("folds/*/model.keras"))
-    places = [path, path / "model.keras", *folds[:1]]
+    folds = [*path.glob("folds/*/model.keras"), *path.glob("folds/*/members/*/model.keras")]
+    places = [path, path / "model.keras", *sorted(folds)[:1]]
     file = next((p for p in places if p.is_file() and p.suffix == ".keras"), None)
     if file is None:
         raise UserError(

@@ -15,7 +15,8 @@ from data_prep.errors import UserError
 class Part(Frozen):
     """Each label is fitted to its optimum on standardised features; the model is `frozen`'s.
 
-    Nothing distorts its probabilities. Epochs, batches, learning rate and dropout play no part.
+    Nothing distorts its probabilities. Epochs, batches, learning rate and dropout play no part;
+    optimiser and average do in sources' trainings alone.
     """
 
     takes_rows: ClassVar[bool] = True

@@ -75,6 +75,13 @@ def test_a_fold_is_the_mean_of_its_trainings(run):
         assert steps == ["seed 0", "seed 1"]
 
 
+def test_summary_is_of_the_first_of_its_models(run, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["summary", str(run.path)])
+    assert stop.value.code == 0
+    assert "One image" in capsys.readouterr().out
+
+
 def test_the_run_answers_as_the_mean_of_all_its_models(run):
     card = read_card(run.path)
     assert card.count == 2 * FOLDS
