@@ -51,6 +51,8 @@ class Part(Wrapping):
                 f"--recipe {self}: on a frozen trunk a new last layer forgets all that was learnt "
                 "before. Add reset=false."
             )
+        if self.freezes:
+            self.within().check(self._plan(plan))  # which fits the maximisation too
 
     def fitter(self, session):
         """See `Recipe.fitter`."""

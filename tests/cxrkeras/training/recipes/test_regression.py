@@ -99,8 +99,16 @@ def test_the_network_answers_as_scikit_learn_s_pipeline(experiment, data):
         ({"head": "lse"}, "--head lse. Give --head gap"),
         ({"loss": "focal"}, "--loss focal. Leave it out"),
         ({"transform": "mixup"}, "--transform mixup. Leave it out"),
+        ({"average": "swa"}, "--average swa. Leave it out"),
+        ({"optimizer": "sgd"}, "--optimizer sgd. Leave it out"),
+        ({"validation_fraction": 0.2}, "--validation-fraction 0.2. Leave it out"),
     ],
 )
 def test_what_plays_no_part_is_refused(experiment, choices, message):
     with pytest.raises(UserError, match=message):
         resolve(experiment(recipe="logistic", **choices))
+
+
+def test_what_a_source_s_training_goes_by_is_not(experiment, data):
+    link = f"a={data / 'a'}"
+    resolve(experiment(recipe="logistic", source=link, average="swa", optimizer="sgd"))
