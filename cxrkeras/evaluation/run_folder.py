@@ -52,6 +52,11 @@ class FoldFolder(_Folder):
         return self.path / "model.keras"
 
     @property
+    def has_model(self) -> bool:
+        """Whether there is one: a Keras model, or several trainings' in `members`."""
+        return self.model.is_file() or (self.path / "members").is_dir()
+
+    @property
     def card(self) -> Path:
         """JSON that says what the model's outputs are."""
         return self.path / "model.json"

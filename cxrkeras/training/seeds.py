@@ -85,7 +85,7 @@ def _put_together(parts: Mapping[str, FoldFolder], whole: FoldFolder) -> None:
     atomic_write_json(whole.facts, rest | shared | {"trainings": len(facts), "seconds": seconds})
 
 
-_CARD = ("labels", "image_size", "trained_on", "preparation")
+_CARD = ("labels", "image_size", "trained_on", "preparation", "learnt_from")
 _OWN = ("training_prevalence", "inflation", "distortion")
 
 

@@ -25,11 +25,19 @@ _CONTENTS = {
     "`model.json` beside.",
 }
 _SETTINGS = (
-    "method", "backbone", "features", "recipe", "loss", "augment", "image_size", "views",
-    "optimizer", "epochs", "batch_size", "learning_rate", "dropout", "folds",
-    "test_fraction", "seed",
+    "method", "backbone", "features", "source_rows", "recipe", "loss", "blank", "blank_weight",
+    "augment", "image_size", "views", "optimizer", "average", "epochs", "batch_size",
+    "learning_rate", "dropout", "folds", "test_fraction", "seed", "seeds",
 )  # fmt: skip
-_USUAL = {"views": "whole", "optimizer": "adam", "features": []}  # not worth a line
+_USUAL = {
+    "views": "whole",
+    "optimizer": "adam",
+    "features": [],
+    "source_rows": [],
+    "blank": "zeros",
+    "blank_weight": 1.0,
+    "seeds": 1,
+}  # fmt: skip; not worth a line
 
 
 def model_card(
@@ -142,6 +150,8 @@ def _settings(found: Mapping) -> list[tuple[str, str]]:
     shown = {key: found[key] for key in _SETTINGS if found.get(key) not in (None, _USUAL.get(key))}
     if chains := found.get("source"):
         shown["source"] = [" > ".join(names) for names in chains]
+    if rows := found.get("source_rows"):
+        shown["source_rows"] = [f"{name} at weight {weight:g}" for name, weight in rows]
     return [
         (key, ", ".join(map(str, v)) if isinstance(v, list) else str(v)) for key, v in shown.items()
     ]

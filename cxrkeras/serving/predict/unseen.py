@@ -84,25 +84,27 @@ class _Origin(NamedTuple):
 
     Args:
         films: fingerprints of the data's films.
-        data: where they lay; None where that isn't known.
+        whole: of these, those that all models learnt from.
+        data: where the others lay; None where that isn't known.
         folds: {image: fold, or `_NOBODY`} of those it learnt from; None for all of them.
     """
 
     films: frozenset[str]
+    whole: frozenset[str]
     data: Path | None
     folds: Mapping[str, int] | None
 
 
 def _origin(card: Card) -> _Origin | None:
+    known, whole = map(frozenset, (card.learnt_from, card.learnt_whole))
     if card.run is not None:
-        return _Origin(frozenset(card.learnt_from), data_of(card.run), _folds(card.run))
+        return _Origin(known, whole, data_of(card.run), _folds(card.run))
     home = card.home.resolve()
     run = run_above(home)
     if run is not None and home.name.isdecimal() and (run / "folds.csv").is_file():
         seen = {image: _NOBODY for image, k in _folds(run).items() if k != int(home.name)}
-        return _Origin(frozenset(card.learnt_from), data_of(run), seen)
-    known = frozenset(card.learnt_from)
-    return _Origin(known, None, None) if known else None
+        return _Origin(known, whole, data_of(run), seen)
+    return _Origin(known, whole, None, None) if known else None
 
 
 def _folds(run: Path) -> dict[str, int]:
@@ -121,7 +123,7 @@ def _folds_in(root: Path, origin: _Origin) -> Mapping[str, int]:
         return {}
     if dataset.films not in origin.films:
         return {}
-    if origin.folds is None:
+    if origin.folds is None or dataset.films in origin.whole:
         return dict.fromkeys(dataset.images.tolist(), _NOBODY)
     return origin.folds
 

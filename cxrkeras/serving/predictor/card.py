@@ -20,7 +20,7 @@ from cxrkeras.evaluation.evidence.out_of_fold import fit_on_run
 from cxrkeras.evaluation.evidence.settings import run_settings
 from cxrkeras.evaluation.rules import FittedRule, PrevalenceRule, Rule, parse_rule
 from cxrkeras.evaluation.scores.operating import prevalence_points
-from cxrkeras.runs.sources import parse_source
+from cxrkeras.runs.sources import parse_rows, parse_source
 from data_prep.errors import UserError
 from data_prep.files import read_json
 
@@ -136,12 +136,18 @@ class Card:
         run = self.run or run_above(self.home)
         if run is not None:
             try:
-                return [str(read_json(run / "environment.json")["films"])]
+                films = str(read_json(run / "environment.json")["films"])
             except (OSError, ValueError, KeyError, TypeError):
-                return []
-        made = self.facts.get("run")
-        films = made.get("films") if isinstance(made, dict) else None
-        return [*([films] if films else []), *(self.facts.get("learnt_from") or [])]
+                films = None
+        else:
+            made = self.facts.get("run")
+            films = made.get("films") if isinstance(made, dict) else None
+        return [*([films] if films else []), *self.learnt_whole]
+
+    @property
+    def learnt_whole(self) -> list[str]:
+        """Those of data of which no fold held out a part, so that all its models learnt them."""
+        return self.facts.get("learnt_from") or []
 
     @cached_property
     def distortion(self) -> Distortion | None:
@@ -234,7 +240,11 @@ class Card:
             return (self.facts.get("run") or {}).get("experiment") or {}
         found = run_settings(self.run)
         chains = [parse_source(text) for text in found.get("source", ())]
-        return found | {"source": [[link.name for link in chain] for chain in chains]}
+        rows = [parse_rows(text) for text in found.get("source_rows", ())]
+        return found | {
+            "source": [[link.name for link in chain] for chain in chains],
+            "source_rows": [[one.name, one.weight] for one in rows],
+        }
 
     def calibration(self) -> dict[str, dict]:
         """{label: what `calibration.calibrate` takes}.

@@ -111,6 +111,8 @@ def _run(run: Path) -> Card:
         "operating_points": fitted["operating_points"],
         "calibration": fitted["calibration"],
     }
+    if beside := sorted({films for card in cards for films in card.get("learnt_from") or ()}):
+        facts["learnt_from"] = beside
     check_run_facts(facts, run)
     preparation = _preparation(cards, run)
     members = tuple(

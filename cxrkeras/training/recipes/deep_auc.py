@@ -3,12 +3,18 @@
 Source: Yuan et al., Large-scale Robust Deep AUC Maximization, ICCV 2021.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
+
+from cxrkeras.data.labels.targets import Targets
 from cxrkeras.models.losses import auc_margin
 from cxrkeras.registry import option
 from cxrkeras.training.optimizers.adam import Part as Usual
-from cxrkeras.training.recipes.shared.wrapping import Wrapping, has_weights
+from cxrkeras.training.recipes import Fitter, Learned
+from cxrkeras.training.recipes.shared.wrapping import Around, Wrapping, has_weights
 from data_prep.errors import UserError
 
 _OF_LOSS = auc_margin.Part.model_fields
@@ -45,10 +51,11 @@ class Part(Wrapping):
                 f"--recipe {self}: on a frozen trunk a new last layer forgets all that was learnt "
                 "before. Add reset=false."
             )
+        if self.freezes:
+            self.within().check(self._plan(plan))  # which fits the maximisation too
 
     def fitter(self, session):
         """See `Recipe.fitter`."""
-        from cxrkeras.training.recipes.shared.maximising import Maximising
         from cxrkeras.training.recipes.shared.passing import Passing
 
         within = self.within()
@@ -61,7 +68,7 @@ class Part(Wrapping):
         maximising = session.under(self._plan(session.plan))
         again = within.fitter(maximising) if self.freezes else Passing(maximising)
         how = {"epochs": self.epochs, "learning_rate": self.learning_rate}
-        return Maximising(first, again, **how, reset=again.ending() if self.reset else None)
+        return _Maximising(first, again, **how, reset=again.ending() if self.reset else None)
 
     def _plan(self, plan):
         """That of the maximisation."""
@@ -70,3 +77,69 @@ class Part(Wrapping):
         settings = {"step_epochs": steps, "plateau_factor": 0.1}
         experiment = plan.experiment.model_copy(update=settings)
         return replace(plan, experiment=experiment, loss=loss, optimizer=Usual())
+
+
+class _Maximising(Around):
+    """A `Fitter` of both trainings; `facts` also gives the number of epochs before.
+
+    Args:
+        first: of the training before.
+        again: of the maximisation, whose `fit` takes `start`.
+        epochs: of the maximisation.
+        learning_rate: likewise.
+        reset: which of the weights the maximisation doesn't take over; None for none.
+    """
+
+    def __init__(
+        self,
+        first: Fitter,
+        again: Fitter,
+        *,
+        epochs: int,
+        learning_rate: float,
+        reset: Sequence[bool] | None,
+    ):
+        super().__init__(again)
+        self._first, self._how = first, {"epochs": epochs, "learning_rate": learning_rate}
+        self._reset = reset
+        self._new = again.weights() if reset else []
+        self._before: dict = {}
+
+    @property
+    def facts(self) -> dict:
+        """See `Fitter`."""
+        return {**self._last.facts, **self._before}
+
+    def fit(
+        self,
+        train: np.ndarray,
+        validation: np.ndarray,
+        targets: Targets,
+        *,
+        epochs: int,
+        learning_rate: float,
+        title: str,
+        checkpoint: Path | None = None,
+        **how,
+    ) -> Learned:
+        """See `Fitter.fit`; epochs and rate are those before, the history that of the rest."""
+        learned = self._first.fit(
+            train,
+            validation,
+            targets,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            title=f"{title}, before",
+            checkpoint=checkpoint and checkpoint.with_name(f"before-{checkpoint.name}"),
+            **how,
+        )
+        self._before = {"before": {"epochs": len(learned.history)}}
+        how |= {"title": f"{title}, maximising AUC", "checkpoint": checkpoint}
+        return self._last.fit(train, validation, targets, start=self._start(), **self._how, **how)
+
+    def _start(self) -> list[np.ndarray]:
+        learnt = self._first.weights()
+        if not self._reset:
+            return learnt
+        every = zip(learnt, self._new, self._reset, strict=True)
+        return [new if reset else old for old, new, reset in every]

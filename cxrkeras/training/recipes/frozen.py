@@ -25,6 +25,6 @@ class Part(Recipe):
             from cxrkeras.training.recipes.shared.passing import Passing
 
             return Passing(session, frozen=True)
-        from cxrkeras.training.recipes.shared.pooled import Pooled
+        from cxrkeras.training.recipes.shared.pooled.heads import Pooled
 
         return Pooled(session, self.copies)

@@ -47,9 +47,24 @@ class Part(Frozen):
                     f"--recipe {self.part_name()} has a loss of its own, over all images at once. "
                     f"Received: --{option_} {value}. Leave it out, or give --recipe frozen."
                 )
+        if plan.validation:
+            raise UserError(
+                f"--recipe {self.part_name()} has nothing that validation images could steer. "
+                f"Received: --validation-fraction {plan.validation:g}. Leave it out, or give "
+                "--recipe frozen."
+            )
+        if any(trunk.stages for trunk in plan.trunks):
+            return  # whose trainings go by the rest
+        fields, chosen = Experiment.model_fields, plan.experiment
+        for name in ("optimizer", "average"):
+            if (value := getattr(chosen, name)) != fields[name].default:
+                raise UserError(
+                    f"--recipe {self.part_name()} takes no steps. Received: --{name} {value}. "
+                    "Leave it out, or give --recipe frozen."
+                )
 
     def fitter(self, session):
         """See `Recipe.fitter`."""
-        from cxrkeras.training.recipes.shared.regression import Logistic
+        from cxrkeras.training.recipes.shared.pooled.regression import Logistic
 
         return Logistic(session, self.copies, self.strength, self.inner)

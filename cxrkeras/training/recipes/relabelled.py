@@ -40,6 +40,12 @@ class Part(Wrapping):
     def check(self, plan):
         """As the wrapped recipe does; and see `Recipe.check`."""
         super().check(plan)
+        if not isinstance(plan.recipe, Part) or self.within().guesses:
+            raise UserError(
+                f"--recipe {self.part_name()} goes around a recipe that doesn't guess, and not "
+                f"within another. Received: --recipe {plan.experiment.recipe}. Give --recipe "
+                f"{self.part_name()}, with another base or none."
+            )
         if not plan.guesses:
             raise UserError(
                 f"--recipe {self} replaces entries that policies leave to be guessed, and there "

@@ -51,7 +51,7 @@ class Part(Frozen):
 
     def fitter(self, session):
         """See `Recipe.fitter`."""
-        from cxrkeras.training.recipes.shared.fusing import Fusing
+        from cxrkeras.training.recipes.shared.pooled.fusing import Fusing
 
         how = {"by": self.by, "width": self.width}
         return Fusing(session, self.copies, **how, per_label=self.per_label, alone=self.alone)

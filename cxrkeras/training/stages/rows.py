@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cxrkeras.data.dataset import PreparedDataset, open_dataset
+from cxrkeras.data.labels.entries import MASKED, UNCERTAIN_CLASS
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.sources import Dataset
@@ -26,7 +27,8 @@ class SourceRows:
         whole: the dataset as it was prepared, whose features are computed for any target.
         dataset: M of its images, none of the target's, nor of its patients.
         rows: (M,) which of the whole they are.
-        targets: (M, K) in the target's labels; those that the dataset lacks are masked.
+        targets: (M, K) in the target's labels; those that the dataset lacks are masked, and
+            uncertain entries of a class that the target's label doesn't have.
         weight: how often an image is drawn, for each time one of the target is; above 0.
         facts: what identifies them, for the run: `weight`, `data`, `images`, `labels`, and the
             numbers of images `left_out`, by the reason.
@@ -80,6 +82,8 @@ def _opened(experiment: Experiment, target: Target, link: Dataset, weight: float
             f"labels: {', '.join(dataset.labels)}; the target's: "
             f"{', '.join(target.dataset.labels)}. Leave it out."
         )
+    unlike = (aligned.values == UNCERTAIN_CLASS) & ~target.targets.three_way
+    aligned = replace(aligned, values=np.where(unlike, np.float32(MASKED), aligned.values))
     left_out = overlap.counts() | {"split": int((~train).sum())}
     facts = {
         "weight": weight,

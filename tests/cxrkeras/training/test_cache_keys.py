@@ -16,7 +16,7 @@ from cxrkeras.registry import BACKBONES, HEADS, KINDS, LOSSES, PRESETS, RECIPES,
 from cxrkeras.runs.description import make_experiment
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.training.plan import resolve
-from cxrkeras.training.recipes.shared.features import identity
+from cxrkeras.training.recipes.shared.pooled.features import identity
 from cxrkeras.training.session import Session
 from cxrkeras.training.stages.plan import Stage, describe
 from data_prep.errors import UserError

@@ -15,11 +15,11 @@ from cxrkeras.study.folds import share_folds
 from cxrkeras.training.crossval import cross_validate
 from cxrkeras.training.final import train_final
 from cxrkeras.training.plan import resolve
-from cxrkeras.training.recipes.shared.features import identity
+from cxrkeras.training.recipes.shared.pooled.features import identity
 from cxrkeras.training.session import Session
 from cxrkeras.training.stages.plan import Stage, describe
 from data_prep.errors import UserError
-from tests.cxrkeras.networks import network_of
+from tests.cxrkeras.networks import network_of, session_of
 from tests.cxrkeras.training.tiny import SIDE, write_dataset
 
 INPUTS = ("image", "age", "sex", "view")
@@ -70,6 +70,17 @@ def test_what_only_the_age_tells_is_learnt(finished):
     table = pd.read_csv(finished / "predictions.csv")
     known = np.arange(len(table)) % 9 > 0
     assert roc_auc_score(table["true_disc"][known], table["prob_disc"][known]) > 0.99
+
+
+def test_what_is_known_varies_as_much_in_all_as_the_image_s_features(experiment, told):
+    one = experiment(recipe="frozen", random_trunk=True, inputs=INPUTS)
+    session = session_of(one, load_dataset(told))
+    fitter, train = session.plan.recipe.fitter(session), np.arange(24)
+    standard = fitter._standardised(session.learnt(train, session.target.targets))
+    spread, known = standard[0, train].astype(np.float64).var(axis=0), fitter._known
+    assert known.sum() == sum({"age": 2, "sex": 2, "view": 3}[name] for name in INPUTS[1:])
+    assert spread[~known].sum() > 1
+    assert spread[known].sum() == pytest.approx(spread[~known].sum(), rel=1e-3)
 
 
 def test_a_run_asked_again_gives_its_own_predictions(finished, told):

@@ -21,7 +21,7 @@ from cxrkeras.runs.target import Target, load_target
 from cxrkeras.training.crossval import cross_validate
 from cxrkeras.training.fitting.learner import _by_head
 from cxrkeras.training.plan import resolve
-from cxrkeras.training.recipes.shared.features import identity
+from cxrkeras.training.recipes.shared.pooled.features import identity
 from cxrkeras.training.session import Session
 from cxrkeras.training.stages.rows import SourceRows, in_labels, source_rows
 from data_prep.errors import UserError
@@ -77,6 +77,16 @@ def test_labels_that_a_source_lacks_are_masked_and_those_of_its_own_left_out():
         if spread:
             np.testing.assert_array_equal(found.spread[:, [0, 2]], theirs.spread[:, [2, 0]])
             assert not found.spread[:, 1].any()
+
+
+def test_what_is_a_class_in_a_source_alone_is_masked(experiment, data):
+    """Of the target's labels `disc` has uncertain entries, and of the source's `bar`."""
+    one = experiment(source_rows=f"a={data / 'a'}", uncertain="multi_class")
+    target = load_target(one, load_dataset(data / "target"), None)
+    (rows,) = source_rows(one, target)
+    assert target.targets.three_way.tolist() == [True, False]
+    assert rows.targets.values[-1].tolist() == [MASKED, MASKED]
+    assert (rows.targets.values[:-2, 1] >= 0).all()
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,12 @@ class Conditional(Around):
         found = keras.layers.Identity(name="multiplied")(found)
         return keras.Model(model.input, found, name=model.name)
 
+    def weights(self) -> list[np.ndarray]:
+        """See `Fitter.weights`; where outputs are multiplied, they alone aren't what answers."""
+        if self._above:
+            raise NotImplementedError
+        return self._last.weights()
+
     def _counted(self, taught: Targets) -> dict:
         """{child: its parent, and the number of entries that it learns from}."""
         known = np.isfinite(taught.known).sum(axis=0)

@@ -90,7 +90,10 @@ class Passing(Fitter):
         """Which of `weights` are of the layers that end the output; not beside others."""
         logits = self._twins.kept.logits
         names = TARGET, uncertain_name(TARGET)
-        last = {id(w) for layer in logits.layers if layer.name in names for w in layer.weights}
+        ends = [layer for layer in logits.layers if layer.name in names]
+        # One that only scales stands behind the one that learns.
+        ends = [e if e.weights else e.input._keras_history.operation for e in ends]
+        last = {id(weight) for layer in ends for weight in layer.weights}
         return [id(weight) in last for weight in logits.weights]
 
     def predict(self, rows: np.ndarray) -> np.ndarray:

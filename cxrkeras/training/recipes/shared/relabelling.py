@@ -1,15 +1,14 @@
 """A fit that replaces entries by out-of-fold predictions within its own training images."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-import keras
 import numpy as np
 
 from cxrkeras.data.folds.folds import make_folds
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.training.recipes import Fitter, Learned
+from cxrkeras.training.recipes.shared.wrapping import Around
 from cxrkeras.training.session import Session
 from data_prep.errors import UserError
 from data_prep.say import say
@@ -24,7 +23,7 @@ class Rule(Protocol):
     weight: float
 
 
-class Relabelling(Fitter):
+class Relabelling(Around):
     """A `Fitter`, see `recipes.relabelled`. `facts` counts by label the entries that were to be
     replaced, those that were, and the sum of their new targets.
 
@@ -38,18 +37,14 @@ class Relabelling(Fitter):
 
     def __init__(self, session: Session, first: Fitter, again: Fitter | None, rule: Rule):
         self._dataset, self._rule = session.target.dataset, rule
+        super().__init__(first)
         self._first, self._again = first, again
-        self._last, self._facts = first, {}
+        self._facts: dict = {}
 
     @property
     def facts(self) -> dict:
         """See `Fitter`."""
         return {**self._last.facts, **self._facts}
-
-    @property
-    def whole(self) -> bool:
-        """See `Fitter`."""
-        return self._last.whole
 
     def fit(
         self,
@@ -116,26 +111,6 @@ class Relabelling(Fitter):
                 if not replaced:
                     say(f"{label}: none of {told[label]['asked']} entries could be replaced")
         return told
-
-    def predict(self, rows: np.ndarray) -> np.ndarray:
-        """See `Fitter.predict`."""
-        return self._last.predict(rows)
-
-    def branches(self, rows: np.ndarray) -> Mapping[str, np.ndarray]:
-        """See `Fitter.branches`."""
-        return self._last.branches(rows)
-
-    def save(self, folder: Path) -> dict:
-        """See `Fitter.save`."""
-        return self._last.save(folder)
-
-    def model(self) -> keras.Model:
-        """See `Fitter.model`."""
-        return self._last.model()
-
-    def weights(self) -> list[np.ndarray]:
-        """See `Fitter.weights`."""
-        return self._last.weights()
 
 
 def relabelled(targets: Targets, probabilities: np.ndarray, rule: Rule) -> Targets:

@@ -190,6 +190,24 @@ def test_a_copy_of_the_runs_data_is_recognised_by_its_content(served, tmp_path):
     assert folds(data, dataset=data) == [0, 1, None]
 
 
+def test_films_of_source_rows_were_learnt_from_by_every_model(served, tmp_path):
+    run, beside = tmp_path / "run", tmp_path / "beside"
+    shutil.copytree(served / "run", run)
+    shutil.copytree(served / "run-data", beside)
+    table = pd.read_csv(beside / "manifest.csv", dtype=str)
+    table["sha256"] = "another picture " + table["image"]
+    table.to_csv(beside / "manifest.csv", index=False)
+    for card in run.glob("folds/*/model.json"):
+        facts = json.loads(card.read_text()) | {"learnt_from": [load_dataset(beside).films]}
+        card.write_text(json.dumps(facts))
+    for model, kept in ((run, [0, 1]), (run / "folds" / "1", [-1, None])):
+        own = own_images(read_card(model), dataset=beside)
+        films = [own.places.get((beside / f"images/{n}.png").resolve()) for n in range(IMAGES)]
+        assert films == [-1] * IMAGES
+        data = served / "run-data"
+        assert [own.places.get((data / f"images/{n}.png").resolve()) for n in (0, 1)] == kept
+
+
 def test_the_page_notes_a_raw_film_that_the_run_learnt_from(served):
     card = read_card(served / "run")
     judge = LocalJudge(card, load_card(card), parse_rule("corrected"))

@@ -170,7 +170,8 @@ def test_model_card_says_what_is_seen_and_which_label_the_mean_lacks(model):
     score = {"auroc": {"value": 0.75, "low": 0.7, "high": 0.8}}
     score["average_precision"] = score["auroc"]
     counts = {"n": 40, "positives": 9}
-    experiment = {"views": "tencrop:side=224", "optimizer": "adam", "seed": 3}
+    experiment = {"views": "tencrop:side=224", "optimizer": "adam", "seed": 3, "average": "swa"}
+    experiment |= {"source_rows": [["a", 0.5]], "blank_weight": 1.0, "seeds": 1}
     facts = {
         **read_card(model).facts,
         "labels": list(labels),
@@ -201,7 +202,17 @@ def test_model_card_says_what_is_seen_and_which_label_the_mean_lacks(model):
     )
     assert "| mean of all but No Finding | 40 | | 0.750 (0.700 to 0.800) |" in text
     assert "| views | tencrop:side=224 |" in text
-    assert "| optimizer |" not in text
+    assert "| average | swa |" in text
+    assert "| source_rows | a at weight 0.5 |" in text
+    assert not any(f"| {name} |" in text for name in ("optimizer", "blank_weight", "seeds"))
+
+
+def test_a_run_s_card_names_datasets_by_no_folder(model, tmp_path):
+    chosen = 'source = ["imagenet,a=/far/a"]\nsource_rows = ["a=/far/a:0.5", "b=/far/b:1.0"]\n'
+    (tmp_path / "experiment.toml").write_text(chosen)
+    told = replace(read_card(model), run=tmp_path).settings()
+    assert told["source_rows"] == [["a", 0.5], ["b", 1.0]]
+    assert "far" not in str(told)
 
 
 def test_model_card_of_a_run(run, model):

@@ -7,6 +7,7 @@ import pytest
 from cxrkeras.data.dataset import load_dataset
 from cxrkeras.training.fitting.checkpoint import Checkpoint
 from cxrkeras.training.plan import resolve
+from cxrkeras.training.recipes.shared.passing import Passing
 from data_prep.errors import UserError
 from tests.cxrkeras.networks import session_of
 
@@ -103,12 +104,19 @@ def test_only_the_last_layer_begins_anew(experiment, data, reset):
         np.testing.assert_allclose(end, begun, atol=1e-20)
 
 
+def test_the_last_layer_is_that_which_learns(experiment, data):
+    how = {"random_trunk": True, "head": "cosine"}  # which ends in a layer that only scales
+    fitter = Passing(session_of(experiment(**how), load_dataset(data / "target")))
+    assert fitter.ending() == [False] * (len(fitter.weights()) - 1) + [True]
+
+
 @pytest.mark.parametrize(
     ("choices", "words"),
     [
         ({"recipe": "deep_auc", "loss": "auc_margin"}, "Received: --loss auc_margin. Give --loss"),
         ({"recipe": "deep_auc:base=frozen"}, "Add reset=false"),
         ({"recipe": "deep_auc:margin=2"}, "margin"),
+        ({"recipe": "deep_auc:base=logistic,reset=false"}, "has a loss of its own"),
     ],
 )
 def test_what_makes_no_sense_is_refused(experiment, choices, words):

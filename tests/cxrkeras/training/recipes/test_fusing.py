@@ -10,7 +10,7 @@ from scipy.special import expit
 from cxrkeras.data.dataset import load_dataset
 from cxrkeras.data.studies import fused
 from cxrkeras.models.network import TARGET
-from cxrkeras.training.recipes.shared.fusing import Studies, lone, masked_softmax, mean_by
+from cxrkeras.training.recipes.shared.pooled.fusing import Studies, lone, masked_softmax, mean_by
 from data_prep.errors import UserError
 from tests.cxrkeras.networks import session_of
 from tests.cxrkeras.training.tiny import write_dataset

@@ -18,9 +18,9 @@ from cxrkeras.runs.target import Target, load_target
 from cxrkeras.training.fitting.learner import Learner
 from cxrkeras.training.folds import _learned, _prevalence, fit_rows
 from cxrkeras.training.plan import resolve
-from cxrkeras.training.recipes.shared import features
-from cxrkeras.training.recipes.shared.features import frozen_features
-from cxrkeras.training.recipes.shared.pooled import Pooled, digest_of
+from cxrkeras.training.recipes.shared.pooled import features
+from cxrkeras.training.recipes.shared.pooled.features import frozen_features
+from cxrkeras.training.recipes.shared.pooled.heads import Pooled, digest_of
 from tests.cxrkeras.networks import network_of, session_of
 
 FROZEN = {"recipe": "frozen", "random_trunk": True}

@@ -11,7 +11,7 @@ from cxrkeras.data.dataset import load_dataset
 from cxrkeras.data.images import Images
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.training.plan import resolve
-from cxrkeras.training.recipes.shared.regression import STRENGTHS, regressed
+from cxrkeras.training.recipes.shared.pooled.regression import STRENGTHS, regressed
 from data_prep.errors import UserError
 from tests.cxrkeras.networks import session_of
 
@@ -99,8 +99,16 @@ def test_the_network_answers_as_scikit_learn_s_pipeline(experiment, data):
         ({"head": "lse"}, "--head lse. Give --head gap"),
         ({"loss": "focal"}, "--loss focal. Leave it out"),
         ({"transform": "mixup"}, "--transform mixup. Leave it out"),
+        ({"average": "swa"}, "--average swa. Leave it out"),
+        ({"optimizer": "sgd"}, "--optimizer sgd. Leave it out"),
+        ({"validation_fraction": 0.2}, "--validation-fraction 0.2. Leave it out"),
     ],
 )
 def test_what_plays_no_part_is_refused(experiment, choices, message):
     with pytest.raises(UserError, match=message):
         resolve(experiment(recipe="logistic", **choices))
+
+
+def test_what_a_source_s_training_goes_by_is_not(experiment, data):
+    link = f"a={data / 'a'}"
+    resolve(experiment(recipe="logistic", source=link, average="swa", optimizer="sgd"))

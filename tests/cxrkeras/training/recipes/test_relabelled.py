@@ -159,6 +159,8 @@ def test_a_label_of_one_class_has_its_entries_left_out(capsys):
     ("choices", "words"),
     [
         ({"recipe": "relabelled"}, "--blank self_trained"),
+        ({"recipe": "deep_auc:base=relabelled", "blank": "self_trained"}, "not within another"),
+        ({"recipe": "relabelled:base=self_training", "blank": "self_trained"}, "doesn't guess"),
         ({"recipe": "relabelled:confidence=0.3", "blank": "self_trained"}, "confidence"),
         ({"blank": "ignore", "blank_weight": 0.3}, "Give --blank zeros"),
         ({"blank_weight": 1.5}, "blank_weight|blank-weight"),

@@ -14,7 +14,7 @@ from cxrkeras.runs.folder import check_sources
 from cxrkeras.study.folds import share_folds
 from cxrkeras.training import crossval
 from cxrkeras.training.plan import resolve
-from cxrkeras.training.recipes.shared import features
+from cxrkeras.training.recipes.shared.pooled import features
 from cxrkeras.training.stages.plan import describe, plan_stages, trained
 from data_prep.dataset.prepare import prepare
 from data_prep.errors import UserError

@@ -10,7 +10,7 @@ from cxrkeras.data.folds.folds import make_folds
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.models.network import TARGET
 from cxrkeras.training.recipes import Learned
-from cxrkeras.training.recipes.shared.pooled import Pooled
+from cxrkeras.training.recipes.shared.pooled.heads import Pooled
 from cxrkeras.training.session import Learnt, Session
 from data_prep.errors import UserError
 from data_prep.say import say

@@ -20,7 +20,7 @@ from cxrkeras.models.network import TARGET, Classified, Network, build_network, 
 from cxrkeras.models.views.shared.graph import VIEW, mean_over_crops
 from cxrkeras.training.fitting.learner import Learner
 from cxrkeras.training.recipes import Fitter, Learned
-from cxrkeras.training.recipes.shared.features import frozen_features
+from cxrkeras.training.recipes.shared.pooled.features import frozen_features
 from cxrkeras.training.recipes.shared.saving import save_keras
 from cxrkeras.training.session import Learnt, Session, part
 
@@ -32,7 +32,9 @@ class Pooled(Fitter):
 
     It learns on features standardised over the training images, which doesn't change what the
     network can express: afterwards the scaling is folded into the dense layer, exactly, or, if the
-    head is more than that layer, put before it. In an epoch each image is seen about once, as it is
+    head is more than that layer, put before it. What else is known of the images is scaled up until
+    it varies as much in all as the image's features do, or a handful of numbers among thousands
+    would be learnt too slowly to count. In an epoch each image is seen about once, as it is
     or as one of its augmented copies. `facts` gives the number of features in the last fit, and how
     many don't vary over the training images.
     """
@@ -50,6 +52,7 @@ class Pooled(Fitter):
             taught = frozen_features(self._network, session, copies, rows.whole)[:, rows.rows]
             self._copies = np.concatenate([self._copies, taught], axis=1)
         self.facts: dict = {}
+        self._known = _known_columns(self._network.features)
         self._head, self._logits, teaching = self._graphs(session)
         if self._of_crop is None:
             self._digest = digest_of(self._network.features)
@@ -93,6 +96,9 @@ class Pooled(Fitter):
         features = {"all": width, "constant": int(constant.sum())}
         self.facts = {"features": features, **self._session.facts}
         self._mean, self._scale = mean, np.where(constant, 1.0, scale)
+        varying = np.bincount(self._known[~constant], minlength=2)
+        if varying.all():
+            self._scale[self._known & ~constant] *= np.sqrt(varying[1] / varying[0])
         return (self._copies - mean) / self._scale
 
     def _parts(
@@ -188,6 +194,20 @@ def _of_a_crop(network: Network, session: Session) -> keras.Model | None:
         alone.features.set_weights(features.get_weights())
         features = alone.features
     return keras.Model(list(features.inputs), features.output, name="of_crop")
+
+
+def _known_columns(features: keras.Model) -> np.ndarray:
+    """(C,) bool: which features are what is known beside the image."""
+    columns = np.zeros(features.output.shape[-1], bool)
+    joined = features.layers[-1].input
+    if "known" not in {layer.name for layer in features.layers} or not isinstance(joined, list):
+        return columns
+    ends = np.cumsum([tensor.shape[-1] for tensor in joined])
+    known = features.get_layer("known").output
+    for tensor, end in zip(joined, ends, strict=True):
+        if tensor is known:
+            columns[end - tensor.shape[-1] : end] = True
+    return columns
 
 
 def on_features(session: Session, features: keras.KerasTensor) -> Classified:

@@ -14,7 +14,7 @@ from cxrkeras.data.studies import By, fused, groups_of, names_in, of_studies, ta
 from cxrkeras.models.losses.shared.entries import NEVER
 from cxrkeras.models.network import TARGET
 from cxrkeras.training.recipes import Learned
-from cxrkeras.training.recipes.shared.pooled import Pooled, on_features
+from cxrkeras.training.recipes.shared.pooled.heads import Pooled, on_features
 from cxrkeras.training.session import Session
 from data_prep.files import replacing
 
