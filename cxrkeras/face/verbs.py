@@ -41,6 +41,7 @@ def prepare(
     encoding: str | None = None,
     citation: str = "",
     views: str = "all",
+    findings: PathLike = "own",
     exclude: Sequence[PathLike] = (),
     limit: int | None = None,
     seed: int = 0,
@@ -82,6 +83,8 @@ def prepare(
         encoding: of the table, if it isn't detected.
         citation: what to cite for these data.
         views: `all`, `frontal` or `lateral`: the films to keep.
+        findings: the names of the labels: `own`, as the table has them; `ours`, those of the
+            vocabulary that all archives share; or a TOML file that comes over it.
         exclude: lists of images to leave out, one file name per line.
         limit: take only a sample of about this many images: whole patients.
         seed: random seed of that sample.
@@ -141,6 +144,7 @@ def prepare(
         Path(images),
         Path(out),
         name=name,
+        findings=os.fspath(findings),
         exclude=[Path(path) for path in exclude],
         limit=limit,
         seed=seed,

@@ -1,11 +1,12 @@
 """COVID-19 Image Data Collection: films of COVID-19 and other pneumonias from publications.
 
 ROOT is the repository covid-chestxray-dataset: metadata.csv and the folder images; a part of them
-will do. Patient numbers are the archive's own and stay; films of one patient on one day (`offset`)
-are a study. Images other than X-ray (CT) are left out by their row and counted.
+will do. Patient numbers are the archive's own with `covid-` before them, as other archives count
+from 1 too; films of one patient on one day (`offset`) are a study. Images other than X-ray (CT) are
+left out by their row and counted.
 
 A finding is a path such as Pneumonia/Viral/COVID-19: each of its steps is a label with 1, the other
-labels have 0, but the kinds of pneumonia are blank where the path ends before them. `No Finding` is
+labels have 0, but what other paths name below the last step is blank. `No Finding` is
 the all-zero row; films of unknown finding (`todo`, `Unknown`) are left out and counted. The format
 was read from the archive's documentation.
 
@@ -22,7 +23,7 @@ Examples:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
@@ -130,15 +131,18 @@ def covid_table(path: Path) -> tuple[ArchiveTable, np.ndarray]:  # noqa: F821
     known = [name for name in _LABELS if name in occurring]
     names = (*known, *sorted(occurring - set(known)))
     labels = tuple(_LABELS.get(name, name) for name in names)
+    known_below = _below(steps.values())
     coded = {
-        cell: found if found is None else _codes(found, names) for cell, found in steps.items()
+        cell: found if found is None else _codes(found, names, known_below)
+        for cell, found in steps.items()
     }
     codes = [coded[cell] for cell in frame["finding"]]
+    patients = ("covid-" + frame["patientid"]).where(frame["patientid"] != "", "")
     about = pd.DataFrame(
         {
             "image": frame["filename"],
-            "patient": frame["patientid"],
-            "study": _studies(frame),
+            "patient": patients,
+            "study": _studies(frame, patients),
             "view": frame["view"],
             "sex": frame.get("sex", ""),
             "age": frame.get("age", ""),
@@ -164,19 +168,25 @@ def _steps(cell: str) -> tuple[str, ...] | None:
     return () if all(map(is_normal, names)) else names
 
 
-def _codes(found: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
-    blank = _kinds_of(found[-1]) if found else ()
+def _codes(
+    found: tuple[str, ...], names: tuple[str, ...], below: Mapping[str, set[str]]
+) -> tuple[str, ...]:
+    blank = below.get(found[-1], ()) if found else ()
     return tuple("1" if name in found else "" if name in blank else "0" for name in names)
 
 
-def _kinds_of(name: str) -> tuple[str, ...]:
-    if name == "Pneumonia":
-        return (*_KINDS, *(one for names in _KINDS.values() for one in names))
-    return _KINDS.get(name, ())
+def _below(paths: Iterable[tuple[str, ...] | None]) -> dict[str, set[str]]:
+    """Step -> the steps that stand below it, here or in `_KINDS`."""
+    known = [("Pneumonia", kind, name) for kind, names in _KINDS.items() for name in names or ("",)]
+    below: dict[str, set[str]] = {}
+    for path in (*known, *paths):
+        for place, step in enumerate(path or ()):
+            below.setdefault(step, set()).update(path[place + 1 :])
+    return below
 
 
-def _studies(frame: pd.DataFrame) -> pd.Series | str:
+def _studies(frame: pd.DataFrame, patients: pd.Series) -> pd.Series | str:
     if "offset" not in frame:
         return ""
-    joined = frame["patientid"] + "-" + frame["offset"]
-    return joined.where(frame["offset"] != "", "")
+    joined = patients + "-" + frame["offset"]
+    return joined.where((frame["offset"] != "") & (patients != ""), "")

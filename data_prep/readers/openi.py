@@ -5,9 +5,9 @@ DICOM or PNG (CXR1_1_IM-0001-3001.png); a part of them will do. An examination i
 each is another patient's, a patient too.
 
 The labels are what the indexers' MeSH terms say (`Opacity/lung/base/left` is Lung Opacity); --mesh
-automatic takes the terms that a program found. Every film has the labels of its report: 1, or 0
-where the term isn't there; `normal` is the all-zero row. Films of reports without terms (`No
-Indexing`) are left out and counted.
+automatic takes the terms that a program found, and the labels that these can give. Every film has
+the labels of its report: 1, or 0 where the term isn't there; `normal` is the all-zero row. Films of
+reports without terms (`No Indexing`) are left out and counted.
 
 PNGs don't tell the view: without --projections a lateral film counts as frontal. The table may be
 indiana_projections.csv (filename, projection), or one with imageid and View Position.
@@ -52,7 +52,7 @@ _NAME = re.compile(r"^(?:CXR\d+_)?(.+?)(?:\.dcm)?(?:\.png|\.jpg)?$", re.IGNORECA
 
 
 class Part(Reader):
-    """The labels of `nlmcxr_reports.LABELS`, one row per film of a report."""
+    """The labels of `nlmcxr_reports.LABELS` for the terms, one row per film of a report."""
 
     default_views: ClassVar[str] = "frontal"
     findings: ClassVar[Mapping[str, str]] = {
@@ -95,7 +95,7 @@ class Part(Reader):
         else:
             notes.append("views: unknown, unless DICOM headers tell them (--projections)")
         return archive_source(
-            ArchiveTable(frame, LABELS, tuple(notes), codes),
+            ArchiveTable(frame, LABELS[self.mesh], tuple(notes), codes),
             FileIndex(raw),
             name=name,
             origin=f"Open-i, {found[0].name if len(found) == 1 else _REPORTS[0]}",

@@ -165,6 +165,16 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.parametrize("words", ["own", "ours", Path("mine.toml")])
+def test_prepare_hands_on_the_words_for_its_labels(monkeypatch, words):
+    given = {}
+    monkeypatch.setattr(
+        "data_prep.dataset.make.make_dataset", lambda *_, **all_: given.update(all_)
+    )
+    cxrkeras.prepare("films", "labels.csv", "out", findings=words)
+    assert given["findings"] == str(words)
+
+
 def test_prepare_and_its_verb_make_the_same_bytes(ours):
     verb("prep", "table", "--images", "films", "--labels", "labels.csv", "--out", "verb/ours",
          "--image-size", 64, "--workers", 0)  # fmt: skip

@@ -1,6 +1,7 @@
 """`cxrkeras prep auto`: which archive a folder is."""
 
 import inspect
+import shlex
 import sys
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def auto_command(root: Path) -> None:
         click.echo(f"  known by {', '.join(files[:_SHOWN])}{more}")
         for line in _terms(name):
             click.echo(f"  {line}")
-        click.echo(f"\nNext: cxrkeras prep {name} {root} --out data/{name}")
+        click.echo(f"\nNext: cxrkeras prep {name} {shlex.quote(str(root))} --out data/{name}")
     if not found:
         width = max(map(len, marked))
         click.echo("Looked for:")

@@ -28,7 +28,7 @@ TERMS = {
     "Cavitation": "Lung Cavity",
     "Emphysema": "Emphysema",
     "Pulmonary Emphysema": "Emphysema",
-    "Bullous Emphysema": "Bullae",
+    "Bullous Emphysema": "Bullous Emphysema",
     "Blister": "Bullae",
     "Pulmonary Disease, Chronic Obstructive": "COPD",
     "Lung/hyperdistention": "Hyperinflation",
@@ -45,9 +45,11 @@ TERMS = {
     "Pleural Effusion": "Effusion",
     "Hydropneumothorax": "Hydropneumothorax",
     "Costophrenic Angle/blunted": "Costophrenic Angle Blunting",
+    "Sulcus/blunted": "Costophrenic Angle Blunting",
     "Pneumothorax": "Pneumothorax",
     "Thickening/pleura": "Pleural_Thickening",
     "Cardiomegaly": "Cardiomegaly",
+    "Cardiac Shadow/enlarged": "Cardiomegaly",
     "Heart Failure": "Heart Failure",
     "Pericardial Effusion": "Pericardial Effusion",
     "Mediastinum/enlarged": "Enlarged Cardiomediastinum",
@@ -66,6 +68,11 @@ TERMS = {
     "Scoliosis": "Scoliosis",
     "Kyphosis": "Kyphosis",
     "Spondylosis": "Vertebral Degenerative Changes",
+    "Spine/degenerative": "Vertebral Degenerative Changes",
+    "Cervical Vertebrae/degenerative": "Vertebral Degenerative Changes",
+    "Thoracic Vertebrae/degenerative": "Vertebral Degenerative Changes",
+    "Lumbar Vertebrae/degenerative": "Vertebral Degenerative Changes",
+    "Osteophyte/degenerative": "Vertebral Degenerative Changes",
     "Bone Diseases, Metabolic": "Osteopenia",
     "Osteoporosis": "Osteoporosis",
     "Subcutaneous Emphysema": "Subcutaneous Emphysema",
@@ -121,7 +128,6 @@ term, the longest first: `right-sided pleural effusion`, but not `pericardial ef
 
 NO_FINDINGS = ("normal", "No Indexing", "Technical Quality of Image Unsatisfactory")
 _UNKNOWN = frozenset(name.casefold() for name in NO_FINDINGS[1:])
-LABELS = tuple(dict.fromkeys(TERMS.values()))
 
 
 @dataclass(frozen=True)
@@ -131,7 +137,7 @@ class Report:
     Attributes:
         study: its name, e.g. `CXR1`.
         films: the names of its films, without suffix.
-        codes: per label of `LABELS`; None where the report has no terms.
+        codes: per label of `LABELS`, of the terms' kind; None where the report has no terms.
     """
 
     study: str
@@ -191,7 +197,7 @@ def _codes(terms: Sequence[str], normal: bool, kind: str) -> tuple[str, ...] | N
         return None
     read = _labels if kind == "major" else _labels_within
     found = {label for term in said for label in read(term)}
-    return tuple("1" if label in found else "0" for label in LABELS)
+    return tuple("1" if label in found else "0" for label in LABELS[kind])
 
 
 def _labels(term: str) -> Iterator[str]:
@@ -211,3 +217,10 @@ _WORDS = AUTOMATIC | {known[0]: label for known, label in _FOLDED if len(known) 
 _WITHIN = re.compile(
     r"\b(" + "|".join(map(re.escape, sorted(_WORDS, key=len, reverse=True))) + r")\b"
 )
+
+_EVERY = tuple(dict.fromkeys(TERMS.values()))
+LABELS = {
+    "major": _EVERY,
+    "automatic": tuple(label for label in _EVERY if label in _WORDS.values()),
+}
+"""{whose terms: the labels that they can give}."""

@@ -32,8 +32,8 @@ def in_words_of(source: Source, ontology: Ontology) -> Source:
     """The source with the vocabulary's names for labels.
 
     Labels of one meaning become one: present if any is, else uncertain if any is, else absent if
-    any is. Where a finding is present, so are its parents among the labels. A label without a place
-    in the vocabulary is left out.
+    any is. Where a finding is present, so are its parents among the labels; where it is uncertain,
+    they are absent no more. A label without a place in the vocabulary is left out.
 
     Raises:
         UserError: none of the labels has a place.
@@ -74,7 +74,12 @@ def _joined(codes: tuple[str, ...], columns: list[list[int]]) -> tuple[str, ...]
 
 
 def _implied(codes: tuple[str, ...], children: list[list[int]]) -> tuple[str, ...]:
+    def implied(code: str, kinds: set[str]) -> str:
+        if "1" in kinds:
+            return "1"
+        return "-1" if code == "0" and "-1" in kinds else code
+
     return tuple(
-        "1" if any(codes[n] == "1" for n in below) else code
+        implied(code, {codes[n] for n in below})
         for code, below in zip(codes, children, strict=True)
     )

@@ -52,8 +52,22 @@ def test_each_step_is_a_label_and_what_lies_below_the_last_is_unknown(tree):
         "f8.jpg": "1,1,0,,0,0,0",
         "f9.jpg": "0,0,0,0,0,0,1",
     }
-    assert [record.study for record in read.records][:2] == ["1-0", None]
+    assert [record.study for record in read.records][:2] == ["covid-1-0", None]
+    assert read.records[0].patient == "covid-1"
     assert "of unknown finding: 2 images left out" in read.notes
+
+
+def test_the_kinds_of_a_germ_are_unknown_too(tree):
+    said = ("Staphylococcus", "Staphylococcus/MRSA", "Viral/Influenza", "Viral/Influenza/H1N1")
+    rows = [HEADER]
+    for n, path in enumerate(said):
+        path = f"Pneumonia/{path if '/' in path[:6] else 'Bacterial/' + path}"
+        rows.append((n, 0, "M", 65, path, "", "PA", "X-ray", f"f{n}.jpg"))
+    write_table(tree / "metadata.csv", rows)
+    read = source(tree)
+    codes = [dict(zip(read.labels, record.codes, strict=True)) for record in read.records]
+    assert [row["MRSA"] for row in codes] == ["", "1", "0", "0"]
+    assert [row["H1N1"] for row in codes] == ["0", "0", "", "1"]
 
 
 def test_laterals_on_request_and_never_a_ct(tree):

@@ -174,6 +174,12 @@ def test_real_films_under_its_names_are_prepared(name, tmp_path, monkeypatch, re
     assert len(load_dataset(out).images) == len(pictures)
 
 
+def test_the_command_to_run_can_be_pasted(tmp_path, capsys):
+    raw, _ = READERS.load("siim").example(tmp_path / "my films")
+    assert run("auto", raw) == 0
+    assert f"Next: cxrkeras prep siim '{raw}' --out data/siim" in capsys.readouterr().out
+
+
 def test_no_archive_is_told_what_was_looked_for(tmp_path, capsys):
     assert run("auto", tmp_path) == 1
     said = capsys.readouterr()

@@ -22,6 +22,8 @@ def test_the_labels_of_the_first_two_archives_keep_their_meanings():
 def test_ancestors_come_nearest_first_and_once():
     assert list(ours().ancestors("COVID-19")) == ["Viral Pneumonia", "Pneumonia", "Lung Opacity"]
     assert list(ours().ancestors("Calcified Granuloma")) == ["Granuloma", "Calcification"]
+    assert list(ours().ancestors("bullous emphysema".title())) == ["Bullae", "Emphysema"]
+    assert list(ours().ancestors(canonical("callus rib fracture"))) == ["Rib Fracture", "Fracture"]
     assert list(ours().ancestors("gout")) == []
 
 
