@@ -85,9 +85,7 @@ _CONSENT = {"random_trunk", "pixel_cache", "preset"}  # change nothing that is l
 _SPEED = "Speed"
 _RECORD = "Record"  # noted, not chosen: no option, only a key of experiment.toml
 _MOST_SEEDS = 100
-_LARGEST_SEED = (
-    4_000_000 - _MOST_SEEDS
-)  # times 1000, plus a fold's number, still fits Keras's 32 bits
+_LARGEST_SEED = 4_000_000  # and those after it, times 1000, plus a fold's number, fit 32 bits
 
 
 def _choice(

@@ -44,7 +44,7 @@ def test_weights_of_one_change_no_bit_and_of_zero_mask(part_id):
     rng = np.random.default_rng(1)
     logits, targets = rng.normal(0, 3, (6, 4)), rng.choice([MASKED, 0, 1, 0.3], (6, 4))
     off = rng.random((6, 4)) < 0.4
-    layer = layer_of(part_id, 4, 4)
+    layer = layer_of(made(part_id), 4, 4)
     for plain, weights in (
         (targets, np.ones(targets.shape)),
         (np.where(off, MASKED, targets), np.where(off, 0.0, 1.0)),

@@ -30,7 +30,7 @@ ELSEWHERE = {
     "features": {"backbone", "head", "inputs", "augment"},
 }  # fmt: skip
 """Idle among the settings, since the key describes them in full."""
-WORDS = ("imagenet", "age", "zeros", "nih14", "elsewhere")
+WORDS = ("imagenet", "age", "zeros", "nih14", "elsewhere", "3+5")
 NUMBERS = (48, 64, 7, 3, 2, 1, 0.25, 0.5, 1e-3, True, False)
 
 

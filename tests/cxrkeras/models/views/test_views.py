@@ -53,8 +53,8 @@ def test_the_crops_are_torchvision_s(side, rest):
             r"inception_v3 needs .* at least 75 px\. Received: 64\. Raise side of --views\.",
         ),
         (
-            {"views": "tencrop:64", "image_size": 100, "recipe": "frozen"},
-            "one view of an image.*Give --views centre:side=64",
+            {"views": "tencrop:64", "image_size": 100, "recipe": "study_fusion"},
+            "study_fusion learns from one view of a film.*Received: --views tencrop:side=64",
         ),
         ({"views": "five"}, "--views must be one of"),
         ({"views": "centre:side=31"}, "side must be greater than or equal to 32"),
