@@ -79,6 +79,7 @@ def test_the_choice_for_a_fold_hasn_t_seen_it(monkeypatch):
     assert not np.array_equal(before.by_fold["1"], after.by_fold["1"])
 
 
+@pytest.mark.slow
 def test_on_noise_the_nested_estimate_is_chance_and_the_apparent_one_isn_t(monkeypatch):
     monkeypatch.setattr(selection, "ROUNDS", 3)
     fold, draws = (np.arange(60) % 4).astype(str), 25

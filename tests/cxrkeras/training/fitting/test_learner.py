@@ -48,7 +48,7 @@ def test_statistics_are_settled_as_the_option_says(
 
 
 @pytest.mark.jax
-@pytest.mark.parametrize("patience", [0, 8])
+@pytest.mark.parametrize("patience", [0, pytest.param(8, marks=pytest.mark.slow)])
 def test_an_average_is_validated_and_kept_with_statistics_of_its_own(experiment, patience):
     rng = np.random.default_rng(0)
     features = rng.normal(1, 2, size=(48, 4)).astype(np.float32)
