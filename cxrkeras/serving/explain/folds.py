@@ -95,7 +95,7 @@ class Explainers:
             self._method, self._made, self._of = "gradcam", {}, {}  # the one that all of them have
             self.way = replace(self.of(0).way, why=_APART)
         asked = self._numbers if several else (0,)
-        self.logits = all(self.of(number).parts.logits for number in asked)
+        self.logits = all(self._member(number).parts.logits for number in asked)
         self.all = "all models" if len(self._members) > 1 else "the model"
 
     def of(self, fold: int | None) -> Explainer | Ensemble:

@@ -14,9 +14,10 @@ from cxrkeras.serving.predict.films import FilmStream
 from cxrkeras.serving.predictor.predictor import Predictor
 from data_prep.films.admission import DEFAULT, Admission
 
-FLOAT, ENCODED = 1e-5, 1e-3
-"""The largest differences of a probability that an export may have: from prepared pixels, and from
-files, where two decoders stand between."""
+FLOAT, RESIZED, ENCODED = 1e-5, 1e-4, 1e-3
+"""The largest differences of a probability that an export may have: from prepared pixels; from
+those that members of other sizes round anew, where one may be a grey level off; and from files,
+where two decoders stand between."""
 
 _BATCH = 16
 

@@ -9,7 +9,7 @@ from cxrkeras.evaluation.rules import Rule
 from cxrkeras.evaluation.scores.operating import thresholds_of
 from cxrkeras.serving.export import check as export_check
 from cxrkeras.serving.export import portable as export_portable
-from cxrkeras.serving.export.check import ENCODED, FLOAT, Samples
+from cxrkeras.serving.export.check import ENCODED, FLOAT, RESIZED, Samples
 from cxrkeras.serving.export.layout import next_version, publish, staging
 from cxrkeras.serving.export.saved_model import Described, write_saved_model
 from cxrkeras.serving.predictor.card import Card, one_picture
@@ -101,13 +101,15 @@ def export_model(
         facts={**facts, "preparation": card.preparation.as_json(), "members": card.count},
         admission=admission,
     )
+    sizes = {leaf.image_size for leaf in card.leaves}
+    limit = FLOAT if len(sizes) == 1 else RESIZED
     with staging(home) as staged:
         samples = export_check.read_samples(model, check, admission)
         differences = []
         for name in formats:
             folder = staged / name
             folder.mkdir()
-            differences += _write_and_check(name, described, folder, samples)
+            differences += _write_and_check(name, described, folder, samples, limit)
         _raise_for(differences)
         version = next_version(home)
         text = describe(differences)
@@ -117,19 +119,19 @@ def export_model(
 
 
 def _write_and_check(
-    name: str, described: Described, folder: Path, samples: Samples
+    name: str, described: Described, folder: Path, samples: Samples, limit: float
 ) -> list[Difference]:
     images, count = samples.images, len(samples.images)
     if name == "saved-model":
         write_saved_model(described, folder)
         found = export_check.check_saved_model(folder, samples)
         limits = {"encoded": ENCODED, "encoded_known": ENCODED}
-        return [Difference(f"{name} {s}", d, limits.get(s, FLOAT), count) for s, d in found.items()]
+        return [Difference(f"{name} {s}", d, limits.get(s, limit), count) for s, d in found.items()]
     write, run = _PORTABLE[name]
     write(described, folder)
     expected = samples.expected if samples.expected_known is None else samples.expected_known
     found = samples.largest(lambda rows: run(folder, images[rows], samples.told(rows)), expected)
-    return [Difference(name, found, FLOAT, count)]
+    return [Difference(name, found, limit, count)]
 
 
 _PORTABLE = {

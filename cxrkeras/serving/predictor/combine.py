@@ -112,8 +112,7 @@ def layered(how: str, outputs: list, weights: Sequence[float], grids: Sequence =
     from keras import ops
 
     if how == "logits":
-        clipped = [ops.clip(one, _EDGE, 1 - _EDGE) for one in outputs]
-        return ops.sigmoid(_sum([ops.log(p) - ops.log1p(-p) for p in clipped], weights))
+        return ops.sigmoid(_sum([_layered_log_odds(one) for one in outputs], weights))
     if how == "ranks":
         outputs = [_layered_ranks(p, grid) for p, grid in zip(outputs, grids, strict=True)]
     return _sum(outputs, weights)
@@ -130,10 +129,17 @@ def _layered_ranks(p, grids: Sequence[Mapping]):
         starts[k, : len(x) - 1], widths[k] = x[:-1], 1
         widths[k, : len(x) - 1], rises[k, : len(x) - 1] = np.diff(x), np.diff(y)
     first = np.array([grid["rank"][0] for grid in grids], np.float32)
-    p = ops.clip(p, _EDGE, 1 - _EDGE)
-    x = ops.expand_dims(ops.log(p) - ops.log1p(-p), -1)
+    x = ops.expand_dims(_layered_log_odds(p), -1)
     share = ops.clip((x - starts) / widths, 0.0, 1.0)
     return ops.sum(share * rises, axis=-1) + first
+
+
+def _layered_log_odds(p):
+    """As `_log_odds`, in operations that ONNX has. In float32, 1 - `_EDGE` isn't exact."""
+    from keras import ops
+
+    most = float(np.log((1 - _EDGE) / _EDGE))
+    return ops.clip(ops.log(p) - ops.log(1 - p), -most, most)
 
 
 def _sum(tensors: list, weights: Sequence[float]):
