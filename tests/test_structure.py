@@ -115,3 +115,11 @@ def test_no_three_modules_share_a_prefix():
         elif path.name != "__init__.py":
             families[path.parent, path.stem].add(path.name)
     assert not [sorted(names) for names in families.values() if len(names) > 2]
+
+
+@pytest.mark.parametrize(
+    "name", ["_keras_history", "_inbound_nodes", "_nodes_by_depth", "_run_through_graph"]
+)
+def test_private_names_of_keras_stand_in_one_module(name):
+    found = {m for m, path in MODULES.items() if f".{name}" in path.read_text(encoding="utf-8")}
+    assert found == {"cxrkeras.models.graph"}

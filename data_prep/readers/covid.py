@@ -38,6 +38,7 @@ from data_prep.tables.table import read_table
 from data_prep.tables.vocabulary import is_normal, nearest
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 _TABLE = "metadata.csv"
@@ -107,7 +108,7 @@ class Part(Reader):
         return folder, cls()
 
 
-def covid_table(path: Path) -> tuple[ArchiveTable, np.ndarray]:  # noqa: F821
+def covid_table(path: Path) -> tuple[ArchiveTable, np.ndarray]:
     """Read the archive's table alone.
 
     Returns:

@@ -28,8 +28,6 @@ def auto_command(root: Path) -> None:
     from data_prep.errors import UserError
     from data_prep.readers.shared.marks import marks_in
 
-    if not root.is_dir():
-        raise UserError(f"There is no folder {root}. Give the folder that holds the archive.")
     marked = {name: part.marks for name in READERS.names() if (part := READERS.load(name)).marks}
     found = {name: files for name, marks in marked.items() if (files := marks_in(root, marks))}
     for name, files in found.items():

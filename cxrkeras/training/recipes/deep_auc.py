@@ -103,12 +103,6 @@ class _Maximising(Around):
         self._first, self._how = first, {"epochs": epochs, "learning_rate": learning_rate}
         self._reset = reset
         self._new = again.weights() if reset else []
-        self._before: dict = {}
-
-    @property
-    def facts(self) -> dict:
-        """See `Fitter`."""
-        return {**self._last.facts, **self._before}
 
     def fit(
         self,
@@ -133,7 +127,7 @@ class _Maximising(Around):
             checkpoint=checkpoint and checkpoint.with_name(f"before-{checkpoint.name}"),
             **how,
         )
-        self._before = {"before": {"epochs": len(learned.history)}}
+        self._own = {"before": {"epochs": len(learned.history)}}
         how |= {"title": f"{title}, maximising AUC", "checkpoint": checkpoint}
         return self._last.fit(train, validation, targets, start=self._start(), **self._how, **how)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from data_prep.errors import UserError
 from data_prep.films.views import admits
+from data_prep.readers.shared.marks import check_folder
 from data_prep.readers.shared.records import Source
 from data_prep.readers.shared.rows import link_rows, merged, records_of, refused
 from data_prep.tables.matching import FileIndex
@@ -67,8 +68,7 @@ def located(root: Path, patterns: tuple[str, ...]) -> list[Path]:
     Raises:
         UserError: there is no such folder.
     """
-    if not root.is_dir():
-        raise UserError(f"There is no folder {root}. Give the folder that holds the archive.")
+    check_folder(root)
     for depth in ("", "*/"):
         found = {path for name in patterns for path in root.glob(depth + name) if path.is_file()}
         if found:

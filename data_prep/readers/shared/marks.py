@@ -5,7 +5,15 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from data_prep.errors import UserError
+
 _BEGINNING = 65_536  # bytes in which the text of a mark must stand
+
+
+def check_folder(root: Path) -> None:
+    """Refuse an archive's folder that isn't there."""
+    if not root.is_dir():
+        raise UserError(f"There is no folder {root}. Give the folder that holds the archive.")
 
 
 def marks_in(root: Path, marks: Mapping[str, str]) -> list[str]:
@@ -17,7 +25,11 @@ def marks_in(root: Path, marks: Mapping[str, str]) -> list[str]:
 
     Returns:
         The files or folders, relative to `root`, sorted.
+
+    Raises:
+        UserError: there is no such folder.
     """
+    check_folder(root)
     for depth in ("", "*/"):
         found = {
             path.relative_to(root).as_posix()

@@ -40,14 +40,8 @@ class Conditional(Around):
         super().__init__(again or first)
         self._first, self._again = first, again
         self._above = ancestors(self._parents) if multiplied else []
-        self._facts: dict = {}
         if (self._parents < 0).all():
             say(f"None of {', '.join(self._labels)} has a parent here: nothing is conditional.")
-
-    @property
-    def facts(self) -> dict:
-        """See `Fitter`."""
-        return {**self._last.facts, **self._facts}
 
     def fit(
         self,
@@ -62,7 +56,7 @@ class Conditional(Around):
         """See `Fitter.fit`; with the head alone, the history is that of its training."""
         whole = upwards(targets, self._parents)
         taught = conditional(whole, self._parents)
-        self._facts = {"hierarchy": self._counted(taught[train])}
+        self._own = {"hierarchy": self._counted(taught[train])}
         if self._again is None:
             learned = self._first.fit(
                 train, validation, taught, title=title, checkpoint=checkpoint, **how

@@ -12,6 +12,7 @@ import pandas as pd
 from cxrkeras.data.labels.entries import MASKED
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.pipeline import Part, image_batches
+from cxrkeras.models.graph import source
 from cxrkeras.models.network import TARGET
 from cxrkeras.models.prior import uncertain_name
 from cxrkeras.training.fitting.learner import Learner
@@ -92,7 +93,7 @@ class Passing(Fitter):
         names = TARGET, uncertain_name(TARGET)
         ends = [layer for layer in logits.layers if layer.name in names]
         # One that only scales stands behind the one that learns.
-        ends = [e if e.weights else e.input._keras_history.operation for e in ends]
+        ends = [e if e.weights else source(e.input)[0] for e in ends]
         last = {id(weight) for layer in ends for weight in layer.weights}
         return [id(weight) in last for weight in logits.weights]
 

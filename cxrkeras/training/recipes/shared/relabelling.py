@@ -39,12 +39,6 @@ class Relabelling(Around):
         self._dataset, self._rule = session.target.dataset, rule
         super().__init__(first)
         self._first, self._again = first, again
-        self._facts: dict = {}
-
-    @property
-    def facts(self) -> dict:
-        """See `Fitter`."""
-        return {**self._last.facts, **self._facts}
 
     def fit(
         self,
@@ -70,7 +64,7 @@ class Relabelling(Around):
 
         asked = targets[train].guessed
         if asked is None:
-            self._last, self._facts = self._first, {}
+            self._last, self._own = self._first, {}
             return fit(self._first, train, targets, "")
         found = np.full(asked.shape, np.nan)
         for number, held in enumerate(self._inner(train, targets, seed), start=1):
@@ -79,7 +73,7 @@ class Relabelling(Around):
                 learned = fit(self._first, train[~held], targets, f"inner fold {number}")
                 found[rows] = _undistorted(learned, self._first.predict(train[rows]))
         filled = relabelled(targets[train], found, self._rule)
-        self._facts = {"relabelled": self._counted(asked, filled)}
+        self._own = {"relabelled": self._counted(asked, filled)}
         taught = targets.placed(train, filled)
         if self._again is None:
             self._last = self._first

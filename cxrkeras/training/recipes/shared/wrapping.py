@@ -59,7 +59,7 @@ class Wrapping(Recipe):
 
 
 class Around(Fitter):
-    """A `Fitter` that says of itself what its last one says.
+    """A `Fitter` that says of itself what its last one says, and in `_own` what it adds to `facts`.
 
     Args:
         last: the fitter whose model is the result.
@@ -67,11 +67,12 @@ class Around(Fitter):
 
     def __init__(self, last: Fitter):
         self._last = last
+        self._own: dict = {}
 
     @property
     def facts(self) -> dict:
         """See `Fitter`."""
-        return self._last.facts
+        return {**self._last.facts, **self._own}
 
     @property
     def whole(self) -> bool:
