@@ -13,7 +13,7 @@ _FIELDS = (
     "blank_weight", "epochs", "source_epochs", "batch_size", "source_learning_rate", "dropout",
     "optimizer", "plateau_patience", "step_epochs", "plateau_factor", "early_stopping",
     "batch_norm", "augment", "image_size", "views", "pixel_cache", "validation_fraction", "seed",
-    "precision", "fast", "devices",
+    "precision", "fast", "devices", "log",
 )  # fmt: skip
 
 
