@@ -13,8 +13,7 @@ from cxrkeras import __version__, runtime
 from cxrkeras.commands.shared.nearest import check_verb
 from cxrkeras.commands.shared.old_words import in_todays_words
 from data_prep.errors import UserError, WrongUse
-from data_prep.progress import duration
-from data_prep.say import DETAILED, QUIET, detail, said_as
+from data_prep.verbosity import DETAILED, QUIET, said_as, verbosity
 
 try:
     import resource
@@ -127,7 +126,8 @@ def _run(argv: list[str], debug: bool) -> int:
     began = time.monotonic()
     try:
         code = cli.main(argv, prog_name="cxrkeras", standalone_mode=False)
-        detail(_cost(time.monotonic() - began))
+        if verbosity() == DETAILED:
+            _say_cost(time.monotonic() - began)
     except (click.exceptions.Abort, KeyboardInterrupt):
         resumed = next((word for word in argv if word in VERBS), "") in _RESUMED
         _fail("Stopped." + (" The same command resumes from here." if resumed else ""), 130, debug)
@@ -151,13 +151,17 @@ def _run(argv: list[str], debug: bool) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _cost(seconds: float) -> str:
+def _say_cost(seconds: float) -> None:
     """What a command took: `12 s, at most 1.4 GB of memory`."""
-    if resource is None:
-        return f"took {duration(seconds)}"
-    unit = 1 if sys.platform == "darwin" else 1024
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return f"took {duration(seconds)}, at most {most / 1e9:.1f} GB of memory"
+    from data_prep.progress import duration
+    from data_prep.say import detail
+
+    memory = ""
+    if resource:
+        unit = 1 if sys.platform == "darwin" else 1024
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        memory = f", at most {most / 1e9:.1f} GB of memory"
+    detail(f"took {duration(seconds)}{memory}")
 
 
 def _fail(message: str, code: int, debug: bool) -> None:

@@ -4,7 +4,8 @@ import time
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from data_prep.say import QUIET, console, note, say, verbosity
+from data_prep.say import console, note, say
+from data_prep.verbosity import QUIET, verbosity
 
 _WORTH = 60  # seconds; a shorter rest needs no forecast
 _SILENT = 60  # seconds; nobody is left without a word for longer

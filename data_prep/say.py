@@ -1,10 +1,5 @@
-"""What a command tells the person who runs it: on standard error, and in logs that are kept.
+"""What a command tells the person who runs it: on standard error, and in logs that are kept."""
 
-How much of it reaches standard error is the environment's `CXRKERAS_VERBOSITY` (quiet, usual or
-detailed), which processes that are started here inherit; logs get all of it.
-"""
-
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -12,8 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-QUIET, USUAL, DETAILED = "quiet", "usual", "detailed"
-_VERBOSITY = "CXRKERAS_VERBOSITY"
+from data_prep.verbosity import DETAILED, QUIET, verbosity
+
 _WARNING = "Warning:"
 _TASK = " | "  # after the name of a task, whose line then follows
 
@@ -38,26 +33,6 @@ def note(text: str) -> None:
     """One line for the logs alone."""
     for log in _logs:
         log.add(text)
-
-
-def verbosity() -> str:
-    """How much is said."""
-    return os.environ.get(_VERBOSITY, USUAL)
-
-
-@contextmanager
-def said_as(level: str | None) -> Iterator[None]:
-    """Say so much within; None leaves it as it is."""
-    before = os.environ.get(_VERBOSITY)
-    if level:
-        os.environ[_VERBOSITY] = level
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop(_VERBOSITY, None)
-        else:
-            os.environ[_VERBOSITY] = before
 
 
 class Log:

@@ -130,7 +130,7 @@ def scores_of(metrics: Mapping[str, Any]) -> dict[str, float]:
     scores |= {f"auroc_{end}": interval[end] for end in ("low", "high") if end in interval}
     for label, of_label in metrics["per_label"].items():
         if _is_number(value := of_label["pooled"].get("auroc")):
-            scores[f"auroc/{label}"] = value
+            scores[f"auroc_by_label/{label}"] = value
     return {name: float(value) for name, value in scores.items()}
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from data_prep.errors import UserError
 from data_prep.progress import Steps, duration, rate
-from data_prep.say import DETAILED, QUIET, detail, logged, note, said_as, say
+from data_prep.say import detail, logged, note, say
+from data_prep.verbosity import DETAILED, QUIET, said_as
 
 
 class Screen(io.StringIO):

@@ -45,8 +45,9 @@ class Writer(ABC):
 
     @abstractmethod
     def results(self, scores: Mapping[str, float]) -> None:
-        """Log the run's scores, e.g. `auroc`, `auroc_low`, `auroc/Effusion`; once more if it is
-        resumed.
+        """Log the run's scores, e.g. `auroc`, `auroc_low`, `auroc_by_label/Mass`.
+
+        It may be called again, by a run that is resumed.
         """
 
     def close(self) -> None:  # noqa: B027 - most have nothing to do
