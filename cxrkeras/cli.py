@@ -6,12 +6,14 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import click
 
 from cxrkeras import __version__, runtime
 from cxrkeras.commands.shared.nearest import check_verb
 from cxrkeras.commands.shared.old_words import in_todays_words
+from cxrkeras.commands.shared.results import only_results
 from data_prep.errors import UserError, WrongUse
 from data_prep.verbosity import DETAILED, QUIET, said_as, verbosity
 
@@ -106,7 +108,9 @@ def main(argv: list[str] | None = None) -> None:
     argv = list(sys.argv[1:] if argv is None else argv)
     argv, level, debug = _for_all_verbs(argv)
     with said_as(level):
-        sys.exit(_run(in_todays_words(argv), debug))
+        with only_results() if verbosity() == QUIET else nullcontext():
+            code = _run(in_todays_words(argv), debug)
+        sys.exit(code)
 
 
 _LEVELS = {"-q": QUIET, "--quiet": QUIET, "-v": DETAILED, "--verbose": DETAILED}

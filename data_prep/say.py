@@ -15,10 +15,15 @@ _TASK = " | "  # after the name of a task, whose line then follows
 console = Console(stderr=True, highlight=False)
 
 
-def say(text: str) -> None:
-    """One line, as it is. One that begins with `Warning:` is said even where little is wanted."""
+def say(text: str, *, always: bool = False) -> None:
+    """One line, as it is.
+
+    Args:
+        text: one that begins with `Warning:` is said even where little is wanted.
+        always: so is this one.
+    """
     note(text)
-    if verbosity() != QUIET or text.rpartition(_TASK)[2].startswith(_WARNING):
+    if always or verbosity() != QUIET or text.rpartition(_TASK)[2].startswith(_WARNING):
         _print(text)
 
 

@@ -6,6 +6,7 @@ import click
 
 from cxrkeras.commands.shared.key_file import key_file
 from cxrkeras.commands.shared.overwriting import overwrite as overwriting
+from cxrkeras.commands.shared.results import result
 
 LABEL_WIDTH = 28
 
@@ -132,7 +133,7 @@ def command(
     )
     for line in _lines(metrics):
         click.echo(line)
-    click.echo(f"Report: {out / 'report.html'}")
+    click.echo(f"Report: {result(out / 'report.html')}")
 
 
 def _lines(metrics: dict) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from cxrkeras.commands.shared.options import SectionedCommand, chosen, experiment_options
+from cxrkeras.commands.shared.results import result
 
 _FIELDS = (
     "data", "method", "backbone", "source", "label_set", "joint", "loss", "uncertain", "blank",
@@ -58,5 +59,5 @@ def _close(folder: Path) -> None:
             f"{name}: macro AUROC {said} over {labels['auroc']} labels on the {scores['images']:,} "
             f"images of its {scores['split']} part"
         )
-    click.echo(f"Trunk: {folder / 'trunk.weights.h5'}")
+    click.echo(f"Trunk: {result(folder / 'trunk.weights.h5')}")
     click.echo(f"\nNext: cxrkeras cv --data data/ours --source {folder / 'trunk.weights.h5'}")

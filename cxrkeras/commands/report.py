@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.shared.results import result
+
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
@@ -19,6 +21,6 @@ def command(runs: tuple[Path, ...], show: bool) -> None:
 
     for run in runs:
         path = write_report(run)
-        click.echo(f"Report: {path}")
+        click.echo(f"Report: {result(path)}")
         if show:
             click.launch(path.resolve().as_uri())

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.shared.results import result
+
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
@@ -42,7 +44,7 @@ def command(runs: tuple[Path, ...], data: Path | None) -> None:
         click.echo(f"{run}: macro AUROC of what sees no lungs, and how far it is from the run's")
         for name, one in told["shortcuts"].items():
             click.echo(f"  {name:<12} {_interval(one['auroc'])}  {_signed(one['below']['auroc'])}")
-        click.echo(f"Report: {write_report(run)}")
+        click.echo(f"Report: {result(write_report(run))}")
 
 
 def _interval(score: dict) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cxrkeras.commands.shared.executing import executing
+from cxrkeras.commands.shared.results import result
 from data_prep.errors import UserError
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def _close(study: "Study", failed: "list[Cell]") -> None:
     done = sum(state.word == "done" for state in study.states.values())
     click.echo(f"{done} of {len(study.cells)} cells are done.")
     click.echo(f"Tables: {study.out / 'study.md'}, {study.out / 'study.csv'}")
-    click.echo(f"Report: {study.out / 'study.html'}")
+    click.echo(f"Report: {result(study.out / 'study.html')}")
     if failed:
         raise UserError(
             f"{len(failed)} of the cells failed or lack a source: "

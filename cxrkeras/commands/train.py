@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from cxrkeras.commands.shared.operating_point import rule_of
+from cxrkeras.commands.shared.results import result
 
 
 @click.command()
@@ -43,6 +44,6 @@ def command(run: Path, out: Path, with_test: bool, rules: tuple[str, ...]) -> No
     from cxrkeras.training.final import train_final
 
     card = train_final(run, out, with_test=with_test, rules=parsed)
-    click.echo(f"Model: {out}, from {card['images']:,} images")
+    click.echo(f"Model: {result(out)}, from {card['images']:,} images")
     click.echo(in_words(card["performance"]))
     click.echo(f"Next: cxrkeras predict {out} FILES...")

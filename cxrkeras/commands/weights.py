@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.shared.results import result
+
 _SCALINGS = ("torch", "caffe", "tf", "unit", "xrv")
 _file = click.Path(path_type=Path, dir_okay=False)
 
@@ -130,7 +132,7 @@ def _stem(file: Path) -> str:
 def _report(done) -> None:
     _say_facts(done.facts)
     trunk = done.folder / "trunk.weights.h5"
-    click.echo(f"\n{trunk}")
+    click.echo(f"\n{result(trunk)}")
     if done.facts["labels"]:
         click.echo(f"{done.folder / 'model.keras'}, model.json: predicts the labels above")
     elif done.outputs:
