@@ -9,6 +9,8 @@ from cxrkeras.commands.shared.executing import executing
 from cxrkeras.commands.shared.film_options import admission, decoding_workers, table_of_inputs
 from cxrkeras.commands.shared.operating_point import operating_point, rule_of, rules_named
 from cxrkeras.commands.shared.overwriting import overwrite as overwriting
+from cxrkeras.commands.shared.results import result
+from cxrkeras.commands.shared.tables import width_of_output
 from data_prep.errors import UserError
 from data_prep.outputs import check_file
 
@@ -136,6 +138,7 @@ def _check(out: tuple[Path, ...], overwrite: bool) -> None:
 def _tell(told, out, to_stdout) -> None:
     from cxrkeras.serving.predict import answers
     from cxrkeras.serving.predict.films import none_readable
+    from cxrkeras.serving.predict.lines import as_lines
     from data_prep.files import atomic_write_text
 
     for path in out:
@@ -147,9 +150,9 @@ def _tell(told, out, to_stdout) -> None:
     if to_stdout:
         click.echo(answers.as_json(told), nl=False)
     else:
-        for line in answers.as_lines(told):
+        for line in as_lines(told, width_of_output()):
             click.echo(line)
         for path in out:
-            click.echo(f"Written: {path}")
+            click.echo(f"Written: {result(path)}")
     if not told.readable:
         raise none_readable(len(told.rows), told.rows[0].reason)

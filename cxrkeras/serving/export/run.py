@@ -1,5 +1,6 @@
 """A trained model in the formats that servers and devices read, each checked before publishing."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from cxrkeras.serving.predictor.loaded import load_card
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_text
 from data_prep.films.admission import DEFAULT, Admission
+from data_prep.progress import duration
 from data_prep.say import say
 
 
@@ -92,6 +94,7 @@ def export_model(
     one_picture(card)
     if card.alone:
         say(card.alone)
+    say(f"{card.path}: {'1 model' if card.count == 1 else f'{card.count} models'} being loaded")
     model = load_card(card)
     described = Described(
         model=model.keras_model(),
@@ -106,10 +109,13 @@ def export_model(
     with staging(home) as staged:
         samples = export_check.read_samples(model, check, admission)
         differences = []
-        for name in formats:
+        for number, name in enumerate(formats, start=1):
             folder = staged / name
             folder.mkdir()
+            began = time.monotonic()
+            say(f"format {number} of {len(formats)}, {name}: being written and checked")
             differences += _write_and_check(name, described, folder, samples, limit)
+            say(f"{name}: done in {duration(time.monotonic() - began)}")
         _raise_for(differences)
         version = next_version(home)
         text = describe(differences)
