@@ -138,7 +138,7 @@ def _check(out: tuple[Path, ...], overwrite: bool) -> None:
 def _tell(told, out, to_stdout) -> None:
     from cxrkeras.serving.predict import answers
     from cxrkeras.serving.predict.films import none_readable
-    from cxrkeras.serving.predict.lines import as_lines
+    from cxrkeras.serving.predict.shown.lines import as_lines
     from data_prep.files import atomic_write_text
 
     for path in out:

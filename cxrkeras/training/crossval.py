@@ -19,7 +19,7 @@ from cxrkeras.runs.starts import note_end, note_start
 from cxrkeras.runs.target import Target, as_used, check_folds, check_uncertain, load_target
 from cxrkeras.runtime.threads import threads, use_threads
 from cxrkeras.training.plan import Plan, resolve
-from cxrkeras.training.watching import watched
+from cxrkeras.training.watching.watch import watched
 from data_prep.errors import UserError
 from data_prep.executors import Executor
 from data_prep.executors.local import Part as Local

@@ -36,7 +36,7 @@ from cxrkeras.runs.starts import command_line
 from cxrkeras.runs.target import Target, load_target
 from cxrkeras.runtime.threads import use_threads
 from cxrkeras.training.plan import resolve
-from cxrkeras.training.watching import watched
+from cxrkeras.training.watching.watch import watched
 from data_prep.errors import UserError
 from data_prep.say import logged, note, say
 

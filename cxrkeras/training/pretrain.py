@@ -12,7 +12,7 @@ from cxrkeras.runs.starts import command_line
 from cxrkeras.runs.target import check_uncertain
 from cxrkeras.runtime.machines import machine
 from cxrkeras.training.plan import Plan, resolve
-from cxrkeras.training.watching import watched
+from cxrkeras.training.watching.watch import watched
 from data_prep.errors import UserError
 from data_prep.files import replacing
 from data_prep.say import logged, note

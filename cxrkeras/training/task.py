@@ -12,7 +12,7 @@ from cxrkeras.runs.sources import Weights
 from cxrkeras.runs.target import Target, load_target
 from cxrkeras.training.plan import resolve
 from cxrkeras.training.stages.cache import PIXELS, cache_folder
-from cxrkeras.training.watching import watched
+from cxrkeras.training.watching.watch import watched
 from data_prep.executors import Folder
 
 

@@ -1,4 +1,4 @@
-"""An answer as a table, as CSV and as JSON; `lines.py` has it as text for a terminal."""
+"""An answer as a table, as CSV and as JSON; `shown/lines.py` has it as text for a terminal."""
 
 import json
 from pathlib import Path

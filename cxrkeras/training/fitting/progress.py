@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import keras
 
-from cxrkeras.training.fitting.validation import Seen
-from cxrkeras.training.watching import tell_epoch
+from cxrkeras.training.watching.validation import Seen
+from cxrkeras.training.watching.watch import tell_epoch
 from data_prep.progress import Steps, duration
 from data_prep.say import detail, say
 

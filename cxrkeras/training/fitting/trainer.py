@@ -25,9 +25,9 @@ from cxrkeras.training.fitting.pace import Pace
 from cxrkeras.training.fitting.progress import EpochLines
 from cxrkeras.training.fitting.steps import LowerRate
 from cxrkeras.training.fitting.teaching import told
-from cxrkeras.training.fitting.validation import as_logs
 from cxrkeras.training.optimizers import Optimizer
 from cxrkeras.training.optimizers.adam import Part as Adam
+from cxrkeras.training.watching.validation import as_logs
 from data_prep.errors import UserError
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from cxrkeras.serving.app import words
 from cxrkeras.serving.app.judge import Finding, _about
 from cxrkeras.serving.export.card import model_card
 from cxrkeras.serving.predict import answers
-from cxrkeras.serving.predict.lines import as_lines
 from cxrkeras.serving.predict.predict import Row, answer
+from cxrkeras.serving.predict.shown.lines import as_lines
 from cxrkeras.serving.predictor.read import read_card
 from tests.cxrkeras.serving.served_runs import LABELS, write_model, write_run
 

@@ -13,8 +13,8 @@ from cxrkeras.serving.app.terms import Terms
 from cxrkeras.serving.app.words import footer, results
 from cxrkeras.serving.export.card import model_card
 from cxrkeras.serving.predict import answers
-from cxrkeras.serving.predict.lines import as_lines
 from cxrkeras.serving.predict.predict import Row, answer
+from cxrkeras.serving.predict.shown.lines import as_lines
 from cxrkeras.serving.predictor.loaded import load_card
 from cxrkeras.serving.predictor.make import make_ensemble
 from cxrkeras.serving.predictor.read import read_card

@@ -7,7 +7,7 @@ import pytest
 from cxrkeras.registry import LOGGERS
 from cxrkeras.runs.description import make_experiment
 from cxrkeras.training.loggers import tensorboard
-from cxrkeras.training.watching import fit_name, scores_of, tell_epoch, watched
+from cxrkeras.training.watching.watch import fit_name, scores_of, tell_epoch, watched
 from data_prep.errors import UserError
 
 METRICS = {

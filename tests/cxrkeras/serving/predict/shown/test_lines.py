@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cxrkeras.evaluation.rules import parse_rule
-from cxrkeras.serving.predict.lines import as_lines
-from cxrkeras.serving.predict.places import Places
 from cxrkeras.serving.predict.predict import Row, answer
-from cxrkeras.serving.predict.surprise import Surprise
+from cxrkeras.serving.predict.shown.lines import as_lines
+from cxrkeras.serving.predict.shown.places import Places
+from cxrkeras.serving.predict.shown.surprise import Surprise
 from cxrkeras.serving.predictor.read import read_card
 from tests.cxrkeras.serving.served_runs import LABELS, write_model
 

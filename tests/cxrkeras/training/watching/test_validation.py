@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 from cxrkeras.data.labels.entries import MASKED
 from cxrkeras.registry import LOSSES
 from cxrkeras.training.fitting.trainer import Schedule, Trainer
-from cxrkeras.training.fitting.validation import Seen, as_logs
+from cxrkeras.training.watching.validation import Seen, as_logs
 from data_prep.verbosity import DETAILED, said_as
 from tests.cxrkeras.training.fitting.fits import FEATURES, TARGETS, head_and_batches
 
@@ -68,7 +68,7 @@ class _Told:
 @pytest.mark.parametrize("loss", ["bw_bce", "bce"])
 def test_an_epoch_s_line_tells_means(loss, capsys, monkeypatch):
     told = _Told()
-    monkeypatch.setattr("cxrkeras.training.watching._watches", [told])
+    monkeypatch.setattr("cxrkeras.training.watching.watch._watches", [told])
     head, train = head_and_batches()
     trainer = Trainer(head, loss=LOSSES.make(loss))
     held = tf.data.Dataset.from_tensor_slices((FEATURES[:11], {"target": TARGETS[:11]})).batch(8)

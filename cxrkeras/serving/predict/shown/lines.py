@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from cxrkeras.serving.predict.answers import NOTICE
-from cxrkeras.serving.predict.places import Places
 from cxrkeras.serving.predict.predict import Answer
 from cxrkeras.serving.predict.reached import Reached, reached
-from cxrkeras.serving.predict.surprise import Surprise
+from cxrkeras.serving.predict.shown.places import Places
+from cxrkeras.serving.predict.shown.surprise import Surprise
 
 FULL = 3  # so many films are told label by label; of more, what is positive
 _MANY = 100  # positives
