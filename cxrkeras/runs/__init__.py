@@ -1,7 +1,10 @@
 """What describes a run, where it lies, and which runs a folder holds.
 
-`cxrkeras.runs("runs")` is a table of these: the package can be called, since it has the name that
-the Python face gives to that.
+The package can be called, since it has the name that the Python face gives to a table of these:
+
+>>> table = cxrkeras.runs("runs")
+>>> "first" in set(table["run"])
+True
 """
 
 import sys
@@ -28,10 +31,6 @@ class _Runs(ModuleType):
 
         Raises:
             UserError: there is no such folder.
-
-        Example:
-            >>> table = cxrkeras.runs("runs")
-            >>> best = table.sort_values("auroc", ascending=False).head(1)
         """
         import pandas as pd
 
