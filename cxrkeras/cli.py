@@ -13,6 +13,7 @@ from cxrkeras.commands.shared.old_words import in_todays_words
 from data_prep.errors import UserError, WrongUse
 
 VERBS = {
+    "doctor": "check this machine: one line each, with the cure",
     "prep": "raw DICOM, images and tables -> a prepared dataset",
     "labels": "what archives call their findings, and how their labels merge",
     "pretrain": "train a trunk on public archives, to start from later",
