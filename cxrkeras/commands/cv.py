@@ -6,10 +6,27 @@ from typing import Any
 import click
 
 from cxrkeras.commands.shared.executing import executing
-from cxrkeras.commands.shared.options import SectionedCommand, chosen, experiment_options
+from cxrkeras.commands.shared.helping import Verb
+from cxrkeras.commands.shared.options import chosen, experiment_options
+
+_MAIN = (
+    "data",
+    "method",
+    "backbone",
+    "source",
+    "head",
+    "recipe",
+    "loss",
+    "epochs",
+    "image-size",
+    "folds",
+    "seeds",
+    "config",
+    "out",
+)
 
 
-@click.command(cls=SectionedCommand)
+@click.command(cls=Verb, shown=_MAIN)
 @experiment_options()
 @click.option(
     "--config", type=click.Path(path_type=Path), help="TOML file with these options as keys."

@@ -6,10 +6,12 @@ from dataclasses import asdict
 
 import click
 
+from cxrkeras.commands.shared.helping import Verb
+
 _MARKS = {"ok": "ok", "warning": "WARNING", "fault": "FAULT"}
 
 
-@click.command("doctor")
+@click.command("doctor", cls=Verb)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 @click.option("--offline", is_flag=True, help="Ask no host whether weights can be had.")
 def command(as_json: bool, offline: bool) -> None:

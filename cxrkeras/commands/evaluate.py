@@ -4,13 +4,16 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.key_file import key_file
 from cxrkeras.commands.shared.overwriting import overwrite as overwriting
 
 LABEL_WIDTH = 28
 
+_MAIN = ("predictions", "labels", "out", "key", "patient-column", "scores", "per", "overwrite")
 
-@click.command()
+
+@click.command(cls=Verb, shown=_MAIN)
 @click.option(
     "--predictions",
     required=True,

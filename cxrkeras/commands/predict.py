@@ -7,6 +7,7 @@ from click.core import ParameterSource
 
 from cxrkeras.commands.shared.executing import executing
 from cxrkeras.commands.shared.film_options import admission, decoding_workers, table_of_inputs
+from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.operating_point import operating_point, rule_of, rules_named
 from cxrkeras.commands.shared.overwriting import overwrite as overwriting
 from data_prep.errors import UserError
@@ -14,8 +15,10 @@ from data_prep.outputs import check_file
 
 _WRITERS = (".csv", ".json")
 
+_MAIN = ("out", "operating-point", "calibrate", "table", "json", "server", "overwrite", "workers")
 
-@click.command()
+
+@click.command(cls=Verb, shown=_MAIN)
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL_OR_RUN")
 @click.argument("files", nargs=-1, required=True, metavar="FILES...")
 @operating_point(f"Threshold above which a label is positive: {rules_named()}")

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.shared.helping import Verb
+
 _SCALINGS = ("torch", "caffe", "tf", "unit", "xrv")
 _file = click.Path(path_type=Path, dir_okay=False)
 
@@ -39,7 +41,7 @@ def command() -> None:
     """
 
 
-@command.command("import")
+@command.command("import", cls=Verb)
 @click.argument("file", type=_file)
 @click.option("--as", "backbone", type=_Importable(), required=True, help="What FILE holds.")
 @click.option(
@@ -98,7 +100,7 @@ def import_command(file: Path, backbone: str, out: Path | None, labels: str | No
     _report(import_weights(file, out, Wish(backbone, size, parsed, **wish)))
 
 
-@command.command("show")
+@command.command("show", cls=Verb)
 @click.argument("file", type=_file)
 def show_command(file: Path) -> None:
     """Show where the weights in FILE come from, as far as it or a file beside it says.

@@ -6,28 +6,14 @@ from typing import Any, Literal, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
+from cxrkeras.commands.shared.helping import section
 from cxrkeras.registry import RECIPES, Registry
-from cxrkeras.runs.experiment import OPTIONS, Experiment
+from cxrkeras.runs.experiment import OPTIONS
 from cxrkeras.runs.presets import recipe_name
 from cxrkeras.runs.spellings import OLD
 from data_prep.errors import UserError
 
 _FEW = 12  # names that a help text lists
-
-
-class SectionedCommand(click.Command):
-    """A command whose help lists its options under headings."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options by section; those without one come first."""
-        sections: dict[str, list] = {}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record:
-                sections.setdefault(_section(parameter.name), []).append(record)
-        for name, records in sections.items():
-            with formatter.section(name):
-                formatter.write_dl(records)
 
 
 def experiment_options(*names: str) -> Callable:
@@ -39,7 +25,8 @@ def experiment_options(*names: str) -> Callable:
 
     def decorate(function: Callable) -> Callable:
         for name, field in reversed(fields.items()):
-            function = _option(name, field)(function)
+            heading = field.json_schema_extra["section"]
+            function = section(heading, _option(name, field))(function)
         for name in OLD:
             if not names or "recipe" in names:
                 hidden = click.option(f"--{name.replace('_', '-')}", name, hidden=True)
@@ -121,8 +108,3 @@ def _type(annotation: Any) -> Any:
     if get_origin(annotation) is Literal:
         return click.Choice(get_args(annotation))
     return next((kind for kind in (int, float) if kind in kinds), str)
-
-
-def _section(name: str | None) -> str:
-    field = Experiment.model_fields.get(name or "")
-    return field.json_schema_extra["section"] if field else "Options"

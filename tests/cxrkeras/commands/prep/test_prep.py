@@ -313,7 +313,7 @@ READING = ("prep table", "prep eda", "prep nih", "prep chexpert", "predict", "ex
 @pytest.mark.parametrize("verb", [*READING, "app"])
 def test_every_verb_that_reads_films_has_their_bounds(verb, capsys):
     with pytest.raises(SystemExit):
-        main([*verb.split(), "--help"])
+        main([*verb.split(), "--help-all"])
     said = capsys.readouterr().out
     for name in ("any-modality", "min-side", "max-pixels", "max-memory", "max-seconds"):
         assert f"--{name}" in said
