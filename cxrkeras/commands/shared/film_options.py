@@ -63,10 +63,10 @@ def admission(command: Callable) -> Callable:
 
 table_of_inputs = click.option(
     "--table",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False),
     help="For a model that takes age, sex or view beside the image, or answers for the films of a "
-    "study together: a table with these or the study, and the films' names in a column image or "
-    "file. It goes over DICOM headers, from which they are read without it.",
+    "study together: a table (CSV or FILE.xlsx) with these or the study, and the films' names in a "
+    "column image or file. It goes over DICOM headers, from which they are read without it.",
 )
 decoding_workers = section(
     "Where the work is done",
