@@ -4,12 +4,13 @@ from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
 import click
+from click.shell_completion import CompletionItem
 from pydantic.fields import FieldInfo
 
 from cxrkeras.commands.shared.helping import section
 from cxrkeras.registry import RECIPES, Registry
 from cxrkeras.runs.experiment import OPTIONS
-from cxrkeras.runs.presets import recipe_name
+from cxrkeras.runs.presets import preset_names, recipe_name
 from cxrkeras.runs.spellings import OLD
 from data_prep.errors import UserError
 
@@ -80,6 +81,15 @@ class PartType(click.ParamType):
     def _check(self, value: Any) -> None:
         self._parts.name_of(value)
 
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The names that begin so."""
+        return [CompletionItem(name) for name in self._known() if name.startswith(incomplete)]
+
+    def _known(self) -> list[str]:
+        return self._parts.names()
+
     def few(self) -> bool:
         """Whether all names go into a line of help."""
         return len(self._parts.names()) <= _FEW
@@ -94,6 +104,9 @@ class RecipeType(PartType):
 
     def _check(self, value: Any) -> None:
         recipe_name(value)
+
+    def _known(self) -> list[str]:
+        return [*self._parts.names(), *preset_names()]
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
         """The recipes' names, and one word for all systems."""
