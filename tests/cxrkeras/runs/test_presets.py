@@ -189,6 +189,11 @@ def test_the_built_in_data_come_with_the_quick_preset(tmp_path, monkeypatch):
     assert described(tmp_path, monkeypatch, {"recipe": "finetune"}, "study").image_size == 512
 
 
+def test_the_docs_have_every_everyday_preset():
+    text = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    assert all(f"| `{name}` |" in text for name in everyday_names())
+
+
 def test_an_everyday_preset_that_there_is_not_is_named(tmp_path):
     with pytest.raises(UserError, match=r"--preset must be one of cpu, gpu, quick, study.*'fast'"):
         run_choices({"data": "x"}, tmp_path, preset="fast")
