@@ -158,7 +158,7 @@ def _index(measured: Mapping | None, name: str, data: str) -> list[dict]:
         return []
     told = {"macro": measured["macro"], **measured["per_label"]}
     metrics = [
-        {"type": kind, "name": f"{words} {label}, 95 % {_ends(found[key])}", "value": value}
+        {"type": kind, "name": f"{words} {label} ({_ends(found[key])})", "value": value}
         for label, found in told.items()
         for key, (kind, words) in _METRICS.items()
         if (value := found[key]["value"]) is not None
@@ -172,7 +172,7 @@ def _index(measured: Mapping | None, name: str, data: str) -> list[dict]:
 
 def _ends(score: Mapping) -> str:
     low, high = score["low"], score["high"]
-    return "no interval" if low is None else f"{low:.3f} to {high:.3f}"
+    return "no interval" if low is None else f"95 % interval {low:.3f} to {high:.3f}"
 
 
 def _settings(found: Mapping) -> list[tuple[str, str]]:

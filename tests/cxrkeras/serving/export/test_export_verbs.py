@@ -248,7 +248,7 @@ def test_hugging_face_reads_the_card(run, model, tmp_path):
     read = ModelCard.load(tmp_path / "README.md").data
     assert (read.library_name, read.license) == ("keras", "unknown")
     assert read.model_name == "chest"
-    found = {(one.metric_type, one.metric_name.split(",")[0]): one for one in read.eval_results}
+    found = {(one.metric_type, one.metric_name.split(" (")[0]): one for one in read.eval_results}
     macro = found["roc_auc", "AUROC macro"]
     assert macro.metric_value == pytest.approx(scores["macro"]["pooled"]["auroc"], abs=1e-12)
     assert (macro.dataset_name, macro.dataset_type) == ("ours", "ours")
