@@ -11,7 +11,7 @@ from cxrkeras.cli import main
 from cxrkeras.serving.predict import run as prediction
 from cxrkeras.serving.reporting import codes, folder
 from cxrkeras.serving.reporting.folder import write_reports
-from cxrkeras.serving.reporting.said import algorithm_of, digest_of, said_of
+from cxrkeras.serving.reporting.said import algorithm_of, digest_of, need, said_of
 from cxrkeras.serving.reporting.source import read_source
 from cxrkeras.serving.reporting.written import uids
 from data_prep.errors import UserError
@@ -117,8 +117,13 @@ def test_names_in_any_characters_stay_the_same(tmp_path, characters, name):
     "changes",
     [
         {"PatientName": None, "PatientID": None, "PatientBirthDate": None, "PatientSex": None},
-        {"PatientBirthDate": "19641399", "PatientSex": "W", "StudyDate": "soon"},
-        {"StudyTime": "25h", "AccessionNumber": "a number of more than sixteen characters"},
+        {
+            "PatientBirthDate": "19641399",
+            "PatientSex": "W",
+            "StudyDate": "soon",
+            "StudyTime": "25h",
+            "AccessionNumber": "a number of more than sixteen characters",
+        },
     ],
 )
 def test_what_a_header_lacks_or_has_wrong_is_left_empty(tmp_path, changes):
@@ -211,6 +216,11 @@ def test_predict_writes_them_beside_the_rest_and_tells_nobody_s_name(tmp_path, c
     assert "--dicom must be a new or empty folder" in said("--overwrite", code=1).err
     words[3:] = ["--fhir", "o.txt"]
     assert "--fhir must be FILE.json" in said(code=2).err
+
+
+def test_a_missing_package_is_named_with_the_extra_that_brings_it():
+    with pytest.raises(UserError, match=r"--dicom needs nowhere.*pip install 'cxrkeras\[dicom\]'"):
+        need("nowhere", "dicom", "--dicom")
 
 
 @pytest.mark.real
