@@ -220,7 +220,7 @@ def test_facts_that_were_never_written_are_none(donor, tmp_path):
 
 
 def test_help_lists_every_backbone_that_can_be_imported(capsys):
-    from cxrkeras.commands.weights import _SCALINGS
+    from cxrkeras.commands.weights.verbs import _SCALINGS
     from cxrkeras.models.importing.pixels import PIXELS
     from cxrkeras.models.importing.recognise import importable
 

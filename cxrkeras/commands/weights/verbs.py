@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from cxrkeras.commands.shared.fetching import fetch_command
 from cxrkeras.commands.shared.helping import Verb
-from cxrkeras.commands.shared.imported import report_import, say_facts
+from cxrkeras.commands.weights.fetch import fetch_command
+from cxrkeras.commands.weights.report import report_import, say_facts
 
 _SCALINGS = ("torch", "caffe", "tf", "unit", "xrv")
 _file = click.Path(path_type=Path, dir_okay=False)
