@@ -4,12 +4,13 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.results import result
 
 _METRICS = {"auroc": "AUROC", "average_precision": "average precision"}
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument(
     "models", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="MODEL_OR_RUN..."
 )

@@ -7,17 +7,21 @@ from click.core import ParameterSource
 
 from cxrkeras.commands.shared.executing import executing
 from cxrkeras.commands.shared.film_options import admission, decoding_workers, table_of_inputs
+from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.operating_point import operating_point, rule_of, rules_named
 from cxrkeras.commands.shared.overwriting import overwrite as overwriting
+from cxrkeras.commands.shared.reporting import Reports, reporting
 from cxrkeras.commands.shared.results import result
 from cxrkeras.commands.shared.tables import width_of_output
 from data_prep.errors import UserError
 from data_prep.outputs import check_file
 
-_WRITERS = (".csv", ".json")
+_WRITERS = {".csv": "as_csv", ".json": "as_json", ".xlsx": "as_workbook"}
+
+_MAIN = ("out", "operating-point", "calibrate", "table", "json", "server", "overwrite", "workers")
 
 
-@click.command()
+@click.command(cls=Verb, shown=_MAIN)
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL_OR_RUN")
 @click.argument("files", nargs=-1, required=True, metavar="FILES...")
 @operating_point(f"Threshold above which a label is positive: {rules_named()}")
@@ -33,9 +37,10 @@ _WRITERS = (".csv", ".json")
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     multiple=True,
-    help="Write FILE.csv or FILE.json. Repeatable.",
+    help="Write FILE.csv, FILE.xlsx or FILE.json. Repeatable.",
 )
 @overwriting
+@reporting
 @click.option(
     "--server",
     help="Ask a server instead: http://HOST:8501 or grpc://HOST:8500. MODEL_OR_RUN is then the "
@@ -62,6 +67,7 @@ def command(
     workers: int | None,
     admission,
     executor,
+    reports: Reports,
 ) -> None:
     """Give probabilities and decisions for FILES: DICOM, PNG, JPEG or TIFF, folders, patterns.
 
@@ -80,9 +86,11 @@ def command(
       cxrkeras predict runs/first film.png --calibrate temperature --json
       cxrkeras predict models/final films/ --table patients.csv --out predictions.csv
       cxrkeras predict chest film.dcm --server http://localhost:8501
+      cxrkeras predict models/final films/ --dicom reports --fhir observations.json
       cxrkeras predict models/final /shared/films --out all.csv --executor ray --gpus-per-task 1
     """
     _check(out, overwrite)
+    reports.check(overwrite)
     chosen = rule_of(rule)
     settings = {"batch_size": batch_size, "admission": admission, "workers": workers}
     if server is not None:
@@ -98,7 +106,7 @@ def command(
         told = predict_words(
             card, files, point, calibration=method, table=table, executor=executor, **settings
         )
-    _tell(told, out, to_stdout)
+    _tell(told, out, reports, to_stdout)
 
 
 def _ask(server: str, name: str, files: tuple[str, ...], table: Path | None, settings: dict):
@@ -130,21 +138,23 @@ def _check(out: tuple[Path, ...], overwrite: bool) -> None:
 
     for path in out:
         if path.suffix.lower() not in _WRITERS:
-            raise click.UsageError(f"--out must be FILE.csv or FILE.json. Received: {path}.")
+            raise click.UsageError(
+                f"--out must be FILE.csv, FILE.xlsx or FILE.json. Received: {path}."
+            )
     for path in out:
         check_file(path, "predict", is_answer, overwrite=overwrite)
 
 
-def _tell(told, out, to_stdout) -> None:
+def _tell(told, out, reports, to_stdout) -> None:
     from cxrkeras.serving.predict import answers
     from cxrkeras.serving.predict.films import none_readable
     from cxrkeras.serving.predict.shown.lines import as_lines
-    from data_prep.files import atomic_write_text
+    from data_prep.files import atomic_write_bytes, atomic_write_text
 
     for path in out:
-        write = answers.as_csv if path.suffix.lower() == ".csv" else answers.as_json
+        content = getattr(answers, _WRITERS[path.suffix.lower()])(told)
         try:
-            atomic_write_text(path, write(told))
+            (atomic_write_text if isinstance(content, str) else atomic_write_bytes)(path, content)
         except OSError as error:
             raise UserError(f"--out {path} can't be written: {error.strerror}.") from error
     if to_stdout:
@@ -154,5 +164,10 @@ def _tell(told, out, to_stdout) -> None:
             click.echo(line)
         for path in out:
             click.echo(f"Written: {result(path)}")
+    for place in (reports.dicom, reports.fhir):
+        if place is not None and told.readable:
+            result(place)
+    for line in reports.write(told) if told.readable else ():
+        click.echo(line, err=to_stdout)
     if not told.readable:
         raise none_readable(len(told.rows), told.rows[0].reason)

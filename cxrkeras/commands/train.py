@@ -4,11 +4,12 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.operating_point import rule_of
 from cxrkeras.commands.shared.results import result
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.option(
     "--run", required=True, type=click.Path(path_type=Path), help="A finished run of `cxrkeras cv`."
 )
