@@ -13,7 +13,7 @@ import click
 from cxrkeras import __version__, runtime
 from cxrkeras.commands.shared.nearest import check_verb
 from cxrkeras.commands.shared.old_words import in_todays_words
-from cxrkeras.commands.shared.results import only_results
+from cxrkeras.commands.shared.printing.results import only_results
 from data_prep.errors import UserError, WrongUse
 from data_prep.verbosity import DETAILED, QUIET, said_as, verbosity
 

@@ -7,7 +7,7 @@ import click
 from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.numbers import Finite
 from cxrkeras.commands.shared.overwriting import overwrite as overwriting
-from cxrkeras.commands.shared.results import result
+from cxrkeras.commands.shared.printing.results import result
 from data_prep.outputs import check_folder
 
 WIDTH = 28

@@ -8,7 +8,7 @@ import click
 from cxrkeras.commands.shared.executing import executing
 from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.options import chosen, experiment_options
-from cxrkeras.commands.shared.results import result
+from cxrkeras.commands.shared.printing.results import result
 from cxrkeras.runs.presets import everyday_names
 
 _MAIN = (

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from cxrkeras.commands.shared.helping import Verb
-from cxrkeras.commands.shared.results import result
+from cxrkeras.commands.shared.printing.results import result
 
 _METRICS = {"auroc": "AUROC", "average_precision": "average precision"}
 

@@ -7,7 +7,7 @@ import click
 from cxrkeras.commands.shared.film_options import admission
 from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.operating_point import operating_point, rule_of, rules_named
-from cxrkeras.commands.shared.results import result
+from cxrkeras.commands.shared.printing.results import result
 from cxrkeras.serving.export.layout import FORMATS
 
 _MAIN = ("out", "format", "name", "operating-point", "check", "licence")

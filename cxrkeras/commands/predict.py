@@ -10,9 +10,9 @@ from cxrkeras.commands.shared.film_options import admission, decoding_workers, t
 from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.operating_point import operating_point, rule_of, rules_named
 from cxrkeras.commands.shared.overwriting import overwrite as overwriting
+from cxrkeras.commands.shared.printing.results import result
+from cxrkeras.commands.shared.printing.tables import width_of_output
 from cxrkeras.commands.shared.reporting import Reports, reporting
-from cxrkeras.commands.shared.results import result
-from cxrkeras.commands.shared.tables import width_of_output
 from data_prep.errors import UserError
 from data_prep.outputs import check_file
 
@@ -165,7 +165,7 @@ def _tell(told, out, reports, to_stdout) -> None:
         for path in out:
             click.echo(f"Written: {result(path)}")
     for place in (reports.dicom, reports.fhir):
-        if place is not None and told.readable:
+        if place is not None and told.readable and not to_stdout:
             result(place)
     for line in reports.write(told) if told.readable else ():
         click.echo(line, err=to_stdout)

@@ -8,7 +8,7 @@ import click
 
 from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.options import chosen, experiment_options
-from cxrkeras.commands.shared.results import result
+from cxrkeras.commands.shared.printing.results import result
 
 _FIELDS = (
     "data", "method", "backbone", "source", "label_set", "joint", "loss", "uncertain", "blank",

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cxrkeras.commands.shared.tables import table_lines, width_of_output
+from cxrkeras.commands.shared.printing.tables import table_lines, width_of_output
 from cxrkeras.runs.listing import as_text, list_runs
 from data_prep.errors import UserError
 

@@ -6,7 +6,7 @@ import click
 
 from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.operating_point import rule_of
-from cxrkeras.commands.shared.results import result
+from cxrkeras.commands.shared.printing.results import result
 
 
 @click.command(cls=Verb)

@@ -9,7 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from cxrkeras.commands.shared.helping import Verb
-from cxrkeras.commands.shared.results import result
+from cxrkeras.commands.shared.printing.results import result
 from cxrkeras.commands.weights.report import report_import
 from data_prep.errors import UserError
 

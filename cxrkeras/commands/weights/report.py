@@ -2,7 +2,7 @@
 
 import click
 
-from cxrkeras.commands.shared.results import result
+from cxrkeras.commands.shared.printing.results import result
 
 
 def report_import(done) -> None:

@@ -6,7 +6,7 @@ import click
 import pytest
 
 from cxrkeras import cli
-from cxrkeras.commands.shared.results import result
+from cxrkeras.commands.shared.printing.results import result
 from data_prep.errors import UserError
 from data_prep.say import detail, say
 from data_prep.verbosity import USUAL, verbosity

@@ -12,7 +12,7 @@ import pytest
 
 import cxrkeras
 from cxrkeras.cli import main
-from cxrkeras.commands.shared.tables import table_lines
+from cxrkeras.commands.shared.printing.tables import table_lines
 from cxrkeras.runs.description import make_experiment, write_experiment
 from cxrkeras.runs.listing import COLUMNS, ago
 from data_prep.errors import UserError
