@@ -59,6 +59,7 @@ def command(
     """
     from cxrkeras.serving.server.deploy import served, write_config
     from data_prep.errors import UserError
+    from data_prep.say import say
 
     homes = served(models)
     try:
@@ -67,4 +68,4 @@ def command(
         raise UserError(f"--out {config} can't be written: {error.strerror}.") from error
     click.echo(shlex.join(words))
     for name in ("models.config", "batching.config", "run.sh"):
-        click.echo(f"Written: {config / name}", err=True)
+        say(f"Written: {config / name}")

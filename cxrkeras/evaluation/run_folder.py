@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDS, STAGES, SEEDS = "folds", "stages", "seeds"
+FOLDS, STAGES, SEEDS, LOGGERS = "folds", "stages", "seeds", "log"
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,16 @@ class RunFolder(_Folder):
     def report(self) -> Path:
         """The page for people."""
         return self.path / "report.html"
+
+    @property
+    def train_log(self) -> Path:
+        """Text: what was said while the run was made, with the moments."""
+        return self.path / "train.log"
+
+    @property
+    def loggers(self) -> Path:
+        """The folder of what loggers keep, a folder each."""
+        return self.path / LOGGERS
 
     @property
     def folds(self) -> Path:
