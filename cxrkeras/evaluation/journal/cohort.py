@@ -3,6 +3,8 @@
 Only sums and quartiles, since extreme ages tell persons apart, and no small number of persons.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -44,6 +46,20 @@ def cohort(predictions: Predictions, table: pd.DataFrame | None) -> dict[str, di
             for part in folds:
                 part[what] = None
     return found
+
+
+def in_words(part: Mapping) -> str:
+    """One part of a cohort: `546 films of 546 patients; age 52 (…); female 255, male 291; …`."""
+    persons = f" of {part['patients']:,} patients" if part["patients"] else ""
+    told = [f"{part['images']:,} films{persons}"]
+    if age := part["age"]:
+        told.append(f"age {age['median']:.0f} (median; quartiles {age['q1']:.0f}, {age['q3']:.0f})")
+    told += [
+        ", ".join(f"{name} {n:,}" for name, n in part[what].items())
+        for what in ("sex", "views")
+        if part[what]
+    ]
+    return "; ".join(told)
 
 
 def _part(

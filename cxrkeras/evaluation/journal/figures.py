@@ -22,7 +22,7 @@ from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.evaluation.scores.operating import STANDARD, crossed, thresholds_of
 from cxrkeras.evaluation.scores.predictions import Predictions, read_predictions
 from cxrkeras.evaluation.scores.shares import LEVEL
-from data_prep.files import atomic_write_json
+from data_prep.files import atomic_write_json, read_json
 
 FORMAT = 1
 DECISIONS = "decisions"
@@ -51,12 +51,30 @@ def journal_figures(run: Path, metrics: Mapping, predictions: Predictions) -> di
     Raises:
         UserError: the test set's predictions can't be used.
     """
+    figures, new = _figures(run, metrics, predictions)
+    if new:
+        atomic_write_json(RunFolder(run).evidence, figures)
+    return figures
+
+
+def figures_of(run: Path) -> dict:
+    """The figures of a finished run, as `journal_figures` has them; nothing is written.
+
+    Raises:
+        UserError: predictions are missing or damaged.
+    """
+    metrics = read_json(RunFolder(run).metrics)
+    return _figures(run, metrics, read_predictions(RunFolder(run).predictions))[0]
+
+
+def _figures(run: Path, metrics: Mapping, predictions: Predictions) -> tuple[dict, bool]:
+    """The figures, and whether they were made now."""
     folder = RunFolder(run)
     digests = {path.name: _digest(path) for path in (folder.metrics, folder.predictions)}
     try:
         kept = json.loads(folder.evidence.read_text("utf-8"))
         if (kept["format"], kept["made_from"]) == (FORMAT, digests):
-            return kept
+            return kept, False
     except (OSError, ValueError, KeyError, TypeError):
         pass  # of another version, or none: what it says follows from the others
     data = data_of(run)
@@ -66,8 +84,7 @@ def journal_figures(run: Path, metrics: Mapping, predictions: Predictions) -> di
         **make_figures(predictions, metrics, data and data / "manifest.csv"),
         "held_out": _held_out(run),
     }
-    atomic_write_json(folder.evidence, figures)
-    return figures
+    return figures, True
 
 
 def make_figures(predictions: Predictions, metrics: Mapping, manifest: Path | None) -> dict:

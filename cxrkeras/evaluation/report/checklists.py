@@ -10,6 +10,7 @@ from string import Formatter
 from cxrkeras import __version__
 from cxrkeras.evaluation.evidence.trainings import in_words as seeds_in_words
 from cxrkeras.evaluation.journal.cohort import WHOLE
+from cxrkeras.evaluation.journal.cohort import in_words as cohort_in_words
 from cxrkeras.evaluation.report import narrative
 from cxrkeras.registry import RECIPES
 from data_prep.errors import UserError
@@ -109,21 +110,11 @@ def _of_data(metrics: Mapping, figures: Mapping) -> dict[str, str]:
         "prevalences": ", ".join(positives),
         "missing": f"{unknown:,} of {entries:,} label entries aren't known and count in no score.",
         "views": _listed(whole["views"]),
-        "who": _who(whole),
+        "who": f"{cohort_in_words(whole)}.",
         "by_fold": "By fold: see the cohort table, which has films, patients and positives of each."
         if folds
         else "",
     }
-
-
-def _who(whole: Mapping) -> str:
-    age, sex = whole["age"], whole["sex"]
-    told = []
-    if age:
-        told.append(f"Age {age['median']:.0f} (median; quartiles {age['q1']:.0f}, {age['q3']:.0f})")
-    if sex:
-        told.append(f"sex {_listed(sex)}")
-    return f"{'; '.join(told)}." if told else ""
 
 
 def _listed(counts: Mapping | None) -> str:

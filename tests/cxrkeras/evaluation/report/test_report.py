@@ -27,7 +27,12 @@ def test_report_of_a_run_is_whole_self_contained_and_names_nobody(run_of):
         "scores",
         "test",
         "operating",
+        "confusion",
         "curves",
+        "calibration",
+        "benefit",
+        "cohort",
+        "checklists",
         "folds",
         "training",
         "samples",
@@ -309,4 +314,5 @@ def test_pages_of_decisions_and_of_scores_are_whole(tmp_path, simulated, ranks_o
     page = check(write_report(tmp_path))
     assert ("decisions" in page.ids, "operating" in page.ids) == (not ranks_only, False)
     assert ("curves" in page.ids) == ranks_only
+    assert {"confusion", "calibration", "benefit"}.isdisjoint(page.ids) == ranks_only
     assert (metrics["decisions"] is None) == ranks_only
