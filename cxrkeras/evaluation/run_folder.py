@@ -106,6 +106,11 @@ class RunFolder(_Folder):
         return self.path / "shortcuts.json"
 
     @property
+    def evidence(self) -> Path:
+        """JSON: what a journal asks for beyond `metrics`."""
+        return self.path / "evidence.json"
+
+    @property
     def report(self) -> Path:
         """The page for people."""
         return self.path / "report.html"
