@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cxrkeras.evaluation.scores.abstention import WITHHELD
-from cxrkeras.serving.predict import caution
+from cxrkeras.serving.predict import warned
 from cxrkeras.serving.predict.predict import Answer, Row
 from cxrkeras.serving.predict.reached import Reached, reached
 from data_prep.filenames import printable
@@ -103,7 +103,7 @@ def as_json(answer: Answer) -> str:
             for label in labels
         },
         "doubts": answer.doubts,
-        **caution.as_facts(answer),
+        **warned.as_facts(answer),
         "images": [_image(answer, number) for number in answer.readable],
         "unreadable": [
             {"file": printable(row.path), "reason": row.reason} for row in answer.rows if row.reason
@@ -280,10 +280,10 @@ def _legend(answer: Answer, full: bool) -> Iterator[str]:
         name = list(told)[-1]
         told = {f"in brackets, {name}": told[name]}
     yield from (f"{name}: {words}" for name, words in told.items())
-    yield from caution.as_lines(answer)
+    yield from warned.as_lines(answer)
     yield from (f"Before you believe it: {doubt}" for doubt in answer.doubts)
-    warned = Counter(warning for row in answer.rows for warning in row.warnings)
-    for warning, count in warned.most_common():
+    counts = Counter(warning for row in answer.rows for warning in row.warnings)
+    for warning, count in counts.most_common():
         first = next(printable(row.path) for row in answer.rows if warning in row.warnings)
         yield f"{first if count == 1 else f'{first} and {count - 1:,} more'}: {warning}"
 
