@@ -14,6 +14,7 @@ from cxrkeras.models.familiar.films import (
     save_familiar,
     unlike,
 )
+from cxrkeras.serving.predict.caution import in_words
 from data_prep.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -112,3 +113,9 @@ def test_a_damaged_file_is_refused(model, cut):
     (model / FILE).write_bytes(content[:-cut])
     with pytest.raises(UserError, match="is damaged"):
         load_familiar(model, model / "model.keras")
+
+
+def test_a_films_share_is_put_into_words():
+    assert in_words(float("nan"), 0.99) == ""
+    assert in_words(0.995, 0.99).startswith("Unlike the training films: 99.5% of")
+    assert in_words(0.5, 0.99).startswith("50.0% of the out-of-fold films")
