@@ -1,11 +1,13 @@
-"""`cxrkeras evaluate`: anyone's predictions scored against labels, with a report like a run's."""
+"""`cxrkeras evaluate`: predictions against labels, and a run on another hospital's films."""
 
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.key_file import key_file
+from cxrkeras.commands.shared.operating_point import operating_point, rule_of, rules_named
 from cxrkeras.commands.shared.overwriting import overwrite as overwriting
 from cxrkeras.commands.shared.printing.results import result
 
@@ -17,18 +19,27 @@ _MAIN = ("predictions", "labels", "out", "key", "patient-column", "scores", "per
 @click.command(cls=Verb, shown=_MAIN)
 @click.option(
     "--predictions",
-    required=True,
     type=click.Path(path_type=Path),
     help="Table of probabilities (.csv, .csv.gz, .xlsx): a key column, and prob_LABEL or LABEL "
     "columns.",
 )
 @click.option(
     "--labels",
-    required=True,
     type=click.Path(path_type=Path),
     help="Table with LABEL columns (1, 0, -1, blank) or of A|B findings, FILE.xlsx:SHEET where a "
     "workbook has several; or a prepared dataset.",
 )
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path),
+    help="With --data, in place of both tables: a run or a model folder, which is asked.",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="With --run: another hospital's prepared dataset.",
+)
+@operating_point(f"With --run, the operating point that is shown first: {rules_named()}")
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="New folder for the report."
 )
@@ -90,6 +101,9 @@ _MAIN = ("predictions", "labels", "out", "key", "patient-column", "scores", "per
 def command(
     predictions,
     labels,
+    run,
+    data,
+    rule,
     out,
     overwrite,
     key,
@@ -102,7 +116,12 @@ def command(
     per,
     over,
 ) -> None:
-    """Score anyone's predictions against labels: metrics.json, predictions.csv and a report.
+    """Score anyone's predictions against labels, or a run on another hospital's films.
+
+    With --predictions and --labels: metrics.json, predictions.csv and a report. With --run and
+    --data, external validation: the run's models are asked, and what they reach is compared with
+    what they reached out of fold (external.json, predictions.csv, external.html). Films and
+    patients of the run are left out, and said.
 
     Rows are joined on a shared column; extra rows and columns of either table are left out and
     named. Intervals come from resamples of whole patients, if a column identifies them. Columns of
@@ -113,8 +132,14 @@ def command(
       cxrkeras evaluate --predictions preds.csv --labels Data_Entry_2017_v2020.csv.gz --out eval/nih
       cxrkeras evaluate --predictions answers.csv --labels data/ours --out eval/x
       cxrkeras evaluate --predictions logits.csv --labels l.csv --scores --out eval/y
+      cxrkeras evaluate --run runs/first --data data/other --out eval/other
       cxrkeras evaluate --predictions preds.csv --labels valid.csv --per study --out eval/chexpert
     """
+    if run or data:
+        _elsewhere(run, data, out, overwrite, rule, uncertain, blank)
+        return
+    if not predictions or not labels:
+        raise click.UsageError("Give --predictions and --labels, or --run and --data.")
     from cxrkeras.evaluation.theirs import evaluate_tables
 
     if over != "max" and per == "image":
@@ -139,6 +164,32 @@ def command(
     for line in _lines(metrics):
         click.echo(line)
     click.echo(f"Report: {result(out / 'report.html')}")
+
+
+def _elsewhere(run, data, out: Path, overwrite: bool, rule, uncertain: str, blank: str) -> None:
+    context = click.get_current_context()
+    taken = {"run", "data", "out", "overwrite", "rule", "uncertain", "blank"}
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name)
+        if source is ParameterSource.COMMANDLINE and parameter.name not in taken:
+            raise click.UsageError(f"{parameter.opts[0]} is of tables: leave it out with --run.")
+    if not run or not data:
+        raise click.UsageError("--run and --data belong together: give both.")
+    from cxrkeras.evaluation.external.report import PAGE, as_lines
+    from cxrkeras.serving.external import validate_elsewhere
+
+    found = validate_elsewhere(
+        run,
+        data,
+        out,
+        overwrite=overwrite,
+        rule=rule_of(rule),
+        uncertain=uncertain,
+        blank=blank,
+    )
+    for line in as_lines(found):
+        click.echo(line)
+    click.echo(f"Page: {out / PAGE}")
 
 
 def _lines(metrics: dict) -> list[str]:

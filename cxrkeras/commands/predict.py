@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from cxrkeras.commands.shared.cautions import cautions
 from cxrkeras.commands.shared.executing import executing
 from cxrkeras.commands.shared.film_options import admission, decoding_workers, table_of_inputs
 from cxrkeras.commands.shared.helping import Verb
@@ -46,6 +47,7 @@ _MAIN = ("out", "operating-point", "calibrate", "table", "json", "server", "over
     help="Ask a server instead: http://HOST:8501 or grpc://HOST:8500. MODEL_OR_RUN is then the "
     "model's name on it.",
 )
+@cautions
 @click.option("--json", "to_stdout", is_flag=True, help="Print JSON instead of tables.")
 @admission
 @click.option(
@@ -67,6 +69,8 @@ def command(
     workers: int | None,
     admission,
     executor,
+    limit: float,
+    abstain: float | None,
     reports: Reports,
 ) -> None:
     """Give probabilities and decisions for FILES: DICOM, PNG, JPEG or TIFF, folders, patterns.
@@ -85,6 +89,7 @@ def command(
       cxrkeras predict models/final films/ --operating-point sensitivity=0.95 --out all.json
       cxrkeras predict runs/first film.png --calibrate temperature --json
       cxrkeras predict models/final films/ --table patients.csv --out predictions.csv
+      cxrkeras predict runs/first films/ --abstain 0.1 --out predictions.csv
       cxrkeras predict chest film.dcm --server http://localhost:8501
       cxrkeras predict models/final films/ --dicom reports --fhir observations.json
       cxrkeras predict models/final /shared/films --out all.csv --executor ray --gpus-per-task 1
@@ -104,7 +109,15 @@ def command(
         card = read_card(model)
         point = chosen or card.default_rule
         told = predict_words(
-            card, files, point, calibration=method, table=table, executor=executor, **settings
+            card,
+            files,
+            point,
+            calibration=method,
+            table=table,
+            executor=executor,
+            limit=limit,
+            abstain=abstain,
+            **settings,
         )
     _tell(told, out, reports, to_stdout)
 
@@ -125,6 +138,8 @@ def _refuse_with_server(executor) -> None:
     given = {
         "rule": "--operating-point is chosen when a model is exported",
         "calibrate": "--calibrate: a server gives the model's own probabilities",
+        "limit": "--flag-unlike: a server doesn't say which films its model knows",
+        "abstain": "--abstain is fitted on a run's out-of-fold predictions",
     }
     for name, why in given.items():
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:

@@ -92,6 +92,8 @@ class Model:
         table: PathLike | None = None,
         batch_size: int = 16,
         workers: int | None = None,
+        flag_unlike: float = 0.99,
+        abstain: float | None = None,
         **admission: Any,
     ) -> "pd.DataFrame":
         """Probabilities and decisions for films, as `cxrkeras predict`. Not for clinical use.
@@ -112,13 +114,19 @@ class Model:
             batch_size: images at a time.
             workers: decoding processes, one per core by default; 0 decodes in this process,
                 without its limits of memory and time.
+            flag_unlike: flag a film as unlike the training films if at least this share of the
+                out-of-fold films is more like them.
+            abstain: None, or the share of films on which each label's decision is withheld: those
+                nearest to the threshold, as found out of fold.
             **admission: what is accepted as a film, as for `cxrkeras.prepare`.
 
         Returns:
             A row for each file, in order: `file`, `file_name`, then for each label `prob_LABEL`,
             `adjusted_LABEL` (where the loss distorts), `calibrated_LABEL` (where asked for),
-            `threshold_LABEL` and `positive_LABEL`; then `warnings`, and `error` with the reason of
-            a file that can't be used, whose numbers are missing. `cxrkeras predict --out FILE.csv`
+            `threshold_LABEL` and `positive_LABEL` (1, 0 or `withheld`); then `unlike`, the share
+            of out-of-fold films that are more like the training films, and `flagged`, both missing
+            for models of earlier versions; then `warnings`, and `error` with the reason of a file
+            that can't be used, whose numbers are missing. `cxrkeras predict --out FILE.csv`
             writes the same.
 
         Raises:
@@ -146,6 +154,8 @@ class Model:
             admission=admitted(admission),
             workers=workers,
             load=lambda: self._loaded,
+            limit=flag_unlike,
+            abstain=abstain,
         )
         return as_table(told)
 

@@ -188,6 +188,7 @@ def _fit(
 ) -> dict:
     use_threads(threads_of(run))  # its last digits are the folds' on any machine
     runtime.start(fast=experiment.fast, devices=experiment.devices)
+    from cxrkeras.training.familiar import familiar_of_run
     from cxrkeras.training.folds import fit_rows, make_fitter, model_card, save_model
 
     plan = resolve(experiment)
@@ -210,7 +211,7 @@ def _fit(
         done = Path(scratch, "done")
         done.mkdir()
         write_table(done / "history.csv", fitted.history)
-        card = save_model(fitter, done, card)
+        card = save_model(fitter, done, card, familiar_of_run(fitter, run, target, rows))
         done.replace(out)
     shutil.rmtree(kept, ignore_errors=True)
     return card

@@ -12,6 +12,7 @@ from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.model_json import write_model_json
 from cxrkeras.data.preparation import preparation_of
 from cxrkeras.evaluation.run_folder import RunFolder
+from cxrkeras.models.familiar.films import Familiar, save_familiar
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.folder import (
     check_backend,
@@ -21,6 +22,7 @@ from cxrkeras.runs.folder import (
     save_fold,
 )
 from cxrkeras.runs.target import Target
+from cxrkeras.training.familiar import familiar_of
 from cxrkeras.training.fitting.learner import validation_rows
 from cxrkeras.training.plan import Plan
 from cxrkeras.training.recipes import Fitter
@@ -102,7 +104,9 @@ def _fit_fold(fitter: Fitter, plan: Plan, target: Target, run: Path, fold: int) 
     fitted = fit_rows(fitter, plan, target, learn, number=fold, what=f"fold {fold}", title=title)
     probabilities = fitter.predict(held_out)
     facts = {"format": FORMAT, **fitted.facts, "seconds": round(time.monotonic() - started, 1)}
-    save_model(fitter, RunFolder(run).fold(fold).path, model_card(plan.experiment, target, facts))
+    familiar = familiar_of(fitter, target, learn, held_out, fold)
+    card = model_card(plan.experiment, target, facts)
+    save_model(fitter, RunFolder(run).fold(fold).path, card, familiar)
     branches = fitter.branches(held_out)
     save_fold(run, fold, target, probabilities, fitted.history, facts, branches=branches)
     say(f"{title}: finished in {facts['seconds']:.0f} s")
@@ -222,9 +226,12 @@ def model_card(experiment: Experiment, target: Target, facts: dict) -> dict:
     }
 
 
-def save_model(fitter: Fitter, folder: Path, card: dict) -> dict:
-    """Write the last fit's model, then `model.json`, each in one step; gives what that holds."""
+def save_model(fitter: Fitter, folder: Path, card: dict, familiar: Familiar | None) -> dict:
+    """Write the last fit's model, which films it knows, then `model.json`, each in one step; gives
+    what that holds.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     written = card | fitter.save(folder)
+    save_familiar(familiar, folder)
     write_model_json(folder, written)
     return written

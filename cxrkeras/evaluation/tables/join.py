@@ -21,7 +21,13 @@ from data_prep.tables.table import read_table
 
 _DONE = {"ignore": "masked", "zeros": "counted as 0", "ones": "counted as 1"}
 MANIFEST = ["image", "patient", "study", "view", "sex", "age", "split", "source_id", "sha256"]
-_BESIDE = ("file_name", "warnings", "error")  # of a table that `cxrkeras predict` wrote
+_BESIDE = (
+    "file_name",
+    "unlike",
+    "flagged",
+    "warnings",
+    "error",
+)  # of a table that `cxrkeras predict` wrote
 _DERIVED = ("adjusted_", "calibrated_", "threshold_", "positive_")
 _DERIVED_BEFORE = ("undistorted_", "called_")  # as a release ago
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cxrkeras.evaluation.scores.abstention import WITHHELD
+from cxrkeras.serving.predict import warned
 from cxrkeras.serving.predict.predict import Answer
 from data_prep.filenames import printable
 from data_prep.tables.cells import frame_as_csv
@@ -19,9 +21,13 @@ _DECISIONS = {1.0: "yes", 0.0: "no"}
 def as_table(answer: Answer) -> pd.DataFrame:
     """One row per file, in order: `file`, `file_name` (without its folders), then per label
     `prob_`, `adjusted_` (where the loss distorts), `calibrated_` (where asked for),
-    `threshold_` and `positive_` (1, 0, missing without a threshold), `warnings` and `error`.
+    `threshold_` and `positive_` (1, 0, `withheld`, missing without a threshold), `unlike` (the
+    share of out-of-fold films that are more like the training films) and `flagged` (1 where that is
+    too many, 0; both missing where nobody noted which films the model knows), `warnings` and
+    `error`.
 
-    Numbers are float64, NaN in files that can't be used; decisions are Int8.
+    Numbers are float64, NaN in files that can't be used; decisions are Int8, or objects where some
+    may be withheld.
     """
     columns: dict[str, object] = {
         "file": [printable(row.path) for row in answer.rows],
@@ -30,10 +36,18 @@ def as_table(answer: Answer) -> pd.DataFrame:
     for prefix, values in _arrays(answer).items():
         for k, label in enumerate(answer.card.labels):
             columns[f"{prefix}_{label}"] = values[:, k]
+    columns["unlike"] = answer.unlike
+    columns["flagged"] = np.where(np.isnan(answer.unlike), np.nan, answer.flagged)
     columns["warnings"] = ["; ".join(row.warnings) for row in answer.rows]
     columns["error"] = [row.reason for row in answer.rows]
-    decisions = {f"positive_{label}": "Int8" for label in answer.card.labels}
-    return pd.DataFrame(columns).astype(decisions)
+    names = [f"positive_{label}" for label in answer.card.labels]
+    table = pd.DataFrame(columns).astype(dict.fromkeys([*names, "flagged"], "Int8"))
+    if answer.withheld is None:
+        return table
+    held = pd.DataFrame(answer.withheld, columns=names)
+    return table.assign(
+        **{name: table[name].astype(object).mask(held[name], WITHHELD) for name in names}
+    )
 
 
 def as_csv(answer: Answer) -> str:
@@ -73,6 +87,7 @@ def as_json(answer: Answer) -> str:
             for label in labels
         },
         "doubts": answer.doubts,
+        **warned.as_facts(answer),
         "images": [_image(answer, number) for number in answer.readable],
         "unreadable": [
             {"file": printable(row.path), "reason": row.reason} for row in answer.rows if row.reason
@@ -137,7 +152,12 @@ def _image(answer: Answer, number: int) -> dict:
         found[label] = {name: _number(array[number, k]) for name, array in values.items()}
         positive = answer.positive[number, k]
         found[label]["positive"] = None if np.isnan(positive) else bool(positive)
-    return {"file": printable(row.path), "warnings": list(row.warnings), "labels": found}
+        if answer.withheld is not None:
+            found[label][WITHHELD] = bool(answer.withheld[number, k])
+    far = {"unlike": _number(row.unlike), "flagged": None}
+    if far["unlike"] is not None:
+        far["flagged"] = bool(answer.flagged[number])
+    return {"file": printable(row.path), **far, "warnings": list(row.warnings), "labels": found}
 
 
 def _number(value: float) -> float | None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -17,18 +17,20 @@ from cxrkeras.evaluation.evidence.doubts import (
     points_in_words,
 )
 from cxrkeras.evaluation.rules import Rule
+from cxrkeras.evaluation.scores.abstention import withheld
 from cxrkeras.evaluation.scores.operating import thresholds_of
+from cxrkeras.models.familiar.films import LIMIT
+from cxrkeras.serving.predict.caution import abstention
 from cxrkeras.serving.predict.films import FilmStream, Prepared
 from cxrkeras.serving.predict.together import study_of
 from cxrkeras.serving.predict.told import Unknown, as_arrays
 from cxrkeras.serving.predict.unseen import OwnImages
 from cxrkeras.serving.predictor.card import Card
+from cxrkeras.serving.predictor.predictor import Scored
 from data_prep.progress import Steps
 
-Score = Callable[[dict[str, np.ndarray], int], np.ndarray]
-"""A batch, by input (B, S, S, 1) uint8 or (B, 1) float32, and the size to fill it up to -> (B, K)
-float64.
-"""
+Score = Callable[[dict[str, np.ndarray], int], Scored]
+"""A batch, by input (B, S, S, 1) uint8 or (B, 1) float32, and the size to fill it up to."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,14 @@ class Row:
         reason: why it couldn't be used; "" if it could.
         warnings: short lines.
         study: equal for films that are answered together, and no identifier; "" where unknown.
+        unlike: in [0, 1), see `predictor.Scored`; NaN where it isn't known.
     """
 
     path: Path
     reason: str
     warnings: tuple[str, ...]
     study: str = field(default="", repr=False)
+    unlike: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,12 @@ class Answer:
         adjusted: (N, K) the same with the loss's distortion undone; equal if there is none
             or none is known.
         calibrated: (N, K) fitted out of fold, on `adjusted`; None where not asked for.
-        positive: (N, K) 1 above the operating point, else 0; NaN if there is none.
+        positive: (N, K) 1 above the operating point, else 0; NaN if there is none, or if the
+            decision is withheld.
+        limit: from which a film is flagged as unlike the training films.
+        abstain: the share of films on which decisions are withheld; None for none.
+        abstention: {label: what `scores.abstention.fit_abstention` gives}; None for none.
+        withheld: (N, K) bool.
     """
 
     card: Card
@@ -74,6 +83,23 @@ class Answer:
     adjusted: np.ndarray
     calibrated: np.ndarray | None
     positive: np.ndarray
+    limit: float = LIMIT
+    abstain: float | None = None
+    abstention: dict | None = None
+    withheld: np.ndarray | None = None
+
+    @property
+    def unlike(self) -> np.ndarray:
+        """(N,) in [0, 1): the share of out-of-fold films that are more like the training films.
+
+        NaN where nobody noted which films the model knows, see `models.familiar`.
+        """
+        return np.array([row.unlike for row in self.rows], np.float64)
+
+    @property
+    def flagged(self) -> np.ndarray:
+        """(N,) bool: the films that are unlike the training films."""
+        return self.unlike >= self.limit
 
     @property
     def distorted(self) -> bool:
@@ -131,7 +157,10 @@ def predict_films(
             if used:
                 told = [batch[number].told for number in used]
                 inputs = _stacked(batch, used) | as_arrays(told, extras)
-                scores[first + np.array(used)] = score(inputs, batch_size)
+                found = score(inputs, batch_size)
+                scores[first + np.array(used)] = found.scores
+                for number, far in zip(used, found.unlike.tolist(), strict=True):
+                    rows[first + number] = replace(rows[first + number], unlike=far)
                 for one in told:
                     unknown.add(one)
             for _ in batch:
@@ -153,7 +182,14 @@ def _ahead(following: Callable[[], list]) -> Iterator[list]:
 
 
 def answer(
-    card: Card, rule: Rule, calibration: str | None, rows: list[Row], scores: np.ndarray
+    card: Card,
+    rule: Rule,
+    calibration: str | None,
+    rows: list[Row],
+    scores: np.ndarray,
+    *,
+    limit: float = LIMIT,
+    abstain: float | None = None,
 ) -> Answer:
     """Put thresholds and calibration to scores.
 
@@ -163,9 +199,12 @@ def answer(
         calibration: a key of `calibration.METHODS`, or None.
         rows: N files.
         scores: (N, K) float64, NaN for unusable files.
+        limit: from which a film is flagged as unlike the training films.
+        abstain: the share of films on which decisions are withheld; None for none.
 
     Raises:
-        UserError: where the model lacks the operating points or the calibration.
+        UserError: where the model lacks the operating points, the calibration, or the out-of-fold
+            predictions that abstaining takes.
     """
     points = card.operating_points(rule)
     thresholds = thresholds_of(points, card.labels)
@@ -178,9 +217,26 @@ def answer(
 
         calibrated = calibrate(card.calibration(), card.labels, adjusted, calibration)
     unknown = np.isnan(scores) | np.isnan(thresholds)
+    found = None if abstain is None else abstention(card, rule, abstain)
+    held = None
+    if found is not None:
+        held = ~unknown & withheld(found, card.labels, thresholds, scores)
+        unknown |= held
     positive = np.where(unknown, np.nan, scores > thresholds)
     return Answer(
-        card, rule, points, calibration, tuple(rows), scores, adjusted, calibrated, positive
+        card,
+        rule,
+        points,
+        calibration,
+        tuple(rows),
+        scores,
+        adjusted,
+        calibrated,
+        positive,
+        limit,
+        abstain,
+        found,
+        held,
     )
 
 

@@ -9,7 +9,9 @@ import numpy as np
 from cxrkeras import runtime
 from cxrkeras.data.inputs import IMAGE
 from cxrkeras.evaluation.rules import Rule
+from cxrkeras.models.familiar.films import LIMIT
 from cxrkeras.registry import PREDICTORS
+from cxrkeras.serving.predict.caution import abstention
 from cxrkeras.serving.predict.films import FilmStream, find_films
 from cxrkeras.serving.predict.parts import scored_in_parts
 from cxrkeras.serving.predict.predict import Answer, Row, answer, predict_films
@@ -42,6 +44,8 @@ def predict_words(
     table: Path | None = None,
     load: "Callable[[], Predictor] | None" = None,
     executor: Executor = _HERE,
+    limit: float = LIMIT,
+    abstain: float | None = None,
 ) -> Answer:
     """What a model says of files, folders and patterns.
 
@@ -56,6 +60,8 @@ def predict_words(
         table: what the model is told beside the images, see `told.of_table`; it goes over headers.
         load: gives the loaded model; the card's is loaded if None.
         executor: where parts of many files are worked on, with the same result.
+        limit: see `predict.answer`.
+        abstain: see `predict.answer`.
 
     Returns:
         The answer; files that can't be used stand in it with the reason, the last those that there
@@ -69,6 +75,8 @@ def predict_words(
     card.operating_points(rule)
     if calibration:
         card.calibration()
+    if abstain is not None:
+        abstention(card, rule, abstain)
     files, refused = find_films(words)
     settings = {"admission": admission, "workers": workers, **told_by(card, files, table)}
     rows, scores = _scored(card, files, batch_size, settings, load, executor)
@@ -77,7 +85,8 @@ def predict_words(
         scores = together(card, studies, scores)
     rows += rows_of(refused)
     missing = np.full((len(refused), len(card.labels)), np.nan)
-    return answer(card, rule, calibration, rows, np.concatenate([scores, missing]))
+    scores = np.concatenate([scores, missing])
+    return answer(card, rule, calibration, rows, scores, limit=limit, abstain=abstain)
 
 
 def told_by(card: Card, files: Sequence[Path], table: Path | None) -> dict:
@@ -151,10 +160,9 @@ def scored(
 
         model = load() if load else load_card(card)
 
-        ask = model.run_per_film if card.studies else model.run
         width = PREDICTORS.make(card.kind).width(card) if card.studies else len(card.labels)
 
         def score(batch, size):
-            return ask(batch, traced=traced, size=size)
+            return model.run_all(batch, traced=traced, size=size)
 
         return predict_films(score, stream, width, size, own, card.extras, card.studies)

@@ -1,11 +1,12 @@
 """Several predictors asked as one, whatever their kinds, trunks and image sizes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 
 from cxrkeras.data.inputs import IMAGE
+from cxrkeras.models.familiar.films import Nearer
 from cxrkeras.models.inputs import given
 from cxrkeras.serving.predictor.card import Card, Picture, one_picture
 from cxrkeras.serving.predictor.combine import Mix, layered
@@ -25,6 +26,7 @@ class Ensemble(Predictor):
         super().__init__(card)
         self.parts = tuple(parts)
         self._mix = Mix.of(card)
+        self._last: tuple[list[np.ndarray], list] = ([], [])
 
     def scores(self, inputs: Inputs, *, traced: bool) -> np.ndarray:
         """As `Predictor` says."""
@@ -36,11 +38,22 @@ class Ensemble(Predictor):
         each = self._each(inputs)
         return np.concatenate([part.per_film(own, traced=traced) for part, own in each], axis=1)
 
-    def _each(self, inputs: Inputs) -> Iterator[tuple[Predictor, dict[str, np.ndarray]]]:
-        """The members with their own inputs."""
-        sized: dict[tuple, np.ndarray] = {}  # one array of a size: a shared trunk knows it again
-        for part in self.parts:
-            yield part, self._inputs(part.card, inputs, sized)
+    def nearer(self, inputs: Inputs, *, traced: bool) -> list[Nearer]:
+        """As `Predictor` says: those of all parts."""
+        return [
+            one._replace(weight=one.weight * weight)
+            for (part, own), weight in zip(self._each(inputs), self._mix.weights, strict=True)
+            for one in part.nearer(own, traced=traced)
+        ]
+
+    def _each(self, inputs: Inputs) -> list[tuple[Predictor, dict[str, np.ndarray]]]:
+        """The members with their own inputs; of the same arrays the same, known to their trunks."""
+        arrays = list(inputs.values())
+        if [*map(id, arrays)] != [*map(id, self._last[0])]:
+            sized: dict[tuple, np.ndarray] = {}  # one array of a size: a shared trunk knows it
+            found = [(part, self._inputs(part.card, inputs, sized)) for part in self.parts]
+            self._last = arrays, found
+        return self._last[1]
 
     def _inputs(self, card: Card, inputs: Inputs, sized: dict) -> dict[str, np.ndarray]:
         """A member's own inputs; its images resized as in its training."""

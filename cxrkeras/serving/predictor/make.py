@@ -12,6 +12,7 @@ from cxrkeras.data.model_json import write_model_json
 from cxrkeras.data.preparation import Preparation
 from cxrkeras.evaluation.scores.predictions import write_predictions
 from cxrkeras.evaluation.scores.selection import METRICS, ROUNDS, Selection
+from cxrkeras.models.familiar import FILE as FAMILIAR
 from cxrkeras.registry import PREDICTORS
 from cxrkeras.serving.predictor import evidence
 from cxrkeras.serving.predictor.card import Card
@@ -225,7 +226,10 @@ def _write(folder: Path, cards: Sequence[Card], facts: dict) -> None:
 def _copy(card: Card, folder: Path) -> None:
     """A member as a model folder of its own."""
     folder.mkdir(parents=True)
-    for name, file in PREDICTORS.make(card.kind).files(card).items():
+    files = dict(PREDICTORS.make(card.kind).files(card))
+    if (card.home / FAMILIAR).is_file():
+        files[FAMILIAR] = card.home / FAMILIAR
+    for name, file in files.items():
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -7,6 +7,7 @@ import numpy as np
 
 from cxrkeras.data.inputs import IMAGE, select
 from cxrkeras.data.preparation import Preparation
+from cxrkeras.models.familiar.films import Nearer, unlike
 from cxrkeras.serving.predictor.card import Card
 from data_prep.errors import UserError
 
@@ -36,6 +37,19 @@ class Member(NamedTuple):
     head: str = ""
     box: tuple[float, float, float, float] | None = None
     asked: Callable[[Mapping[str, np.ndarray]], np.ndarray] | None = None
+
+
+class Scored(NamedTuple):
+    """What a batch of films gets.
+
+    Args:
+        scores: (B, K) float64, or (B, W) of a model that answers for studies.
+        unlike: (B,) float64 in [0, 1), the share of out-of-fold films that lie nearer to the
+            training films, see `familiar.films.unlike`; NaN where nobody noted it.
+    """
+
+    scores: np.ndarray
+    unlike: np.ndarray
 
 
 class Predictor:
@@ -86,6 +100,20 @@ class Predictor:
             (B, W), see `Kind.width`.
         """
         return self.scores(inputs, traced=traced)
+
+    def nearer(self, inputs: Inputs, *, traced: bool) -> Sequence[Nearer]:
+        """How many out-of-fold films lie nearer to the training films than those of a batch.
+
+        Of the arrays that were scored last it takes no second pass.
+
+        Args:
+            inputs: as for `scores`.
+            traced: as for `scores`.
+
+        Returns:
+            Of each of its models for which that is known.
+        """
+        return ()
 
     def keras_model(self) -> "keras.Model":
         """The same as one Keras model, image (N, S, S, 1) -> (N, K), for export.
@@ -150,7 +178,28 @@ class Predictor:
             UserError: an input is missing, or the model gives something else than numbers in
                 [0, 1].
         """
-        found = self._asked(self.scores, batch, traced, size)
+        return self._probabilities(self._asked(self.scores, batch, traced, size))
+
+    def run_all(
+        self, batch: np.ndarray | Inputs, *, traced: bool = False, size: int | None = None
+    ) -> Scored:
+        """`run`, or `run_per_film` of a model that answers for studies, and how unlike its training
+        films each film is, in one pass; arguments and errors as there.
+        """
+        far = np.full(0, np.nan)
+
+        def both(inputs: Inputs, *, traced: bool) -> np.ndarray:
+            nonlocal far
+            scores = (self.per_film if self.card.studies else self.scores)(inputs, traced=traced)
+            found = unlike(self.nearer(inputs, traced=traced))
+            far = np.full(len(scores), np.nan) if found is None else found
+            return scores
+
+        found = self._asked(both, batch, traced, size)
+        check = self._numbers if self.card.studies else self._probabilities
+        return Scored(check(found), far[: len(found)])
+
+    def _probabilities(self, found: np.ndarray) -> np.ndarray:
         if found.shape[1] != len(self.labels) or not ((found >= 0) & (found <= 1)).all():
             raise UserError(
                 "This model's outputs aren't probabilities: not all lie between 0 and 1. Train it "
@@ -166,7 +215,9 @@ class Predictor:
         Raises:
             UserError: an input is missing, or the model gives something else than finite numbers.
         """
-        found = self._asked(self.per_film, batch, traced, size)
+        return self._numbers(self._asked(self.per_film, batch, traced, size))
+
+    def _numbers(self, found: np.ndarray) -> np.ndarray:
         if not np.isfinite(found).all():
             raise UserError(
                 "This model's outputs aren't finite numbers. Train it again, or give another."

@@ -12,6 +12,9 @@ import keras
 import numpy as np
 
 from cxrkeras.data.inputs import IMAGE
+from cxrkeras.models.familiar import FILE
+from cxrkeras.models.familiar.films import Nearer, load_familiar
+from cxrkeras.models.familiar.tensors import with_features
 from cxrkeras.models.inputs import given
 from cxrkeras.models.views.shared.graph import view_name
 from cxrkeras.models.weights.files import weights_of
@@ -44,6 +47,32 @@ class Trunk:
         arrays = list(inputs.values())
         if [*map(id, arrays)] != [*map(id, self._last[0])]:
             self._last = arrays, run(self._run, inputs, traced)
+        return self._last[1]
+
+
+class Watched:
+    """A model that gives its features in the pass of its scores.
+
+    Args:
+        both: its inputs -> [features (N, C), scores (N, K)].
+    """
+
+    def __init__(self, both: keras.Model):
+        self._both = both
+        self._last: tuple[list[np.ndarray], list] = ([], [])
+
+    def __call__(self, inputs: Inputs, traced: bool) -> np.ndarray:
+        """The features of a batch; of the arrays that were scored last from that pass."""
+        return self._pass(inputs, traced)[0]
+
+    def scores(self, inputs: Inputs, traced: bool) -> np.ndarray:
+        """(B, K)."""
+        return self._pass(inputs, traced)[1]
+
+    def _pass(self, inputs: Inputs, traced: bool) -> list[np.ndarray]:
+        arrays = list(inputs.values())
+        if [*map(id, arrays)] != [*map(id, self._last[0])]:
+            self._last = arrays, run(self._both, inputs, traced)
         return self._last[1]
 
 
@@ -92,9 +121,34 @@ class KerasPredictor(Predictor):
         super().__init__(card)
         self.model, self.trunk = model, trunk
         self._head = keras.Model(trunk.tensor, model.outputs[0]) if trunk else None
+        self._familiar = load_familiar(card.home, card.file)
+        self._features = self._watched()
+
+    def _watched(self) -> Trunk | Watched | None:
+        """What gives the features by which it knows films; None if it knows none."""
+        if self._familiar is None:
+            return None
+        if self.trunk is not None and self._familiar.layers == (self.trunk.features,):
+            return self.trunk
+        both = with_features(self.model, self._familiar.layers)
+        if both is None:
+            raise UserError(
+                f"{self.card.file} has no layers {', '.join(self._familiar.layers)}, which "
+                f"{FILE} beside it names. Give the files as they were made together."
+            )
+        return Watched(both)
+
+    def nearer(self, inputs: Inputs, *, traced: bool) -> list[Nearer]:
+        """As `Predictor` says."""
+        if self._features is None:
+            return []
+        features = self._features(inputs, traced)
+        return [self._familiar.nearer(np.asarray(keras.ops.convert_to_numpy(features)))]
 
     def scores(self, inputs: Inputs, *, traced: bool) -> np.ndarray:
         """As `Predictor` says."""
+        if isinstance(self._features, Watched):
+            return self._features.scores(inputs, traced)
         if self.trunk is None:
             return run(self.model, inputs, traced)
         features = self.trunk(inputs, traced)
@@ -125,12 +179,12 @@ class KerasPredictor(Predictor):
         return self.trunk and self.trunk.tensor
 
 
-def run(model: keras.Model, inputs: Inputs, traced: bool) -> np.ndarray:
-    """A batch through a model; an only input needs no name."""
+def run(model: keras.Model, inputs: Inputs, traced: bool):
+    """A batch through a model, its output or a list of several; an only input needs no name."""
     batch = inputs[IMAGE] if list(inputs) == [IMAGE] else dict(inputs)
     if traced:
         return model.predict_on_batch(batch)
-    return keras.ops.convert_to_numpy(model(batch, training=False))
+    return keras.tree.map_structure(keras.ops.convert_to_numpy, model(batch, training=False))
 
 
 def _key(card: Card) -> _Key | None:

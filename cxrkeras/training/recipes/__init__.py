@@ -78,6 +78,18 @@ class Fitter:
         """The same of what it trained on the way and isn't the model, by name; none for most."""
         return {}
 
+    def features(self, rows: np.ndarray) -> np.ndarray | None:
+        """(n, C) what `model` makes of rows of the target before its head; None where it can't say.
+
+        For the rows of the last `predict` it takes no second pass.
+        """
+        return None
+
+    @property
+    def feature_layers(self) -> tuple[str, ...]:
+        """The layers of `model` that end these, see `familiar.tensors.with_features`."""
+        return ()
+
     def save(self, folder: Path) -> dict:
         """Write the last fit's model into a folder; returns what `model.json` needs to load it."""
         raise NotImplementedError

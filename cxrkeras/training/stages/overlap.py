@@ -70,18 +70,13 @@ def overlap_with(source: PreparedDataset, link: Dataset, target: PreparedDataset
     Raises:
         UserError: no image is left, or a prepared image that must be compared can't be read.
     """
-    same = (source.digests != "") & np.isin(source.digests, target.digests)
-    known = source.patients != ""
-    of_patient = known & np.isin(source.patients, _target_patients(source, target))
-    copies = _copies(source, target, ~same & ~of_patient)
-    # Under another key, a copy's patient is a target's patient under another name.
-    patients = source.patients[(same | copies) & known]
-    seen = same | copies | of_patient | (known & np.isin(source.patients, patients))
+    found = overlap_between(source, target)
+    seen = found.seen
     if seen.any():
         say(
             f"source {link.name}: {int(seen.sum())} of {len(source)} images are left out: "
-            f"{int(same.sum())} are the target's, {int(copies.sum())} are copies of them, and the "
-            "others are of the same patients"
+            f"{int(found.same.sum())} are the target's, {int(found.copies.sum())} are copies of "
+            "them, and the others are of the same patients"
         )
     if seen.all():
         raise UserError(
@@ -90,8 +85,20 @@ def overlap_with(source: PreparedDataset, link: Dataset, target: PreparedDataset
             "patients of two hospitals share a number, prepare one of the datasets with another "
             "--key-file."
         )
-    for doubt in _doubts(source, target):
+    for doubt in doubts_between(source, target):
         say(f"Warning: source {link.name}: {doubt}")
+    return found
+
+
+def overlap_between(source: PreparedDataset, target: PreparedDataset) -> Overlap:
+    """As `overlap_with`, for any two datasets, without a word."""
+    same = (source.digests != "") & np.isin(source.digests, target.digests)
+    known = source.patients != ""
+    of_patient = known & np.isin(source.patients, _target_patients(source, target))
+    copies = _copies(source, target, ~same & ~of_patient)
+    # Under another key, a copy's patient is a target's patient under another name.
+    patients = source.patients[(same | copies) & known]
+    seen = same | copies | of_patient | (known & np.isin(source.patients, patients))
     return Overlap(same, copies, seen)
 
 
@@ -102,7 +109,7 @@ def _target_patients(source: PreparedDataset, target: PreparedDataset) -> list[s
     return sorted(here | {source.merged[name] for name in here & source.merged.keys()})
 
 
-def _doubts(source: PreparedDataset, target: PreparedDataset) -> list[str]:
+def doubts_between(source: PreparedDataset, target: PreparedDataset) -> list[str]:
     """Why images of the target, or of its patients, may remain in a source."""
     doubts = []
     for dataset, whose in ((source, "its"), (target, "the target's")):

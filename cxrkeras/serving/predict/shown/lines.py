@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from cxrkeras.evaluation.scores.abstention import WITHHELD
+from cxrkeras.serving.predict import warned
 from cxrkeras.serving.predict.answers import NOTICE
 from cxrkeras.serving.predict.predict import Answer
 from cxrkeras.serving.predict.reached import Reached, reached
@@ -79,7 +81,8 @@ def _films_table(
 
 def _of_films(answer: Answer) -> dict[str, list[str]]:
     """Further columns of that table, {name: a cell per readable film}."""
-    return {}
+    far = answer.unlike[answer.readable]
+    return {} if np.isnan(far).all() else {"unlike": _figures(far)}
 
 
 def _positives(answer: Answer, surprise: Surprise, number: int, room: int | None) -> str:
@@ -104,8 +107,11 @@ def _listed(found: list[str], kept: int) -> str:
 
 
 def _decisions(answer: Answer, number: int) -> list[str]:
-    """By label: yes, no, or - without a threshold."""
-    return [_DECISIONS.get(decision, "-") for decision in answer.positive[number]]
+    """By label: yes, no, withheld, or - without a threshold."""
+    words = [_DECISIONS.get(decision, "-") for decision in answer.positive[number]]
+    if answer.withheld is None:
+        return words
+    return [WITHHELD if h else w for h, w in zip(answer.withheld[number], words, strict=True)]
 
 
 def _label_table(answer: Answer) -> list[str]:
@@ -175,9 +181,10 @@ def _legend(answer: Answer, surprise: Surprise, places: Places, full: bool) -> I
     yield "positive: the probability is above the threshold."
     if not full and (where := _reached(answer).where):
         yield f"sensitivity, specificity: {where}"
+    yield from warned.as_lines(answer, places.names)
     yield from (f"Before you believe it: {doubt}" for doubt in answer.doubts)
-    warned = Counter(warning for row in answer.rows for warning in row.warnings)
-    for warning, count in warned.most_common():
+    counts = Counter(warning for row in answer.rows for warning in row.warnings)
+    for warning, count in counts.most_common():
         rows = zip(answer.rows, places.names, strict=True)
         first = next(name for row, name in rows if warning in row.warnings)
         yield f"{first if count == 1 else f'{first} and {count - 1:,} more'}: {warning}"

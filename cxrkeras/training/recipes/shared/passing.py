@@ -12,6 +12,7 @@ import pandas as pd
 from cxrkeras.data.labels.entries import MASKED
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.pipeline import Part, image_batches
+from cxrkeras.models.familiar.tensors import feature_layers, with_features
 from cxrkeras.models.graph import source
 from cxrkeras.models.network import TARGET
 from cxrkeras.models.prior import uncertain_name
@@ -48,6 +49,9 @@ class Passing(Fitter):
             for trunk in network.trunks:
                 trunk.trainable = not frozen
         self._batch = session.plan.experiment.batch_size
+        self._layers = feature_layers(self._twins.kept.features)
+        self._both = with_features(self.model(), self._layers)
+        self._seen: tuple[np.ndarray, np.ndarray] | None = None
         target = session.target
         rows = np.flatnonzero(target.folds != target.fold_numbers[0])
         train = self._part(rows, target.targets)
@@ -62,6 +66,7 @@ class Passing(Fitter):
 
     def fit(self, train: np.ndarray, validation: np.ndarray, targets: Targets, **how) -> Learned:
         """See `Fitter.fit`; `start` are weights to learn on from, as `weights` gives them."""
+        self._seen = None
         learned = [self._part(train, targets)]
         held = [self._part(validation, targets, learnt=False)] if len(validation) else []
         history = self._learner.learn(learned, held, **how)
@@ -100,7 +105,24 @@ class Passing(Fitter):
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """See `Fitter.predict`."""
         batches = image_batches(self._inputs, rows, self._batch)
-        return self._twins.kept.probability.predict(batches, verbose=0)
+        if self._both is None:
+            return self.model().predict(batches, verbose=0)
+        features, probabilities = self._both.predict(batches, verbose=0)
+        self._seen = rows, features
+        return probabilities
+
+    def features(self, rows: np.ndarray) -> np.ndarray | None:
+        """See `Fitter.features`."""
+        if self._both is None:
+            return None
+        if self._seen is None or not np.array_equal(self._seen[0], rows):
+            self.predict(rows)
+        return self._seen[1]
+
+    @property
+    def feature_layers(self) -> tuple[str, ...]:
+        """See `Fitter.feature_layers`."""
+        return self._layers if self._both is not None else ()
 
     def save(self, folder: Path) -> dict:
         """See `Fitter.save`."""

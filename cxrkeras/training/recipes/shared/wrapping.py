@@ -87,6 +87,15 @@ class Around(Fitter):
         """See `Fitter.branches`."""
         return self._last.branches(rows)
 
+    def features(self, rows: np.ndarray) -> np.ndarray | None:
+        """See `Fitter.features`."""
+        return self._last.features(rows)
+
+    @property
+    def feature_layers(self) -> tuple[str, ...]:
+        """See `Fitter.feature_layers`."""
+        return self._last.feature_layers
+
     def save(self, folder: Path) -> dict:
         """See `Fitter.save`."""
         return self._last.save(folder)

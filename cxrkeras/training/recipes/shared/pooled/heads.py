@@ -15,6 +15,7 @@ from cxrkeras.data.inputs import IMAGE
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.pipeline import Features, Part
 from cxrkeras.models.architecture import WHOLE
+from cxrkeras.models.familiar.tensors import feature_layers
 from cxrkeras.models.inputs import inputs_of
 from cxrkeras.models.network import TARGET, Classified, Network, build_network, classifiers
 from cxrkeras.models.views.shared.graph import VIEW, mean_over_crops
@@ -132,6 +133,16 @@ class Pooled(Fitter):
             kernel, bias = self._network.logits.get_layer(TARGET).get_weights()
             return features @ kernel + bias
         return self._logits.predict((features - self._mean) / self._scale, verbose=0)
+
+    def features(self, rows: np.ndarray) -> np.ndarray:
+        """See `Fitter.features`; the mean over the views of an image."""
+        return np.mean([self._copies[0, rows], *(v[rows] for v in self._others)], axis=0)
+
+    @property
+    def feature_layers(self) -> tuple[str, ...]:
+        """See `Fitter.feature_layers`."""
+        seen = self._network.features if self._of_crop is None else self._of_crop
+        return feature_layers(seen)
 
     def save(self, folder: Path) -> dict:
         """See `Fitter.save`; the folds of a run share all but the head, where it sees one view."""

@@ -1,0 +1,182 @@
+"""What a model keeps of its training films' features, and what that says of another film."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from cxrkeras.models.familiar import FILE
+from cxrkeras.models.familiar.density import Density
+from cxrkeras.models.weights.bounds import WEIGHTS
+from data_prep.errors import UserError
+from data_prep.files import replacing
+
+LIMIT = 0.99
+"""The share of out-of-fold films that lie nearer, from which a film is flagged."""
+_ARRAYS = ("mean", "scale", "axes", "spread", "noise", "held_out")
+
+
+class Nearer(NamedTuple):
+    """How many of some films that a model hadn't seen lie nearer to its training films.
+
+    Args:
+        whose: identifies these films.
+        of: their number.
+        count: (N,) how many of them lie nearer than each of N films.
+        weight: the model's in an ensemble.
+    """
+
+    whose: str
+    of: int
+    count: np.ndarray
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Familiar:
+    """The films that a model knows.
+
+    Args:
+        density: of its training films' features.
+        held_out: (n,) float64, rising: the distances of films that it, or the models of the run's
+            folds, hadn't seen.
+        whose: identifies these films.
+        layers: whose outputs the features are, see `tensors.with_features`.
+    """
+
+    density: Density
+    held_out: np.ndarray
+    whose: str
+    layers: tuple[str, ...]
+
+    def nearer(self, features: np.ndarray) -> Nearer:
+        """Of films with these features, (N, C)."""
+        count = np.searchsorted(self.held_out, self.density.distance(features), side="left")
+        return Nearer(self.whose, len(self.held_out), count.astype(np.float64))
+
+
+def unlike(found: Iterable[Nearer]) -> np.ndarray | None:
+    """(N,) in [0, 1): the share of out-of-fold films that lie nearer to the training films.
+
+    Each model compares a film with the out-of-fold films that it scored itself, and the counts are
+    added up; models that held out the same films count by their mean. That is a cross-conformal
+    predictor (Vovk, Annals of Mathematics and Artificial Intelligence 2015): the film counts as one
+    more, so that one that is like them has a share of at least q with a probability of about 1 - q,
+    and of few films none is far above the others.
+
+    Args:
+        found: of the models of an ensemble that have it.
+
+    Returns:
+        None where none has.
+    """
+    by_films: dict[str, list[Nearer]] = {}
+    for one in found:
+        by_films.setdefault(one.whose, []).append(one)
+    if not by_films:
+        return None
+    count, of = 0.0, 0.0
+    for models in by_films.values():
+        weights = np.array([one.weight for one in models]) / sum(one.weight for one in models)
+        count = count + np.sum([w * one.count for w, one in zip(weights, models, strict=True)], 0)
+        of += weights @ [one.of for one in models]
+    return np.asarray(count / (of + 1))
+
+
+def counted(models: Iterable[tuple[str, int]]) -> int:
+    """The number of out-of-fold films behind `unlike`, of models' (`whose`, `of`)."""
+    return sum(dict(models).values())
+
+
+def films_identified(digests: Sequence[str]) -> str:
+    """16 hex digits of some films, by what identifies each."""
+    return hashlib.sha256(json.dumps(sorted(digests)).encode()).hexdigest()[:16]
+
+
+def save_familiar(found: Familiar | None, folder: Path) -> None:
+    """Write it beside `model.keras`, to which it is tied; without it, what another fit left goes.
+
+    Args:
+        found: of the model.
+        folder: the model's.
+    """
+    path = folder / FILE
+    if found is None:
+        path.unlink(missing_ok=True)
+        return
+    from safetensors.numpy import save
+
+    arrays = {name: getattr(found.density, name) for name in _ARRAYS[:-1]}
+    arrays |= {"noise": np.float32([found.density.noise]), "held_out": found.held_out}
+    about = {"layers": json.dumps(found.layers), "whose": found.whose}
+    about["model"] = _tie(folder / "model.keras")
+    contiguous = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
+    with replacing(path) as temporary:
+        temporary.write_bytes(save(contiguous, metadata=about))
+
+
+def load_familiar(folder: Path, model: Path | None) -> Familiar | None:
+    """Read what `save_familiar` wrote; None where there is none. Nothing in it is executed.
+
+    Args:
+        folder: the model's.
+        model: its `.keras` file.
+
+    Raises:
+        UserError: it is damaged, or was made with another `model.keras`.
+    """
+    path = folder / FILE
+    if model is None or not path.is_file():
+        return None
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            about = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in _ARRAYS}
+        if about["model"] != _tie(model):
+            raise UserError(
+                f"{path} was made with another model than {model.name}, so it can't say which "
+                "films that knows. Give the files as they were made together, or delete it."
+            )
+        return _checked(arrays, about)
+    except (SafetensorError, OSError, TypeError, LookupError, ValueError) as error:
+        raise UserError(
+            f"{path} is damaged ({type(error).__name__}). Give it as it was made with its model, "
+            "or delete it: then no film is flagged as unlike the training films."
+        ) from None
+
+
+def _checked(arrays: dict[str, np.ndarray], about: dict[str, str]) -> Familiar:
+    layers = json.loads(about["layers"])
+    if not layers or not all(isinstance(name, str) for name in layers):
+        raise ValueError("layers")
+    axes, width = arrays["axes"].shape
+    shapes = {"mean": (width,), "scale": (width,), "spread": (axes,), "noise": (1,)}
+    for name, values in arrays.items():
+        kind = np.float64 if name == "held_out" else np.float32
+        if values.dtype != kind or values.shape != shapes.get(name, values.shape):
+            raise ValueError(name)
+        if not np.isfinite(values).all():
+            raise ValueError(name)
+    held_out = arrays.pop("held_out")
+    if held_out.ndim != 1 or not len(held_out) or (np.diff(held_out) < 0).any():
+        raise ValueError("held_out")
+    if any((arrays[name] <= 0).any() for name in ("scale", "spread", "noise")):
+        raise ValueError("scale")
+    density = Density(**arrays | {"noise": float(arrays["noise"][0])})
+    return Familiar(density, held_out, about["whose"], tuple(layers))
+
+
+def _tie(model: Path) -> str:
+    """What ties it to its model: the archive's own checksum of the weights, read in no time."""
+    try:
+        with zipfile.ZipFile(model) as archive:
+            return f"{archive.getinfo(WEIGHTS).CRC:08x}"
+    except (OSError, KeyError, zipfile.BadZipFile):
+        return ""  # whoever loads the model says what is wrong with it

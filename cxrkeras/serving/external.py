@@ -1,0 +1,242 @@
+"""External validation: a model asked about another hospital's films, and scored there."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cxrkeras import runtime
+from cxrkeras.data.dataset import PreparedDataset, load_dataset
+from cxrkeras.data.preparation import Preparation, preparation_of
+from cxrkeras.evaluation.evidence.evidence import fold_numbers, row_distortion
+from cxrkeras.evaluation.evidence.settings import data_of
+from cxrkeras.evaluation.external.report import is_external, write_external
+from cxrkeras.evaluation.external.validate import Side, validate
+from cxrkeras.evaluation.rules import Rule
+from cxrkeras.evaluation.run_folder import RunFolder
+from cxrkeras.evaluation.scores.predictions import Predictions, read_predictions
+from cxrkeras.models.familiar.films import LIMIT
+from cxrkeras.serving.predictor.card import Card, check_extras
+from cxrkeras.serving.predictor.read import read_card
+from data_prep.errors import UserError
+from data_prep.files import read_json
+from data_prep.outputs import check_folder
+from data_prep.say import say
+from data_prep.tables.vocabulary import canonical, folded
+
+_UNCERTAIN = {"ignore": np.nan, "zeros": 0.0, "ones": 1.0}
+_BLANK = {"zeros": 0.0, "ignore": np.nan}
+_ELSEWHERE = "elsewhere"  # in the place of a fold
+_FEW = 2  # films
+
+
+def validate_elsewhere(
+    model: Path,
+    data: Path,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    rule: Rule | None = None,
+    uncertain: str = "ignore",
+    blank: str = "zeros",
+    batch_size: int = 16,
+) -> dict:
+    """Predict another hospital's films, score the answers, and compare them with those out of fold.
+
+    Films of the run's own data, copies of them, and films of its patients are left out, and said.
+
+    Args:
+        model: a run, whose folds answer as one, or a model folder.
+        data: a prepared dataset.
+        out: the folder for `external.json`, `predictions.csv` and `external.html`.
+        overwrite: replace an earlier validation in it.
+        rule: the operating point that is shown first; the model's default if None.
+        uncertain: what -1 counts as: `ignore`, `zeros` or `ones`.
+        blank: what a blank counts as: `zeros` or `ignore`.
+        batch_size: images at a time.
+
+    Returns:
+        What was written to `external.json`, see `evaluation.external.validate`.
+
+    Raises:
+        UserError: the model or the data can't be used, share no label, or no film is left.
+    """
+    check_folder(out, "evaluate --run", is_external, overwrite=overwrite)
+    card, dataset = read_card(model), load_dataset(data)
+    check_extras(card)
+    rule = rule or card.default_rule
+    points = {str(rule): card.operating_points(rule)} | card.facts["operating_points"]
+    theirs, labels = _labels(card.labels, dataset.labels)
+    kept, about = _unseen(card, dataset)
+    dataset = dataset.subset(kept)
+    scores, far = _asked(card, dataset, batch_size)
+    columns = [card.labels.index(label) for label in labels]
+    own = Predictions(
+        images=tuple(dataset.images.tolist()),
+        patients=tuple(dataset.patients.tolist()),
+        folds=(_ELSEWHERE,) * len(dataset),
+        labels=tuple(labels),
+        prob=scores[:, columns],
+        truth=_truth(dataset.codes[:, theirs], uncertain, blank),
+        ranks_only=not card.probabilities,
+    )
+    distortion = card.distortion
+    meant = scores if distortion is None else distortion.undistort(scores)
+    about |= {
+        "model": card.path.resolve().name,
+        "data": dataset.name,
+        "rule": str(rule),
+        "undistorted": distortion is not None,
+        "lacking": [label for label in card.labels if label not in labels],
+        "beside": [label for n, label in enumerate(dataset.labels) if n not in theirs],
+        "uncertain": uncertain,
+        "blank": blank,
+        "unlike": _unlike(far),
+    }
+    here = Side(own, meant[:, columns])
+    found = validate(here, _before(card, labels), points, about)
+    write_external(out, found, own)
+    return found
+
+
+def _labels(ours: Sequence[str], theirs: Sequence[str]) -> tuple[list[int], list[str]]:
+    """The places of the common labels in the other dataset, and their names in the model."""
+    places = {folded(canonical(label)): place for place, label in enumerate(theirs)}
+    common = [label for label in ours if folded(canonical(label)) in places]
+    if not common:
+        raise UserError(
+            f"--data has no label of the model's. Its labels: {', '.join(theirs)}; the model's: "
+            f"{', '.join(ours)}. Give other data."
+        )
+    return [places[folded(canonical(label))] for label in common], common
+
+
+def _truth(codes: np.ndarray, uncertain: str, blank: str) -> np.ndarray:
+    found = np.where(codes == -1, _UNCERTAIN[uncertain], np.float64(codes))
+    return np.where(np.isnan(codes), _BLANK[blank], found)
+
+
+def _unseen(card: Card, dataset: PreparedDataset) -> tuple[np.ndarray, dict]:
+    """(N,) bool: films that the model, and patients whom it, hasn't seen; and what is to be said of
+    that.
+    """
+    from cxrkeras.training.stages.overlap import doubts_between, overlap_between
+
+    notes = _prepared_otherwise(card, dataset)
+    trained = _trained_on(card)
+    if trained is None:
+        notes.append(
+            "where the model's training data lie isn't known, so its patients and films can't be "
+            "looked for among these: give a run whose data are still there"
+        )
+        return np.ones(len(dataset), bool), {"left_out": None, "notes": _said(notes)}
+    overlap = overlap_between(dataset, trained)
+    counts = overlap.counts()
+    notes += [doubt.replace("the target", "the run") for doubt in doubts_between(dataset, trained)]
+    if (~overlap.seen).sum() < _FEW:
+        raise UserError(
+            f"--data {dataset.root} has no films of other patients than the run's: "
+            f"{int(overlap.seen.sum())} of {len(dataset)} are left out. Give another hospital's."
+        )
+    if overlap.seen.any():
+        say(
+            f"{int(overlap.seen.sum())} of {len(dataset)} films are left out: {counts['target']} "
+            f"are the run's own, {counts['copies']} are copies of these, and {counts['patients']} "
+            "are of the same patients"
+        )
+    return ~overlap.seen, {"left_out": counts, "notes": _said(notes)}
+
+
+def _trained_on(card: Card) -> PreparedDataset | None:
+    run = card.run or RunFolder(card.home).path
+    data = data_of(run) or data_of(run.resolve().parent.parent)
+    try:
+        return load_dataset(data) if data else None
+    except UserError:
+        return None
+
+
+def _prepared_otherwise(card: Card, dataset: PreparedDataset) -> list[str]:
+    made, wanted = preparation_of(dataset.root) or Preparation(), card.preparation
+    differ = [name for name in ("pad", "stretch") if getattr(made, name) != getattr(wanted, name)]
+    if not differ:
+        return []
+    options = " and ".join(f"--{name}" for name in differ)
+    return [
+        f"these films were prepared with another {options} than the model's, which sees other "
+        "pictures than it learnt from: prepare them alike"
+    ]
+
+
+def _said(notes: Sequence[str]) -> list[str]:
+    for note in notes:
+        say(f"Warning: {note}")
+    return list(notes)
+
+
+def _asked(card: Card, dataset: PreparedDataset, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """(N, K) scores of the dataset's prepared images, and (N,) how unlike the training films."""
+    if len({picture.side for picture in card.pictures.values()}) > 1 or len(card.pictures) > 1:
+        raise UserError(
+            f"{card.path}: its members' images were prepared at several sides, and --data is "
+            "prepared at one. Give one of the members."
+        )
+    runtime.start()
+    from cxrkeras.data.images import Images
+    from cxrkeras.data.pipeline import image_batches
+    from cxrkeras.registry import PREDICTORS
+    from cxrkeras.serving.predictor.loaded import load_card
+
+    model, inputs = load_card(card), ("image", *card.extras)
+    images = Images.of(dataset, card.image_size, inputs)
+    found = []
+    for batch in image_batches(images, np.arange(len(dataset)), size):
+        one = batch[0] if isinstance(batch, tuple) else batch
+        arrays = one if isinstance(one, dict) else {"image": one}
+        arrays = {name: np.asarray(values) for name, values in arrays.items()}
+        found.append(model.run_all(arrays, traced=True, size=size))
+    numbers = np.concatenate([one.scores for one in found])
+    far = np.concatenate([one.unlike for one in found])
+    if card.studies:
+        from cxrkeras.data.studies import groups_of, names_in
+
+        groups = groups_of(names_in(dataset, card.studies))
+        numbers = PREDICTORS.make(card.kind).fused(card, numbers, groups)
+    return numbers, far
+
+
+def _unlike(far: np.ndarray) -> dict | None:
+    """How many films are flagged, beside what the limit promises of films like the run's own."""
+    if np.isnan(far).any():
+        return None
+    flagged = far >= LIMIT
+    return {
+        "limit": LIMIT,
+        "flagged": int(flagged.sum()),
+        "share": float(flagged.mean()),
+        "promised": 1 - LIMIT,
+        "median": float(np.median(far)),
+    }
+
+
+def _before(card: Card, labels: Sequence[str]) -> Side | None:
+    """The out-of-fold films of a run, of one of its folds, or of an ensemble of runs."""
+    table = RunFolder(card.home).predictions
+    if not table.is_file():
+        return None
+    found = read_predictions(table)
+    distortion = card.distortion
+    if card.run is not None:
+        metrics = read_json(RunFolder(card.run).metrics)
+        distortion = row_distortion(metrics, fold_numbers(found))
+    meant = found.prob if distortion is None else distortion.undistort(found.prob)
+    columns = [found.labels.index(label) for label in labels]
+    own = Predictions(
+        found.images,
+        found.patients,
+        found.folds,
+        tuple(labels),
+        found.prob[:, columns],
+        found.truth[:, columns],
+    )
+    return Side(own, meant[:, columns])
