@@ -12,7 +12,7 @@ import pytest
 import cxrkeras
 from tests.conftest import ROOT
 
-_OTHERWISE = {"python-gdcm": "gdcm"}  # conda-forge's names where they differ from PyPI's
+_OTHERWISE = {"python-gdcm": "gdcm", "isal": "python-isal"}  # conda-forge's names where they differ from PyPI's
 
 
 @pytest.fixture(scope="module")
