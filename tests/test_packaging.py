@@ -12,7 +12,8 @@ import pytest
 import cxrkeras
 from tests.conftest import ROOT
 
-_OTHERWISE = {"python-gdcm": "gdcm", "isal": "python-isal"}  # conda-forge's names where they differ from PyPI's
+# Of conda-forge, where they differ from PyPI's.
+_OTHERWISE = {"python-gdcm": "gdcm", "isal": "python-isal"}
 
 
 @pytest.fixture(scope="module")
