@@ -26,10 +26,13 @@ _PLACES = {
     "folds": "",
     "scores": "",
 }
-__all__ = ["__version__", *_PLACES]
+_CALLED = "runs"  # a package of ours that can be called
+__all__ = ["__version__", *_PLACES, _CALLED]
 
 
 def __getattr__(name: str) -> Any:
+    if name == _CALLED:
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = importlib.import_module(f"{__name__}.face.{_PLACES[name] or name}")

@@ -3,14 +3,24 @@
 import importlib
 import io
 import sys
+import time
 import traceback
+from collections.abc import Sequence
+from contextlib import nullcontext
 
 import click
 
 from cxrkeras import __version__, runtime
 from cxrkeras.commands.shared.nearest import check_verb
 from cxrkeras.commands.shared.old_words import in_todays_words
+from cxrkeras.commands.shared.printing.results import only_results
 from data_prep.errors import UserError, WrongUse
+from data_prep.verbosity import DETAILED, QUIET, said_as, verbosity
+
+try:
+    import resource
+except ImportError:  # Windows has none
+    resource = None
 
 VERBS = {
     "doctor": "check this machine: one line each, with the cure",
@@ -19,6 +29,7 @@ VERBS = {
     "pretrain": "train a trunk on public archives, to start from later",
     "cv": "cross-validate one way of transferring: models, predictions, a report",
     "study": "compare many ways of transferring on the same folds: the study's tables",
+    "runs": "what runs a folder holds, how far they are, and how their settings differ",
     "compare": "compare runs on the same images, with the uncertainty of their differences",
     "evaluate": "score anyone's predictions against labels",
     "shortcuts": "how much of a run's score needs no lungs: age and view, borders, a thumbnail",
@@ -66,9 +77,16 @@ class _Verbs(click.Group):
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 @click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    help="Print warnings and the path of the result alone (works after a verb too).",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Print details, too (works after a verb too).")
+@click.option(
     "--debug", is_flag=True, help="Show the traceback of an error (works after a verb too)."
 )
-def cli(debug: bool) -> None:
+def cli(quiet: bool, verbose: bool, debug: bool) -> None:
     """From chest radiographs to a multi-label classifier: prepare, transfer, compare, report.
 
     Not for clinical use.
@@ -89,10 +107,32 @@ def main(argv: list[str] | None = None) -> None:
     if argv is None:
         runtime.own_process()
     argv = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in argv
-    argv = in_todays_words([word for word in argv if word != "--debug"])
+    argv, level, debug = _for_all_verbs(argv)
+    with said_as(level):
+        with only_results() if verbosity() == QUIET else nullcontext():
+            code = _run(in_todays_words(argv), debug)
+        sys.exit(code)
+
+
+_LEVELS = {"-q": QUIET, "--quiet": QUIET, "-v": DETAILED, "--verbose": DETAILED}
+
+
+def _for_all_verbs(argv: Sequence[str]) -> tuple[list[str], str | None, bool]:
+    """A command line without what any verb takes; how much is said, and whether to debug."""
+    end = argv.index("--") if "--" in argv else len(argv)  # what follows are no options
+    words, rest = argv[:end], argv[end:]
+    level = next((_LEVELS[word] for word in reversed(words) if word in _LEVELS), None)
+    kept = [word for word in words if word != "--debug" and word not in _LEVELS]
+    return [*kept, *rest], level, "--debug" in words
+
+
+def _run(argv: list[str], debug: bool) -> int:
+    """Run it; ends the process where it fails."""
+    began = time.monotonic()
     try:
         code = cli.main(argv, prog_name="cxrkeras", standalone_mode=False)
+        if verbosity() == DETAILED:
+            _say_cost(time.monotonic() - began)
     except (click.exceptions.Abort, KeyboardInterrupt):
         resumed = next((word for word in argv if word in VERBS), "") in _RESUMED
         _fail("Stopped." + (" The same command resumes from here." if resumed else ""), 130, debug)
@@ -113,7 +153,20 @@ def main(argv: list[str] | None = None) -> None:
             1,
             debug,
         )
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
+
+
+def _say_cost(seconds: float) -> None:
+    """What a command took: `12 s, at most 1.4 GB of memory`."""
+    from data_prep.progress import duration
+    from data_prep.say import detail
+
+    memory = ""
+    if resource:
+        unit = 1 if sys.platform == "darwin" else 1024
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        memory = f", at most {most / 1e9:.1f} GB of memory"
+    detail(f"took {duration(seconds)}{memory}")
 
 
 def _fail(message: str, code: int, debug: bool) -> None:

@@ -26,6 +26,7 @@ LOSSES: Registry = _Kind("loss", "cxrkeras.models.losses")
 OPTIMIZERS: Registry = _Kind("optimizer", "cxrkeras.training.optimizers")
 AVERAGES: Registry = _Kind("average", "cxrkeras.training.averages")
 RECIPES: Registry = _Kind("recipe", "cxrkeras.training.recipes")
+LOGGERS: Registry = _Kind("logger", "cxrkeras.training.loggers", "--log")
 PRESETS: Registry = _Kind("augmentation preset", "cxrkeras.data.augmentation", "--augment")
 OPERATIONS: Registry = _Kind(
     "augmentation operation", "cxrkeras.data.augmentation.operations", "--augment"
@@ -48,6 +49,7 @@ KINDS: tuple[Registry, ...] = (
     OPTIMIZERS,
     AVERAGES,
     RECIPES,
+    LOGGERS,
     PRESETS,
     OPERATIONS,
     TRANSFORMS,

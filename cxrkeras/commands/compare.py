@@ -7,6 +7,7 @@ import click
 from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.numbers import Finite
 from cxrkeras.commands.shared.overwriting import overwrite as overwriting
+from cxrkeras.commands.shared.printing.results import result
 from data_prep.outputs import check_folder
 
 WIDTH = 28
@@ -75,7 +76,7 @@ def command(runs, test, common, all_pairs, resamples, seed, level, out, overwrit
     for line in _lines(comparison):
         click.echo(line)
     if out is not None:
-        click.echo(f"Page: {write_comparison(out, comparison)}")
+        click.echo(f"Page: {result(write_comparison(out, comparison))}")
 
 
 def _lines(comparison: dict) -> list[str]:

@@ -8,6 +8,7 @@ import click
 from cxrkeras.commands.shared.executing import executing
 from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.options import chosen, experiment_options
+from cxrkeras.commands.shared.printing.results import result
 from cxrkeras.runs.presets import everyday_names
 
 _MAIN = (
@@ -91,6 +92,7 @@ def _close(metrics: dict, run: Path, *, shuffled: bool) -> None:
         click.echo(f"{in_words(spread)}; the run is their mean")
     for warning in warnings(metrics, shuffled=shuffled):
         click.echo(f"Before you believe a number: {warning}")
+    result(run)
     click.echo(f"Report: {run / 'report.html'}")
     click.echo(f"Predictions: {run / 'predictions.csv'}")
     also = "" if "seeds" in metrics else f", or cxrkeras train --run {run} --out MODEL"

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from cxrkeras.commands.shared.helping import Verb
+from cxrkeras.commands.shared.printing.results import result
 
 _METRICS = {"auroc": "AUROC", "average_precision": "average precision"}
 
@@ -70,7 +71,7 @@ def command(
     from cxrkeras.serving.predictor.make import make_ensemble
 
     card = make_ensemble(models, out, combine, _numbers(weights), select and metric)
-    click.echo(f"Written: {out}, {card.count} models")
+    click.echo(f"Written: {result(out)}, {card.count} models")
     if chosen := card.facts.get("selection"):
         click.echo(_choice(chosen))
     if found := card.facts.get("performance"):

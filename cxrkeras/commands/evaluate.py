@@ -7,6 +7,7 @@ import click
 from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.key_file import key_file
 from cxrkeras.commands.shared.overwriting import overwrite as overwriting
+from cxrkeras.commands.shared.printing.results import result
 
 LABEL_WIDTH = 28
 
@@ -137,7 +138,7 @@ def command(
     )
     for line in _lines(metrics):
         click.echo(line)
-    click.echo(f"Report: {out / 'report.html'}")
+    click.echo(f"Report: {result(out / 'report.html')}")
 
 
 def _lines(metrics: dict) -> list[str]:

@@ -10,6 +10,7 @@ from cxrkeras.commands.shared.key_file import key_file
 from cxrkeras.commands.shared.numbers import Finite
 from cxrkeras.commands.shared.operating_point import operating_point, rule_of
 from cxrkeras.commands.shared.overwriting import overwrite
+from cxrkeras.commands.shared.printing.results import result
 from cxrkeras.serving.explain import DEFAULT_MAP, MAPS
 from data_prep.filenames import printable
 from data_prep.outputs import check_folder
@@ -160,4 +161,4 @@ def _tell(out: Path, outcome) -> None:
         from cxrkeras.serving.predict.films import none_readable
 
         raise none_readable(len(refused), refused[0][1])
-    click.echo(f"Results: {out}")
+    click.echo(f"Results: {result(out)}")

@@ -7,6 +7,7 @@ import click
 from cxrkeras.commands.shared.film_options import admission
 from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.operating_point import operating_point, rule_of, rules_named
+from cxrkeras.commands.shared.printing.results import result
 from cxrkeras.serving.export.layout import FORMATS
 
 _MAIN = ("out", "format", "name", "operating-point", "check", "licence")
@@ -80,5 +81,5 @@ def command(
     for found in exported.differences:
         click.echo(f"  {found.what:<28} {found.value:.1e}  on {found.images} images")
     for folder in exported.folders:
-        click.echo(f"Written: {folder}")
+        click.echo(f"Written: {result(folder)}")
     click.echo(f"Model card: {exported.home / 'README.md'}")

@@ -10,6 +10,8 @@ from cxrkeras.commands.shared.film_options import admission, decoding_workers, t
 from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.operating_point import operating_point, rule_of, rules_named
 from cxrkeras.commands.shared.overwriting import overwrite as overwriting
+from cxrkeras.commands.shared.printing.results import result
+from cxrkeras.commands.shared.printing.tables import width_of_output
 from cxrkeras.commands.shared.reporting import Reports, reporting
 from data_prep.errors import UserError
 from data_prep.outputs import check_file
@@ -146,6 +148,7 @@ def _check(out: tuple[Path, ...], overwrite: bool) -> None:
 def _tell(told, out, reports, to_stdout) -> None:
     from cxrkeras.serving.predict import answers
     from cxrkeras.serving.predict.films import none_readable
+    from cxrkeras.serving.predict.shown.lines import as_lines
     from data_prep.files import atomic_write_bytes, atomic_write_text
 
     for path in out:
@@ -157,10 +160,13 @@ def _tell(told, out, reports, to_stdout) -> None:
     if to_stdout:
         click.echo(answers.as_json(told), nl=False)
     else:
-        for line in answers.as_lines(told):
+        for line in as_lines(told, width_of_output()):
             click.echo(line)
         for path in out:
-            click.echo(f"Written: {path}")
+            click.echo(f"Written: {result(path)}")
+    for place in (reports.dicom, reports.fhir):
+        if place is not None and told.readable and not to_stdout:
+            result(place)
     for line in reports.write(told) if told.readable else ():
         click.echo(line, err=to_stdout)
     if not told.readable:

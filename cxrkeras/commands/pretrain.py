@@ -8,13 +8,14 @@ import click
 
 from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.options import chosen, experiment_options
+from cxrkeras.commands.shared.printing.results import result
 
 _FIELDS = (
     "data", "method", "backbone", "source", "label_set", "joint", "loss", "uncertain", "blank",
     "blank_weight", "epochs", "source_epochs", "batch_size", "source_learning_rate", "dropout",
     "optimizer", "plateau_patience", "step_epochs", "plateau_factor", "early_stopping",
     "batch_norm", "augment", "image_size", "views", "pixel_cache", "validation_fraction", "seed",
-    "precision", "fast", "devices",
+    "precision", "fast", "devices", "log",
 )  # fmt: skip
 
 _MAIN = (
@@ -72,5 +73,5 @@ def _close(folder: Path) -> None:
             f"{name}: macro AUROC {said} over {labels['auroc']} labels on the {scores['images']:,} "
             f"images of its {scores['split']} part"
         )
-    click.echo(f"Trunk: {folder / 'trunk.weights.h5'}")
+    click.echo(f"Trunk: {result(folder / 'trunk.weights.h5')}")
     click.echo(f"\nNext: cxrkeras cv --data data/ours --source {folder / 'trunk.weights.h5'}")

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from cxrkeras.commands.shared.helping import Verb
+from cxrkeras.commands.shared.printing.results import result
 
 
 @click.command(cls=Verb)
@@ -21,6 +22,6 @@ def command(runs: tuple[Path, ...], show: bool) -> None:
 
     for run in runs:
         path = write_report(run)
-        click.echo(f"Report: {path}")
+        click.echo(f"Report: {result(path)}")
         if show:
             click.launch(path.resolve().as_uri())

@@ -62,6 +62,7 @@ def command(
     """
     from cxrkeras.serving.server.deploy import served, write_config
     from data_prep.errors import UserError
+    from data_prep.say import say
 
     homes = served(models)
     try:
@@ -70,4 +71,4 @@ def command(
         raise UserError(f"--out {folder} can't be written: {error.strerror}.") from error
     click.echo(shlex.join(words))
     for file in files:
-        click.echo(f"Written: {file}", err=True)
+        say(f"Written: {file}")

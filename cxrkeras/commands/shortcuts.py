@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from cxrkeras.commands.shared.helping import Verb
+from cxrkeras.commands.shared.printing.results import result
 
 
 @click.command(cls=Verb)
@@ -44,7 +45,7 @@ def command(runs: tuple[Path, ...], data: Path | None) -> None:
         click.echo(f"{run}: macro AUROC of what sees no lungs, and how far it is from the run's")
         for name, one in told["shortcuts"].items():
             click.echo(f"  {name:<12} {_interval(one['auroc'])}  {_signed(one['below']['auroc'])}")
-        click.echo(f"Report: {write_report(run)}")
+        click.echo(f"Report: {result(write_report(run))}")
 
 
 def _interval(score: dict) -> str:

@@ -8,6 +8,7 @@ import click
 
 from cxrkeras.commands.shared.executing import executing
 from cxrkeras.commands.shared.helping import Verb
+from cxrkeras.commands.shared.printing.results import result
 from data_prep.errors import UserError
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _close(study: "Study", failed: "list[Cell]") -> None:
     done = sum(state.word == "done" for state in study.states.values())
     click.echo(f"{done} of {len(study.cells)} cells are done.")
     click.echo(f"Tables: {study.out / 'study.md'}, {study.out / 'study.csv'}")
-    click.echo(f"Report: {study.out / 'study.html'}")
+    click.echo(f"Report: {result(study.out / 'study.html')}")
     if failed:
         raise UserError(
             f"{len(failed)} of the cells failed or lack a source: "

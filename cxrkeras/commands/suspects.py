@@ -6,6 +6,7 @@ import click
 
 from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.overwriting import overwrite as overwriting
+from cxrkeras.commands.shared.printing.results import result
 
 
 @click.command(cls=Verb)
@@ -48,7 +49,8 @@ def command(run: Path, out: Path, data: Path | None, overwrite: bool) -> None:
     found = find_suspects(run, dataset)
     for line in _lines(found):
         click.echo(line)
-    click.echo(f"Page: {write_suspects(out, found, dataset, title=run.absolute().name)}")
+    page = write_suspects(out, found, dataset, title=run.absolute().name)
+    click.echo(f"Page: {result(page)}")
 
 
 def _lines(found) -> list[str]:

@@ -6,6 +6,7 @@ import click
 
 from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.operating_point import rule_of
+from cxrkeras.commands.shared.printing.results import result
 
 
 @click.command(cls=Verb)
@@ -44,6 +45,6 @@ def command(run: Path, out: Path, with_test: bool, rules: tuple[str, ...]) -> No
     from cxrkeras.training.final import train_final
 
     card = train_final(run, out, with_test=with_test, rules=parsed)
-    click.echo(f"Model: {out}, from {card['images']:,} images")
+    click.echo(f"Model: {result(out)}, from {card['images']:,} images")
     click.echo(in_words(card["performance"]))
     click.echo(f"Next: cxrkeras predict {out} FILES...")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDS, STAGES, SEEDS = "folds", "stages", "seeds"
+FOLDS, STAGES, SEEDS, LOGGERS = "folds", "stages", "seeds", "log"
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,24 @@ class RunFolder(_Folder):
         return self.path / "shortcuts.json"
 
     @property
+    def evidence(self) -> Path:
+        """JSON: what a journal asks for beyond `metrics`."""
+        return self.path / "evidence.json"
+
+    @property
     def report(self) -> Path:
         """The page for people."""
         return self.path / "report.html"
+
+    @property
+    def train_log(self) -> Path:
+        """Text: what was said while the run was made, with the moments."""
+        return self.path / "train.log"
+
+    @property
+    def loggers(self) -> Path:
+        """The folder of what loggers keep, a folder each."""
+        return self.path / LOGGERS
 
     @property
     def folds(self) -> Path:

@@ -53,7 +53,7 @@ def evaluate_tables(
         "notes": list(joined.notes),
         "learnt": joined.learnt,
     }
-    remove((RunFolder(out).report, RunFolder(out).predictions))
+    remove((RunFolder(out).report, RunFolder(out).evidence, RunFolder(out).predictions))
     metrics = write_evaluation(out, joined.predictions, training, about)
     write_report(out)
     return metrics

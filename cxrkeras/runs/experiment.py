@@ -25,6 +25,7 @@ from cxrkeras.registry import (
     AVERAGES,
     BACKBONES,
     HEADS,
+    LOGGERS,
     LOSSES,
     OPTIMIZERS,
     POLICIES,
@@ -81,7 +82,18 @@ _Features = Annotated[
     BeforeValidator(lambda value: tuple(map(str, _numbers(value)))),
     AfterValidator(_maps),
 ]
-_CONSENT = {"random_trunk", "pixel_cache", "preset"}  # change nothing that is learned
+
+
+def _loggers(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Each once; `NAME=VALUE` gives its main option."""
+    spelt = [
+        text.replace("=", ":", 1) if ":" not in text.partition("=")[0] else text for text in texts
+    ]
+    return tuple(dict.fromkeys(str(LOGGERS.make(text)) for text in spelt))
+
+
+_Loggers = Annotated[_Words, AfterValidator(_loggers)]
+_CONSENT = {"random_trunk", "pixel_cache", "preset", "log"}  # change nothing that is learned
 _SPEED = "Speed"
 _RECORD = "Record"  # noted, not chosen: no option, only a key of experiment.toml
 _MOST_SEEDS = 100
@@ -386,6 +398,15 @@ class Experiment(BaseModel):
         "in memory nor take more than half of the free space. Results are the same.",
         idle=_BOTH,
         min_length=1,
+    )
+
+    log: _Loggers = _choice(
+        (),
+        "Watching",
+        "Also log epochs, scores and settings for a tool that draws them: "
+        f"{', '.join(LOGGERS.names())}, as mlflow=http://HOST:5000. Results are the same.",
+        idle=_BOTH,
+        later=True,
     )
 
     folds: int = _choice(5, "Evidence", "Cross-validation folds.", idle=_BOTH, ge=2)

@@ -85,9 +85,11 @@ def begin(run: Path, experiment: Experiment, target: Target, *, begun: bool) -> 
         run.mkdir(parents=True, exist_ok=True)
         if not begun:
             # What an experiment without a finished fold left; its description goes last.
-            for left in (RunFolder(run).folds, RunFolder(run).stages):
+            own = RunFolder(run)
+            for left in (own.folds, own.stages, own.loggers):
                 shutil.rmtree(left, ignore_errors=True)
-            RunFolder(run).sources.unlink(missing_ok=True)
+            for left in (own.sources, own.train_log):
+                left.unlink(missing_ok=True)
             description.unlink(missing_ok=True)
             dataset = target.dataset
             environment = _environment(dataset, experiment)

@@ -11,6 +11,8 @@ from pathlib import Path
 from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.runtime.hardware import hardware
 from data_prep.files import atomic_write_json
+from data_prep.say import detail
+from data_prep.say import note as to_log
 
 _COMMAND = "CXRKERAS_COMMAND"  # the command line that a task's process works for
 
@@ -24,8 +26,11 @@ def note_start(run: Path, *, here: bool = True) -> None:
         run: a run folder that was begun.
         here: whether this process fits; devices and driver are left out if others do.
     """
-    note = {"at": _now(), "command": _command(), "commit": _commit()}
+    note = {"at": _now(), "command": command_line(), "commit": _commit()}
     note |= hardware() if here else {}
+    to_log(f"started: {note['command']}")
+    if here:
+        detail(f"computes on {', '.join(note['devices'])}")
 
     def noted(known: dict) -> dict:
         unfinished = {key: value for key, value in known.items() if key != "finished"}
@@ -41,7 +46,7 @@ def note_end(run: Path) -> None:
 
 def for_tasks() -> dict[str, str]:
     """The variable by which a task's process notes this process's command line, not its own."""
-    return {_COMMAND: _command()}
+    return {_COMMAND: command_line()}
 
 
 def _is_open(known: dict) -> bool:
@@ -59,7 +64,8 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _command() -> str:
+def command_line() -> str:
+    """What was typed, or what a task's process works for."""
     if told := os.environ.get(_COMMAND):
         return told
     program, *words = sys.argv or [""]  # none where Python is embedded

@@ -19,10 +19,11 @@ from cxrkeras.runs.starts import note_end, note_start
 from cxrkeras.runs.target import Target, as_used, check_folds, check_uncertain, load_target
 from cxrkeras.runtime.threads import threads, use_threads
 from cxrkeras.training.plan import Plan, resolve
+from cxrkeras.training.watching.watch import watched
 from data_prep.errors import UserError
 from data_prep.executors import Executor
 from data_prep.executors.local import Part as Local
-from data_prep.say import say
+from data_prep.say import logged, note, say
 
 _HERE = Local()
 
@@ -44,19 +45,25 @@ def cross_validate(experiment: Experiment, run: Path, executor: Executor = _HERE
     runtime.backend()  # an unsupported one is refused before anything is read or written
     experiment = experiment.located()
     plan = resolve(experiment)
-    target, missing = _open(experiment, run, executor)
-    if missing:
-        if experiment.fast:
-            say("--fast: if this run is resumed or repeated, its numbers differ slightly")
-        note_start(run, here=not executor.spreads)
-        _fit(executor, plan, target, run, missing)
-    else:
-        say(f"all {len(target.fold_numbers)} folds are finished already; nothing is fitted again")
-    gather(run, target)
-    metrics = write_metrics(run)
-    write_operating_points(run)
-    note_end(run)
-    write_report(run)
+    with watched(experiment, run) as watch, logged(RunFolder(run).train_log) as log:
+        target, missing = _open(experiment, run, executor)
+        if missing:
+            log.open()
+            watch.open()
+            if experiment.fast:
+                say("--fast: if this run is resumed or repeated, its numbers differ slightly")
+            note_start(run, here=not executor.spreads)
+            _fit(executor, plan, target, run, missing)
+        else:
+            said = f"all {len(target.fold_numbers)} folds are finished already"
+            say(f"{said}; nothing is fitted again")
+        gather(run, target)
+        metrics = write_metrics(run)
+        write_operating_points(run)
+        note_end(run)
+        write_report(run)
+        watch.results(metrics)
+        note(f"finished: macro AUROC {metrics['macro']['pooled']['auroc']}")
     return metrics
 
 

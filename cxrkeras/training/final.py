@@ -32,11 +32,13 @@ from cxrkeras.runs.folder import (
     threads_of,
     write_table,
 )
+from cxrkeras.runs.starts import command_line
 from cxrkeras.runs.target import Target, load_target
 from cxrkeras.runtime.threads import use_threads
 from cxrkeras.training.plan import resolve
+from cxrkeras.training.watching.watch import watched
 from data_prep.errors import UserError
-from data_prep.say import say
+from data_prep.say import logged, note, say
 
 _NUMBER = 999  # of the fit, for its seed; no fold has this number
 
@@ -72,7 +74,12 @@ def train_final(
     if card is None:
         _check_writable(out)
         rows = np.flatnonzero(with_test | (target.folds != TEST))
-        card = _fit(run, out, experiment, target, rows, {"run": made_from, **fitted}, rules)
+        with watched(experiment, run) as watch, logged(RunFolder(run).train_log) as log:
+            log.open()
+            watch.open()
+            note(f"started: {command_line()}")
+            card = _fit(run, out, experiment, target, rows, {"run": made_from, **fitted}, rules)
+            note(f"finished: {out}")
     else:
         say(f"{out}: already made from this run, so it is kept; its operating points are rewritten")
         card |= fitted | {"operating_points": _all_points(card, fitted, rules)}

@@ -27,8 +27,10 @@ from cxrkeras.training.recipes import Fitter
 from cxrkeras.training.session import Session
 from cxrkeras.training.stages.plan import FORMAT, describe, plan_stages, trained
 from cxrkeras.training.stages.rows import SourceRows, source_rows
+from data_prep.progress import duration
 from data_prep.say import say
 
+_WORTH = 60  # seconds; a shorter rest needs no forecast
 _OF_MODEL = ("inflation", "distortion", "learnt_from")  # facts of a fit that model.json has too
 
 
@@ -39,8 +41,12 @@ def fit_folds(plan: Plan, target: Target, run: Path, folds: list[int]) -> None:
         UserError: sources can't be used, or training diverges.
     """
     fitter = make_fitter(plan, target, run)
-    for fold in folds:
+    began = time.monotonic()
+    for done, fold in enumerate(folds, start=1):
         _fit_fold(fitter, plan, target, run, fold)
+        left = (time.monotonic() - began) / done * (len(folds) - done)
+        if left >= _WORTH:
+            say(f"{done} of {len(folds)} folds fitted, about {duration(left)} left")
 
 
 def make_fitter(plan: Plan, target: Target, run: Path) -> Fitter:

@@ -6,12 +6,16 @@ from pathlib import Path
 
 from cxrkeras import runtime
 from cxrkeras.data.dataset import open_dataset
+from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.runs.experiment import Experiment
+from cxrkeras.runs.starts import command_line
 from cxrkeras.runs.target import check_uncertain
 from cxrkeras.runtime.machines import machine
-from cxrkeras.training.plan import resolve
+from cxrkeras.training.plan import Plan, resolve
+from cxrkeras.training.watching.watch import watched
 from data_prep.errors import UserError
 from data_prep.files import replacing
+from data_prep.say import logged, note
 
 
 def pretrain(experiment: Experiment, out: Path) -> list[Path]:
@@ -42,21 +46,40 @@ def pretrain(experiment: Experiment, out: Path) -> list[Path]:
     if experiment.data:
         target = open_dataset(Path(experiment.data), experiment.labels_of())
     runtime.start(fast=experiment.fast, devices=experiment.devices, machines=True)
-    from cxrkeras.training.stages.plan import Stage, describe, plan_stages, trained_stage
+    from cxrkeras.training.stages.plan import Stage, describe, plan_stages
 
-    folders = []
-    for number in range(len(plan.trunks)):
-        origin = plan_stages(plan, number, target)
-        if isinstance(origin, Stage):
-            folder = out if len(plan.trunks) == 1 else out / f"trunk_{number + 1}"
-            _refuse_other(folder, describe(origin, plan))
-            stage = trained_stage(origin, plan, folder)
-            if machine():  # the first of several machines writes
-                folders.append(stage)
-                continue
-            _copy(stage, folder)
-            folders.append(folder)
-    return folders
+    origins = [plan_stages(plan, number, target) for number in range(len(plan.trunks))]
+    places = [out if len(origins) == 1 else out / f"trunk_{n + 1}" for n in range(len(origins))]
+    wanted = [
+        (origin, folder)
+        for origin, folder in zip(origins, places, strict=True)
+        if isinstance(origin, Stage)
+    ]
+    for origin, folder in wanted:
+        _refuse_other(folder, describe(origin, plan))
+    if machine():  # the first of several machines writes
+        return [_trained(origin, plan, folder) for origin, folder in wanted]
+    with watched(experiment, out) as watch, logged(RunFolder(out).train_log) as log:
+        _make(out)
+        log.open()
+        watch.open()
+        note(f"started: {command_line()}")
+        for origin, folder in wanted:
+            _copy(_trained(origin, plan, folder), folder)
+    return [folder for _, folder in wanted]
+
+
+def _trained(origin, plan: Plan, folder: Path) -> Path:
+    from cxrkeras.training.stages.plan import trained_stage
+
+    return trained_stage(origin, plan, folder)
+
+
+def _make(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out} can't be written: {error.strerror}.") from error
 
 
 def _refuse_other(folder: Path, description: dict) -> None:
@@ -65,7 +88,9 @@ def _refuse_other(folder: Path, description: dict) -> None:
         if json.loads(stage.read_text(encoding="utf-8"))["description"] == description:
             return
         raise UserError(f"{folder} holds another trunk. Give another --out, or remove that folder.")
-    if folder.is_dir() and any(path.name != "stages" for path in folder.iterdir()):
+    own = RunFolder(folder)
+    begun = {path.name for path in (own.stages, own.train_log, own.loggers)}
+    if folder.is_dir() and any(path.name not in begun for path in folder.iterdir()):
         raise UserError(f"{folder} holds something else. Give another --out.")
 
 

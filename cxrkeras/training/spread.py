@@ -41,7 +41,8 @@ def _task(
 ) -> Task:
     own = RunFolder(run)
     kept = (own.experiment, own.environment, own.fold_table, own.sources)
-    folder = Folder(run.absolute(), tuple(path.name for path in kept))
+    needs = (*(path.name for path in kept), f"{own.loggers.name}/**/*")
+    folder = Folder(run.absolute(), needs)
     cache = cache_of([f"stages/{place.name}/*" for place in cached])
     return Task(
         name,

@@ -1,6 +1,7 @@
 """Parts of a run as tasks: what they read, and what a process elsewhere does. Imports no Keras."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from cxrkeras import runtime
@@ -11,6 +12,7 @@ from cxrkeras.runs.sources import Weights
 from cxrkeras.runs.target import Target, load_target
 from cxrkeras.training.plan import resolve
 from cxrkeras.training.stages.cache import PIXELS, cache_folder
+from cxrkeras.training.watching.watch import watched
 from data_prep.executors import Folder
 
 
@@ -19,7 +21,8 @@ def prepare_sources(run: Path, experiment: Experiment) -> None:
     runtime.start(fast=experiment.fast, devices=experiment.devices)
     from cxrkeras.training.folds import make_fitter
 
-    make_fitter(resolve(experiment), _target(run, experiment), run)
+    with _watched(run, experiment):
+        make_fitter(resolve(experiment), _target(run, experiment), run)
 
 
 def fit_fold(run: Path, experiment: Experiment, fold: int) -> None:
@@ -27,7 +30,15 @@ def fit_fold(run: Path, experiment: Experiment, fold: int) -> None:
     runtime.start(fast=experiment.fast, devices=experiment.devices)
     from cxrkeras.training.folds import fit_folds
 
-    fit_folds(resolve(experiment), _target(run, experiment), run, [fold])
+    with _watched(run, experiment):
+        fit_folds(resolve(experiment), _target(run, experiment), run, [fold])
+
+
+@contextmanager
+def _watched(run: Path, experiment: Experiment) -> Iterator[None]:
+    with watched(experiment, run) as watch:
+        watch.open()
+        yield
 
 
 def reads(experiment: Experiment) -> tuple[Path, ...]:

@@ -15,6 +15,7 @@ FILES = {
     "*.html": "a page for people; its numbers come from files that are compared",
     "*.md": "prose for people; its numbers come from files that are compared",
     "*/environment.json": "versions, the system, and fingerprints of code and data",
+    "*/train.log": "what was said, and when",
     "*/experiment.toml": "absolute paths, and every option by its present name and default",
     "*/cells/*.toml": "as experiment.toml",
     "description.toml": "written by the guard, with absolute paths",

@@ -2,6 +2,8 @@
 
 import click
 
+from cxrkeras.commands.shared.printing.results import result
+
 
 def report(summary) -> None:
     """Print a prepared dataset's counts and where it lies, and what is still to be told of it."""
@@ -9,7 +11,7 @@ def report(summary) -> None:
 
     counts = summary.description["counts"]
     held = f"{counts['images']} images of {counts['patients']} patients"
-    click.echo(f"\n{summary.out}: {_state(summary)}: {held}")
+    click.echo(f"\n{result(summary.out)}: {_state(summary)}: {held}")
     _tally("rejected", summary.rejected, "rejected.csv")
     _tally("duplicates", summary.duplicates, "duplicates.csv")
     for note in summary.notes:

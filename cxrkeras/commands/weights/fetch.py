@@ -9,6 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from cxrkeras.commands.shared.helping import Verb
+from cxrkeras.commands.shared.printing.results import result
 from cxrkeras.commands.weights.report import report_import
 from data_prep.errors import UserError
 
@@ -76,7 +77,7 @@ def fetch_command(
         _tell_hub(weights)
         return
     path = _fetched(weights, folder, file, accept_licence)
-    click.echo(f"File: {path}")
+    click.echo(f"File: {result(path)}")
     _import_fetched(weights, path, out or Path("weights") / weights.name)
 
 

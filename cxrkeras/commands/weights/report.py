@@ -2,11 +2,13 @@
 
 import click
 
+from cxrkeras.commands.shared.printing.results import result
+
 
 def report_import(done) -> None:
     say_facts(done.facts)
     trunk = done.folder / "trunk.weights.h5"
-    click.echo(f"\n{trunk}")
+    click.echo(f"\n{result(trunk)}")
     if done.facts["labels"]:
         click.echo(f"{done.folder / 'model.keras'}, model.json: predicts the labels above")
     elif done.outputs:

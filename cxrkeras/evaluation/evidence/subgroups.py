@@ -50,12 +50,26 @@ def subgroups(predictions: Predictions, manifest: Path) -> list[Subgroup]:
     Returns:
         The groups that the manifest distinguishes, if there are at least two of a kind.
     """
-    table = read_table(manifest).set_index("image").reindex(list(predictions.images)).fillna("")
-    found = []
+    return [
+        _score(predictions, what, name, rows)
+        for what, masks in masks_of(rows_of(predictions, manifest)).items()
+        for name, rows in masks.items()
+    ]
+
+
+def rows_of(predictions: Predictions, manifest: Path) -> pd.DataFrame:
+    """The films' rows of a prepared dataset's manifest, in their order; "" where it has none."""
+    table = read_table(manifest).set_index("image").reindex(list(predictions.images))
+    return table.fillna("").reset_index(drop=True)
+
+
+def masks_of(table: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
+    """{what: {group: (N,) bool}} of `rows_of`, where it distinguishes at least two of a kind."""
+    found = {}
     for what, masks in _kinds(table):
         present = {name: rows for name, rows in masks.items() if rows.any()}
         if len(present) > 1:
-            found += [_score(predictions, what, name, rows) for name, rows in present.items()]
+            found[what] = present
     return found
 
 

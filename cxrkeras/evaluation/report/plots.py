@@ -65,6 +65,14 @@ class Panel:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in shown)
         self.parts.append(f'<polyline class="{kind}" points="{path}">{_title(title)}</polyline>')
 
+    def band(self, x: Sequence[float], low: Sequence[float], high: Sequence[float]) -> None:
+        """The area between two lines; what lies outside the axes stands on their edge."""
+        (y0, y1), edges = self.y_range, (*zip(x, high, strict=True),)
+        edges += (*zip(reversed(x), reversed(low), strict=True),)
+        shown = [self.at(across, min(max(up, y0), y1)) for across, up in edges]
+        path = " ".join(f"{across:.1f},{up:.1f}" for across, up in shown)
+        self.parts.append(f'<polygon class="band" points="{path}"/>')
+
     def dots(self, points: Iterable[Sequence[float]], kind: str, radius: float = 3) -> None:
         """A dot at each data point."""
         for point in points:
@@ -105,17 +113,53 @@ def unit_panel(
 
 
 def reliability_panel(
-    raw: np.ndarray, mended: np.ndarray | None, limit: float, alternative: str
+    raw: np.ndarray,
+    mended: np.ndarray | None,
+    limit: float,
+    alternative: str,
+    bins: Sequence[Mapping] = (),
 ) -> Markup:
-    """Observed share of positives against the mean score, with and without the loss's inflation."""
+    """Observed share of positives against the mean score, with and without the loss's inflation.
+
+    Args:
+        raw: (B, 2) points of the scores as they are.
+        mended: the same without the inflation; None where there is none.
+        limit: of both axes.
+        alternative: the text alternative.
+        bins: of the last of these two, with intervals (`journal.reliability`), drawn as a band.
+    """
     panel = Panel((0, limit), (0, limit))
     ticks = nice_ticks(0, limit, 3)
     panel.axes(ticks, ticks, "mean score", "share of positives")
+    if bins:
+        panel.band(*([one[name] for one in bins] for name in ("probability", "low", "high")))
     panel.line([(0, 0), (limit, limit)], "chance", "perfect calibration")
     for points, kind in ((raw, "val" if mended is not None else "pooled"), (mended, "pooled")):
         if points is not None:
             panel.line(points, f"{kind} thin")
             panel.dots(points, kind)
+    return panel.svg(alternative)
+
+
+def benefit_panel(curve: Mapping, alternative: str) -> Markup:
+    """A decision curve: net benefit over threshold probabilities, of a model, of all and of none.
+
+    Args:
+        curve: see `journal.net_benefit.decision_curve`.
+        alternative: the text alternative.
+    """
+    x, top = curve["thresholds"], max(max(curve["model"]), curve["all"][0], 0.001)
+    y_range = (-top / 3, top * 1.15)
+    panel = Panel((0, x[-1]), y_range, left=46)
+    ticks = [t for t in nice_ticks(*y_range, 4) if t >= 0]
+    panel.axes(nice_ticks(0, x[-1], 4), ticks, "threshold probability", "net benefit")
+    if curve["low"]:
+        panel.band(x, curve["low"], curve["high"])
+    panel.line([(0, 0), (x[-1], 0)], "chance", "deciding for none")
+    everyone = [(t, value) for t, value in zip(x, curve["all"], strict=True) if value >= y_range[0]]
+    panel.line(everyone, "val", "deciding for all")
+    model = [max(value, y_range[0]) for value in curve["model"]]
+    panel.line(zip(x, model, strict=True), "pooled", "deciding by the model")
     return panel.svg(alternative)
 
 

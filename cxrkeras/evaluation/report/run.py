@@ -13,7 +13,10 @@ from cxrkeras.data.distortion import Distortion, Factor
 from cxrkeras.evaluation.compare.resampling import drawn_words
 from cxrkeras.evaluation.evidence.evidence import fold_numbers, row_distortion, row_thresholds
 from cxrkeras.evaluation.evidence.shortcuts import read_shortcuts
-from cxrkeras.evaluation.report import curves, history, narrative, plots, samples
+from cxrkeras.evaluation.journal.cohort import WHOLE
+from cxrkeras.evaluation.journal.confusion import SHARES
+from cxrkeras.evaluation.journal.figures import journal_figures
+from cxrkeras.evaluation.report import checklists, curves, history, narrative, plots, samples
 from cxrkeras.evaluation.report.page import page
 from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.evaluation.scores.decisions import means
@@ -31,10 +34,13 @@ class _Run:
     fold: np.ndarray
     experiment: Mapping
     environment: Mapping
+    figures: Mapping
 
 
 def write_report(run_dir: Path) -> Path:
     """Write `report.html` from the contents of a run folder; missing parts are left out.
+
+    What a journal asks for is kept in `evidence.json`, which is made where it isn't up to date.
 
     Args:
         run_dir: a folder with `metrics.json` and `predictions.csv`, as `cv` or `evaluate` leave it.
@@ -70,6 +76,7 @@ def _read(folder: Path) -> _Run:
         fold=fold_numbers(predictions),
         experiment=_optional(RunFolder(folder).experiment, tomllib.loads),
         environment=_optional(RunFolder(folder).environment, json.loads),
+        figures=journal_figures(folder, metrics, predictions),
     )
 
 
@@ -86,6 +93,10 @@ def _optional(path: Path, parse) -> Mapping:
 
 def _context(run: _Run) -> dict:
     metrics = run.metrics
+    shortcuts = (read_shortcuts(run.folder) or {}).get("shortcuts") or {}
+    shown = _samples(run)
+    points = _optional(RunFolder(run.folder).operating_points, json.loads)
+    calibration = points.get("calibration_scores")
     return {
         "m": metrics,
         "ranks_only": metrics.get("ranks_only", False),
@@ -113,10 +124,43 @@ def _context(run: _Run) -> dict:
         "strips": {name: _strips(part, name) for name, part in _rows(metrics)},
         "figures": _figures(run),
         "training": _training(run),
-        "shortcuts": (read_shortcuts(run.folder) or {}).get("shortcuts") or {},
-        "samples": _samples(run),
+        "shortcuts": shortcuts,
+        "samples": shown,
+        "j": run.figures,
+        "shares": SHARES,
+        "whole_cohort": WHOLE,
+        "default_rule": _default_rule(run.figures),
+        "calibrated": (calibration or {}).get("per_label") or {},
+        "benefits": _benefits(run.figures),
+        "checklists": checklists.checklists(
+            checklists.known_facts(
+                metrics,
+                run.figures,
+                experiment=run.experiment,
+                environment=run.environment,
+                run=run.folder.resolve().name,
+                calibration=(calibration or {}).get("mean"),
+                shortcuts=shortcuts,
+                samples=bool(shown),
+            )
+        ),
         "without": _without(metrics),
         "whole": _WHOLE,
+    }
+
+
+def _default_rule(figures: Mapping) -> str:
+    """The rule that stands open: the default, of those that there are."""
+    wanted = ("corrected", "prevalence", "decisions")
+    return next((rule for rule in wanted if rule in figures["operating_points"]), "")
+
+
+def _benefits(figures: Mapping) -> dict[str, Markup]:
+    """{label: decision curve} of those that have one."""
+    return {
+        name: plots.benefit_panel(curve, f"{name}: net benefit over threshold probabilities")
+        for name, curve in figures["decision_curve"].items()
+        if curve
     }
 
 
@@ -192,8 +236,10 @@ def _label_figures(run: _Run, k: int, mended: np.ndarray) -> dict:
         lines = _curve_lines(run, points_of, truth, prob)
         text = f"{name}: {names[1]} against {names[0]}"
         figures[kind] = plots.unit_panel(lines, chance, names, text) if lines else None
-    probabilities = not run.predictions.ranks_only
-    figures["reliability"] = _reliability(name, truth, prob, mended) if probabilities else None
+    kinds = run.figures["calibration"]
+    bins = ((kinds.get("adjusted") or kinds.get("scores") or {}).get(name) or {}).get("bins", ())
+    if not run.predictions.ranks_only:
+        figures["reliability"] = _reliability(name, truth, prob, mended, bins)
     return figures
 
 
@@ -204,7 +250,7 @@ def _curve_lines(run: _Run, points_of, truth: np.ndarray, prob: np.ndarray) -> l
     return [line for line in lines if line[0] is not None]
 
 
-def _reliability(name: str, truth, prob, undistorted) -> Markup | None:
+def _reliability(name: str, truth, prob, undistorted, bins) -> Markup | None:
     raw = curves.reliability_points(truth, prob)
     if raw is None:
         return None
@@ -213,7 +259,7 @@ def _reliability(name: str, truth, prob, undistorted) -> Markup | None:
     highest = max(float(points.max()) for points in (raw, mended) if points is not None)
     limit = min(1.0, max(0.05, np.ceil(highest * 20) / 20))
     text = f"{name}: observed share of positives against the mean score, in bins of equal count"
-    return plots.reliability_panel(raw, mended, limit, text)
+    return plots.reliability_panel(raw, mended, limit, text, bins)
 
 
 def _training(run: _Run) -> list[tuple[str, list]]:

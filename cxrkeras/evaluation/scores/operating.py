@@ -178,16 +178,34 @@ def _thresholds(y: np.ndarray, p: np.ndarray, rules: Sequence[FittedRule]) -> li
 def _cross_fitted(
     y: np.ndarray, p: np.ndarray, rules: Sequence[FittedRule], fold: np.ndarray | None
 ) -> dict[FittedRule, dict | None]:
-    if fold is None:
+    called = None if fold is None else crossed(y, p, rules, fold)
+    if called is None:
         return dict.fromkeys(rules)
+    return {rule: reached(y, calls) for rule, calls in zip(rules, called, strict=True)}
+
+
+def crossed(
+    y: np.ndarray, p: np.ndarray, rules: Sequence[FittedRule], fold: np.ndarray
+) -> np.ndarray | None:
+    """(R, n) bool calls, each fold judged at the thresholds fitted on the others.
+
+    Args:
+        y: (n,) bool.
+        p: (n,) scores.
+        rules: R of them.
+        fold: (n,) the fold that held each row out.
+
+    Returns:
+        None where the rows outside some fold lack a class.
+    """
     called = np.zeros((len(rules), len(y)), bool)
     for k in np.unique(fold):
         here = fold == k
         thresholds = _thresholds(y[~here], p[~here], rules)
         if None in thresholds:
-            return dict.fromkeys(rules)
+            return None
         called[:, here] = p[here] > np.array(thresholds)[:, None]
-    return {rule: reached(y, calls) for rule, calls in zip(rules, called, strict=True)}
+    return called
 
 
 def reached(y: np.ndarray, called: np.ndarray | None) -> dict[str, float | int | None]:

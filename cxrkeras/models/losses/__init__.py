@@ -19,9 +19,12 @@ class Loss(Part):
     Attributes:
         steers: whether its value on validation images may choose the epoch and lower the learning
             rate. If not, as with a saddle point, a fit runs all its epochs.
+        summed: whether its value is a sum over a batch's known entries, in place of a mean: what is
+            shown while it is fitted is divided by their number.
     """
 
     steers: ClassVar[bool] = True
+    summed: ClassVar[bool] = False
 
     @abstractmethod
     def layer(self) -> "keras.layers.Layer":

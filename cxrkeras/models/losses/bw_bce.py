@@ -12,6 +12,7 @@ from cxrkeras.registry import option
 class Part(Loss):
     """Weights are pooled over the batch's labels, or taken label by label."""
 
+    summed = True
     per_label: bool = option(False, "Weigh each label's positives against its own negatives.")
 
     def layer(self):

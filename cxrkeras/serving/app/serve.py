@@ -106,7 +106,8 @@ def serve(judge: Judge, terms: Terms, sockets: list[socket.socket], *, open_page
     class Server(uvicorn.Server):
         async def startup(self, sockets: list | None = None) -> None:
             await super().startup(sockets)
-            say(f"{url}  (press Ctrl-C to end it; films stay in memory. Not for clinical use.)")
+            told = "press Ctrl-C to end it; films stay in memory. Not for clinical use."
+            say(f"{url}  ({told})", always=True)
             if open_page:
                 webbrowser.open(url)
 

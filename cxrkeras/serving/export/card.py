@@ -9,6 +9,7 @@ import jinja2
 from cxrkeras.data.distortion import Factor
 from cxrkeras.data.inputs import MEANINGS
 from cxrkeras.evaluation.evidence.doubts import points_in_words
+from cxrkeras.evaluation.journal.cohort import WHOLE, in_words
 from cxrkeras.evaluation.rules import parse_rule
 from cxrkeras.evaluation.scores.counted import left_out
 from cxrkeras.serving.predict.reached import reached
@@ -109,8 +110,27 @@ def model_card(
         settings=_settings(card.settings()),
         performance=measured,
         index=_index(measured, name, facts.get("trained_on") or "unnamed data"),
+        evidence=_evidence(card.evidence(), rule),
         left_out=left_out(card.labels),
     )
+
+
+def _evidence(found: Mapping | None, rule: str) -> dict | None:
+    """Of a run's figures, what belongs on a card; on its test set where it has one."""
+    if found is None:
+        return None
+    tested = found["held_out"] or {}
+    kinds = found["calibration"]
+    whole = found["cohort"][WHOLE]
+    return {
+        "where": "on the held-out test set" if rule in tested else "out of fold",
+        "decisions": tested.get(rule) or found["operating_points"].get(rule) or {},
+        "calibration": kinds.get("adjusted") or kinds.get("scores") or {},
+        "adjusted": bool(kinds.get("adjusted")),
+        "cohort": in_words(whole),
+        "groups": [group for group in found["groups"] if group["detectable"] is not None],
+        "cite": (found["which_auroc"] or {}).get("why", ""),
+    }
 
 
 def _template() -> jinja2.Template:

@@ -1,5 +1,6 @@
 """A trained model in the formats that servers and devices read, each checked before publishing."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from cxrkeras.serving.predictor.loaded import load_card
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_text
 from data_prep.films.admission import DEFAULT, Admission
+from data_prep.progress import duration
 from data_prep.say import say
 
 
@@ -94,6 +96,7 @@ def export_model(
     one_picture(card)
     if card.alone:
         say(card.alone)
+    say(f"{card.path}: {'1 model' if card.count == 1 else f'{card.count} models'} being loaded")
     model = load_card(card)
     described = Described(
         model=model.keras_model(),
@@ -109,11 +112,14 @@ def export_model(
     with staging(home) as staged:
         samples = export_check.read_samples(model, check, admission)
         differences = []
-        for name in formats:
+        for number, name in enumerate(formats, start=1):
             folder = staged / name
             folder.mkdir()
+            began = time.monotonic()
+            say(f"format {number} of {len(formats)}, {name}: being written and checked")
             whole = replace(described, facts=of_hub) if name == "hub" else described
             differences += _write_and_check(name, whole, folder, samples, limit)
+            say(f"{name}: done in {duration(time.monotonic() - began)}")
         _raise_for(differences)
         if "hub" in formats:
             own = [found for found in differences if found.what == "hub"]

@@ -1,41 +1,19 @@
-"""An answer as text for a terminal, as a CSV table and as JSON."""
+"""An answer as a table, as CSV and as JSON; `shown/lines.py` has it as text for a terminal."""
 
 import json
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from cxrkeras.serving.predict.predict import Answer, Row
-from cxrkeras.serving.predict.reached import Reached, reached
+from cxrkeras.serving.predict.predict import Answer
 from data_prep.filenames import printable
 from data_prep.tables.cells import frame_as_csv
 from data_prep.tables.workbook import frame_as_workbook, header_of, is_workbook
 
 FORMAT = 1
 NOTICE = "Research use only: not for clinical use."
-FULL = 3  # so many images are told label by label; of more, only what is called
-_MANY = 100  # positives
 _DECISIONS = {1.0: "yes", 0.0: "no"}
-
-
-def as_lines(answer: Answer) -> Iterator[str]:
-    """As text: what is positive in each image, and where each label's threshold comes from."""
-    readable = answer.readable
-    full = len(readable) <= FULL
-    for number in readable:
-        name = printable(answer.rows[number].path)
-        if full:
-            yield from (name, *_image_table(answer, number), "")
-        else:
-            yield f"{name}: {_positives(answer, number)}"
-    if readable:
-        yield from ([] if full else ["", *_label_table(answer), ""])
-        yield from _legend(answer, full)
-    yield from _refused(answer)
-    yield NOTICE
 
 
 def as_table(answer: Answer) -> pd.DataFrame:
@@ -164,148 +142,3 @@ def _image(answer: Answer, number: int) -> dict:
 
 def _number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
-
-
-def _positives(answer: Answer, number: int) -> str:
-    """`Effusion 0.72 (0.18), Mass 0.66 (0.12)`, the highest above their thresholds first."""
-    told = answer.adjusted if answer.calibrated is None else answer.calibrated
-    second = answer.distorted or answer.calibrated is not None
-    excess = {
-        k: answer.probability[number, k] - answer.points[label]["threshold"]
-        for k, label in enumerate(answer.card.labels)
-        if answer.positive[number, k] == 1
-    }
-    names = []
-    for k in sorted(excess, key=lambda k: -excess[k]):
-        (first,) = _figures([answer.probability[number, k]])
-        brackets = f" ({_figures([told[number, k]])[0]})" if second else ""
-        names.append(f"{answer.card.labels[k]} {first}{brackets}")
-    return ", ".join(names) or "nothing positive"
-
-
-def _image_table(answer: Answer, number: int) -> list[str]:
-    """One image, label by label."""
-    columns = {"label": list(answer.card.labels)}
-    columns["probability"] = _figures(answer.probability[number])
-    if answer.distorted:
-        columns["adjusted"] = _figures(answer.adjusted[number])
-    if answer.calibrated is not None:
-        columns["calibrated"] = _figures(answer.calibrated[number])
-    columns["prevalence"] = _prevalence(answer)
-    columns["threshold"] = _thresholds(answer)
-    columns["positive"] = [_DECISIONS.get(decision, "-") for decision in answer.positive[number]]
-    columns["threshold from"] = _origins(answer)
-    return _table(columns)
-
-
-def _label_table(answer: Answer) -> list[str]:
-    """All images, label by label."""
-    counts = np.nansum(answer.positive[answer.readable], axis=0).astype(int)
-    columns = {
-        "label": list(answer.card.labels),
-        "positive": [f"{count:,} of {len(answer.readable):,}" for count in counts],
-        "prevalence": _prevalence(answer),
-        "threshold": _thresholds(answer),
-        **_expected(answer),
-        "threshold from": _origins(answer),
-    }
-    return _table(columns)
-
-
-def _reached(answer: Answer) -> Reached:
-    return reached(answer.points, answer.card.labels, answer.card.count)
-
-
-def _expected(answer: Answer) -> dict[str, list[str]]:
-    """Columns with what the thresholds achieve, if that is known."""
-    found = _reached(answer)
-    columns = {"sensitivity": found.sensitivity, "specificity": found.specificity}
-    return {name: _figures(values) for name, values in columns.items() if found.where}
-
-
-def _prevalence(answer: Answer) -> list[str]:
-    known = answer.card.facts["training_prevalence"]
-    return _figures([known[label] for label in answer.card.labels])
-
-
-def _thresholds(answer: Answer) -> list[str]:
-    return _figures([answer.points[label]["threshold"] for label in answer.card.labels])
-
-
-def _origins(answer: Answer) -> list[str]:
-    return [answer.points[label]["from"] for label in answer.card.labels]
-
-
-def _figures(values) -> list[str]:
-    return ["-" if v is None or np.isnan(v) else f"{v:.3f}" for v in values]
-
-
-def _table(columns: dict[str, list[str]]) -> list[str]:
-    """Text to the left (the first column and the last), figures to the right."""
-    names = list(columns)
-    widths = [max(len(name), *map(len, columns[name])) for name in names]
-    lines = []
-    for cells in [names, *zip(*columns.values(), strict=True)]:
-        *figures, last = zip(cells[1:], widths[1:], strict=True)
-        middle = "  ".join(f"{cell:>{width}}" for cell, width in figures)
-        lines.append(f"  {cells[0]:<{widths[0]}}  {middle}  {last[0]}")
-    return lines
-
-
-def _legend(answer: Answer, full: bool) -> Iterator[str]:
-    if answer.card.count > 1:
-        yield f"probability: {_combined(answer)}."
-    yield "positive: the probability is above the threshold."
-    if not full and (where := _reached(answer).where):
-        yield f"sensitivity, specificity: {where}"
-    told = {"adjusted": _distortion(answer), "calibrated": _calibrated(answer)}
-    told = {name: words for name, words in told.items() if words}
-    if not full and told:
-        name = list(told)[-1]
-        told = {f"in brackets, {name}": told[name]}
-    yield from (f"{name}: {words}" for name, words in told.items())
-    yield from (f"Before you believe it: {doubt}" for doubt in answer.doubts)
-    warned = Counter(warning for row in answer.rows for warning in row.warnings)
-    for warning, count in warned.most_common():
-        first = next(printable(row.path) for row in answer.rows if warning in row.warnings)
-        yield f"{first if count == 1 else f'{first} and {count - 1:,} more'}: {warning}"
-
-
-def _combined(answer: Answer) -> str:
-    who, how = answer.card.who, answer.card.facts.get("combine", "mean")
-    if how == "ranks":
-        return f"not a probability, but the mean rank by {who} among their out-of-fold scores"
-    return f"the mean of {who}" + (", taken over log odds" if how == "logits" else "")
-
-
-def _distortion(answer: Answer) -> str:
-    if not answer.distorted:
-        return ""
-    known = answer.card.facts.get("inflation")
-    if not known:
-        return "with what the loss did to the probability undone; compare it with the prevalence."
-    factors = np.array([known[name] for name in answer.card.labels])
-    alike = np.ptp(factors) < 0.05 * factors.min()
-    by = f"{factors.mean():.1f}" if alike else "a factor for each label"
-    return (
-        f"with the loss's weights undone, which multiply the odds by {by}; "
-        "compare it with the prevalence."
-    )
-
-
-def _calibrated(answer: Answer) -> str:
-    if not answer.calibration:
-        return ""
-    fitted = answer.card.calibration()
-    few = sum(fitted[label]["positives"] < _MANY for label in answer.card.labels)
-    told = f"by {answer.calibration}, fitted out of fold."
-    if answer.calibration != "isotonic" or not few:
-        return told
-    share = f"{few} of {len(answer.card.labels)} labels have fewer than {_MANY}"
-    return f"{told} It needs hundreds of positives, and {share}: temperature is the safer choice."
-
-
-def _refused(answer: Answer) -> list[str]:
-    refused: list[Row] = [row for row in answer.rows if row.reason]
-    lines = [f"  {printable(row.path)}: {row.reason}" for row in refused]
-    return [f"Not read: {len(refused):,} of {len(answer.rows):,}", *lines] if refused else []

@@ -223,6 +223,17 @@ class Card:
             return run_performance(self.run)
         return fold_performance(self.home)
 
+    def evidence(self) -> dict | None:
+        """Of a run, what a journal asks for (`evaluation.journal.figures`); None for others, and
+        where its files don't have it.
+        """
+        from cxrkeras.evaluation.journal.figures import figures_of
+
+        try:
+            return None if self.run is None else figures_of(self.run)
+        except (OSError, ValueError, KeyError, TypeError, UserError):
+            return None
+
     def doubts(self) -> list[str]:
         """What must be said before its answers are believed, in sentences; see `doubts`.
 

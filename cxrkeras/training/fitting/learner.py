@@ -141,6 +141,7 @@ class Learner:
             start=start,
             checkpoint=checkpoint,
             settling=None if batch_norm == "never" else settling,
+            entries=_entries(train, batch) if self._plan.loss.summed else None,
         )
         anew = len(history) * steps < _FEW_STEPS or self._trainer.averages
         if batch_norm == "always" or (batch_norm == "auto" and anew):
@@ -198,6 +199,18 @@ def _counts(parts: Sequence[Part]) -> dict[str, np.ndarray]:
         for head, taught in part.taught.items():
             found[head] = found.get(head, 0) + taught.counts
     return found
+
+
+def _entries(parts: Sequence[Part], batch_size: int) -> float:
+    """Known entries of a batch: the mean over batches, each as often as it has images."""
+    known, images = 0.0, 0
+    for part, rows in zip(parts, drawn_rows(parts, batch_size), strict=True):
+        there, each = rows >= 0, np.zeros(len(part.index) + 1)
+        for taught in part.taught.values():
+            weights = np.where(np.isnan(taught.known), 0, taught.weighed[1])
+            each[:-1] += weights.sum(axis=1)
+        known, images = known + each[rows].sum(axis=1), images + there.sum(axis=1)
+    return float(np.average(known, weights=images))
 
 
 class _Drawn(NamedTuple):

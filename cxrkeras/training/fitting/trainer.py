@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import keras
@@ -26,6 +27,7 @@ from cxrkeras.training.fitting.steps import LowerRate
 from cxrkeras.training.fitting.teaching import told
 from cxrkeras.training.optimizers import Optimizer
 from cxrkeras.training.optimizers.adam import Part as Adam
+from cxrkeras.training.watching.validation import as_logs
 from data_prep.errors import UserError
 
 if TYPE_CHECKING:
@@ -149,6 +151,7 @@ class Trainer:
         start: Sequence[np.ndarray] | None = None,
         checkpoint: Path | None = None,
         settling: Callable[[], "tf.data.Dataset"] | None = None,
+        entries: float | None = None,
     ) -> pd.DataFrame:
         """Fit from the start state, or resume from a checkpoint with the same result.
 
@@ -169,6 +172,7 @@ class Trainer:
             checkpoint: a file that keeps the state after each epoch; None for no such file.
             settling: makes batches as `settle` takes them, over which the batch-norm statistics
                 of an average are estimated where it is validated; None to leave them.
+            entries: known entries of a batch, see `EpochLines`.
 
         Returns:
             One row per epoch: `epoch` from 1, `loss`, `binary_accuracy`, `mae`, the same with
@@ -182,7 +186,9 @@ class Trainer:
             if self._average:
                 self._averaging.count(*self._average.counted(steps, schedule.epochs))
             callbacks = self._callbacks(schedule, validation is not None, settling)
-            state = self._run(train, validation, schedule, steps, title, checkpoint, callbacks)
+            judged = self._teaching is None  # else it is told what is true
+            lines = EpochLines(title, schedule.epochs, entries=entries, judged=judged)
+            state = self._run(train, validation, schedule, steps, lines, checkpoint, callbacks)
             best = any(isinstance(one, keras.callbacks.EarlyStopping) for one in callbacks)
             if self._average and (validation is None or (self.averages and not best)):
                 self._averaging.write_mean()
@@ -207,7 +213,7 @@ class Trainer:
         self.model.optimizer.learning_rate.assign(schedule.learning_rate)
 
     def _run(
-        self, train, validation, schedule: Schedule, steps, title, checkpoint, callbacks
+        self, train, validation, schedule: Schedule, steps, lines, checkpoint, callbacks
     ) -> Checkpoint:
         """Fit from the start state, or resume; see `fit`."""
         pace = Pace(self.model, schedule.epochs, steps)
@@ -215,7 +221,6 @@ class Trainer:
         variables = [variable for variable, _ in self._start]
         state = Checkpoint(checkpoint, variables, callbacks, self._part_streams)
         first = state.resume(schedule.epochs)
-        lines = EpochLines(title, schedule.epochs)
         batches = train(range(first, schedule.epochs) or range(1))  # Keras needs a batch anyway
         try:
             self.model.fit(
@@ -326,6 +331,7 @@ class _Learning(keras.Model):
         for head, layer in loss_layers.items():  # which makes its weights, if it has any
             layer(*(np.zeros((1, n), np.float32) for n in (labels[head], outputs[head].shape[1])))
         self.loss_layers, self.devices = dict(loss_layers), devices
+        self._seen = _Seen()
         several = len(loss_layers) > 1
         if devices.weighs:  # its name puts it in the place of Keras's own, which weighs copies too
             self.whole = keras.metrics.Mean(name="loss")
@@ -335,12 +341,29 @@ class _Learning(keras.Model):
         """{head: logits} of what a device computes of a batch."""
         return super().call(self.devices.share(inputs), training=training, mask=mask)
 
+    def test_step(self, *given):
+        """Keras's own, whose logs also have the batch's targets and logits."""
+        found = super().test_step(*given)
+        logs = found if isinstance(found, dict) else found[0]  # JAX's state is second
+        logs.update(self._seen.taken())
+        return found
+
+    def evaluate(self, *given, **how):
+        """Keras's own, without these: callbacks have got them."""
+        found = super().evaluate(*given, **how)
+        if not how.get("return_dict"):
+            return found
+        return {name: float(value) for name, value in sorted(self.get_metrics_result().items())}
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The sum of the heads' losses on the whole batch: a device's part of it."""
-        found = [
-            layer(*(self.devices.gather(values[head], sample_weight) for values in (y, y_pred)))
-            for head, layer in self.loss_layers.items()
-        ]
+        whole = {
+            head: [self.devices.gather(values[head], sample_weight) for values in (y, y_pred)]
+            for head in self.loss_layers
+        }
+        if not training:
+            self._seen.rows = whole
+        found = [layer(*whole[head]) for head, layer in self.loss_layers.items()]
         rows = keras.ops.shape(next(iter(y.values())))[0]
         if self.devices.weighs:
             rows = keras.ops.sum(sample_weight)
@@ -348,6 +371,18 @@ class _Learning(keras.Model):
         for mean, value in zip(self.means, found, strict=False):
             mean.update_state(value, sample_weight=rows)
         return self.devices.part_of(sum(found[1:], found[0]))
+
+
+class _Seen:
+    """The whole batch of a step that is being traced, {head: (targets, logits)}."""
+
+    rows: Mapping = MappingProxyType({})
+
+    def taken(self) -> dict:
+        """It as logs; a tensor of a trace mustn't outlive it."""
+        targets, logits = ({head: pair[n] for head, pair in self.rows.items()} for n in (0, 1))
+        self.rows = {}
+        return as_logs(targets, logits)
 
 
 def _like(inputs: list):

@@ -42,7 +42,7 @@ def test_writes_metrics_predictions_and_report(run, tmp_path):
     folder = tmp_path / "out"
     assert out.splitlines()[-1] == f"Report: {folder / 'report.html'}"
     names = {path.name for path in folder.iterdir()}
-    assert names == {"metrics.json", "predictions.csv", "report.html"}
+    assert names == {"evidence.json", "metrics.json", "predictions.csv", "report.html"}
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["kind"] == "evaluate"
     assert metrics["per_label"]["Mass"]["thresholds"]["prevalence"]["mean"] == 0.5

@@ -11,7 +11,8 @@ from tests.cxrkeras.backbones import known
 from tests.cxrkeras.training.tiny import write_dataset
 
 METHODS = {
-    "regular": {"source": "{a},b={b}", "epochs": 2, "source_epochs": 1, "augment": "study"},
+    "regular": {"source": "{a},b={b}", "epochs": 2, "source_epochs": 1, "augment": "study"}
+    | {"log": ["tensorboard"]},
     "mixed": {"method": "mixed", "source": ["{a}", "b={b}"]},
     "cotrain": {"method": "cotrain", "source": ["{a}", "b={b}"], "joint": "merged"},
     "scratch": {"test_fraction": 0.2, "validation_fraction": 0, "uncertain": "ignore"},

@@ -49,9 +49,10 @@ def drop_last_row(path: Path) -> None:
 
 
 def tree(run: Path) -> dict[str, bytes]:
-    """All results of a run by path, without its clock."""
+    """All results of a run by path, without its clock and its logs."""
     paths = [p for p in run.rglob("*") if p.is_file() and p.suffix not in (".keras", ".html")]
     kept = {str(p.relative_to(run)): p.read_bytes() for p in paths}
+    kept = {name: held for name, held in kept.items() if not name.startswith(("train.log", "log/"))}
     for name in kept:
         if name.endswith("fold.json"):
             facts = json.loads(kept[name])
@@ -110,6 +111,33 @@ def test_a_run_folder_keeps_the_contract(runs, data, name):
         json.loads((run / document).read_text())
     assert (run / "report.html").read_text().lower().startswith("<!doctype html>")
     assert read_experiment(run / "experiment.toml").data == str(data / "target")
+
+
+def logged_losses(run: Path, fit: str) -> list[tuple[int, float]]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    known = EventAccumulator(str(run / "log" / "tensorboard" / fit)).Reload()
+    return [(event.step, event.value) for event in known.Scalars("loss")]
+
+
+def check_logs(run: Path, starts: int) -> None:
+    """Each epoch is logged once, as the history has it; all that was said stands in train.log."""
+    fits = {"source_stage_a": "stages/a-*", "source_stage_b": "stages/b-*"}
+    fits |= {"fold_1": "folds/0", "fold_2": "folds/1"}
+    said = (run / "train.log").read_text()
+    assert said.count(" started: ") == said.count(" finished: macro AUROC ") == starts
+    for fit, place in fits.items():
+        (folder,) = run.glob(place)
+        history = pd.read_csv(folder / "history.csv")
+        pairs = zip(history["epoch"], history["loss"], strict=True)
+        assert logged_losses(run, fit) == [(e, pytest.approx(v)) for e, v in pairs]
+        words = fit.replace("_", " ").replace("fold 1", "fold 1/2").replace("fold 2", "fold 2/2")
+        for epoch in history["epoch"]:
+            assert f" {words}, epoch {epoch}/{len(history)}: loss " in said
+
+
+def test_a_run_keeps_what_was_said_and_logged(runs):
+    check_logs(runs("regular"), starts=1)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -212,6 +240,8 @@ def test_what_a_kill_left_undone_is_done_again_to_the_same_bytes(copied, experim
     assert noted[1].pop("starts")[:-1] == noted[0].pop("starts")  # who fitted, and when
     assert noted[1].pop("finished") >= noted[0].pop("finished")
     assert noted[1] == noted[0]
+    if name == "regular":
+        check_logs(run, starts=2)
 
 
 def test_another_experiment_in_the_same_folder_is_refused_by_option(finished, experiment, choices):

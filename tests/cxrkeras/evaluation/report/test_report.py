@@ -27,7 +27,12 @@ def test_report_of_a_run_is_whole_self_contained_and_names_nobody(run_of):
         "scores",
         "test",
         "operating",
+        "confusion",
         "curves",
+        "calibration",
+        "benefit",
+        "cohort",
+        "checklists",
         "folds",
         "training",
         "samples",
@@ -48,8 +53,8 @@ def test_report_of_a_run_is_whole_self_contained_and_names_nobody(run_of):
     p = read_predictions(run / "predictions.csv")
     for secret in {*p.patients, *p.images, *(name.split("/")[-1] for name in p.images)}:
         assert secret not in html
-    # 3 figures for each label, 2 strips for each row, 4 panels for the folds, 4 for the stage
-    assert len(page.figures) == 3 * 7 + 2 * 9 + 4 + 4
+    # 4 figures for each label, 2 strips for each row, 4 panels for the folds, 4 for the stage
+    assert len(page.figures) == 4 * 7 + 2 * 9 + 4 + 4
 
 
 def test_where_the_distortion_is_unknown_nothing_is_corrected(run_of):
@@ -85,7 +90,9 @@ def test_metrics_of_an_earlier_version_have_no_intervals_and_are_shown(run_of):
                 del scored["pooled"][f"{score}_interval"]
     (run / "metrics.json").write_text(json.dumps(metrics))
     html = write_report(run).read_text("utf-8")
-    assert "interval" not in check(run / "report.html").text
+    check(run / "report.html")
+    scores = html[html.index('<section id="scores">') : html.index("</section>")]
+    assert "% interval" not in scores
     assert 'class="whisker"' not in html
 
 
@@ -307,4 +314,5 @@ def test_pages_of_decisions_and_of_scores_are_whole(tmp_path, simulated, ranks_o
     page = check(write_report(tmp_path))
     assert ("decisions" in page.ids, "operating" in page.ids) == (not ranks_only, False)
     assert ("curves" in page.ids) == ranks_only
+    assert {"confusion", "calibration", "benefit"}.isdisjoint(page.ids) == ranks_only
     assert (metrics["decisions"] is None) == ranks_only

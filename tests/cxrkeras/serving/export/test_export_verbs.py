@@ -12,6 +12,8 @@ import pytest
 from cxrkeras.cli import main
 from cxrkeras.data.labels.label_sets import LABEL_SETS
 from cxrkeras.evaluation.compare.uncertainty import with_intervals
+from cxrkeras.evaluation.evidence.evidence import write_metrics
+from cxrkeras.evaluation.journal.figures import figures_of
 from cxrkeras.evaluation.scores.metrics import evaluate
 from cxrkeras.evaluation.scores.predictions import Predictions, write_predictions
 from cxrkeras.serving.export.card import model_card
@@ -19,6 +21,7 @@ from cxrkeras.serving.export.layout import earlier
 from cxrkeras.serving.export.run import Difference
 from cxrkeras.serving.predictor.read import read_card
 from data_prep.errors import UserError
+from tests.cxrkeras.evaluation.conftest import make_run
 from tests.cxrkeras.serving.served_runs import LABELS, write_model
 
 
@@ -234,6 +237,32 @@ def test_a_run_s_card_names_datasets_by_no_folder(model, tmp_path):
     told = replace(read_card(model), run=tmp_path).settings()
     assert told["source_rows"] == [["a", 0.5], ["b", 1.0]]
     assert "far" not in str(told)
+
+
+def test_model_card_of_a_run_has_its_evidence_and_leaves_it_as_it_is(model, tmp_path):
+    run = make_run(tmp_path / "run", n=300, test=False)
+    write_metrics(run)
+    card = replace(read_card(model), run=run)
+    body = model_card(
+        card,
+        name="chest",
+        version_number=1,
+        formats=["onnx"],
+        rule="youden",
+        differences=[Difference("onnx", 2e-7, 1e-5, 8)],
+    )
+    figures = figures_of(run)
+    name = "Cardiac hypertrophy"
+    decided = figures["operating_points"]["youden"][name]
+    counts = " | ".join(str(decided[count]) for count in ("tp", "fp", "tn", "fn"))
+    assert f"| {name} | {counts} | {decided['sensitivity']['value']:.3f} (" in body
+    adjusted = figures["calibration"]["adjusted"][name]
+    assert f"| {name} | {adjusted['brier']['value']:.3f} (" in body
+    assert figures["which_auroc"]["why"] in body
+    assert f"300 films of {figures['patients']} patients" in body
+    assert not (run / "evidence.json").exists()
+    (run / "metrics.json").unlink()
+    assert card.evidence() is None
 
 
 def test_hugging_face_reads_the_card(run, model, tmp_path):

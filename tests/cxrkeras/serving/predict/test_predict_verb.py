@@ -82,24 +82,28 @@ def readable(served) -> list:
 def test_a_few_images_are_told_label_by_label(served, capsys):
     code, out, _ = run(capsys, served / "model", *readable(served)[:2])
     assert code == 0
-    head = "label probability adjusted prevalence threshold positive threshold from"
+    head = "label adjusted prevalence odds ratio probability threshold positive threshold from"
     assert [" ".join(line.split()) for line in out.splitlines()].count(head) == 2
     for label in LABELS:
         assert out.count(f"\n  {label}") == 2
     assert "training prevalence, the loss's inflation undone" in out
     assert "which multiply the odds by 4.0" in out
+    assert "Labels in order of surprise: odds ratio of the prevalence-adjusted probability" in out
+    assert out.splitlines()[:2] == [f"In {served / 'films'}:", "0.png"]
     assert NOTICE in out
 
 
 def test_of_many_what_is_called_and_broken_ones_with_their_reason(served, capsys):
     code, out, _ = run(capsys, served / "run", served / "films", "absent.png", "--batch-size", "2")
     assert code == 0
-    for path in readable(served):
-        assert out.count(f"{path}: ") == (2 if path.suffix == ".dcm" else 1)  # and its warning
-    assert f"{served / 'films' / '4.dcm'}: no VOI window" in out
+    lines = out.splitlines()
+    assert lines[0] == f"In {served / 'films'}:"
+    assert lines[1].split() == ["film", "positive", "positive", "labels"]
+    assert [line.split()[0] for line in lines[2:6]] == [path.name for path in readable(served)]
+    assert "\n4.dcm: no VOI window" in out
     assert "Not read: 2 of 6" in out
-    assert f"{served / 'films' / 'broken.png'}: neither DICOM, PNG, JPEG nor TIFF" in out
-    assert "absent.png: there is no such file" in out
+    assert "\n  broken.png: neither DICOM, PNG, JPEG nor TIFF" in out
+    assert "\n  absent.png: there is no such file" in out
     assert "the mean of 3 models" in out
     assert NOTICE in out
 

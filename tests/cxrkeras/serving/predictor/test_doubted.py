@@ -14,6 +14,7 @@ from cxrkeras.serving.app.judge import Finding, _about
 from cxrkeras.serving.export.card import model_card
 from cxrkeras.serving.predict import answers
 from cxrkeras.serving.predict.predict import Row, answer
+from cxrkeras.serving.predict.shown.lines import as_lines
 from cxrkeras.serving.predictor.read import read_card
 from tests.cxrkeras.serving.served_runs import LABELS, write_model, write_run
 
@@ -44,7 +45,7 @@ def told_by(card):
 
 def test_predict_tells_it_beside_the_threshold_and_in_its_json(card):
     told = told_by(card)
-    lines = "\n".join(answers.as_lines(told))
+    lines = "\n".join(as_lines(told))
     assert f"Before you believe it: {LISTED}" in lines
     labels = json.loads(answers.as_json(told))["labels"]
     assert CHANCE in labels[BAD]["doubt"]
@@ -107,7 +108,7 @@ def test_scores_at_chance_go_with_the_model_to_predict_page_and_card(tmp_path):
     performance["macro"]["average_precision"] = precision
     card = read_card(write_model(tmp_path / "model", performance=performance))
     assert card.doubts() == list(TOLD)
-    lines, page = "\n".join(answers.as_lines(told_by(card))), "\n".join(_about(card, None))
+    lines, page = "\n".join(as_lines(told_by(card))), "\n".join(_about(card, None))
     for sentence in TOLD:
         assert sentence in lines
         assert sentence in page

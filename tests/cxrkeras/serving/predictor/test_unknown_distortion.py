@@ -14,6 +14,7 @@ from cxrkeras.serving.app.words import footer, results
 from cxrkeras.serving.export.card import model_card
 from cxrkeras.serving.predict import answers
 from cxrkeras.serving.predict.predict import Row, answer
+from cxrkeras.serving.predict.shown.lines import as_lines
 from cxrkeras.serving.predictor.loaded import load_card
 from cxrkeras.serving.predictor.make import make_ensemble
 from cxrkeras.serving.predictor.read import read_card
@@ -58,7 +59,7 @@ def test_the_card_and_predict_have_none(tmp_path, kind):
     told = answer(card, card.default_rule, method, rows, scores)
     few = answer(card, card.default_rule, method, rows[:1], scores[:1])
     for one in (told, few):
-        shown = ["\n".join(answers.as_lines(one)), answers.as_csv(one), answers.as_json(one)]
+        shown = ["\n".join(as_lines(one)), answers.as_csv(one), answers.as_json(one)]
         for text in shown:
             assert not [word for word in ("adjust", "inflat", "distort") if word in text.lower()]
     if kind == "model":

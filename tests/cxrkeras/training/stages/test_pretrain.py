@@ -39,7 +39,7 @@ def test_a_chain_gives_a_trunk_with_history_and_scores_which_cv_finds_again(
     files = {path.name for path in out.iterdir()}
     assert files == {
         "trunk.weights.h5", "stage.json", "history.csv", "metrics.json", "predictions-b.csv",
-        "stages",
+        "stages", "train.log",
     }  # fmt: skip
     assert {p.name.split("-")[0] for p in (out / "stages").iterdir()} == {"a", "b"}
     assert pd.read_csv(out / "history.csv")["epoch"].tolist() == [1]
