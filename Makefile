@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow bench-small lint clean
+.PHONY: demo test test-slow bench-small lint dist clean
 
 demo: $(VENV)/installed
 	$(BIN)/cxrkeras cv --backbone densenet121 --method cotrain --out runs/demo
@@ -27,6 +27,13 @@ bench-small: $(VENV)/installed-test
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# A wheel and a source archive, built where nothing else is installed, and checked.
+dist: $(VENV)/bin/pip
+	$(INSTALL) build twine
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

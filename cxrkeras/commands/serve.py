@@ -15,7 +15,7 @@ from cxrkeras.commands.shared.numbers import Finite
 )
 @click.option(
     "--out",
-    "config",
+    "folder",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
     help="Folder for the server's files.",
@@ -42,14 +42,17 @@ from cxrkeras.commands.shared.numbers import Finite
     help="Number of batches processed at a time.",
 )
 def command(
-    models: tuple[Path, ...], config: Path, batch_size: int, wait: float, threads: int
+    models: tuple[Path, ...], folder: Path, batch_size: int, wait: float, threads: int
 ) -> None:
     """Write what TensorFlow Serving needs to serve EXPORTED models (DIR/NAME of `export`).
 
     --out gets models.config, batching.config and run.sh, whose `docker run` line is printed too.
-    The server answers only this machine, by REST on port 8501 and gRPC on 8500. It has no
-    authentication, so put a proxy that has in front of it. It picks up new versions of a model by
-    itself.
+    The server answers only this machine, by REST on port 8501 and gRPC on 8500, without
+    authentication. It picks up new versions of a model by itself.
+
+    Beside them: compose.yaml, nginx.conf, Dockerfile and constraints.txt, by which `docker compose
+    up` starts the server, each model's page, and a proxy with a password and TLS in front of the
+    pages. compose.yaml begins with what to do first.
 
     \b
     Examples:
@@ -63,9 +66,9 @@ def command(
 
     homes = served(models)
     try:
-        words = write_config(config, homes, batch=batch_size, wait=wait, threads=threads)
+        words, files = write_config(folder, homes, batch=batch_size, wait=wait, threads=threads)
     except OSError as error:
-        raise UserError(f"--out {config} can't be written: {error.strerror}.") from error
+        raise UserError(f"--out {folder} can't be written: {error.strerror}.") from error
     click.echo(shlex.join(words))
-    for name in ("models.config", "batching.config", "run.sh"):
-        say(f"Written: {config / name}")
+    for file in files:
+        say(f"Written: {file}")

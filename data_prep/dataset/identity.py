@@ -86,5 +86,8 @@ def _create(path: Path) -> None:
         os.link(temporary, path)
     except FileExistsError:
         pass
+    except OSError:  # a disk without links
+        if not path.exists():
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

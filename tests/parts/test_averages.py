@@ -66,7 +66,7 @@ def test_swa_counts_the_ends_of_the_epochs_after_its_start():
 
 
 @each(AVERAGES)
-@pytest.mark.parametrize("patience", [0, 1])
+@pytest.mark.parametrize("patience", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_killed_validated_fit_goes_on_to_the_same_bits(part_id, patience, tmp_path, monkeypatch):
     head, train = head_and_batches()
     trainer = Trainer(head, loss=BCE(), average=made(part_id))

@@ -80,7 +80,14 @@ def test_it_starts_from_the_bias_alone_where_it_has_one(part_id):
 
 
 @every_head
-@pytest.mark.parametrize("backbones", [("steps",), ("steps", "tiny"), ("tiny",)])
+# One trunk alone: test_combinations.py has each head on both.
+@pytest.mark.parametrize(
+    "backbones",
+    [
+        ("steps", "tiny"),
+        *(pytest.param((name,), marks=pytest.mark.slow) for name in ("steps", "tiny")),
+    ],
+)
 def test_it_stands_on_any_trunks_and_gives_any_outputs(part_id, backbones):
     """`tiny` has a map at stride 4 alone."""
     three_way = {"b": np.array([True, False])}

@@ -27,7 +27,7 @@ def test_each_is_new_and_made_anew_by_its_configuration(part_id):
 
 
 @each(OPTIMIZERS)
-@pytest.mark.parametrize("average", [False, True])
+@pytest.mark.parametrize("average", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_killed_fit_goes_on_to_the_same_bits(part_id, average, tmp_path, monkeypatch):
     head, train = head_and_batches()
     before = head.get_weights()

@@ -5,12 +5,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cxrkeras.serving.export.layout import check_name, versions
+from cxrkeras.serving.server.containers import container_files
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_text
 
 _MARK = "# Written by `cxrkeras serve`, which may write it again."
 IMAGE = "tensorflow/serving"
 MODELS, CONFIG = "/models", "/config"  # inside the container
+_STARTED_WITH = (
+    f"--model_config_file={CONFIG}/models.config",
+    "--enable_batching=true",
+    f"--batching_parameters_file={CONFIG}/batching.config",
+)
 
 
 def served(folders: Sequence[Path]) -> dict[str, Path]:
@@ -40,8 +46,8 @@ def served(folders: Sequence[Path]) -> dict[str, Path]:
 
 def write_config(
     folder: Path, models: Mapping[str, Path], *, batch: int, wait: float, threads: int
-) -> list[str]:
-    """Write `models.config`, `batching.config` and `run.sh`.
+) -> tuple[list[str], list[Path]]:
+    """Write the server's settings and `run.sh`, and beside them what `container_files` gives.
 
     Args:
         folder: to write into.
@@ -51,24 +57,35 @@ def write_config(
         threads: batches at a time.
 
     Returns:
-        The words of the `docker run` command.
+        The words of the `docker run` command, and the files.
 
     Raises:
         UserError: one of the files is somebody else's.
         OSError: the folder can't be written.
     """
     words = docker_run(folder.resolve(), models)
-    texts = {
+    settings = {
         "models.config": f"{_MARK}\n{models_config(models)}",
         "batching.config": f"{_MARK}\n{batching_config(batch, wait, threads)}",
+    }
+    texts = {
+        **settings,
         "run.sh": f'#!/bin/sh\n{_MARK}\nexec {shlex.join(words)} "$@"\n',
+        **container_files(
+            _MARK,
+            models,
+            image=IMAGE,
+            words=_STARTED_WITH,
+            places=(MODELS, CONFIG),
+            settings=list(settings),
+        ),
     }
     for name in texts:
         _check_ours(folder / name)
     for name, text in texts.items():
         atomic_write_text(folder / name, text)
     (folder / "run.sh").chmod(0o755)
-    return words
+    return words, [folder / name for name in texts]
 
 
 def _check_ours(path: Path) -> None:
@@ -108,9 +125,7 @@ def docker_run(folder: Path, models: Mapping[str, Path]) -> list[str]:
         *("docker", "run", "--rm", "-p", "127.0.0.1:8500:8500", "-p", "127.0.0.1:8501:8501"),
         *(word for here, there in mounts for word in _mount(here, there)),
         IMAGE,
-        f"--model_config_file={CONFIG}/models.config",
-        "--enable_batching=true",
-        f"--batching_parameters_file={CONFIG}/batching.config",
+        *_STARTED_WITH,
     ]
 
 

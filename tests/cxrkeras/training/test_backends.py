@@ -156,11 +156,16 @@ def test_from_cv_to_report_to_predict_and_heat_maps(ways, film, tmp_path, method
     assert all(np.isfinite(one).all() for one in maps)
 
 
-def test_the_other_backend_gives_the_same_probabilities(runs, tmp_path):
+@pytest.mark.parametrize(
+    "names",
+    [["cotrain"], pytest.param(["cotrain", "mixed", "layers"], marks=pytest.mark.slow)],
+    ids=["one", "all"],
+)
+def test_the_other_backend_gives_the_same_probabilities(names, runs, tmp_path):
     from cxrkeras.serving.predictor.loaded import load_model
 
     pytest.importorskip("jax")
-    made = [runs(name) for name in ("cotrain", "mixed", "layers")]
+    made = [runs(name) for name in names]
     images = np.random.default_rng(0).uniform(0, 255, (3, SIDE, SIDE, 1)).astype(np.float32)
     np.save(tmp_path / "images.npy", images)
     script("tensorflow" if ON_JAX else "jax", ANSWER, tmp_path, *made)

@@ -164,7 +164,7 @@ def test_the_test_set_stays_out_unless_asked_for(finished, tmp_path, monkeypatch
     assert np.array_equal(rows, expected)
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", ["layers", pytest.param("finetune", marks=pytest.mark.slow)])
 def test_killed_it_goes_on_to_the_same_weights(copied, tmp_path, name, monkeypatch):
     run = copied(name)
     train_final(run, tmp_path / "whole")

@@ -60,7 +60,13 @@ def same(one, other) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("loss", ["bce", "bw_bce", "bw_bce_per_label"])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("bce", "bw_bce")),
+        "bw_bce_per_label",
+    ],
+)
 def test_guesses_are_the_masked_model_s_probabilities_on_their_true_scale(experiment, loss):
     train = part("self-trained", blank="ignore")
     learner, logits = learner_of(experiment, [train], loss=loss)

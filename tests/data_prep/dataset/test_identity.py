@@ -33,6 +33,16 @@ def test_a_key_file_is_made_once_for_its_owner(tmp_path, monkeypatch):
     assert load_key(tmp_path / "another") != key
 
 
+def test_a_disk_without_links_gets_one_too(tmp_path, monkeypatch):
+    def refused(*places):
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr("os.link", refused)
+    key = load_key(tmp_path / "key")
+    assert load_key(tmp_path / "key") == key
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
+
+
 @pytest.mark.parametrize("content", [b"", b"abc", b"00" * 31, "ключ".encode()])
 def test_what_is_no_key_is_refused_and_kept(tmp_path, content):
     path = tmp_path / "key"

@@ -221,7 +221,9 @@ def test_the_real_losses_pull_neither_way_at_their_optimum(parts):
     np.testing.assert_allclose(pull, 0, atol=0.015)
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 30, 64])
+@pytest.mark.parametrize(
+    "batch_size", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (7, 64)), 30]
+)
 @pytest.mark.parametrize("parts", TOGETHER)
 def test_batches_are_drawn_as_the_pipeline_draws_them(parts, batch_size):
     parts = TOGETHER[parts]

@@ -149,7 +149,9 @@ def test_each_class_weighs_the_same(per_label):
     assert gradient[targets == 1].sum() < -1
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [*(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[:-1]), NAMES[-1]]
+)
 def test_fit_save_and_load(name, tmp_path):
     keras.utils.set_random_seed(0)  # where a test before it made TensorFlow deterministic
     model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(3)])

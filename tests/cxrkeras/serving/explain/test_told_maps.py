@@ -49,7 +49,9 @@ def learnt(head: str, views: str = "whole", inputs=INPUTS):
     return network
 
 
-@pytest.mark.parametrize("head", ["gap", "lse:channels=4", "label_lstm"])
+@pytest.mark.parametrize(
+    "head", ["gap", "lse:channels=4", pytest.param("label_lstm", marks=pytest.mark.slow)]
+)
 def test_they_are_those_of_the_film_s_own_values(head):
     """The whole model answers; each film's map hangs on what is said of that film alone."""
     model = learnt(head).probability

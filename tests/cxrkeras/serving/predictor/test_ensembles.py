@@ -69,7 +69,7 @@ def by_hand(scored: np.ndarray, run: Path) -> np.ndarray:
     return found
 
 
-@pytest.mark.parametrize("how", ["mean", "logits", "ranks"])
+@pytest.mark.parametrize("how", ["mean", pytest.param("logits", marks=pytest.mark.slow), "ranks"])
 def test_members_of_other_sizes_are_combined_as_by_hand(root, tmp_path, how):
     runs = [root / "small", root / "large"]
     card = make_ensemble(runs, tmp_path / "both", how, [3, 1])

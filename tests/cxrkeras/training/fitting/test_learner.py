@@ -26,7 +26,14 @@ def classified(features, name, labels, dropout=0.5):
 
 @pytest.mark.parametrize(
     ("batch_norm", "few_below", "settled"),
-    [("never", 4, 0), ("auto", 4, 1), ("auto", 3, 0), ("always", 3, 1)],
+    [
+        ("auto", 4, 1),
+        ("auto", 3, 0),
+        *(
+            pytest.param(*row, marks=pytest.mark.slow)
+            for row in (("never", 4, 0), ("always", 3, 1))
+        ),
+    ],
 )
 def test_statistics_are_settled_as_the_option_says(
     experiment, data, monkeypatch, batch_norm, few_below, settled
@@ -75,7 +82,13 @@ def test_an_average_is_validated_and_kept_with_statistics_of_its_own(experiment,
     assert judged["loss"] == pytest.approx(judged_then, rel=1e-4)
 
 
-@pytest.mark.parametrize("loss", ["bce", "bw_bce", "bw_bce_per_label"])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("bce", "bw_bce")),
+        "bw_bce_per_label",
+    ],
+)
 def test_a_short_averaged_fit_calls_a_rare_label_as_its_prevalence_says(experiment, loss):
     """From a bias of 0 it ended above the corrected threshold in every image, or below."""
     rng = np.random.default_rng(0)

@@ -107,7 +107,7 @@ def test_films_that_were_given_anew_as_dicom_are_found(originals, real_target, t
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("padded", ["source", "target"])
+@pytest.mark.parametrize("padded", [pytest.param("source", marks=pytest.mark.slow), "target"])
 def test_none_of_24_real_films_is_left_where_one_side_is_padded(originals, tmp_path, padded):
     films, others = ({n: narrow(image) for n, image in group.items()} for group in originals)
     target = prepared(tmp_path / "target", films, pad=padded == "target")

@@ -340,9 +340,9 @@ def scores_of(run):
 @pytest.mark.parametrize(
     ("splits", "scored", "trained_on"),
     [
-        (("train_val", "test"), "test", ("train_val",)),
-        (("train", "Valid"), "valid", ("train",)),
+        pytest.param(("train_val", "test"), "test", ("train_val",), marks=pytest.mark.slow),
         (("train", "valid", "test"), "test", ("train",)),
+        pytest.param(("train", "Valid"), "valid", ("train",), marks=pytest.mark.slow),
         (("", "phase 2"), "held out", ("", "phase 2")),
     ],
 )
