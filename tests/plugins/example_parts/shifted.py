@@ -16,36 +16,31 @@ class Part(Kind):
 
     def load(self, card, trunks):
         """See `Kind.load`."""
-        from cxrkeras.serving.predictor.keras_file import load_keras
-
-        model = load_keras(card.home / "model.keras", card.facts.get("package") or ())
-        return _predictor()(card, model, card.facts.get("shift", 1))
+        return _predictor()(card, trunks.load(card), card.facts.get("shift", 1))
 
 
 def _predictor():
     import numpy as np
 
-    from cxrkeras.serving.predictor.predictor import Member, Predictor
-    from cxrkeras.serving.predictor.trunks import run
+    from cxrkeras.serving.predictor.predictor import Predictor
 
     class Shifted(Predictor):
         """What comes in at one side left at the other."""
 
-        def __init__(self, card, model, shift):
+        def __init__(self, card, once, shift):
             super().__init__(card)
-            self.model, self.shift = model, shift
+            self.once, self.shift = once, shift
 
         def scores(self, inputs, *, traced):
             """See `Predictor.scores`."""
             images = inputs[IMAGE]
             moves = ((s, axis) for s in (-self.shift, self.shift) for axis in (1, 2))
             all_five = [images, *(np.roll(images, s, axis) for s, axis in moves)]
-            return np.mean(
-                [run(self.model, {**inputs, IMAGE: one}, traced) for one in all_five], axis=0
-            )
+            asked = [self.once.scores({**inputs, IMAGE: one}, traced=traced) for one in all_five]
+            return np.mean(asked, axis=0)
 
         def members(self):
             """For heat maps: the model, asked once."""
-            return [Member(self.model, tuple(range(len(self.labels))), 1.0)]
+            return self.once.members()
 
     return Shifted
