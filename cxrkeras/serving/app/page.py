@@ -120,6 +120,7 @@ class Page:
             film, told, bad = pane.number, f"Film {pane.number} has been read.", False
         except RejectedFile as refusal:
             told = _sentence(str(refusal))
+            refusal.__traceback__ = None  # its frames hold each other, and the upload
         except UserError as error:
             told = str(error)
         except Exception as error:  # its message may hold patient data
