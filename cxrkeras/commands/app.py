@@ -53,10 +53,11 @@ def command(
 ) -> None:
     """Open a page where people drop a PNG, JPEG or DICOM film and see what the model sees.
 
-    It shows the film with window and level, a heat map for each label, probabilities against
-    operating points, and two films side by side; results can be saved as a sheet (PDF, PNG) or
-    JSON. It works offline, and films stay in memory and leave no trace on disk. Only this computer
-    can open it, unless --host says otherwise: there is no password. Not for clinical use.
+    It shows films with window, zoom and a heat map for each label beside probabilities and
+    decisions; a study's views or a prior side by side; `?` lists the keys. Results can be saved as
+    a sheet (PDF, PNG) or JSON. It works offline, and films stay in memory and leave no trace on
+    disk. Only this computer can open it, unless --host says otherwise: there is no password. Not
+    for clinical use.
 
     \b
     Examples:

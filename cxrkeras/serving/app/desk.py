@@ -1,44 +1,59 @@
-"""What one visitor has open: at most two films, in memory, until the page is closed."""
+"""What one visitor has open: some films, in memory, until the page is closed."""
 
 import secrets
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from cxrkeras.serving.app.judge import Finding
-from cxrkeras.serving.app.picture import FULL, Window
+from cxrkeras.serving.app.picture import field_of_view
 from cxrkeras.serving.app.reading import Seen
 
-SLOTS = ("A", "B")
+FILMS = 16  # of one visitor
 DESKS = 32  # visitors at once; whoever was away longest makes room
+_HELD = 160  # films of all visitors, for which they make room too
 _SECONDS = 3600.0  # an abandoned desk is cleared
 
 
 @dataclass
 class Pane:
-    """One film, what the model says of it, and how it is shown."""
+    """One film, and what the model says of it.
 
+    Attributes:
+        number: by which people know it.
+        seen: the film.
+        findings: K of them.
+        unlike: how unlike the training films it is, in a sentence; "" where not known.
+        heats: the maps that were asked for, by label.
+    """
+
+    number: int
     seen: Seen
     findings: tuple[Finding, ...]
-    window: Window = FULL
+    unlike: str = ""
     heats: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @cached_property
+    def inside(self) -> np.ndarray:
+        """(H, W) bool: its field of view."""
+        return field_of_view(self.seen.film)
 
 
 @dataclass
 class Desk:
-    """A visitor's films by slot, the label whose map is shown, and its opacity in [0, 1]."""
+    """A visitor's films by number, in the order in which they came."""
 
     key: str = field(default_factory=lambda: secrets.token_urlsafe(16))
-    panes: dict[str, Pane] = field(default_factory=dict)
-    label: str | None = None
-    opacity: float = 0.5
+    panes: dict[int, Pane] = field(default_factory=dict)
     touched: float = field(default_factory=time.monotonic)
 
-    def shown(self) -> list[tuple[str, Pane]]:
-        """The films in order."""
-        return [(slot, self.panes[slot]) for slot in SLOTS if slot in self.panes]
+    @property
+    def next(self) -> int:
+        """The number of the film that comes next."""
+        return max(self.panes, default=0) + 1
 
 
 class Desks:
@@ -49,18 +64,20 @@ class Desks:
         self._lock = threading.Lock()
 
     def of(self, session: str) -> Desk:
-        """The visitor's desk, a new one at first."""
+        """The visitor's desk, a new one at first, with room for a film."""
         with self._lock:
             desk = self._used(session)
             if desk is None:
                 desk = self._desks[session] = Desk(touched=time.monotonic())
-            while len(self._desks) > DESKS:
+            while len(self._desks) > DESKS or (len(self._desks) > 1 and self._films() >= _HELD):
                 self._desks.pop(next(iter(self._desks)))
             return desk
 
-    def known(self, session: str) -> Desk | None:
-        """The visitor's desk; None if there is none, or no longer."""
+    def find(self, key: str) -> Desk | None:
+        """The desk with this key; None if there is none, or no longer."""
         with self._lock:
+            held = ((name, desk) for name, desk in self._desks.items() if desk.key == key)
+            session, _ = next(held, ("", None))
             return self._used(session)
 
     def _used(self, session: str) -> Desk | None:
@@ -72,12 +89,6 @@ class Desks:
             self._desks[session] = desk  # the last again
         return desk
 
-    def find(self, key: str) -> Desk | None:
-        """The desk with this key."""
-        with self._lock:
-            self._clear(time.monotonic())
-            return next((desk for desk in self._desks.values() if desk.key == key), None)
-
     def drop(self, session: str) -> None:
         """Forget the visitor's films."""
         with self._lock:
@@ -85,6 +96,9 @@ class Desks:
 
     def __len__(self) -> int:
         return len(self._desks)
+
+    def _films(self) -> int:
+        return sum(len(desk.panes) for desk in self._desks.values())
 
     def _clear(self, now: float) -> None:
         old = [name for name, desk in self._desks.items() if now - desk.touched > _SECONDS]

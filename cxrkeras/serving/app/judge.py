@@ -15,6 +15,7 @@ from cxrkeras.evaluation.rules import Rule
 from cxrkeras.serving.app.reading import Seen
 from cxrkeras.serving.predict.films import Prepared
 from cxrkeras.serving.predict.predict import Row, answer, learnt_words
+from cxrkeras.serving.predict.reached import reached
 from cxrkeras.serving.predict.told import as_arrays, unknown_in
 from cxrkeras.serving.predict.unseen import own_images
 from cxrkeras.serving.predictor.card import Card, one_picture
@@ -39,6 +40,8 @@ class Finding:
         threshold: the operating point; None if there is none.
         origin: where the operating point comes from, in words.
         doubt: what must be said of the operating point, see `evidence.doubts`; "" for none.
+        sensitivity, specificity: of the operating point on films that it wasn't fitted on; None
+            where not known.
     """
 
     label: str
@@ -48,6 +51,8 @@ class Finding:
     threshold: float | None
     origin: str
     doubt: str = ""
+    sensitivity: float | None = None
+    specificity: float | None = None
 
     @property
     def positive(self) -> bool | None:
@@ -63,6 +68,7 @@ class Judge(Protocol):
         name: of the model, for people.
         about: short lines on it.
         rule: of the operating points, in words.
+        reached: on which films sensitivity and specificity are known, in words; "" where not.
         preparation: how films are prepared for it.
         no_maps: why there are no heat maps; "" where there are.
         unit: of the maps' values.
@@ -74,6 +80,7 @@ class Judge(Protocol):
     name: str
     about: tuple[str, ...]
     rule: str
+    reached: str
     preparation: Preparation
     no_maps: str
     unit: str
@@ -85,6 +92,9 @@ class Judge(Protocol):
 
     def notes(self, seen: Seen) -> tuple[str, ...]:
         """What is to be said of the film beside its own warnings, in short lines."""
+
+    def unlike(self, seen: Seen) -> str:
+        """How unlike the training films it is, in a sentence; "" where not known."""
 
     def heat(self, seen: Seen, label: str) -> np.ndarray:
         """(h, w) float32, the label's map; its cells tile the square."""
@@ -105,7 +115,8 @@ class LocalJudge:
     def __init__(self, card: Card, model: "Predictor", rule: Rule):
         one_picture(card)
         self._card, self._model, self._rule = card, model, rule
-        card.operating_points(rule)
+        self._reached = reached(card.operating_points(rule), card.labels, card.count)
+        self.reached = self._reached.where
         self._own = own_images(card)
         self._lock, self.extras = threading.Lock(), card.extras
         self.labels, self.name, self.rule = card.labels, card.path.resolve().name, str(rule)
@@ -131,6 +142,8 @@ class LocalJudge:
                 told.points[label]["threshold"],
                 told.points[label]["from"],
                 told.doubt(label),
+                self._reached.sensitivity[k],
+                self._reached.specificity[k],
             )
             for k, label in enumerate(self.labels)
         )
@@ -139,6 +152,10 @@ class LocalJudge:
         """As `Judge` says."""
         film = Prepared(Path(), seen.square, digest=seen.digest)
         return (*learnt_words(film, self._own), *_told(seen, self.extras))
+
+    def unlike(self, seen: Seen) -> str:
+        """As `Judge` says."""
+        return ""
 
     def heat(self, seen: Seen, label: str) -> np.ndarray:
         """As `Judge` says."""
@@ -173,6 +190,7 @@ class RemoteJudge:
         found = predict_remote(server, name, [grey_png(_RAMP)])
         self.labels, self.extras = found.labels, found.inputs
         self.preparation, self.unit, self.distorted = Preparation(), "", False
+        self.reached = ""
         self.no_maps = "a server gives probabilities but no feature maps."
         told = f"Before you believe it: {UNMEASURED}"
         self.about = (f"The model {name} on {server} answers.", told)
@@ -195,6 +213,10 @@ class RemoteJudge:
     def notes(self, seen: Seen) -> tuple[str, ...]:
         """What the model was told: a server doesn't say what its model learnt from."""
         return _told(seen, self.extras)
+
+    def unlike(self, seen: Seen) -> str:
+        """A server doesn't say."""
+        return ""
 
     def heat(self, seen: Seen, label: str) -> np.ndarray:
         """Never: `no_maps` says why."""

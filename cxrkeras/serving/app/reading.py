@@ -24,7 +24,7 @@ LEAST = 800  # and to which a small picture is enlarged: maps and outlines need 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A film as the page keeps it: no file name, and of a header what its model takes, never shown.
+    """A film as the page keeps it: no file name, and of a header the view and what its model takes.
 
     Attributes:
         film: (H, W) uint16, upright, air dark; the longer side `LEAST` to `SHOWN` pixels.
@@ -33,6 +33,7 @@ class Seen:
         png: all of its grey for a server that prepares it itself; empty if there is none.
         digest: of the picture as it was decoded (`data_prep.films.film.Film.digest`).
         told: age, sex and view of a DICOM header, as far as the model takes them.
+        view: of a DICOM header, as `PA`; "" where unknown.
     """
 
     film: np.ndarray
@@ -41,6 +42,7 @@ class Seen:
     png: bytes = b""
     digest: str = ""
     told: Told = field(default_factory=dict, repr=False)
+    view: str = ""
 
 
 class Reader:
@@ -101,7 +103,8 @@ def see(
     film, square = read_square(body, settings)
     png = grey_png(film.pixels) if for_server else b""
     told = of_header(film.header, extras)
-    return Seen(_fitted(film.pixels), square, film.remarks, png, film.digest, told)
+    view = (film.header and film.header.view) or ""
+    return Seen(_fitted(film.pixels), square, film.remarks, png, film.digest, told, view)
 
 
 def _nothing(_: None) -> None:

@@ -96,9 +96,23 @@ def paint(grey: np.ndarray, scaled: np.ndarray, opacity: float, line: int = 1) -
     """
     share = opacity * scaled[..., None]
     mixed = (1 - share) * grey[..., None] + share * coloured(scaled)
-    for step, tone in ((0, 255), (1, 0)):  # light within, dark without: seen on any ground
-        mixed[_outline(scaled > CUTS[1] / 255, step, line)] = tone
+    for tone, where in zip((255, 0), outlines(scaled, line), strict=True):
+        mixed[where] = tone
     return Image.fromarray(np.rint(mixed).astype(np.uint8))
+
+
+def outlines(scaled: np.ndarray, line: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """The line around what is above 180 of 255: light within, dark without, seen on any ground.
+
+    Args:
+        scaled: (H, W) float, a map in [0, 1].
+        line: pixels of either half.
+
+    Returns:
+        (H, W) bool of the light half, and of the dark one.
+    """
+    region = scaled > CUTS[1] / 255
+    return _outline(region, 0, line), _outline(region, 1, line)
 
 
 def coloured(values: np.ndarray) -> np.ndarray:

@@ -18,7 +18,6 @@ class _Sent(BaseModel):
 
     model_config = _STRICT
 
-    slot: Text
     ticket: Text
 
 

@@ -10,13 +10,13 @@ from cxrkeras.serving.app.terms import Terms
 
 RETRY = 5  # seconds after which one who was sent away may ask again
 _LOCAL = ("127.0.0.1", "localhost", "[::1]")
-_EVENT = 1 << 16  # bytes of an event of the page; only films are larger
+EVENT = 1 << 16  # bytes of an event of the page; only films are larger
 _BUSY = 512  # requests at once; each open page keeps one
-_FILM, _RUN = "/film", "/gradio_api/run/predict"
+_FILM, _RUN, _DESK = "/film", "/gradio_api/run/predict", "/desk/"
 # What the page needs of Gradio. Not: upload and file (they use the disk), its queue, proxy, and the
 # API's pages.
 _OPEN = ("/", "/theme.css", "/favicon.ico", "/manifest.json")
-_OPEN_BELOW = ("/assets/", "/static/", "/gradio_api/heartbeat/", "/sheet/")
+_OPEN_BELOW = ("/assets/", "/static/", "/gradio_api/heartbeat/", _DESK)
 _TOLD = {
     408: "The body arrived too slowly.",
     413: "too large",
@@ -75,7 +75,7 @@ class Gate:
         refusal = self._refusal(scope)
         if refusal is None and scope["path"] == _RUN:
             try:
-                event = self._events.understood(await whole(receive, _EVENT))
+                event = self._events.understood(await whole(receive, EVENT))
             except Refused as too:
                 refusal = refused(too.status)
             else:
@@ -93,16 +93,17 @@ class Gate:
             return PlainTextResponse("Only the page itself may send requests.", 403)
         if not _is_open(scope["method"], path):
             return PlainTextResponse("There is nothing here.", 404)
-        limit = self._terms.limit if path == _FILM else _EVENT
+        limit = self._terms.limit if path == _FILM else EVENT
         if int(headers.get("content-length") or 0) > limit:
             return refused(413)
         return refused(503) if self._open > _BUSY else None
 
 
 def _is_open(method: str, path: str) -> bool:
+    climbs = any(way in path for way in ("..", "//", "\\"))
     if method == "POST":
-        return path in (_FILM, _RUN)
-    within = path.startswith(_OPEN_BELOW) and not any(way in path for way in ("..", "//", "\\"))
+        return path in (_FILM, _RUN) or (path.startswith(_DESK) and not climbs)
+    within = path.startswith(_OPEN_BELOW) and not climbs
     return method in ("GET", "HEAD") and (path in _OPEN or within)
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.cxrkeras.serving.app import page_files
+from tests.screens.browser import browser  # noqa: F401
 
 
 @dataclass

@@ -68,20 +68,34 @@ def dicom(pixels: np.ndarray, part: str = "CHEST") -> bytes:
 
 
 class Saying:
-    """A judge that says the mean grey."""
+    """A judge that says the mean grey, and less from label to label."""
 
-    labels, name, about, rule = ("Bright",), "saying", ("It says the mean grey.",), "none"
+    labels = ("Bright", "Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Effusion",
+              "Emphysema", "Fibrosis", "Hernia", "Infiltration", "Mass", "Nodule",
+              "Pleural thickening", "Pneumothorax")  # fmt: skip
+    name, about, rule = "saying", ("It says the mean grey.",), "youden"
+    reached = "on the held-out test set (200 images)."
     preparation, no_maps, unit, distorted = Preparation(64), "", "grey", False
     extras: tuple[str, ...] = ()
 
     def findings(self, seen):
-        return (Finding("Bright", float(seen.square.mean() / 255), None, None, 0.1, "nowhere"),)
+        grey = float(seen.square.mean() / 255)
+        return tuple(
+            Finding(label, grey / (k + 1), None, 0.1, 0.1, "out of fold",
+                    "no better than chance: sensitivity 0.500, specificity 0.500" * (k == 8),
+                    0.81, 0.72)
+            for k, label in enumerate(self.labels)
+        )  # fmt: skip
 
     def notes(self, seen):
         return ("dark",) if seen.square.mean() < 20 else ()
 
+    def unlike(self, seen):
+        return ""
+
     def heat(self, seen, label):
-        return seen.square.astype(np.float32)
+        shade = seen.square.reshape(8, len(seen.square) // 8, 8, -1).mean(axis=(1, 3))
+        return np.roll(shade, self.labels.index(label), axis=1).astype(np.float32)
 
 
 def write_model(folder: Path, **preparation) -> Path:

@@ -15,7 +15,16 @@ import pytest
 
 from tests.cxrkeras.serving.app import page_files
 from tests.cxrkeras.serving.app.page_files import LIMIT
-from tests.cxrkeras.serving.app.visitor import RUN, events, kept, told, visit, weight
+from tests.cxrkeras.serving.app.visitor import (
+    RUN,
+    ask,
+    events,
+    kept,
+    key_in,
+    status,
+    visit,
+    weight,
+)
 
 pytestmark = pytest.mark.slow
 MIB = 2**20
@@ -25,7 +34,7 @@ NOISE = b"0" * LIMIT  # no film
 @pytest.fixture(scope="module")
 def upload(served):
     """The event of a film A, from a page that was busy before: its threads and heap are there."""
-    event = events(served)["A", "upload"]
+    event = events(served)["cx-desk", "upload"]
     with ThreadPoolExecutor(200) as visitors:
         list(visitors.map(lambda k: visit(served, event, film(k)), range(60)))
         list(visitors.map(lambda k: visit(served, event, NOISE), range(200)))
@@ -68,7 +77,7 @@ def test_parallel_uploads_are_all_read(served, upload, count):
     with ThreadPoolExecutor(count) as visitors:
         shown = list(visitors.map(lambda k: visit(served, upload, film(k)), range(count)))
     print(f"{count} uploads: {time.monotonic() - begun:.1f} s")
-    assert all("Film A has been read." in text for text in shown)
+    assert all("Film 1 has been read." in text for text in shown)
 
 
 @pytest.fixture
@@ -109,7 +118,7 @@ def test_fifty_resets(served, path):
 def test_a_visitor_who_is_cut_off_while_the_film_is_read(served, upload):
     for seed in range(20):
         event = {"data": [], "fn_index": upload, "session_hash": f"gone{seed}"}
-        event["event_data"] = {"slot": "A", "ticket": "unknown"}
+        event["event_data"] = {"ticket": "unknown"}
         body = json.dumps(event).encode()
         begin(served, RUN, len(body), body).close()
 
@@ -150,11 +159,17 @@ def test_connections_that_ask_for_nothing_are_closed(served, upload):
 
 @pytest.mark.usefixtures("unchanged")
 def test_visitors_who_leave_no_word_are_forgotten(served, upload):
-    for seed in range(300):
-        visit(served, upload, film(0), session=f"visitor{seed}")
-    window = events(served)["cx-level-A", "input"]
-    assert "has been forgotten" in told(served, window, [20, 50], session="visitor0")[1]
-    assert (
-        "This film has been forgotten"
-        not in told(served, window, [20, 50], session="visitor299")[1]
-    )
+    keys = [key_in(visit(served, upload, film(0), session=f"visitor{n}")) for n in range(300)]
+    code, _, text = ask(served, f"/desk/{keys[0]}/answers/1")
+    assert code == 404
+    assert "have been forgotten" in text
+    assert status(served, f"/desk/{keys[-1]}/answers/1") == 200
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_one_visitor_holds_no_more_than_so_many_films(served, upload):
+    from cxrkeras.serving.app.desk import FILMS
+
+    for number in range(1, FILMS + 1):
+        assert f"Film {number} has been read." in visit(served, upload, film(0), session="greedy")
+    assert "Close one first" in visit(served, upload, film(0), session="greedy")

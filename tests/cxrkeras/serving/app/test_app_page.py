@@ -1,4 +1,5 @@
 import asyncio
+import base64
 import io
 import socket
 import subprocess
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from cxrkeras.cli import main
-from cxrkeras.serving.app import serve
+from cxrkeras.serving.app import answers, serve
 from cxrkeras.serving.app.judge import RemoteJudge
 from cxrkeras.serving.app.terms import Terms
 from cxrkeras.serving.server.client import Remote
@@ -32,22 +33,21 @@ def page():
     reader.close()
 
 
-def arrive(page, body, slot="A", session="me"):
-    return page._arrive(session, slot, page._inbox.put(body))
+def arrive(page, body, session="me"):
+    return page._arrive(session, page._inbox.put(body))
 
 
-def test_a_film_comes_with_message_table_and_links(page):
-    message, level, width, film_a, film_b, *_, results, links = arrive(
-        page, page_files.dicom(page_files.grey(0))
-    )
-    assert "Film A has been read." in message
-    assert (level, width) == (50, 100)
-    assert film_a.startswith("<figure")
-    assert film_b == ""
-    assert "Bright" in results
-    assert page._desks.of("me").key in links
-    assert "Heat map of Bright" in page._choose("me", "Bright")[0]
-    assert "Heat map" not in page._choose("me", "Film only")[0]
+def panes(page, session):
+    return page._desks.of(session).panes
+
+
+def test_films_come_with_a_message_and_the_desk_s_key(page):
+    for number in (1, 2):
+        message = arrive(page, page_files.dicom(page_files.grey(number)))
+        assert f"Film {number} has been read." in message
+        assert f'data-key="{page._desks.of("me").key}" data-film="{number}"' in message
+    assert [pane.number for pane in panes(page, "me").values()] == [1, 2]
+    assert panes(page, "me")[1].findings[0].label == "Bright"
 
 
 @pytest.mark.parametrize(
@@ -59,15 +59,16 @@ def test_a_film_comes_with_message_table_and_links(page):
 )
 def test_a_refused_film_leaves_the_one_before_it(page, body, told):
     arrive(page, page_files.picture(page_files.grey(1)), session="other")
-    message, *_, results, _ = arrive(page, body, session="other")
-    assert 'role="alert"' in message
+    message = arrive(page, body, session="other")
+    assert "cx-bad" in message
+    assert 'data-film="0"' in message
     assert told in message
-    assert "Bright" in results
+    assert panes(page, "other")
 
 
 @pytest.mark.parametrize(("ticket", "told"), [("too-large", "0.1 MB"), ("failed", "arrive")])
 def test_what_did_not_arrive_is_said(page, ticket, told):
-    message, *_ = page._arrive("third", "B", ticket)
+    message = page._arrive("third", ticket)
     assert told in message.replace("0.0953674", "0.1")
 
 
@@ -104,62 +105,62 @@ def test_an_upload_waits_for_room_or_is_told_when_to_ask_again(monkeypatch):
     assert inbox.reserve(10)
 
 
-def test_a_forgotten_visitor_is_told(page):
-    for shown in (page._adjust("nobody", "A", 50, 100), *page._choose("nobody", "Bright"),
-                  *page._fade("nobody", 50)):  # fmt: skip
-        assert "This film has been forgotten" in shown
-    assert page._desks.known("nobody") is None
+def test_of_too_many_films_the_last_ones_are_refused(page, monkeypatch):
+    monkeypatch.setattr("cxrkeras.serving.app.page.FILMS", 2)
+    film = page_files.picture(page_files.grey(0))
+    for _ in range(2):
+        arrive(page, film, session="many")
+    assert "2 films are open, the most at once. Close one first." in arrive(page, film, "many")
+    del panes(page, "many")[1]
+    assert "Film 3 has been read." in arrive(page, film, session="many")
 
 
-@pytest.mark.parametrize(
-    ("typed", "shown"),
-    [
-        ((None, None), (50, 100)),
-        ((300, 0), (100, 1)),
-        ((-5, 1e308), (0, 200)),
-        ((20, 30), (20, 30)),
-    ],
-)
-def test_a_window_is_within_its_bounds_whatever_is_typed(page, typed, shown):
-    arrive(page, page_files.picture(page_files.grey(0)), session="typing")
-    page._adjust("typing", "A", 50, 100)
-    assert f"level {shown[0]} %, width {shown[1]} %" in page._adjust("typing", "A", *typed)
-    for percent in (None, 300):
-        page._fade("typing", percent)
-    assert page._desks.of("typing").opacity == 1
+def test_who_was_away_longest_makes_room(monkeypatch):
+    pytest.importorskip("gradio", reason="the extra `app` isn't installed")
+    from cxrkeras.serving.app import desk
+
+    monkeypatch.setattr(desk, "_HELD", 4)
+    desks = desk.Desks()
+    keys = {}
+    for session in ("a", "b", "c"):
+        held = desks.of(session)
+        keys[session] = held.key
+        held.panes |= {1: None, 2: None}
+        if session == "b":
+            assert desks.find(keys["a"]) is not None  # a is back
+    assert desks.find(keys["b"]) is None
+    assert desks.find(keys["a"]) is not None
+    assert desks.find(keys["c"]) is not None
 
 
-def test_a_judge_without_maps_is_not_asked_for_one(page, monkeypatch):
-    arrive(page, page_files.picture(page_files.grey(0)), session="no map")
-    monkeypatch.setattr(page._judge, "no_maps", "it has none", raising=False)
-    monkeypatch.setattr(page._judge, "heat", None)
-    assert "<figure" in page._choose("no map", "Bright")[0]
+@pytest.mark.usefixtures("page")
+def test_a_map_goes_out_as_a_byte_for_each_pixel():
+    from cxrkeras.serving.app import routes
+    from cxrkeras.serving.app.desk import Pane
+    from cxrkeras.serving.app.reading import see
+    from data_prep.films.square import Settings
 
-
-def test_a_film_that_was_closed_meanwhile_stays_closed(page, monkeypatch):
-    arrive(page, page_files.picture(page_files.grey(0)), session="late")
-    desk = page._desks.of("late")
-    desk.label = "Bright"
-
-    def heat(seen, label):
-        desk.panes.pop("A")  # as "Close film A" does while a map is being made
-        return seen.square.astype(np.float32)
-
-    monkeypatch.setattr(page._judge, "heat", heat)
-    assert page._film(desk, "A") == ""
+    seen, judge = see(page_files.picture(page_files.grey(0)), Settings(size=64)), Saying()
+    told = routes._map(Pane(1, seen, judge.findings(seen)), judge, 0)
+    share, lines = (np.frombuffer(base64.b64decode(told[name]), np.uint8)
+                    for name in ("share", "lines"))  # fmt: skip
+    assert share.size == lines.size == seen.film.size
+    assert set(lines) == {0, 1, 2}
+    assert share[lines == 1].min() >= 180 >= share[lines == 2].max()
+    assert "map of 8 x 8 cells" in told["told"]
 
 
 def test_what_the_judge_notes_stands_below_the_film(page):
     dim = np.full((60, 60), 5, np.uint8)
     dim[20:40, 20:40] = 30
-    _, _, _, film, *_ = arrive(page, page_files.picture(dim), session="noted")
-    assert "<li>dark</li>" in film
+    arrive(page, page_files.picture(dim), session="noted")
+    assert "<li>dark</li>" in answers.notes(panes(page, "noted")[1])
 
 
 def test_a_colour_picture_is_taken_and_said(page):
     colour = np.stack([page_files.grey(seed) for seed in range(3)], axis=-1)
-    _, _, _, film, *_ = arrive(page, page_files.picture(colour), session="colour")
-    assert "its luminance is used" in film
+    arrive(page, page_files.picture(colour), session="colour")
+    assert "its luminance is used" in answers.notes(panes(page, "colour")[1])
 
 
 def test_unforeseen_errors_tell_their_kind_only(page, monkeypatch):
@@ -167,7 +168,7 @@ def test_unforeseen_errors_tell_their_kind_only(page, monkeypatch):
         raise LookupError("Featherstonehaugh")
 
     monkeypatch.setattr(page._reader, "read", fail)
-    message, *_ = arrive(page, b"film", session="fourth")
+    message = arrive(page, b"film", session="fourth")
     assert "unforeseen LookupError" in message
     assert "Featherstonehaugh" not in message
 

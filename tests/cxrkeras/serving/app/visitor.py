@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import secrets
 import time
 from contextlib import closing, suppress
@@ -18,7 +19,7 @@ def ask(served, path, body=None, **headers):
         with suppress(BrokenPipeError, ConnectionResetError):  # refused before it was all sent
             connection.request("GET" if body is None else "POST", path, body, headers)
         with connection.getresponse() as reply:
-            return reply.status, reply.headers, reply.read().decode()
+            return reply.status, reply.headers, reply.read().decode(errors="replace")
 
 
 def status(served, path, body=None, **headers):
@@ -27,12 +28,12 @@ def status(served, path, body=None, **headers):
 
 
 def events(served) -> dict[tuple[str, str], int]:
-    """The page's events by (part, kind), as it tells browsers; "A" is where film A is dropped."""
+    """The page's events by (part, kind), as it tells browsers."""
     _, _, after = ask(served, "/")[2].partition("gradio_config = ")
     config, _ = json.JSONDecoder().raw_decode(after)
     props = {part["id"]: part["props"] for part in config["components"]}
     return {
-        (props[part].get("elem_id") or props[part]["props"]["slot"], kind): event["id"]
+        (props[part].get("elem_id"), kind): event["id"]
         for event in config["dependencies"]
         for part, kind in event["targets"]
         if part in props
@@ -47,15 +48,20 @@ def told(served, event, data=(), sent=None, session="me"):
     return reply[0], reply[2]
 
 
-def visit(served, upload, film, slot="A", session=None) -> str:
+def visit(served, upload, film, session=None) -> str:
     """Send a film as the page does, waiting where it is told to; what the page then shows."""
     while (reply := ask(served, "/film", film))[0] == 503:
         time.sleep(float(reply[1]["retry-after"]))
     assert reply[0] == 200, reply
-    sent = {"slot": slot, "ticket": reply[2]}
+    sent = {"ticket": reply[2]}
     code, text = told(served, upload, sent=sent, session=session or secrets.token_hex(5))
     assert code == 200, text
     return text
+
+
+def key_in(text) -> str:
+    """The desk's key in what the page shows after an upload."""
+    return re.search(r'data-key=\\?"([\w-]+)', text).group(1)
 
 
 def kept(served) -> list[Path]:
