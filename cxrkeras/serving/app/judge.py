@@ -12,7 +12,9 @@ from cxrkeras.data.inputs import IMAGE
 from cxrkeras.data.preparation import Preparation
 from cxrkeras.evaluation.evidence.doubts import UNMEASURED
 from cxrkeras.evaluation.rules import Rule
+from cxrkeras.models.familiar.films import LIMIT
 from cxrkeras.serving.app.reading import Seen
+from cxrkeras.serving.predict.caution import films_behind, in_words
 from cxrkeras.serving.predict.films import Prepared
 from cxrkeras.serving.predict.predict import Row, answer, learnt_words
 from cxrkeras.serving.predict.reached import reached
@@ -117,7 +119,7 @@ class LocalJudge:
         self._card, self._model, self._rule = card, model, rule
         self._reached = reached(card.operating_points(rule), card.labels, card.count)
         self.reached = self._reached.where
-        self._own = own_images(card)
+        self._own, self._compared = own_images(card), films_behind(card)
         self._lock, self.extras = threading.Lock(), card.extras
         self.labels, self.name, self.rule = card.labels, card.path.resolve().name, str(rule)
         self.preparation, self.distorted = card.preparation, card.distorted
@@ -129,8 +131,7 @@ class LocalJudge:
     def findings(self, seen: Seen) -> tuple[Finding, ...]:
         """As `Judge` says."""
         with self._lock:
-            inputs = {IMAGE: self._images(seen), **as_arrays([seen.told], self.extras)}
-            scores = self._model.predict(inputs)
+            scores = self._model.predict(self._inputs(seen))
         told = answer(self._card, self._rule, None, [Row(Path(), "", ())], scores)
         known = self._card.facts["training_prevalence"]
         return tuple(
@@ -155,7 +156,11 @@ class LocalJudge:
 
     def unlike(self, seen: Seen) -> str:
         """As `Judge` says."""
-        return ""
+        if not self._compared:
+            return ""
+        with self._lock:
+            far = self._model.run_all(self._inputs(seen)).unlike[0]
+        return in_words(float(far), LIMIT)
 
     def heat(self, seen: Seen, label: str) -> np.ndarray:
         """As `Judge` says."""
@@ -166,6 +171,9 @@ class LocalJudge:
             column = self.labels.index(label)
             told = self._explainer.explain(self._images(seen), [column], known=known)
         return told.maps[0, 0] + (0 if told.bias is None else told.bias[0])
+
+    def _inputs(self, seen: Seen) -> dict[str, np.ndarray]:
+        return {IMAGE: self._images(seen), **as_arrays([seen.told], self.extras)}
 
     def _images(self, seen: Seen) -> np.ndarray:
         """(1, S, S, 1) uint8, resized as in training."""
