@@ -17,6 +17,7 @@ from tests.conftest import ROOT
 
 PAGES = ("README.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md")))
 _MARK = re.compile(r"^<!-- not run: (.+) -->$")
+_FOR_ALL = ("--debug", "-q", "--quiet", "-v", "--verbose")  # `main` takes them after a verb too
 _COMMAND = re.compile(r"^([A-Z_]+=\S* )*cxrkeras( |$)")
 
 
@@ -73,7 +74,7 @@ def parsed(words: tuple[str, ...] | list[str]) -> click.Context | None:
     Raises:
         click.UsageError: the command line is wrong.
     """
-    words = in_todays_words(list(words))
+    words = in_todays_words([word for word in words if word not in _FOR_ALL])
     try:
         context = cli.make_context("cxrkeras", words)
         while isinstance(context.command, click.Group):

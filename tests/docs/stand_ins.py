@@ -73,7 +73,7 @@ class Workspace:
         words += [
             word
             for name, value in SMALL.items()
-            if name in known
+            if name in known and not (name == "folds" and asked.get("folds_file"))
             for word in (f"--{name.replace('_', '-')}", str(value))
         ]
         if context.parent.info_name == "prep" and "image_size" in known:
@@ -88,7 +88,7 @@ class Workspace:
         weights = self._take(f"{backbones[0]}.keras", lambda to: _random(backbones[0], to))
         for place, word in enumerate(words):
             if words[place - 1] == "--source":
-                words[place] = re.sub(r"^imagenet\b", str(weights), word)
+                words[place] = re.sub(r"^(imagenet|trunk\.keras)\b", str(weights), word)
         if not asked["source"] and asked["recipe"] in preset_names():
             more += ["--source", str(weights)]
         return more
@@ -215,7 +215,6 @@ MAKERS: dict[str, Callable[[Workspace, Path], None]] = {
     r"data/\w+": _source,
     r"(runs/\w+).*": _run,
     r"(models/\w+).*": _model,
-    r"trunk\.keras": lambda space, to: _random(TINY, to),
     r"experiments/.+": lambda space, to: shutil.copy(ROOT / "experiments" / to.name, to),
     r"ChestXray-NIHCC": _archive("nih"),
     r"CheXpert-v1\.0-small": _archive("chexpert"),
