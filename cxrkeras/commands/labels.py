@@ -91,22 +91,24 @@ def _print_archive(archive: str, ontology) -> None:
 
 
 def _print_merged(archives: tuple[str, ...], ontology) -> None:
+    from cxrkeras.data.dataset import load_dataset
+    from cxrkeras.data.labels.meanings import Meanings
     from cxrkeras.data.labels.merged import merged_labels
     from data_prep.errors import UserError
-    from data_prep.tables.vocabulary import canonical
 
+    folders = {one: load_dataset(Path(one)) for one in archives if _is_folder(one)}
     labels = {archive: _labels(archive) for archive in archives}
     if len(labels) < len(archives):
         raise UserError(f"Each archive is named once. Received: {' '.join(archives)}.")
     if ontology:
-        labels = {
-            archive: list(dict.fromkeys(name for own in kept if (name := ontology.name_of(own))))
-            for archive, kept in labels.items()
-        }
+        for archive in labels.keys() - folders.keys():
+            names = map(ontology.name_of, labels[archive])
+            labels[archive] = list(dict.fromkeys(name for name in names if name))
+    meaning = Meanings.of(folder.spellings for folder in folders.values())
     rows = [("merged", *labels)]
-    for label in merged_labels(labels):
+    for label in merged_labels(labels, meaning):
         own = [
-            next((one for one in kept if canonical(one) == canonical(label)), _NONE)
+            next((one for one in kept if meaning(one) == meaning(label)), _NONE)
             for kept in labels.values()
         ]
         rows.append((label, *own))
@@ -118,11 +120,10 @@ def _names(archive: str) -> dict[str, str]:
     """{an archive's name of a finding: the label of it}; of a prepared folder, its labels."""
     from data_prep.errors import UserError
 
-    folder = Path(archive)
-    if archive.replace("-", "_") not in READERS.names() and folder.is_dir():
-        from cxrkeras.data.dataset import load_dataset
+    if _is_folder(archive):
+        from cxrkeras.data.dataset import read_labels
 
-        return {label: label for label in load_dataset(folder).labels}
+        return {label: label for label in read_labels(Path(archive))}
     names = dict(READERS.load(archive).findings)
     if not names:
         raise UserError(
@@ -130,6 +131,10 @@ def _names(archive: str) -> dict[str, str]:
             "folder of a dataset prepared from it."
         )
     return names
+
+
+def _is_folder(archive: str) -> bool:
+    return archive.replace("-", "_") not in READERS.names() and Path(archive).is_dir()
 
 
 def _labels(archive: str) -> list[str]:

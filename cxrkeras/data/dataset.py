@@ -13,12 +13,13 @@ import pandas as pd
 
 from cxrkeras.data.checked_json import Facts, Labels, Words, read_checked
 from cxrkeras.data.inputs import KNOWN, as_numbers, further
+from cxrkeras.data.labels.meanings import Meanings
 from cxrkeras.data.preparation import Side, preparation_of
 from data_prep.dataset.prepared import identify
 from data_prep.errors import RejectedFile, UserError
 from data_prep.say import say
 from data_prep.tables.table import read_table
-from data_prep.tables.vocabulary import canonical, folded
+from data_prep.tables.vocabulary import folded
 
 _AGAIN = "Prepare the dataset again."
 _HEX = re.compile("[0-9a-f]{64}")
@@ -47,6 +48,8 @@ class PreparedDataset:
         key: identifies the pseudonyms' key; blank where it is unknown.
         merged: {other name of a patient who proved to be the same person: the name in `patients`}.
         told: {age, sex, view, study: (N,) cells of the manifest}, "" where unknown.
+        spellings: {finding: its other spellings} of the user's vocabulary in whose words it was
+            prepared.
     """
 
     root: Path
@@ -64,6 +67,7 @@ class PreparedDataset:
     key: str = ""
     merged: Mapping[str, str] = field(default_factory=dict)
     told: Mapping[str, np.ndarray] = field(default_factory=dict)
+    spellings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -139,7 +143,7 @@ class PreparedDataset:
         return replace(self, **picked, told=told)
 
     def with_labels(self, labels: Sequence[str]) -> "PreparedDataset":
-        """The dataset with these labels, in order, whatever their spelling there (`canonical`).
+        """The dataset with these labels, in order, whatever their spelling there.
 
         Where No Finding is wanted and no label here, it follows from the others that are wanted: 0
         where one is present, 1 where all are absent, else uncertain.
@@ -147,8 +151,9 @@ class PreparedDataset:
         Raises:
             UserError: naming the labels that the dataset lacks.
         """
-        places = {folded(canonical(label)): place for place, label in enumerate(self.labels)}
-        wanted = [folded(canonical(label)) for label in labels]
+        meaning = Meanings.of([self.spellings])
+        places = {folded(meaning(label)): place for place, label in enumerate(self.labels)}
+        wanted = [folded(meaning(label)) for label in labels]
         derived = len(wanted) > 1 and _NORMAL in wanted and _NORMAL not in places
         if derived:
             places[_NORMAL] = len(self.labels)
@@ -205,6 +210,7 @@ def load_dataset(root: Path) -> PreparedDataset:
         key=facts.get("key", ""),
         merged=facts.get("merged_patients", {}),
         told={name: table[name].to_numpy(str) for name in (*KNOWN, "study") if name in table},
+        spellings=facts.get("findings", {}),
     )
 
 
@@ -235,6 +241,7 @@ class _Described(Facts):
     image_size: Side
     key: Words = ""
     merged_patients: dict[str, Words] = {}  # noqa: RUF012  (pydantic copies it)
+    findings: dict[str, tuple[Words, ...]] = {}  # noqa: RUF012
 
 
 def _described(description: Path) -> dict:

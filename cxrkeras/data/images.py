@@ -9,7 +9,7 @@ import numpy as np
 from cxrkeras import runtime
 from cxrkeras.data.dataset import PreparedDataset, mending
 from cxrkeras.data.inputs import IMAGE
-from cxrkeras.data.pixels import PixelCache
+from cxrkeras.data.pixels import Files, PixelCache
 from data_prep.errors import UserError
 
 runtime.import_tensorflow()  # before anybody else does: it is noisy and takes the GPUs
@@ -48,7 +48,8 @@ class Images:
                 f"{len(missing)} of {len(paths)} prepared images are missing, such as "
                 f"{missing[0]}. {mending(Path(missing[0]))}"
             )
-        self._paths, self._size, self._cache = tf.constant(paths), size, cache
+        self._paths, self._size = tf.constant(paths), size
+        self._files = Files(paths, size) if cache is None else cache
         with tf.device("CPU:0"):
             self.known = {name: tf.constant(values) for name, values in (known or {}).items()}
         in_memory = cache is None and fit_in_memory(len(paths), size)
@@ -77,22 +78,15 @@ class Images:
         return {IMAGE: images, **{n: tf.ensure_shape(v, (None, 1)) for n, v in known.items()}}
 
     def _images(self, index: tf.Tensor) -> tf.Tensor:
-        if self.pixels is not None:
-            images = tf.gather(self.pixels, index)
-        elif self._cache is not None:
-            images = self._cached(index)
-        else:
-            images = tf.map_fn(
-                self._decode, tf.gather(self._paths, index), fn_output_signature=tf.uint8
-            )
+        images = self._streamed(index) if self.pixels is None else tf.gather(self.pixels, index)
         images = tf.ensure_shape(images, (None, self._size, self._size, 1))
         return tf.cast(images, tf.float32)
 
-    def _cached(self, index: tf.Tensor) -> tf.Tensor:
+    def _streamed(self, index: tf.Tensor) -> tf.Tensor:
         kinds = (tf.uint8, tf.int32, tf.int32, tf.string)
         # Not "stateful": for determinism's sake, tf.data runs what is so one call after the other.
         there, found, missing, contents = tf.numpy_function(
-            self._cache.read, [index], kinds, stateful=False
+            self._files.read, [index], kinds, stateful=False
         )
         there = tf.ensure_shape(there, (None, self._size, self._size, 1))
         found, missing, contents = (tf.ensure_shape(x, (None,)) for x in (found, missing, contents))
@@ -109,7 +103,7 @@ class Images:
 
     def _stored(self, index: np.ndarray, pixels: np.ndarray, places: np.ndarray) -> np.ndarray:
         # Gives the places back, since a call that gives nothing used may be optimised away.
-        self._cache.store(index, pixels)
+        self._files.store(index, pixels)
         return places
 
     def _decode_all(self) -> tf.Tensor:

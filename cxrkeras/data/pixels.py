@@ -1,4 +1,4 @@
-"""A file of decoded pixels: what an epoch has decoded, later epochs and runs read from there.
+"""Images decoded batch by batch, and a file of their pixels, from which later epochs and runs read.
 
 `NAME.pixels` holds (rows, S, S) uint8, `NAME.rows` 32 bytes per row: what its pixels were made of,
 and their checksum. Both start empty and are filled in any order. A row counts only if its record
@@ -15,10 +15,10 @@ import shutil
 import struct
 import threading
 import weakref
-import zlib
 from pathlib import Path
 
 import numpy as np
+from isal.isal_zlib import crc32
 
 from cxrkeras.data.dataset import PreparedDataset
 from cxrkeras.data.png import up_filtered
@@ -36,8 +36,63 @@ _RECORD = 32  # bytes: 28 of what the pixels were made of, 4 of their checksum
 _PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 
 
-class PixelCache:
-    """The decoded images of one dataset at one size; those that aren't there yet can be stored.
+class Files:
+    """The images of one dataset at one size, decoded whenever they are asked for.
+
+    Args:
+        paths: N image files.
+        size: the side S in pixels.
+    """
+
+    def __init__(self, paths: list[str], size: int):
+        self._paths, self._size = paths, size
+
+    def read(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Read what is quickly decoded; it is stored.
+
+        Args:
+            index: (B,) images.
+
+        Returns:
+            (F, S, S, 1) uint8, the pixels that were found; (F,) and (M,) int32, the positions in
+            `index` of those and of the missing images; (M,) object, the missing ones' files.
+
+        Raises:
+            OSError: an image file can't be read.
+        """
+        pixels = np.empty((len(index), self._size, self._size, 1), np.uint8)
+        found, missing, contents = [], [], []
+        for place, image in enumerate(index.tolist()):
+            into = pixels[len(found)]
+            content = self._lacking(image, into)
+            if content is not None and not self._decode(image, content, into):
+                missing.append(place)
+                contents.append(content)
+            else:
+                found.append(place)
+        files = np.empty(len(contents), object)
+        files[:] = contents
+        return pixels[: len(found)], np.array(found, np.int32), np.array(missing, np.int32), files
+
+    def store(self, index: np.ndarray, pixels: np.ndarray) -> np.int64:
+        """Keep (M, S, S, 1) uint8, the pixels of images that `read` missed; gives how many were."""
+        return np.int64(0)
+
+    def _lacking(self, image: int, pixels: np.ndarray) -> bytes | None:
+        """An image's file, to be decoded; None if its pixels are there and filled in."""
+        return Path(self._paths[image]).read_bytes()
+
+    def _decode(self, image: int, content: bytes, pixels: np.ndarray) -> bool:
+        """Whether the file itself could be decoded here; fills the pixels, and stores them."""
+        decoded = up_filtered(content, self._size)
+        if decoded is not None:
+            pixels[..., 0] = decoded
+            self.store(np.array([image]), pixels[None])
+        return decoded is not None
+
+
+class PixelCache(Files):
+    """Decoded images that are kept; those that aren't there yet can be stored.
 
     Any number of processes and threads may read and fill the same files at once.
 
@@ -54,8 +109,9 @@ class PixelCache:
     """
 
     def __init__(self, path: Path, paths: list[str], rows: np.ndarray, size: int, decoder: str):
-        self.path, self._paths, self._rows = path, paths, rows
-        self._size, self._area, self._decoder = size, size * size, decoder.encode()
+        super().__init__(paths, size)
+        self.path, self._rows = path, rows
+        self._area, self._decoder = size * size, decoder.encode()
         self._pixels_file, pixels_writable = _opened(path.with_suffix(".pixels"))
         weakref.finalize(self, os.close, self._pixels_file)
         self._records_file, records_writable = _opened(path.with_suffix(".rows"))
@@ -65,37 +121,8 @@ class PixelCache:
         self._made: dict[int, bytes] = {}  # of images that are being decoded
         self._writing = threading.Lock()
 
-    def read(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Read what is there; and what is quickly decoded from its file, which is then stored.
-
-        Args:
-            index: (B,) images.
-
-        Returns:
-            (F, S, S, 1) uint8, the pixels that were found; (F,) and (M,) int32, the positions in
-            `index` of those and of the missing images; (M,) object, the missing ones' files.
-
-        Raises:
-            OSError: an image file can't be read.
-        """
-        pixels = np.empty((len(index), self._size, self._size, 1), np.uint8)
-        found, missing, contents = [], [], []
-        for place, image in enumerate(index.tolist()):
-            into = pixels[len(found)]
-            if not self._read_again(image, into):
-                content = Path(self._paths[image]).read_bytes()
-                known = self._read_first(image, content, into)
-                if not known and not self._decode(image, content, into):
-                    missing.append(place)
-                    contents.append(content)
-                    continue
-            found.append(place)
-        files = np.empty(len(contents), object)
-        files[:] = contents
-        return pixels[: len(found)], np.array(found, np.int32), np.array(missing, np.int32), files
-
     def store(self, index: np.ndarray, pixels: np.ndarray) -> np.int64:
-        """Keep (M, S, S, 1) uint8, the pixels of images that `read` missed; gives how many were.
+        """See `Files.store`.
 
         None are where another process is writing, which it will seldom be at the next try, and
         none any more after an error, such as a full disk.
@@ -118,6 +145,12 @@ class PixelCache:
             finally:
                 fcntl.flock(self._records_file, fcntl.LOCK_UN)
 
+    def _lacking(self, image: int, pixels: np.ndarray) -> bytes | None:
+        if self._read_again(image, pixels):
+            return None
+        content = super()._lacking(image, pixels)
+        return None if self._read_first(image, content, pixels) else content
+
     def _read_again(self, image: int, pixels: np.ndarray) -> bool:
         """Whether a row that was checked before is still what it was; fills the pixels."""
         known = self._known[image].tobytes()
@@ -132,14 +165,6 @@ class PixelCache:
             return True
         self._made[image] = made
         return False
-
-    def _decode(self, image: int, content: bytes, pixels: np.ndarray) -> bool:
-        """Whether the file itself could be decoded here; fills the pixels, and stores them."""
-        decoded = up_filtered(content, self._size)
-        if decoded is not None:
-            pixels[..., 0] = decoded
-            self.store(np.array([image]), pixels[None])
-        return decoded is not None
 
     def _made_of(self, content: bytes) -> bytes:
         plain = _PNG + struct.pack(">IIBB", self._size, self._size, 8, 0)
@@ -237,7 +262,7 @@ def _opened(path: Path) -> tuple[int, bool]:
 
 
 def _record(made: bytes, pixels: np.ndarray) -> bytes:
-    return made + struct.pack(">I", zlib.crc32(pixels))
+    return made + struct.pack(">I", crc32(pixels))
 
 
 def _write(file: int, content: bytes | np.ndarray, place: int) -> None:

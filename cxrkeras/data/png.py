@@ -5,10 +5,10 @@ bytes are summed up, modulo 256, and all columns at once.
 """
 
 import struct
-import zlib
 from functools import lru_cache
 
 import numpy as np
+from isal import isal_zlib as zlib  # unpacks twice as fast as zlib itself
 
 _UP = 2
 _START = 41  # of the packed pixels: 8 of the signature, 25 of IHDR, 8 of the length and IDAT

@@ -200,6 +200,8 @@ def _request(source: Source, settings: Settings, names: Names, near: bool) -> st
     digest.update(json.dumps([astuple(box) for box in source.boxes or ()]).encode())
     if source.boxes_in_pixels:
         digest.update(b"pixels")
+    if source.spellings:
+        digest.update(json.dumps(list(source.spellings.items())).encode())
     return digest.hexdigest()
 
 

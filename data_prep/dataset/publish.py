@@ -141,6 +141,8 @@ def publish(
     description = _describe(source, settings, [record for record, _ in kept], patients, left)
     description["key"] = key_check(names.key)
     description["merged_patients"] = dict(sorted(people.aliases.items()))
+    if source.spellings:
+        description["findings"] = {name: list(others) for name, others in source.spellings.items()}
     description["notes"] += _remarks(kept, files, patients, source, duplicates) + remarks
     if note := people.note(image_of):
         description["notes"].append(WARNING + note)

@@ -1,9 +1,11 @@
 """RSNA's Pneumonia Detection Challenge: 26,684 films of ChestX-ray14, read anew, with boxes.
 
 ROOT holds stage_2_train_labels.csv and the films (PATIENTID.dcm in stage_2_train_images); a part of
-them will do. Tables may be gzipped. `Lung Opacity` is the challenge's target, an opacity that
-suggests pneumonia; its boxes become boxes.csv. With stage_2_detailed_class_info.csv beside the
-table there is a second label, `No Lung Opacity / Not Normal`; `Normal` is the all-zero row.
+them will do. Tables may be gzipped. The label `Opacity Suggesting Pneumonia` is the challenge's
+target, which its classes call Lung Opacity: films with other opacities are negatives, so it isn't
+the Lung Opacity of other archives. Its boxes become boxes.csv. With
+stage_2_detailed_class_info.csv beside the table there is a second label, `No Lung Opacity / Not
+Normal`; `Normal` is the all-zero row.
 
 All films are NIH's: don't hold a model that saw ChestX-ray14 to them. The challenge gave each film
 a patient number of its own; with pneumonia-challenge-dataset-mappings_2018.json beside the table
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OPACITY, OTHER, NORMAL = "Lung Opacity", "No Lung Opacity / Not Normal", "Normal"
+SUGGESTIVE = "Opacity Suggesting Pneumonia"
 SIDE = 1024  # of the challenge's pictures, pixels: what its boxes are given in
 _TABLE = "stage_2_train_labels.csv"
 _CLASSES = "stage_2_detailed_class_info.csv"
@@ -58,7 +61,10 @@ _SIDES = ("x", "y", "width", "height")
 class Part(Reader):
     """The labels are the challenge's, which aren't those that NIH mined from reports."""
 
-    findings: ClassVar[Mapping[str, str]] = named_alike((OPACITY, OTHER, NORMAL))
+    findings: ClassVar[Mapping[str, str]] = {
+        OPACITY: SUGGESTIVE,
+        **named_alike((OTHER, NORMAL)),
+    }
     marks: ClassVar[Mapping[str, str]] = dict.fromkeys((_TABLE, f"{_TABLE}.gz"), "patientId")
 
     def read(self, raw: Path, name: str) -> Source:
@@ -127,7 +133,7 @@ def rsna_table(
             "Download the table again."
         )
     target = (codes == "1").groupby(frame["patientId"], sort=False).any()
-    columns = {OPACITY: target.map({True: "1", False: "0"})}
+    columns = {SUGGESTIVE: target.map({True: "1", False: "0"})}
     notes = [f"{path.name}: {len(target):,} films, {int(drawn.sum()):,} boxes"]
     if classes:
         columns[OTHER] = _other(classes, target)
@@ -191,5 +197,5 @@ def _boxes(frame: pd.DataFrame, path: Path) -> Iterator[Box]:
             x, y, width, height = map(float, sides)
         except ValueError:
             raise UserError(f"{where} isn't a box: four numbers are needed. Correct it.") from None
-        box = box_of_corners(film, OPACITY, (x, y, x + width, y + height), where)
+        box = box_of_corners(film, SUGGESTIVE, (x, y, x + width, y + height), where)
         yield scaled(box, SIDE, SIDE)

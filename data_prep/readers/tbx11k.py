@@ -5,10 +5,10 @@ labels in annotations/json (TBX11K_train.json, TBX11K_val.json) or, without them
 annotations/xml with the lists lists/TBX11K_train.txt and TBX11K_val.txt. A part of them will do.
 The parts become train and val in the column `split`; the films to test on have no public labels.
 
-The labels: Tuberculosis; ActiveTuberculosis and ObsoletePulmonaryTuberculosis, its kinds, by the
-boxes; and `Sick but non-TB`, by the folder. Healthy films are all-zero rows. A film with
-tuberculosis of no known kind (a box of PulmonaryTuberculosis, or in imgs/tb without a box) is blank
-in both kinds.
+The labels: Active or Old Tuberculosis; ActiveTuberculosis and ObsoletePulmonaryTuberculosis, its
+kinds, by the boxes; and `Sick but non-TB`, by the folder. Healthy films are all-zero rows. A film
+with tuberculosis of no known kind (a box of PulmonaryTuberculosis, or in imgs/tb without a box) is
+blank in both kinds.
 
 imgs/extra holds the sets of Montgomery and Shenzhen: they are left out here, and TBX11K's lists of
 `all` aren't read. Patients aren't told.
@@ -46,13 +46,13 @@ from data_prep.tables.matching import FileIndex
 from data_prep.tables.textfile import read_names, read_text
 from data_prep.tables.vocabulary import folded, nearest
 
-TUBERCULOSIS, ACTIVE, OBSOLETE = (
-    "Tuberculosis",
+EITHER, ACTIVE, OBSOLETE = (
+    "Active or Old Tuberculosis",
     "ActiveTuberculosis",
     "ObsoletePulmonaryTuberculosis",
 )
 SICK, UNKNOWN = "Sick but non-TB", "PulmonaryTuberculosis"
-LABELS = (TUBERCULOSIS, ACTIVE, OBSOLETE, SICK)
+LABELS = (EITHER, ACTIVE, OBSOLETE, SICK)
 _KINDS = {folded(kind): kind for kind in (ACTIVE, OBSOLETE, UNKNOWN)}
 _FOLDERS = ("health", "sick", "tb")
 _SPLITS = ("train", "val")
@@ -69,7 +69,7 @@ class _Film(NamedTuple):
 class Part(Reader):
     """A film's class is the folder that its annotations name, its kinds those of its boxes."""
 
-    findings: ClassVar[Mapping[str, str]] = {**named_alike(LABELS), UNKNOWN: TUBERCULOSIS}
+    findings: ClassVar[Mapping[str, str]] = {**named_alike(LABELS), UNKNOWN: EITHER}
     marks: ClassVar[Mapping[str, str]] = {
         "annotations/json/TBX11K_*.json": "",
         "lists/TBX11K_*.txt": "",
@@ -106,7 +106,7 @@ class Part(Reader):
     def example(cls, folder: Path) -> tuple[Path, Self]:
         """Three films to train on and one to validate on, see `Reader.example`."""
         kinds = [
-            {"id": n, "name": k, "supercategory": TUBERCULOSIS}
+            {"id": n, "name": k, "supercategory": "Tuberculosis"}
             for n, k in enumerate((ACTIVE, OBSOLETE, UNKNOWN), start=1)
         ]
         for split, films in {
@@ -205,7 +205,7 @@ def _film(image: str, split: str, drawn: list, size: tuple[float, float], where:
         )
     boxes = []
     for kind, corners in drawn:
-        label = TUBERCULOSIS if kind == UNKNOWN else kind
+        label = EITHER if kind == UNKNOWN else kind
         boxes.append(scaled(box_of_corners(image, label, corners, where), *size))
     return _Film(image, split, tuple(boxes))
 
@@ -219,7 +219,7 @@ def tbx11k_table(films: list[_Film], name: str) -> ArchiveTable:
     ).reindex(columns=[*ROLES, *LABELS], fill_value="")
     boxes = sum(len(film.boxes) for film in films)
     notes = [f"{name}: {len(films):,} films, {boxes:,} boxes"]
-    if unmarked := int((frame[TUBERCULOSIS].eq("1") & frame[ACTIVE].eq("")).sum()):
+    if unmarked := int((frame[EITHER].eq("1") & frame[ACTIVE].eq("")).sum()):
         notes.append(f"kind of tuberculosis: unknown of {unmarked:,} films, left blank")
     return ArchiveTable(frame, LABELS, tuple(notes))
 
@@ -228,6 +228,6 @@ def _codes(film: _Film) -> dict[str, str]:
     """Labels by the folder and the boxes."""
     folder, kinds = film.image.partition("/")[0], {box.label for box in film.boxes}
     ill = folder == "tb" or bool(kinds)
-    unsure = TUBERCULOSIS in kinds or (ill and not kinds)
+    unsure = EITHER in kinds or (ill and not kinds)
     of_kind = {k: "1" if k in kinds else "" if unsure else "0" for k in (ACTIVE, OBSOLETE)}
-    return {TUBERCULOSIS: str(int(ill)), **of_kind, SICK: str(int(folder == "sick"))}
+    return {EITHER: str(int(ill)), **of_kind, SICK: str(int(folder == "sick"))}

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -77,7 +77,7 @@ def ontology_of(path: Path | None) -> Ontology:
 
     Raises:
         UserError: it isn't such a file, a spelling has two meanings in it, a parent or part is no
-            finding, or a finding is its own ancestor.
+            finding, a finding is its own ancestor, or two names are one finding of ours.
     """
     if path is None:
         return ours()
@@ -92,7 +92,25 @@ def ontology_of(path: Path | None) -> Ontology:
     }
     renamed = {name: taken[folded(name)] for name in ours().findings if folded(name) in taken}
     kept = {name: _referring(finding, renamed) for name, finding in kept.items()}
+    _check_apart((*kept, *theirs), path)
     return _checked({**kept, **theirs}, path)
+
+
+def _check_apart(names: Iterable[str], path: Path) -> None:
+    """Refuse two names that everything else takes for one: policies, graphs and scores by ours."""
+    found: dict[str, str] = {}
+    for name in names:
+        meaning = ours().name_of(name) or name
+        if (other := found.setdefault(meaning, name)) != name:
+            raise UserError(
+                f"{path.name}: {other!r} and {name!r} are names of one finding, {meaning}. Give "
+                "the other one a name of its own, and this one as a synonym."
+            )
+
+
+def spellings_in(path: Path) -> dict[str, tuple[str, ...]]:
+    """{finding: its other spellings} of a user's file alone; errors as in `ontology_of`."""
+    return {name: finding.synonyms for name, finding in _read(path).items()}
 
 
 def _referring(finding: Finding, renamed: Mapping[str, str]) -> Finding:

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.special import expit
 
 from cxrkeras.data.dataset import PreparedDataset
+from cxrkeras.data.labels.meanings import Meanings
 from cxrkeras.data.labels.merged import merged_labels, places_in
 from cxrkeras.data.labels.targets import targets_from_codes
 from cxrkeras.data.pipeline import Part, head_widths, image_batches, three_way_labels
@@ -29,7 +30,7 @@ from cxrkeras.training.plan import Plan
 from cxrkeras.training.stages.split import Shares, share_out
 
 MERGED = "merged"
-"""The head of a merged label space."""
+"""The choice of one label space for several datasets, and the head of a merged label space."""
 
 
 @dataclass(frozen=True)
@@ -125,20 +126,24 @@ class _Source:
         )
 
     def part(self, heads: "_Heads", rows: np.ndarray) -> Part:
-        head, labels = heads[self.name]
-        targets = self.targets[rows].widened(places_in(labels, self.dataset.labels), len(labels))
+        head, labels, places = heads[self.name]
+        targets = self.targets[rows].widened(places, len(labels))
         return Part(head, self.images, np.flatnonzero(rows), targets)
 
 
-_Heads = dict[str, tuple[str, tuple[str, ...]]]
+_Heads = dict[str, tuple[str, tuple[str, ...], list[int]]]
 
 
 def _heads(sources: list[_Source], experiment: Experiment) -> _Heads:
-    """{dataset: its head and the head's labels}; with `joint = merged` they share one."""
+    """{dataset: its head, the head's labels, the places of its own}; with `joint = merged` they
+    share one head.
+    """
     if experiment.joint != MERGED or len(sources) == 1:
-        return {s.name: (s.name, s.dataset.labels) for s in sources}
-    union = merged_labels({s.name: s.dataset.labels for s in sources})
-    return {s.name: (MERGED, union) for s in sources}
+        own = {s.name: s.dataset.labels for s in sources}
+        return {name: (name, labels, list(range(len(labels)))) for name, labels in own.items()}
+    meaning = Meanings.of(s.dataset.spellings for s in sources)
+    union = merged_labels({s.name: s.dataset.labels for s in sources}, meaning)
+    return {s.name: (MERGED, union, places_in(union, s.dataset.labels, meaning)) for s in sources}
 
 
 def _predict(
@@ -151,13 +156,13 @@ def _predict(
         logits = network.logits.predict(batches, callbacks=[lines], verbose=0)
     finally:
         lines.close()
-    head, labels = heads[source.name]
+    head, _, places = heads[source.name]
     truth = targets_from_codes(dataset.codes[rows], uncertain="ignore", blank=experiment.blank)
     return Predictions(
         images=tuple(dataset.images[rows].tolist()),
         patients=tuple(dataset.patients[rows].tolist()),
         folds=(source.shares.split,) * len(rows),
         labels=dataset.labels,
-        prob=expit(logits[head][:, places_in(labels, dataset.labels)]),
+        prob=expit(logits[head][:, places]),
         truth=truth.known,
     )

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import keras
 
 from cxrkeras import runtime
 from cxrkeras.data.dataset import PreparedDataset, open_dataset
+from cxrkeras.data.labels.meanings import Meanings
 from cxrkeras.data.labels.uncertain import policies_for
 from cxrkeras.evaluation.scores.metrics import evaluate
 from cxrkeras.evaluation.scores.predictions import write_predictions
@@ -25,7 +27,7 @@ from cxrkeras.runs.sources import Weights
 from cxrkeras.runtime import machines
 from cxrkeras.training.plan import Plan
 from cxrkeras.training.stages.cache import alone, cache_folder
-from cxrkeras.training.stages.fit import Fitted, fit_stage
+from cxrkeras.training.stages.fit import MERGED, Fitted, fit_stage
 from cxrkeras.training.stages.overlap import without_target
 from data_prep.files import atomic_write_json
 from data_prep.say import say
@@ -95,6 +97,7 @@ def describe(origin: "Stage | Weights | None", plan: Plan) -> dict | str | None:
         "epochs": experiment.source_epochs or experiment.epochs,
         "validation": plan.source_validation,
         **({"joint": experiment.joint} if several else {}),
+        **(_meanings(origin.datasets) if several and experiment.joint == MERGED else {}),
         "before": describe(origin.before, plan),
         "datasets": {
             name: dataset.fingerprint_with(architecture.inputs)
@@ -115,6 +118,13 @@ def on_backend() -> dict[str, str]:
     """
     backend = runtime.backend()
     return {} if backend == runtime.TENSORFLOW else {"backend": backend}
+
+
+def _meanings(datasets: Mapping[str, PreparedDataset]) -> dict[str, dict]:
+    """Where a user's vocabulary decides which labels are one."""
+    meaning = Meanings.of(dataset.spellings for dataset in datasets.values())
+    used = {name: meaning.used(dataset.labels) for name, dataset in datasets.items()}
+    return {"meanings": used} if any(used.values()) else {}
 
 
 def _policies(dataset: PreparedDataset, experiment: Experiment) -> dict[str, str]:

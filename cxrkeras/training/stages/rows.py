@@ -7,6 +7,7 @@ import numpy as np
 
 from cxrkeras.data.dataset import PreparedDataset, open_dataset
 from cxrkeras.data.labels.entries import MASKED, UNCERTAIN_CLASS
+from cxrkeras.data.labels.meanings import Meanings
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.sources import Dataset
@@ -15,7 +16,9 @@ from cxrkeras.training.stages.overlap import overlap_with
 from cxrkeras.training.stages.split import share_out
 from data_prep.errors import UserError
 from data_prep.say import say
-from data_prep.tables.vocabulary import canonical, folded
+from data_prep.tables.vocabulary import folded
+
+_OURS = Meanings()
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ def _opened(experiment: Experiment, target: Target, link: Dataset, weight: float
     dataset, taught = own.subset(train), taught[train]
     if experiment.shuffle_labels:
         taught = taught[np.random.default_rng(experiment.seed).permutation(len(taught))]
-    labels, aligned = in_labels(taught, dataset.labels, target.dataset.labels)
+    meaning = Meanings.of([dataset.spellings, target.dataset.spellings])
+    labels, aligned = in_labels(taught, dataset.labels, target.dataset.labels, meaning)
     if not labels:
         raise UserError(
             f"--source-rows: {link.name} has no label of the target's, so it can teach none. Its "
@@ -96,7 +100,10 @@ def _opened(experiment: Experiment, target: Target, link: Dataset, weight: float
 
 
 def in_labels(
-    targets: Targets, labels: Sequence[str], wanted: Sequence[str]
+    targets: Targets,
+    labels: Sequence[str],
+    wanted: Sequence[str],
+    meaning: Meanings = _OURS,
 ) -> tuple[list[str], Targets]:
     """Targets in other labels: (those in common, as `wanted` spells them; the targets (N, K)).
 
@@ -106,9 +113,10 @@ def in_labels(
         targets: (N, L).
         labels: L names, in any archive's spelling.
         wanted: K names.
+        meaning: of labels.
     """
-    places = {folded(canonical(label)): place for place, label in enumerate(labels)}
-    found = [places.get(folded(canonical(label))) for label in wanted]
+    places = {folded(meaning(label)): place for place, label in enumerate(labels)}
+    found = [places.get(folded(meaning(label))) for label in wanted]
     common = [place for place, theirs in enumerate(found) if theirs is not None]
     theirs = [found[place] for place in common]
     chosen = replace(targets[:, theirs], guessed=None)

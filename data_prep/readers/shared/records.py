@@ -1,5 +1,6 @@
 """What a reader hands to the preparation: which files, with which labels, of whom."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,6 +64,8 @@ class Source:
         boxes: where findings are; None for an archive that doesn't say.
         boxes_in_pixels: whether they are in pixels of each file's picture, whose size the archive's
             tables don't tell, rather than in parts of its sides.
+        spellings: {finding: its other spellings} of a user's vocabulary, if the labels are put into
+            its words.
     """
 
     name: str
@@ -74,3 +77,4 @@ class Source:
     notes: tuple[str, ...] = ()
     boxes: tuple[Box, ...] | None = None
     boxes_in_pixels: bool = False
+    spellings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

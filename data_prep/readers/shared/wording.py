@@ -7,7 +7,7 @@ from pathlib import Path
 from data_prep.errors import UserError
 from data_prep.readers.shared.records import Source
 from data_prep.readers.shared.rows import STRENGTH
-from data_prep.tables.ontology import Ontology, ontology_of
+from data_prep.tables.ontology import Ontology, ontology_of, ours, spellings_in
 
 OWN, OURS = "own", "ours"
 
@@ -25,7 +25,11 @@ def worded(source: Source, choice: str) -> Source:
     """
     if choice == OWN:
         return source
-    return in_words_of(source, ontology_of(None if choice == OURS else Path(choice)))
+    if choice == OURS:
+        return in_words_of(source, ours())
+    return replace(
+        in_words_of(source, ontology_of(Path(choice))), spellings=spellings_in(Path(choice))
+    )
 
 
 def in_words_of(source: Source, ontology: Ontology) -> Source:

@@ -137,7 +137,7 @@ def test_rsna_s_classes_and_nih_s_patients(tmp_path):
     (raw / "pneumonia-challenge-dataset-mappings_2018.json").unlink()
     (raw / "stage_2_detailed_class_info.csv").unlink()
     alone = read(raw, name)
-    assert alone.labels == ("Lung Opacity",)
+    assert alone.labels == ("Opacity Suggesting Pneumonia",)
     assert len({r.patient for r in alone.records}) == 3
     assert any("NIH's may have several" in note for note in alone.notes)
 
@@ -217,7 +217,7 @@ def test_tbx11k_s_kinds_that_nobody_knows_are_blank(tmp_path):
         drawn["category_id"] = 3
     path.write_text(json.dumps(content))
     assert read(raw, name).records[0].codes == ("1", "", "", "0")
-    assert {box.label for box in read(raw, name).boxes[:2]} == {"Tuberculosis"}
+    assert {box.label for box in read(raw, name).boxes[:2]} == {"Active or Old Tuberculosis"}
 
 
 @pytest.mark.parametrize(
@@ -374,9 +374,9 @@ def test_rsna_s_real_table_is_counted_as_pandas_does(tmp_path):
     shutil.unpack_archive(published("kaggle_stage_2_train_labels.csv.zip"), tmp_path)
     path = tmp_path / "stage_2_train_labels.csv"
     raw = pd.read_csv(path)
-    codes = rsna.rsna_table(read_table(path), path).frame.set_index("image")["Lung Opacity"]
+    codes = rsna.rsna_table(read_table(path), path).frame.set_index("image")[rsna.SUGGESTIVE]
     wanted = raw.groupby("patientId")["Target"].max()
-    assert codes.astype(int).loc[wanted.index].equals(wanted.rename("Lung Opacity"))
+    assert codes.astype(int).loc[wanted.index].equals(wanted.rename(rsna.SUGGESTIVE))
     assert (len(codes), int(wanted.sum())) == (26_684, 6_012)
     boxes = np.array([(b.x, b.y, b.width, b.height) for b in rsna._boxes(read_table(path), path)])
     sides = raw[["x", "y", "width", "height"]].dropna().to_numpy()

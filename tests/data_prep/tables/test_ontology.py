@@ -62,6 +62,7 @@ def test_a_user_s_file_comes_over_it(tmp_path):
         ("[A]\nparents = ['Gout']", "which is no finding"),
         ("[A]\nparents = ['B']\n[B]\nparents = ['A']", "its own ancestor"),
         ("[A]\nparents = ['A']", "its own ancestor"),
+        ("['Pleural Effusion']\n[Effusion]", "'Effusion' are names of one finding, Effusion"),
     ],
 )
 def test_a_wrong_file_is_refused_in_one_line(tmp_path, text, said):
