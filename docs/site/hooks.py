@@ -65,6 +65,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return _LINK.sub(turned, markdown)
 
 
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """Give the search a name, which the theme leaves out."""
+    return output.replace('role="dialog"', 'role="dialog" aria-label="Search"')
+
+
 def _nav(given: list, pages: set[str]) -> Iterator:
     """The nav, with folders as the pages in them, and at the end what it doesn't name."""
     named: set[str] = set()

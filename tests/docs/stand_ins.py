@@ -29,7 +29,8 @@ SIDES = {TINY: 48, SMALLEST: 32}
 SIDE = 75  # no backbone needs more
 SIDE_PREPARED = 64
 _OUT = ("--out", "--plot")
-_COLUMNS = ["image", "patient", "sex", "Cardiomegaly", "Effusion", "Nodule", "Pneumothorax"]
+_LABELS = ["Cardiomegaly", "Effusion", "Nodule", "Pneumothorax"]
+_COLUMNS = ["image", "patient", "sex", *_LABELS]
 
 
 def call(words: list[str]) -> int:
@@ -123,7 +124,8 @@ def _raw(space: Workspace) -> Path:
             place, patients=10, seed=3, size=SIDE_PREPARED, workers=0, progress=False
         )
         table = pd.read_csv(made / "labels.csv", dtype=str)
-        table[[*_COLUMNS]].to_csv(place / "labels.csv", index=False)
+        table["study"] = table["patient"] + "-1"  # else each film is a study of its own
+        table[[*_COLUMNS, "study"]].to_csv(place / "labels.csv", index=False)
         shutil.move(made / "dicom", place / "films")
 
     return space._take("raw", draw)
@@ -143,15 +145,18 @@ def _film(space: Workspace, to: Path) -> None:
 
 def _studies(space: Workspace, to: Path) -> None:
     table = pd.read_csv(_raw(space) / "labels.csv", dtype=str)
-    table[["image", "patient"]].to_csv(to, index=False)
+    table[["image", "study"]].to_csv(to, index=False)
 
 
 def _predictions(space: Workspace, to: Path) -> None:
+    """By the films' names, and by what the prepared dataset calls them."""
     table = pd.read_csv(_raw(space) / "labels.csv", dtype=str)
-    scores = table[["image"]].rename(columns={"image": "file"} if "file" in to.name else {})
-    for number, label in enumerate(_COLUMNS[3:]):
-        scores[f"prob_{label}"] = [(7 * row + number) % 10 / 10 for row in range(len(table))]
-    scores.to_csv(to, index=False)
+    data = space._take("data-ours", lambda at: _dataset(space, at))
+    manifest = pd.read_csv(data / "manifest.csv", dtype=str)
+    scores = pd.DataFrame({"image": table["image"], "file": manifest["source_id"]})
+    for number, label in enumerate(_LABELS):
+        scores[f"prob_{label}"] = [(7 * row + number) % 10 / 10 for row in range(len(scores))]
+    scores.dropna().to_csv(to, index=False)
 
 
 def _answers(space: Workspace, to: Path) -> None:
