@@ -11,7 +11,14 @@ from pathlib import Path
 from data_prep.errors import UserError
 
 
-def check_folder(out: Path, verb: str, earlier: Callable[[Path], bool], *, overwrite: bool) -> None:
+def check_folder(
+    out: Path,
+    verb: str,
+    earlier: Callable[[Path], bool],
+    *,
+    overwrite: bool,
+    option: str = "--out",
+) -> None:
     """Check that results may be written into a folder; nothing is changed.
 
     Args:
@@ -19,6 +26,7 @@ def check_folder(out: Path, verb: str, earlier: Callable[[Path], bool], *, overw
         verb: the verb that writes.
         earlier: whether the folder holds earlier results of the verb.
         overwrite: whether those may be replaced.
+        option: that names the folder.
 
     Raises:
         UserError: it holds something else, or results that mustn't be replaced.
@@ -28,28 +36,35 @@ def check_folder(out: Path, verb: str, earlier: Callable[[Path], bool], *, overw
         return
     if not out.is_dir() or not earlier(out):
         raise UserError(
-            f"--out must be a new or empty folder, or one that `cxrkeras {verb}` wrote. Received: "
-            f"{out}, which holds something else. Give another folder."
+            f"{option} must be a new or empty folder, or one that `cxrkeras {verb}` wrote. "
+            f"Received: {out}, which holds something else. Give another folder."
         )
-    _check_overwrite(out, verb, overwrite)
+    _check_overwrite(out, verb, overwrite, option)
 
 
-def check_file(out: Path, verb: str, earlier: Callable[[Path], bool], *, overwrite: bool) -> None:
+def check_file(
+    out: Path,
+    verb: str,
+    earlier: Callable[[Path], bool],
+    *,
+    overwrite: bool,
+    option: str = "--out",
+) -> None:
     """The same check for results in one file."""
     if not out.exists():
         return
     if not out.is_file() or not earlier(out):
         raise UserError(
-            f"--out must be a new file, or one that `cxrkeras {verb}` wrote. Received: {out}, "
+            f"{option} must be a new file, or one that `cxrkeras {verb}` wrote. Received: {out}, "
             "which is something else. Give another name."
         )
-    _check_overwrite(out, verb, overwrite)
+    _check_overwrite(out, verb, overwrite, option)
 
 
-def _check_overwrite(out: Path, verb: str, overwrite: bool) -> None:
+def _check_overwrite(out: Path, verb: str, overwrite: bool, option: str) -> None:
     if not overwrite:
         raise UserError(
-            f"--out {out} holds earlier results of `cxrkeras {verb}`. Give another name, or add "
+            f"{option} {out} holds earlier results of `cxrkeras {verb}`. Give another name, or add "
             "--overwrite."
         )
 

@@ -55,6 +55,12 @@ _SHOWN = 12  # refused files listed on the terminal; all of them are in rejected
     "--pictures/--no-pictures", default=True, help="Draw pictures, or write only tables and maps."
 )
 @click.option(
+    "--dicom",
+    is_flag=True,
+    help="Write the pictures of DICOM films as DICOM Secondary Captures too, under the film's "
+    "patient and study (extra dicom).",
+)
+@click.option(
     "--boxes",
     type=click.Path(path_type=Path),
     help="Known boxes to score against: image,label,x,y,width,height in pixels of the prepared "
@@ -93,11 +99,13 @@ def command(model: Path, files: tuple[str, ...], out: Path, rule: str | None, **
       cxrkeras explain runs/first film.dcm --out why
       cxrkeras explain runs/first films/ --labels top3 --map gradcam++ --out why
       cxrkeras explain runs/first films/ --table patients.csv --out why
+      cxrkeras explain runs/first films/ --labels top3 --out why --dicom
       cxrkeras explain runs/first --data data/ours --no-pictures --out why --randomisation-check
       cxrkeras explain runs/first --data data/nih --boxes BBox_List_2017.csv --only-boxed --out why
     """
     if bool(files) == (how["data"] is not None):
         raise click.UsageError("Give FILES or --data DATASET, one of them.")
+    _check_dicom(how)
     if how["only_boxed"] and not (how["boxes"] or how["data"]):
         raise click.UsageError("--only-boxed needs known boxes: give --boxes TABLE.")
     table = how.pop("table")
@@ -124,6 +132,17 @@ def command(model: Path, files: tuple[str, ...], out: Path, rule: str | None, **
         how.pop(name)
     how["check_seed"] = seed if check else None
     _tell(out, explain_inputs(card, inputs, out, point, **how))
+
+
+def _check_dicom(how: dict) -> None:
+    if not how["dicom"]:
+        return
+    if how["data"] or not how["pictures"]:
+        raise click.UsageError("--dicom is for the pictures of FILES.")
+    from cxrkeras.serving.reporting.said import need
+    from cxrkeras.serving.reporting.written import EXTRA
+
+    need(*EXTRA, "--dicom")
 
 
 def _tell(out: Path, outcome) -> None:

@@ -1,4 +1,4 @@
-"""`cxrkeras export`: a trained model for TensorFlow Serving, ONNX and LiteRT, with its card."""
+"""`cxrkeras export`: a trained model for servers, devices and Hugging Face, with its card."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ from cxrkeras.serving.export.layout import FORMATS
 @click.option(
     "--licence",
     "license_name",
-    default="other",
+    default="unknown",
     show_default=True,
     help="Licence of the weights for the model card, in Hugging Face's spelling.",
 )
@@ -57,7 +57,8 @@ def command(
 
     OUT/NAME/1 is a SavedModel for TensorFlow Serving, with decoding and preparing inside: its
     signature `encoded` takes PNG and JPEG files within --min-side and --max-pixels.
-    onnx/1/model.onnx and litert/1/model.tflite take prepared images. The next export becomes
+    onnx/1/model.onnx and litert/1/model.tflite take prepared images. hub/1 is a folder for Hugging
+    Face: model.keras, which Keras alone opens, and a card. The next export becomes
     version 2; nothing but the model card, OUT/NAME/README.md, is overwritten. Every format is
     checked against Keras on the same images before it is published. Not for clinical use.
 
@@ -66,6 +67,7 @@ def command(
       cxrkeras export runs/first --out served
       cxrkeras export runs/first --out served --format saved-model --format onnx --name chest
       cxrkeras export models/final --out served --operating-point youden --check film.dcm
+      cxrkeras export runs/first --out served --format hub --licence cc-by-nc-4.0
     """
     from cxrkeras.serving.export.order import export
 

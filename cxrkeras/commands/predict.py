@@ -9,6 +9,7 @@ from cxrkeras.commands.shared.executing import executing
 from cxrkeras.commands.shared.film_options import admission, decoding_workers, table_of_inputs
 from cxrkeras.commands.shared.operating_point import operating_point, rule_of, rules_named
 from cxrkeras.commands.shared.overwriting import overwrite as overwriting
+from cxrkeras.commands.shared.reporting import Reports, reporting
 from data_prep.errors import UserError
 from data_prep.outputs import check_file
 
@@ -34,6 +35,7 @@ _WRITERS = (".csv", ".json")
     help="Write FILE.csv or FILE.json. Repeatable.",
 )
 @overwriting
+@reporting
 @click.option(
     "--server",
     help="Ask a server instead: http://HOST:8501 or grpc://HOST:8500. MODEL_OR_RUN is then the "
@@ -60,6 +62,7 @@ def command(
     workers: int | None,
     admission,
     executor,
+    reports: Reports,
 ) -> None:
     """Give probabilities and decisions for FILES: DICOM, PNG, JPEG or TIFF, folders, patterns.
 
@@ -78,9 +81,11 @@ def command(
       cxrkeras predict runs/first film.png --calibrate temperature --json
       cxrkeras predict models/final films/ --table patients.csv --out predictions.csv
       cxrkeras predict chest film.dcm --server http://localhost:8501
+      cxrkeras predict models/final films/ --dicom reports --fhir observations.json
       cxrkeras predict models/final /shared/films --out all.csv --executor ray --gpus-per-task 1
     """
     _check(out, overwrite)
+    reports.check(overwrite)
     chosen = rule_of(rule)
     settings = {"batch_size": batch_size, "admission": admission, "workers": workers}
     if server is not None:
@@ -96,7 +101,7 @@ def command(
         told = predict_words(
             card, files, point, calibration=method, table=table, executor=executor, **settings
         )
-    _tell(told, out, to_stdout)
+    _tell(told, out, reports, to_stdout)
 
 
 def _ask(server: str, name: str, files: tuple[str, ...], table: Path | None, settings: dict):
@@ -133,7 +138,7 @@ def _check(out: tuple[Path, ...], overwrite: bool) -> None:
         check_file(path, "predict", is_answer, overwrite=overwrite)
 
 
-def _tell(told, out, to_stdout) -> None:
+def _tell(told, out, reports, to_stdout) -> None:
     from cxrkeras.serving.predict import answers
     from cxrkeras.serving.predict.films import none_readable
     from data_prep.files import atomic_write_text
@@ -151,5 +156,7 @@ def _tell(told, out, to_stdout) -> None:
             click.echo(line)
         for path in out:
             click.echo(f"Written: {path}")
+    for line in reports.write(told) if told.readable else ():
+        click.echo(line, err=to_stdout)
     if not told.readable:
         raise none_readable(len(told.rows), told.rows[0].reason)

@@ -92,7 +92,7 @@ def read_dicom(source: Path | bytes, admission: Admission = DEFAULT) -> tuple[Gr
     Raises:
         RejectedFile: The file isn't one readable, single-frame chest radiograph.
     """
-    with _quiet():
+    with quiet():
         dataset = _open(source, admission)
         try:
             found = _check(dataset, admission)
@@ -106,7 +106,7 @@ def read_dicom(source: Path | bytes, admission: Admission = DEFAULT) -> tuple[Gr
 
 def sop_uid(path: Path) -> str | None:
     """The SOPInstanceUID of a file; None for one without, or that isn't readable DICOM."""
-    with _quiet():
+    with quiet():
         try:
             header = pydicom.dcmread(
                 path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"]
@@ -116,10 +116,13 @@ def sop_uid(path: Path) -> str | None:
             return None
 
 
+_LOUD = ("pydicom", "pylibjpeg", "openjpeg", "rle", "highdicom")
+
+
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep pydicom's and its decoders' messages from the screen: they quote header values."""
-    loggers = [logging.getLogger(name) for name in ("pydicom", "pylibjpeg", "openjpeg", "rle")]
+def quiet() -> Iterator[None]:
+    """Keep messages of pydicom, its decoders and highdicom off the screen: they quote headers."""
+    loggers = [logging.getLogger(name) for name in _LOUD]
     levels = [logger.level for logger in loggers]
     with python_warnings.catch_warnings():
         python_warnings.simplefilter("ignore")

@@ -10,7 +10,8 @@ from pathlib import Path
 from data_prep.errors import UserError
 
 _FILE = Path(__file__).with_name("findings.toml")
-_KEYS = ("synonyms", "parents", "any_of")
+_KEYS = ("synonyms", "parents", "any_of", "code")
+_CODE = 3  # texts: scheme, code, meaning
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,14 @@ class Finding:
         synonyms: other spellings.
         parents: the findings that a film shows which shows this one.
         any_of: the findings of which the name means any.
+        code: in a public scheme: its DICOM designator, the code, its meaning there; or nothing.
     """
 
     name: str
     synonyms: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()
     any_of: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,8 @@ def ontology_of(path: Path | None) -> Ontology:
 
     Args:
         path: TOML as `findings.toml`: a table per finding, its heading the name; `synonyms`,
-            `parents` and `any_of` are lists of texts. A finding takes the place of ours of that
-            name, and a spelling is taken from whichever of ours had it.
+            `parents`, `any_of` and `code` are lists of texts. A finding takes the place of ours of
+            that name, and a spelling is taken from whichever of ours had it.
 
     Raises:
         UserError: it isn't such a file, a spelling has two meanings in it, a parent or part is no
@@ -157,6 +160,11 @@ def _finding(name: str, table: object, path: Path) -> Finding:
         raise UserError(
             f"{path.name}: a finding has the lists of texts {', '.join(_KEYS)}, and nothing else. "
             f"Received: {name!r}."
+        )
+    if len(table.get("code", ())) not in (0, _CODE):
+        raise UserError(
+            f"{path.name}: `code` has three texts, the scheme, the code and its meaning. Received: "
+            f"{name!r}."
         )
     return Finding(name, **{key: tuple(value) for key, value in table.items()})
 

@@ -128,8 +128,9 @@ def test_its_model_comes_back_from_its_file(part_id, tmp_path):
 @pytest.mark.skipif(ON_JAX, reason="exports need TensorFlow")
 @every_head
 def test_its_model_goes_to_onnx(part_id, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime", reason="package onnxruntime (extra onnx)")
     from cxrkeras.data.preparation import Preparation
-    from cxrkeras.serving.export.portable import run_onnx, write_onnx
+    from cxrkeras.serving.export.portable import BATCH, run_onnx, write_onnx
     from cxrkeras.serving.export.saved_model import Described
 
     model = lively(network(part_id)).probability
@@ -137,3 +138,7 @@ def test_its_model_goes_to_onnx(part_id, tmp_path):
     nothing = np.full(LABELS, np.nan)
     write_onnx(Described(model, labels, nothing, Preparation(image_size=SIDE), {}), tmp_path)
     np.testing.assert_allclose(run_onnx(tmp_path, images()), answers(model, images()), atol=1e-5)
+    one = images()[:1]
+    np.testing.assert_allclose(run_onnx(tmp_path, one), answers(model, one), atol=1e-5)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    assert {value.shape[0] for value in session.get_inputs() + session.get_outputs()} == {BATCH}

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from cxrkeras.serving.explain.folder import overlay_name
 from cxrkeras.serving.explain.folds import Explanation
@@ -36,16 +37,23 @@ BOXES = ("name", "label", "cut", "x", "y", "width", "height", "highest")
 
 def write_pictures(
     out: Path, name: str, told: Explanation, heats: Sequence[Heat], opacity: float, note: str
-) -> None:
-    """`sheets/NAME.png`, and `overlays/NAME-LABEL.png` for each label."""
+) -> dict[Path, tuple[str, Image.Image]]:
+    """`sheets/NAME.png`, and `overlays/NAME-LABEL.png` for each label.
+
+    Returns:
+        {the place of an overlay's DICOM twin: (label, overlay)}.
+    """
     how = {"opacity": opacity, "title": name, "note": note}
+    drawn = {}
     for heat in heats:
-        path = out / "overlays" / overlay_name(name, heat.label)
-        _write_png(path, overlay(told.square, heat, **how))
+        picture = overlay(told.square, heat, **how)
+        _write_png(out / "overlays" / overlay_name(name, heat.label), picture)
+        drawn[out / "dicom" / overlay_name(name, heat.label, ".dcm")] = heat.label, picture
     _write_png(out / "sheets" / f"{name}.png", sheet(told.square, heats, **how))
+    return drawn
 
 
-def _write_png(path: Path, picture) -> None:
+def _write_png(path: Path, picture: Image.Image) -> None:
     content = io.BytesIO()
     picture.save(content, "PNG")
     atomic_write_bytes(path, content.getvalue())

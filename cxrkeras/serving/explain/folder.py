@@ -9,7 +9,7 @@ from data_prep.files import atomic_write_json, read_json
 from data_prep.outputs import remove
 
 MARK = "explained.json"
-_FOLDERS = ("overlays", "sheets", "maps")
+_FOLDERS = ("overlays", "sheets", "maps", "dicom")
 _TABLES = (
     "explained.csv",
     "boxes.csv",
@@ -54,8 +54,9 @@ def _written(out: Path) -> Iterator[Path]:
         yield out / "maps" / f"{name}.npy"
         yield out / "sheets" / f"{name}.png"
         yield from (out / "overlays" / overlay_name(name, label) for label in labels)
+        yield from (out / "dicom" / overlay_name(name, label, ".dcm") for label in labels)
 
 
-def overlay_name(name: str, label: str) -> str:
+def overlay_name(name: str, label: str, ending: str = ".png") -> str:
     """The file of one label's map over one film."""
-    return f"{name}-{clean(label) or 'label'}.png"
+    return f"{name}-{clean(label) or 'label'}{ending}"

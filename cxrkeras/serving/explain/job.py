@@ -19,6 +19,7 @@ from cxrkeras.serving.explain.overlay import Heat
 from cxrkeras.serving.explain.randomise import STAGES, Check, randomisation_check
 from cxrkeras.serving.predict.films import FilmStream
 from cxrkeras.serving.predict.told import Told, Unknown, as_arrays
+from cxrkeras.serving.reporting.captures import Captures
 from data_prep.filenames import printable
 from data_prep.files import atomic_write_json, atomic_write_text
 from data_prep.progress import Steps
@@ -42,6 +43,7 @@ class Job:
         tolerance: of the pointing game, pixels.
         check_seed: of the randomisation check; None for none.
         names: of each input's results.
+        captures: what writes pictures as DICOM too; None for nothing.
     """
 
     out: Path
@@ -54,6 +56,7 @@ class Job:
     tolerance: float
     check_seed: int | None
     names: list[str]
+    captures: Captures | None = None
 
 
 @dataclass
@@ -93,6 +96,8 @@ def carry_out(
     """
     outcome, gathered = Outcome(refused=list(inputs.refused)), _Gathered()
     unknown = Unknown(explainers.extras)
+    if job.captures:
+        job.captures.of_map(explainers.way.method)
     with Steps("explained", len(inputs.files), shown=len(inputs.files) > 1) as steps:
         for told in explain_films(explainers, side, stream, inputs.own):
             if isinstance(told, Explanation):
@@ -109,6 +114,8 @@ def carry_out(
     unknown.say()
     _write_tables(job, gathered, outcome)
     outcome.lines = list(_summary(explainers, gathered))
+    if job.captures:
+        outcome.lines.append(job.captures.line())
     if gathered.cases:
         outcome.lines += ["", *_localisation(job, gathered.cases)]
     if inputs.known is not None:
@@ -175,7 +182,9 @@ def _keep(
         note += ", plus the bias: the mean is the logit" if told.bias is not None else ""
         note += "; line: the upper 30 % of the range"
         note += f"; {', '.join(explainers.extras)} held" if explainers.extras else ""
-        files.write_pictures(job.out, name, told, heats, job.opacity, note)
+        drawn = files.write_pictures(job.out, name, told, heats, job.opacity, note)
+        if job.captures:
+            job.captures.add(told.path, number, drawn, note)
     if inputs.known is not None:
         gathered.cases += cases_of(told, job.labels, inputs.known, inputs.patients[number])
     if job.check_seed is not None and len(gathered.squares) < CHECKED:

@@ -34,6 +34,7 @@ def explain_inputs(
     wanted: str = "positive",
     opacity: float = 0.6,
     pictures: bool = True,
+    dicom: bool = False,
     tolerance: float = 0.0,
     check_seed: int | None = None,
     key_file: Path | None = None,
@@ -51,6 +52,7 @@ def explain_inputs(
         wanted: the labels to make pictures of, see `choice.choose`.
         opacity: of a map's highest value over the film, in [0, 1].
         pictures: whether to make any.
+        dicom: whether to write those of DICOM films as Secondary Captures too.
         tolerance: of the pointing game, pixels.
         check_seed: of the randomisation check; None for none.
         key_file: of the secret key by which results of DICOM films are named.
@@ -72,6 +74,8 @@ def explain_inputs(
         say(f"{card.alone} The logit of a {card.studies} is a weighted mean of its films' logits.")
     with _ready(card, inputs, method, admission, workers, None) as (stream, explainers):
         from cxrkeras.serving.explain.job import Job, carry_out
+        from cxrkeras.serving.reporting.captures import Captures
+        from cxrkeras.serving.reporting.said import algorithm_of
 
         job = Job(
             out=out,
@@ -84,6 +88,7 @@ def explain_inputs(
             tolerance=tolerance,
             check_seed=check_seed,
             names=unique_names(inputs.files, key_file),
+            captures=Captures(algorithm_of(card, rule), card.labels) if dicom else None,
         )
         return carry_out(job, explainers, card.image_size, stream, inputs)
 

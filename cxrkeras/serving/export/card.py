@@ -1,5 +1,6 @@
 """The model card beside an export: what it is, how it was tested, and what it isn't for."""
 
+import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
@@ -21,9 +22,13 @@ _CONTENTS = {
     "everything that is known about it.",
     "onnx": "`onnx/{v}/model.onnx`: input `image`, output `probability`; labels and thresholds in "
     "its metadata.",
+    "hub": "`model.keras` and `model.json` (in `hub/{v}/` of the export): one Keras model, which "
+    "`keras.models.load_model` opens; input `image`, output `probability`. `cxrkeras predict` "
+    "takes the folder.",
     "litert": "`litert/{v}/model.tflite`: signature `serving_default`, `image` to `probability`; "
     "`model.json` beside.",
 }
+_METRICS = {"auroc": ("roc_auc", "AUROC"), "average_precision": ("average_precision", "AP")}
 _SETTINGS = (
     "method", "backbone", "features", "source_rows", "recipe", "loss", "blank", "blank_weight",
     "augment", "image_size", "views", "optimizer", "average", "epochs", "batch_size",
@@ -49,7 +54,7 @@ def model_card(
     earlier: Sequence[str] = (),
     rule: str,
     differences: Sequence,
-    license_name: str = "other",
+    license_name: str = "unknown",
     admission: Admission = DEFAULT,
 ) -> str:
     """Markdown with Hugging Face's front matter.
@@ -62,12 +67,13 @@ def model_card(
         earlier: folders of other exports of the name.
         rule: of the thresholds.
         differences: `export.Difference`s of the round trip.
-        license_name: as Hugging Face spells it; of the weights, which their owner decides.
+        license_name: as Hugging Face spells it; of the weights, which their owner decides;
+            `unknown` where nobody said.
         admission: how large a picture may be that `encoded` reads.
     """
     facts, points = card.facts, card.operating_points(parse_rule(rule))
     expected = reached(points, card.labels, card.count)
-    prepared = card.preparation
+    prepared, measured = card.preparation, card.performance()
     return _template().render(
         license=license_name,
         name=name,
@@ -101,7 +107,8 @@ def model_card(
         trained_on=facts.get("trained_on") or "unnamed data",
         version=version("cxrkeras"),
         settings=_settings(card.settings()),
-        performance=card.performance(),
+        performance=measured,
+        index=_index(measured, name, facts.get("trained_on") or "unnamed data"),
         left_out=left_out(card.labels),
     )
 
@@ -143,6 +150,29 @@ def _preparation(prepared) -> str:
         spread = f"percentiles {low:g} and {high:g} to black and white, "
     how = "with black margins to a square" if prepared.pad else "stretched to a square"
     return f"{spread}{how} of {side} x {side}, then to "
+
+
+def _index(measured: Mapping | None, name: str, data: str) -> list[dict]:
+    """Hugging Face's `model-index`: scores of each finding and their mean; nothing unmeasured."""
+    if measured is None:
+        return []
+    told = {"macro": measured["macro"], **measured["per_label"]}
+    metrics = [
+        {"type": kind, "name": f"{words} {label} ({_ends(found[key])})", "value": value}
+        for label, found in told.items()
+        for key, (kind, words) in _METRICS.items()
+        if (value := found[key]["value"]) is not None
+    ]
+    task = {"type": "image-classification", "name": "Multi-label classification of radiographs"}
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", data).strip("-.") or "unnamed"
+    dataset = {"type": slug, "name": data, "split": measured["how"]}
+    result = {"task": task, "dataset": dataset, "metrics": metrics}
+    return [{"name": name, "results": [result]}] if metrics else []
+
+
+def _ends(score: Mapping) -> str:
+    low, high = score["low"], score["high"]
+    return "no interval" if low is None else f"95 % interval {low:.3f} to {high:.3f}"
 
 
 def _settings(found: Mapping) -> list[tuple[str, str]]:

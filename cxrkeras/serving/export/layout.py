@@ -9,7 +9,7 @@ from pathlib import Path
 
 from data_prep.errors import UserError
 
-FORMATS = {"onnx": "onnx", "litert": "litert", "saved-model": "."}
+FORMATS = {"onnx": "onnx", "litert": "litert", "hub": "hub", "saved-model": "."}
 """Each format's folder below `NAME`, in the order of publishing: what a server watches, last."""
 
 

@@ -8,9 +8,16 @@ from cxrkeras.evaluation.rules import Rule
 from cxrkeras.serving.export.layout import check_name, earlier, next_version
 from cxrkeras.serving.predictor.read import read_card
 from data_prep.films.admission import DEFAULT, Admission
+from data_prep.say import say
 
 if TYPE_CHECKING:
     from cxrkeras.serving.export.run import Difference, Exported
+
+UNKNOWN_LICENSE = "unknown"
+_ASK = (
+    "Warning: the card will say that the licence of the weights is unknown. Before you upload them "
+    "ask whose data and weights they grew from, and give --licence."
+)
 
 
 def export(
@@ -21,7 +28,7 @@ def export(
     *,
     name: str | None = None,
     check: Sequence[Path] = (),
-    license_name: str = "other",
+    license_name: str = UNKNOWN_LICENSE,
     admission: Admission = DEFAULT,
 ) -> "Exported":
     """Export a model, or a run's ensemble as one, as a new version of OUT/NAME.
@@ -47,6 +54,8 @@ def export(
     card = read_card(model)
     rule = rule or card.default_rule
     card.operating_points(rule)
+    if "hub" in formats and license_name == UNKNOWN_LICENSE:
+        say(_ASK)
     from cxrkeras import runtime
 
     runtime.use_tensorflow("export")
@@ -54,13 +63,13 @@ def export(
     from cxrkeras.serving.export.card import model_card
     from cxrkeras.serving.export.run import export_model
 
-    def describe(differences: "Sequence[Difference]") -> str:
+    def describe(differences: "Sequence[Difference]", alone: Sequence[str] | None = None) -> str:
         return model_card(
             card,
             name=home.name,
             version_number=next_version(home),
-            formats=formats,
-            earlier=earlier(home),
+            formats=alone or formats,
+            earlier=() if alone else earlier(home),
             rule=str(rule),
             differences=differences,
             license_name=license_name,

@@ -18,10 +18,13 @@ from cxrkeras.serving.export.saved_model import Described
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_json
 
+BATCH = "batch"
+"""What the first axis of an ONNX file's inputs and outputs is called."""
+
 
 def write_onnx(described: Described, folder: Path) -> None:
     """Write `model.onnx`: `image` (N, S, S, 1), and what the model takes beside -> `probability`
-    (N, K).
+    (N, K). The first axis of each is called `batch`, and may have any length.
 
     Its metadata hold `labels` and `thresholds` as JSON lists (null if there is none) in the
     order of the output, `inputs` with what each further input means, where there are any, and
@@ -36,6 +39,7 @@ def write_onnx(described: Described, folder: Path) -> None:
     model = onnx.load(path)
     _name_inputs(model.graph, described)
     _rename(model.graph, model.graph.output[0], "probability")
+    _name_batch(model.graph)
     thresholds = [None if np.isnan(t) else float(t) for t in described.thresholds]
     properties = {
         "labels": list(described.labels),
@@ -84,6 +88,12 @@ def _name_inputs(graph, described: Described) -> None:
     for value in graph.input:
         dims = len(value.type.tensor_type.shape.dim)
         _rename(graph, value, IMAGE if dims == 4 else value.name.partition(":")[0])
+
+
+def _name_batch(graph) -> None:
+    """One name for the first axis of all inputs and outputs, where tf2onnx gives each its own."""
+    for value in (*graph.input, *graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = BATCH
 
 
 def _meanings(described: Described) -> dict[str, dict[str, str]]:

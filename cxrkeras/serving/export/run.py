@@ -1,13 +1,14 @@
 """A trained model in the formats that servers and devices read, each checked before publishing."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cxrkeras.data.inputs import IMAGE
 from cxrkeras.evaluation.rules import Rule
 from cxrkeras.evaluation.scores.operating import thresholds_of
 from cxrkeras.serving.export import check as export_check
+from cxrkeras.serving.export import hub as export_hub
 from cxrkeras.serving.export import portable as export_portable
 from cxrkeras.serving.export.check import ENCODED, FLOAT, RESIZED, Samples
 from cxrkeras.serving.export.layout import next_version, publish, staging
@@ -64,7 +65,7 @@ def export_model(
     rule: Rule,
     check: Sequence[Path],
     *,
-    describe: Callable[[Sequence[Difference]], str],
+    describe: Callable[..., str],
     admission: Admission = DEFAULT,
 ) -> Exported:
     """Export a model or an ensemble as a new version; nothing is left of one that fails.
@@ -75,7 +76,8 @@ def export_model(
         formats: keys of `layout.FORMATS`.
         rule: of the thresholds.
         check: radiographs for the round trip; synthetic ones where empty.
-        describe: makes the model card's text from the round trip.
+        describe: makes the model card's text from the round trip's `Difference`s, and where it
+            goes into a folder of its own, from the formats there.
         admission: what is accepted as a radiograph; its sides and pixels bound what is served, too.
 
     Raises:
@@ -101,6 +103,7 @@ def export_model(
         facts={**facts, "preparation": card.preparation.as_json(), "members": card.count},
         admission=admission,
     )
+    of_hub = export_hub.model_facts(card, described.facts) if "hub" in formats else {}
     sizes = {leaf.image_size for leaf in card.leaves}
     limit = FLOAT if len(sizes) == 1 else RESIZED
     with staging(home) as staged:
@@ -109,8 +112,12 @@ def export_model(
         for name in formats:
             folder = staged / name
             folder.mkdir()
-            differences += _write_and_check(name, described, folder, samples, limit)
+            whole = replace(described, facts=of_hub) if name == "hub" else described
+            differences += _write_and_check(name, whole, folder, samples, limit)
         _raise_for(differences)
+        if "hub" in formats:
+            own = [found for found in differences if found.what == "hub"]
+            atomic_write_text(staged / "hub" / "README.md", describe(own, ["hub"]))
         version = next_version(home)
         text = describe(differences)
         folders = publish(staged, home, version, list(formats))
@@ -137,6 +144,7 @@ def _write_and_check(
 _PORTABLE = {
     "onnx": (export_portable.write_onnx, export_portable.run_onnx),
     "litert": (export_portable.write_litert, export_portable.run_litert),
+    "hub": (export_hub.write_hub, export_hub.run_hub),
 }
 
 

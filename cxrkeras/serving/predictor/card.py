@@ -211,6 +211,10 @@ class Card:
         Raises:
             UserError: a run's predictions can't be read.
         """
+        return self._measured
+
+    @cached_property
+    def _measured(self) -> dict | None:
         if found := self.facts.get("performance"):
             return found
         from cxrkeras.evaluation.evidence.performance import fold_performance, run_performance

@@ -1,6 +1,7 @@
 """The vocabulary of findings, and a user's file over it."""
 
 import pytest
+from pydicom.sr._concepts_dict import concepts
 
 from data_prep.errors import UserError
 from data_prep.tables.ontology import folded, ontology_of, ours
@@ -33,6 +34,16 @@ def test_a_union_is_known_by_any_spelling():
     assert parts_of("Lung Lesion") == ()
 
 
+def test_every_code_is_dicoms_and_one_finding_s():
+    """By pydicom's copy of PS3.16."""
+    coded = [finding for finding in ours().findings.values() if finding.code]
+    assert len({finding.code[:2] for finding in coded}) == len(coded) > 20
+    for finding in coded:
+        scheme, code, meaning = finding.code
+        known = [names[code][0] for names in concepts[scheme].values() if code in names]
+        assert meaning in known
+
+
 def theirs(tmp_path, text):
     (tmp_path / "mine.toml").write_text(text)
     return ontology_of(tmp_path / "mine.toml")
@@ -62,6 +73,7 @@ def test_a_user_s_file_comes_over_it(tmp_path):
         ("[A]\nparents = ['Gout']", "which is no finding"),
         ("[A]\nparents = ['B']\n[B]\nparents = ['A']", "its own ancestor"),
         ("[A]\nparents = ['A']", "its own ancestor"),
+        ("[A]\ncode = ['SCT', '1']", "three texts"),
         ("['Pleural Effusion']\n[Effusion]", "'Effusion' are names of one finding, Effusion"),
     ],
 )

@@ -6,6 +6,7 @@ import shutil
 import keras
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 from PIL import Image
 
@@ -22,6 +23,7 @@ from cxrkeras.serving.predictor.read import read_card
 from data_prep.errors import UserError
 from data_prep.films.film import read_film, to_square
 from data_prep.films.square import Settings
+from tests.cxrkeras.serving.reporting.films import SECRETS, write_film
 from tests.cxrkeras.serving.served_runs import FOLDS, LABELS, PREPARED, SIDE, write_model, write_run
 
 IMAGES = 8
@@ -100,6 +102,21 @@ def test_files_are_explained_by_all_models_and_broken_ones_listed(served, tmp_pa
     assert set(boxes["label"]) == set(LABELS)
     assert (boxes["x"] + boxes["width"]).max() <= PREPARED
     assert json.loads((out / "explained.json").read_text())["image_size"] == PREPARED
+
+
+def test_pictures_of_dicom_films_are_secondary_captures_too(served, tmp_path, capsys):
+    pytest.importorskip("highdicom", reason="highdicom (extra dicom) isn't installed")
+    film, out = write_film(tmp_path / "film.dcm"), tmp_path / "why"
+    words = (served / "model", film, served / "films" / "0.png", "--out", out, "--dicom")
+    assert explain(*words, "--labels", LABELS[0]) == 0
+    said = capsys.readouterr().out
+    assert "Secondary Captures: 1, with names of patients. None of " in said
+    assert not any(secret in said for secret in SECRETS)
+    (made,) = (out / "dicom").iterdir()
+    drawn = np.asarray(Image.open(out / "overlays" / f"{made.stem}.png"))
+    assert np.array_equal(pydicom.dcmread(made).pixel_array, drawn)
+    assert explain(*words, "--labels", LABELS[1], "--overwrite") == 0
+    assert made not in (out / "dicom").iterdir()
 
 
 def test_probabilities_are_those_of_predict(served, tmp_path):
@@ -284,6 +301,8 @@ def test_a_raw_file_of_the_runs_own_data_is_recognised_by_its_pixels(served, tmp
         (("run", "film.png"), "no such file"),
         (("run", "--data", "run-data", "--boxes", "none.csv"), "Not found: none.csv"),
         (("films", "film.png"), "There is no model"),
+        (("run", "--data", "run-data", "--dicom"), "--dicom is for the pictures of FILES"),
+        (("run", "film.png", "--dicom", "--no-pictures"), "--dicom is for the pictures of FILES"),
     ],
 )
 def test_what_can_not_be_done_is_said_in_one_line(served, tmp_path, capsys, words, message):

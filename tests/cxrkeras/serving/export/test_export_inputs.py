@@ -115,5 +115,7 @@ def test_other_formats_name_all_inputs(name, root, tmp_path):
     if name == "onnx":
         model = onnx.load(done.folders[0] / "model.onnx")
         assert {value.name for value in model.graph.input} == {"image", *KNOWN}
+        shapes = [value.type.tensor_type.shape for value in model.graph.input]
+        assert {shape.dim[0].dim_param for shape in shapes} == {"batch"}
         properties = {one.key: one.value for one in model.metadata_props}
         assert json.loads(properties["inputs"]) == MEANINGS

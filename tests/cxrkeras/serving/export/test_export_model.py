@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import zipfile
 from dataclasses import replace
 from operator import attrgetter
 
@@ -116,6 +118,9 @@ def test_onnx(proof, tmp_path):
     model = onnx.load(done.folders[0] / "model.onnx")
     assert [value.name for value in model.graph.input] == ["image"]
     assert [value.name for value in model.graph.output] == ["probability"]
+    for value in (*model.graph.input, *model.graph.output):
+        assert value.type.tensor_type.shape.dim[0].dim_param == "batch"
+    onnx.checker.check_model(model, full_check=True)
     properties = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
     assert properties["labels"] == list(LABELS)
     assert properties["thresholds"] == [0.375, None, 0.0625]
@@ -125,6 +130,24 @@ def test_onnx(proof, tmp_path):
     for rows in (slice(0, 5), slice(2, 3)):
         found = export_portable.run_onnx(done.folders[0], proof.images[rows])
         np.testing.assert_allclose(found, proof.probability[rows], rtol=0, atol=1e-6)
+
+
+def test_hub(proof, tmp_path):
+    card, home = proof.card, tmp_path / "chest"
+    done = export_model(card, home, ["hub"], YOUDEN, [], describe=lambda *told: str(len(told)))
+    (folder,) = done.folders
+    assert tree(home) == [
+        "README.md", "hub", "hub/1", "hub/1/README.md", "hub/1/model.json", "hub/1/model.keras",
+    ]  # fmt: skip
+    assert (folder / "README.md").read_text() == "2"  # told the formats of its own folder
+    with zipfile.ZipFile(folder / "model.keras") as archive:
+        layers = re.findall(r'"module": "([^"]+)"', archive.read("config.json").decode())
+    assert {name.split(".")[0] for name in layers} == {"keras"}
+    again = read_card(folder)
+    assert (again.labels, again.count) == (card.labels, 1)
+    assert again.operating_points(YOUDEN)[LABELS[0]] == POINTS["youden"][LABELS[0]]
+    found = load_card(again).predict(proof.images)
+    np.testing.assert_allclose(found, proof.probability, rtol=0, atol=1e-6)
 
 
 def test_a_further_export_is_a_further_version(tmp_path):

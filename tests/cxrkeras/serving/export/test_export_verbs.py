@@ -18,6 +18,7 @@ from cxrkeras.serving.export.card import model_card
 from cxrkeras.serving.export.layout import earlier
 from cxrkeras.serving.export.run import Difference
 from cxrkeras.serving.predictor.read import read_card
+from data_prep.errors import UserError
 from tests.cxrkeras.serving.served_runs import LABELS, write_model
 
 
@@ -207,12 +208,57 @@ def test_model_card_says_what_is_seen_and_which_label_the_mean_lacks(model):
     assert not any(f"| {name} |" in text for name in ("optimizer", "blank_weight", "seeds"))
 
 
+def test_for_the_hub_the_licence_is_asked_for_and_the_card_names_its_files_alone(
+    model, tmp_path, capsys, monkeypatch
+):
+    cards = []
+
+    def stand_in(*_, describe, **__):
+        cards.extend([describe([Difference("hub", 0.0, 1e-5, 8)], ["hub"])])
+        raise UserError("Enough.")
+
+    monkeypatch.setattr("cxrkeras.serving.export.run.export_model", stand_in)
+    words = ("export", model, "--out", tmp_path, "--name", "chest", "--format", "hub")
+    assert code_of(*words, "--format", "onnx") == 1
+    assert "the licence of the weights is unknown" in capsys.readouterr().err
+    assert code_of(*words, "--licence", "mit") == 1
+    assert "licence" not in capsys.readouterr().err
+    assert ["license: unknown" in cards[0], "license: mit" in cards[1]] == [True, True]
+    assert "model.onnx" not in cards[0]
+    assert "hub/1/" in cards[0]
+
+
 def test_a_run_s_card_names_datasets_by_no_folder(model, tmp_path):
     chosen = 'source = ["imagenet,a=/far/a"]\nsource_rows = ["a=/far/a:0.5", "b=/far/b:1.0"]\n'
     (tmp_path / "experiment.toml").write_text(chosen)
     told = replace(read_card(model), run=tmp_path).settings()
     assert told["source_rows"] == [["a", 0.5], ["b", 1.0]]
     assert "far" not in str(told)
+
+
+def test_hugging_face_reads_the_card(run, model, tmp_path):
+    from huggingface_hub import ModelCard
+    from huggingface_hub.repocard_data import eval_results_to_model_index
+
+    folder, scores = run
+    shown = {"version_number": 1, "formats": ["hub"], "rule": "youden"}
+    shown["differences"] = [Difference("hub", 0.0, 1e-5, 8)]
+    card = replace(read_card(model), run=folder)
+    (tmp_path / "README.md").write_text(model_card(card, name="chest", **shown), "utf-8")
+    read = ModelCard.load(tmp_path / "README.md").data
+    assert (read.library_name, read.license) == ("keras", "unknown")
+    assert read.model_name == "chest"
+    found = {(one.metric_type, one.metric_name.split(" (")[0]): one for one in read.eval_results}
+    macro = found["roc_auc", "AUROC macro"]
+    assert macro.metric_value == pytest.approx(scores["macro"]["pooled"]["auroc"], abs=1e-12)
+    assert (macro.dataset_name, macro.dataset_type) == ("ours", "ours")
+    assert macro.dataset_split.startswith("Out of fold")
+    assert ("average_precision", "AP Mass") in found
+    (index,) = eval_results_to_model_index("chest", read.eval_results)
+    assert len(index["results"][0]["metrics"]) == len(found) == 2 * (1 + len(LABELS))
+    unmeasured = model_card(read_card(model), name="chest", **shown)
+    assert "model-index" not in unmeasured
+    assert "named none. Ask them before you use, share or upload it." in unmeasured
 
 
 def test_model_card_of_a_run(run, model):

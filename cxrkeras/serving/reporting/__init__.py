@@ -1,0 +1,1 @@
+"""What a model says of films, for a hospital's systems: DICOM and FHIR."""
