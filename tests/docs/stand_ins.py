@@ -25,6 +25,7 @@ TINY = "tiny"  # a second to trace; in this process alone
 SMALLEST = "mobilenet_v3_small"
 # The last one given counts. An option is added only where a verb has it.
 SMALL = {"folds": 2, "epochs": 1, "source_epochs": 1, "batch_size": 8, "workers": 0}
+SMALL |= {"patients": 8, "source_patients": 3}
 SIDES = {TINY: 48, SMALLEST: 32}
 SIDE = 75  # no backbone needs more
 SIDE_PREPARED = 64
@@ -220,7 +221,7 @@ MAKERS: dict[str, Callable[[Workspace, Path], None]] = {
     r"data/\w+": _source,
     r"(runs/\w+).*": _run,
     r"(models/\w+).*": _model,
-    r"experiments/.+": lambda space, to: shutil.copy(ROOT / "experiments" / to.name, to),
+    r"experiments/.+": lambda space, to: shutil.copy(ROOT / to.name.replace("-", "/", 1), to),
     r"ChestXray-NIHCC": _archive("nih"),
     r"CheXpert-v1\.0-small": _archive("chexpert"),
     r"Downloads/archive": _archive("nih"),
