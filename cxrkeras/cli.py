@@ -13,6 +13,7 @@ from cxrkeras.commands.shared.old_words import in_todays_words
 from data_prep.errors import UserError, WrongUse
 
 VERBS = {
+    "doctor": "check this machine: one line each, with the cure",
     "prep": "raw DICOM, images and tables -> a prepared dataset",
     "labels": "what archives call their findings, and how their labels merge",
     "pretrain": "train a trunk on public archives, to start from later",
@@ -23,7 +24,7 @@ VERBS = {
     "shortcuts": "how much of a run's score needs no lungs: age and view, borders, a thumbnail",
     "suspects": "which labels of your table look wrong, for a person to check",
     "report": "write a run's report again",
-    "weights": "import trunks that others trained, or see where a trunk comes from",
+    "weights": "fetch or import trunks that others trained, or see where a trunk comes from",
     "train": "train the final model of a finished run on all of its target data",
     "ensemble": "several runs and models as one model, which answers as their mean",
     "predict": "get a model's probabilities and decisions for image files",

@@ -5,14 +5,17 @@ from pathlib import Path
 import click
 
 from cxrkeras.commands.shared.film_options import admission
+from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.numbers import Finite
 from cxrkeras.commands.shared.operating_point import operating_point, rule_of
 from data_prep.say import say
 
 _HERE = ("127.0.0.1", "localhost", "::1")
 
+_MAIN = ("open", "port", "host", "operating-point", "server")
 
-@click.command("app")
+
+@click.command("app", cls=Verb, shown=_MAIN)
 @click.argument("model", metavar="MODEL_OR_RUN")
 @click.option(
     "--server",

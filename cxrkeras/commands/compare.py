@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.numbers import Finite
 from cxrkeras.commands.shared.overwriting import overwrite as overwriting
 from data_prep.outputs import check_folder
@@ -11,7 +12,7 @@ from data_prep.outputs import check_folder
 WIDTH = 28
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @click.option("--test", is_flag=True, help="Compare on the held-out test sets.")
 @click.option("--common", is_flag=True, help="Use only the images that all runs have.")

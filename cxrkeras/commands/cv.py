@@ -6,17 +6,44 @@ from typing import Any
 import click
 
 from cxrkeras.commands.shared.executing import executing
-from cxrkeras.commands.shared.options import SectionedCommand, chosen, experiment_options
+from cxrkeras.commands.shared.helping import Verb
+from cxrkeras.commands.shared.options import chosen, experiment_options
+from cxrkeras.runs.presets import everyday_names
+
+_MAIN = (
+    "preset",
+    "data",
+    "method",
+    "backbone",
+    "source",
+    "head",
+    "recipe",
+    "loss",
+    "epochs",
+    "image-size",
+    "folds",
+    "seeds",
+    "config",
+    "out",
+)
 
 
-@click.command(cls=SectionedCommand)
+@click.command(cls=Verb, shown=_MAIN)
+@click.option(
+    "--preset",
+    type=click.Choice(everyday_names()),
+    help="Settings by name: quick, to see that it works; cpu and gpu, for such a machine; study, "
+    "those of Huang et al. 2022. All other options go over them, and it is said what they set.",
+)
 @experiment_options()
 @click.option(
     "--config", type=click.Path(path_type=Path), help="TOML file with these options as keys."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder. [default: runs/NAME]")
 @executing("folds are fitted")
-def command(config: Path | None, out: Path | None, executor, **options: Any) -> None:
+def command(
+    config: Path | None, out: Path | None, executor, preset: str | None, **options: Any
+) -> None:
     """Cross-validate one way of transferring: models, predictions, metrics and a report.
 
     A run can be stopped or killed at any time; the same command resumes it. Source stages are
@@ -24,7 +51,9 @@ def command(config: Path | None, out: Path | None, executor, **options: Any) -> 
 
     \b
     Examples:
-      cxrkeras cv --backbone densenet121 --method cotrain        # the built-in phantoms
+      cxrkeras cv --preset quick                                 # the built-in phantoms
+      cxrkeras cv --data data/ours --preset cpu
+      cxrkeras cv --backbone densenet121 --method cotrain        # the phantoms' hospitals too
       cxrkeras cv --data data/ours --source imagenet
       cxrkeras cv --data data/ours --source imagenet,nih=data/nih --image-size 256
       cxrkeras cv --data data/ours --method mixed --source imagenet --source nih=data/nih
@@ -40,7 +69,7 @@ def command(config: Path | None, out: Path | None, executor, **options: Any) -> 
     """
     from cxrkeras.training.begin import run_choices
 
-    run = run_choices(chosen(options), out, config, executor)
+    run = run_choices(chosen(options), out, config, executor, preset)
     _close(run.metrics, run.folder, shuffled=run.experiment.shuffle_labels)
 
 

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.shared.helping import Verb
+
 _METRICS = {"auroc": "AUROC", "average_precision": "average precision"}
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument(
     "models", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="MODEL_OR_RUN..."
 )

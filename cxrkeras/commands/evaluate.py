@@ -4,24 +4,29 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.key_file import key_file
 from cxrkeras.commands.shared.overwriting import overwrite as overwriting
 
 LABEL_WIDTH = 28
 
+_MAIN = ("predictions", "labels", "out", "key", "patient-column", "scores", "per", "overwrite")
 
-@click.command()
+
+@click.command(cls=Verb, shown=_MAIN)
 @click.option(
     "--predictions",
     required=True,
     type=click.Path(path_type=Path),
-    help="Table of probabilities (.csv, .csv.gz): a key column, and prob_LABEL or LABEL columns.",
+    help="Table of probabilities (.csv, .csv.gz, .xlsx): a key column, and prob_LABEL or LABEL "
+    "columns.",
 )
 @click.option(
     "--labels",
     required=True,
     type=click.Path(path_type=Path),
-    help="Table with LABEL columns (1, 0, -1, blank) or of A|B findings; or a prepared dataset.",
+    help="Table with LABEL columns (1, 0, -1, blank) or of A|B findings, FILE.xlsx:SHEET where a "
+    "workbook has several; or a prepared dataset.",
 )
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="New folder for the report."

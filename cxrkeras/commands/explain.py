@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from cxrkeras.commands.shared.film_options import admission, decoding_workers, table_of_inputs
+from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.key_file import key_file
 from cxrkeras.commands.shared.numbers import Finite
 from cxrkeras.commands.shared.operating_point import operating_point, rule_of
@@ -15,8 +16,10 @@ from data_prep.outputs import check_folder
 
 _SHOWN = 12  # refused files listed on the terminal; all of them are in rejected.csv
 
+_MAIN = ("out", "data", "map", "labels", "operating-point", "boxes", "table", "overwrite")
 
-@click.command()
+
+@click.command(cls=Verb, shown=_MAIN)
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL_OR_RUN")
 @click.argument("files", nargs=-1, metavar="[FILES...]")
 @click.option(

@@ -5,11 +5,14 @@ from pathlib import Path
 import click
 
 from cxrkeras.commands.shared.film_options import admission
+from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.operating_point import operating_point, rule_of, rules_named
 from cxrkeras.serving.export.layout import FORMATS
 
+_MAIN = ("out", "format", "name", "operating-point", "check", "licence")
 
-@click.command()
+
+@click.command(cls=Verb, shown=_MAIN)
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL_OR_RUN")
 @click.option(
     "--out",

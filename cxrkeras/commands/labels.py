@@ -5,12 +5,13 @@ from pathlib import Path
 import click
 
 from cxrkeras.commands.prep.options import FILE
+from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.registry import READERS
 
 _NONE = "-"
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("archives", nargs=-1, metavar="[ARCHIVE]...")
 @click.option(
     "--findings",

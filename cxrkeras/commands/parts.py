@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.registry import KINDS, RECIPES, About, Part, Registry
 from cxrkeras.runs.presets import preset_line, preset_names, preset_text, recipe_name
 
@@ -24,7 +25,7 @@ _BOUNDS = {
 }
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("kind", required=False)
 @click.argument("name", required=False)
 def command(kind: str | None, name: str | None) -> None:

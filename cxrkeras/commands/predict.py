@@ -7,16 +7,19 @@ from click.core import ParameterSource
 
 from cxrkeras.commands.shared.executing import executing
 from cxrkeras.commands.shared.film_options import admission, decoding_workers, table_of_inputs
+from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.operating_point import operating_point, rule_of, rules_named
 from cxrkeras.commands.shared.overwriting import overwrite as overwriting
 from cxrkeras.commands.shared.reporting import Reports, reporting
 from data_prep.errors import UserError
 from data_prep.outputs import check_file
 
-_WRITERS = (".csv", ".json")
+_WRITERS = {".csv": "as_csv", ".json": "as_json", ".xlsx": "as_workbook"}
+
+_MAIN = ("out", "operating-point", "calibrate", "table", "json", "server", "overwrite", "workers")
 
 
-@click.command()
+@click.command(cls=Verb, shown=_MAIN)
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL_OR_RUN")
 @click.argument("files", nargs=-1, required=True, metavar="FILES...")
 @operating_point(f"Threshold above which a label is positive: {rules_named()}")
@@ -32,7 +35,7 @@ _WRITERS = (".csv", ".json")
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     multiple=True,
-    help="Write FILE.csv or FILE.json. Repeatable.",
+    help="Write FILE.csv, FILE.xlsx or FILE.json. Repeatable.",
 )
 @overwriting
 @reporting
@@ -133,7 +136,9 @@ def _check(out: tuple[Path, ...], overwrite: bool) -> None:
 
     for path in out:
         if path.suffix.lower() not in _WRITERS:
-            raise click.UsageError(f"--out must be FILE.csv or FILE.json. Received: {path}.")
+            raise click.UsageError(
+                f"--out must be FILE.csv, FILE.xlsx or FILE.json. Received: {path}."
+            )
     for path in out:
         check_file(path, "predict", is_answer, overwrite=overwrite)
 
@@ -141,12 +146,12 @@ def _check(out: tuple[Path, ...], overwrite: bool) -> None:
 def _tell(told, out, reports, to_stdout) -> None:
     from cxrkeras.serving.predict import answers
     from cxrkeras.serving.predict.films import none_readable
-    from data_prep.files import atomic_write_text
+    from data_prep.files import atomic_write_bytes, atomic_write_text
 
     for path in out:
-        write = answers.as_csv if path.suffix.lower() == ".csv" else answers.as_json
+        content = getattr(answers, _WRITERS[path.suffix.lower()])(told)
         try:
-            atomic_write_text(path, write(told))
+            (atomic_write_text if isinstance(content, str) else atomic_write_bytes)(path, content)
         except OSError as error:
             raise UserError(f"--out {path} can't be written: {error.strerror}.") from error
     if to_stdout:

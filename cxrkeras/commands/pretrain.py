@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from cxrkeras.commands.shared.options import SectionedCommand, chosen, experiment_options
+from cxrkeras.commands.shared.helping import Verb
+from cxrkeras.commands.shared.options import chosen, experiment_options
 
 _FIELDS = (
     "data", "method", "backbone", "source", "label_set", "joint", "loss", "uncertain", "blank",
@@ -16,8 +17,21 @@ _FIELDS = (
     "precision", "fast", "devices",
 )  # fmt: skip
 
+_MAIN = (
+    "source",
+    "backbone",
+    "method",
+    "label-set",
+    "epochs",
+    "batch-size",
+    "image-size",
+    "data",
+    "config",
+    "out",
+)
 
-@click.command(cls=SectionedCommand)
+
+@click.command(cls=Verb, shown=_MAIN)
 @experiment_options(*_FIELDS)
 @click.option(
     "--config", type=click.Path(path_type=Path), help="TOML file with these options as keys."

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.numbers import Finite
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument(
     "models", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="EXPORTED..."
 )

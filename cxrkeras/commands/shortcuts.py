@@ -4,8 +4,10 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.shared.helping import Verb
 
-@click.command()
+
+@click.command(cls=Verb)
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @click.option(
     "--data",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cxrkeras.commands.shared.executing import executing
+from cxrkeras.commands.shared.helping import Verb
 from data_prep.errors import UserError
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from cxrkeras.study.state import Study
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder. [default: runs/FILE's name]")
 @click.option(

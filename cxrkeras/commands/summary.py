@@ -5,14 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cxrkeras.commands.shared.options import SectionedCommand, chosen, experiment_options
+from cxrkeras.commands.shared.helping import Verb
+from cxrkeras.commands.shared.options import chosen, experiment_options
 from data_prep.errors import UserError
 
 if TYPE_CHECKING:
     import keras
 
+_MAIN = ("backbone", "method", "head", "recipe", "image-size", "batch-size", "outputs", "plot")
 
-@click.command(cls=SectionedCommand)
+
+@click.command(cls=Verb, shown=_MAIN)
 @click.argument("model", required=False, type=click.Path(path_type=Path), metavar="[MODEL_OR_RUN]")
 @experiment_options(
     "method", "backbone", "head", "features", "inputs", "recipe", "image_size", "views", "dropout",

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.overwriting import overwrite as overwriting
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="New folder for CSV and page."

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.operating_point import rule_of
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.option(
     "--run", required=True, type=click.Path(path_type=Path), help="A finished run of `cxrkeras cv`."
 )

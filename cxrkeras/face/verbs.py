@@ -170,7 +170,11 @@ def _tell(text: str) -> None:
 
 
 def cross_validate(
-    out: PathLike | None = None, *, config: PathLike | None = None, **choices: Any
+    out: PathLike | None = None,
+    *,
+    config: PathLike | None = None,
+    preset: str | None = None,
+    **choices: Any,
 ) -> "Run":
     """Cross-validate one way of transferring, as `cxrkeras cv`: models, predictions, a report.
 
@@ -181,6 +185,7 @@ def cross_validate(
         out: the run's folder; `runs/NAME` by default.
         config: a TOML file of choices, such as the `experiment.toml` of an earlier run; arguments
             override it.
+        preset: `quick`, `cpu`, `gpu` or `study`: settings that all others go over.
         **choices: the settings below; None counts as not given. Paths may be given for texts.
 
     Returns:
@@ -201,9 +206,9 @@ def cross_validate(
 
     given = {name: _plain(value) for name, value in choices.items() if value is not None}
     try:
-        return run_choices(given, _path(out), _path(config))
+        return run_choices(given, _path(out), _path(config), preset=preset)
     except UserError as error:
-        known = {"out", "config", *OPTIONS}
+        known = {"out", "config", "preset", *OPTIONS}
         raise type(error)(in_arguments(str(error), known)) from error
 
 

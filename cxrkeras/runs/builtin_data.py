@@ -2,18 +2,10 @@
 
 from typing import Any
 
+from cxrkeras.runs.presets import everyday
 from data_prep.say import say
 
-# What a small machine can learn from the phantoms in minutes; every value can be overridden.
-_SETTINGS = {
-    "image_size": 64,
-    "folds": 3,
-    "epochs": 6,
-    "source_epochs": 7,
-    "learning_rate": 5e-4,
-    "source_learning_rate": 1e-3,
-    "augment": "light",
-}
+_PRESET = "quick"  # what a small machine can learn from the phantoms in minutes
 
 
 def with_builtin_data(choices: dict[str, Any], datasets: Any) -> dict[str, Any]:
@@ -30,7 +22,7 @@ def with_builtin_data(choices: dict[str, Any], datasets: Any) -> dict[str, Any]:
         return choices
     say("No --data given: using the built-in phantoms (synthetic radiographs), at a small size.")
     target, hospital_a, hospital_b = datasets()
-    filled = {**_SETTINGS, **choices, "data": str(target)}
+    filled = {**everyday(_PRESET), **choices, "data": str(target)}
     if filled.get("method") == "cotrain" and not filled.get("source"):
         filled["source"] = (f"a={hospital_a}", f"b={hospital_b}")
     return filled

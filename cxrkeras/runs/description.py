@@ -51,7 +51,7 @@ def _check_named_sources(experiment: Experiment) -> None:
 
 def _unknown(name: str) -> str:
     near = get_close_matches(name, Experiment.model_fields, n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else "`cxrkeras cv --help` lists the options."
+    hint = f"Did you mean {near[0]!r}?" if near else "`cxrkeras cv --help-all` lists the options."
     return f"A description's keys are the options of `cxrkeras cv`. Received: {name!r}. {hint}"
 
 

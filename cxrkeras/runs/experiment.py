@@ -193,7 +193,8 @@ class Experiment(BaseModel):
     preset: str | None = _choice(
         None,
         _RECORD,
-        "The published system whose choices these are, but for those that were given.",
+        "The preset whose choices these are, but for those that were given: a published system's, "
+        "or one for every day.",
         idle=_BOTH,
         pattern=r"^\w+$",
     )

@@ -1,7 +1,8 @@
-"""Preset recipes: the choices of published systems, by name, a TOML file each.
+"""Presets: choices by name, a TOML file each, which all that is chosen otherwise overrides.
 
-`experiments/recipes/` holds them; the link beside this file lets an installed package hold them
-too. A preset's choices lie below all others, and may name a recipe (a part) themselves.
+Those of published systems, given as `--recipe`, lie in `experiments/recipes/`; the link beside this
+file lets an installed package hold them too. Those for every day, given as `--preset`, lie in
+`everyday/`. A preset may name a recipe (a part) itself.
 """
 
 import tomllib
@@ -15,10 +16,38 @@ from data_prep.errors import UserError
 
 _HERE = Path(__file__).parent
 _PLACES = (_HERE / "recipes", _HERE.parents[1] / "experiments" / "recipes")
+_EVERYDAY = _HERE / "everyday"
+
+
+def everyday_names() -> list[str]:
+    """The names that `--preset` takes."""
+    return sorted(path.stem for path in _EVERYDAY.glob("*.toml"))
+
+
+def everyday_line(name: str) -> str:
+    """What an everyday preset is, in a sentence."""
+    return _first_line(_everyday_text(name))
+
+
+def everyday(name: str) -> dict[str, Any]:
+    """The choices of an everyday preset, by field name.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    return _choices(_everyday_text(name))
+
+
+def _everyday_text(name: str) -> str:
+    if name not in everyday_names():
+        raise UserError(
+            f"--preset must be one of {', '.join(everyday_names())}. Received: {name!r}."
+        )
+    return (_EVERYDAY / f"{name}.toml").read_text(encoding="utf-8")
 
 
 def preset_names() -> list[str]:
-    """The names of all presets."""
+    """The names of all published systems."""
     return sorted(_files())
 
 
@@ -29,8 +58,7 @@ def preset_text(name: str) -> str:
 
 def preset_line(name: str) -> str:
     """What a preset is, in a sentence: the first line of its file."""
-    first = preset_text(name).partition("\n")[0]
-    return first.removeprefix("#").strip().removeprefix("What:").strip()
+    return _first_line(preset_text(name))
 
 
 def recipe_name(text: str) -> str:
@@ -79,8 +107,15 @@ def with_preset(choices: Mapping[str, Any]) -> dict[str, Any]:
     if name not in _files():
         return dict(choices)  # a part
     own = {key: value for key, value in choices.items() if key != "recipe"}
-    preset = tomllib.loads(preset_text(name))
-    return {**{key.replace("-", "_"): preset[key] for key in preset}, **own, "preset": name}
+    return {**_choices(preset_text(name)), **own, "preset": name}
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0].removeprefix("#").strip().removeprefix("What:").strip()
+
+
+def _choices(text: str) -> dict[str, Any]:
+    return {key.replace("-", "_"): value for key, value in tomllib.loads(text).items()}
 
 
 def _files() -> dict[str, Path]:

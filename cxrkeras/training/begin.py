@@ -9,13 +9,14 @@ from cxrkeras.registry import BACKBONES, RECIPES
 from cxrkeras.runs.builtin_data import with_builtin_data
 from cxrkeras.runs.description import make_experiment, read_choices
 from cxrkeras.runs.experiment import Experiment
-from cxrkeras.runs.presets import with_preset
+from cxrkeras.runs.presets import everyday, everyday_line, with_preset
 from cxrkeras.runs.spellings import renewed
 from cxrkeras.training.plan import resolve
 from cxrkeras.training.stages.cache import cache_folder
 from data_prep.errors import UserError, WrongUse
 from data_prep.executors import Executor
 from data_prep.executors.local import Part as Local
+from data_prep.say import say
 
 _HERE = Local()
 
@@ -43,6 +44,7 @@ def run_choices(
     out: Path | None = None,
     config: Path | None = None,
     executor: Executor = _HERE,
+    preset: str | None = None,
 ) -> Run:
     """Cross-validate what is described, or resume an unfinished run.
 
@@ -52,6 +54,7 @@ def run_choices(
         out: the run's folder; `runs/NAME` if None.
         config: a TOML file of choices, which those of `given` override.
         executor: where the folds are fitted, which changes no number.
+        preset: of everyday use, whose choices lie below all others.
 
     Returns:
         The finished run.
@@ -69,15 +72,36 @@ def run_choices(
     if "preset" in choices and "recipe" not in choices:
         raise UserError(
             "preset only notes by which name a run's choices were given, and chooses nothing. "
-            f"Received: preset {choices['preset']!r} without a recipe. Give it as recipe."
+            f"Received: preset {choices['preset']!r} without a recipe. Give it as recipe, or as "
+            "--preset beside the file."
         )
     choices = with_preset(renewed(choices))
+    if preset is not None:
+        choices = _over(preset, choices)
     _check(make_experiment(choices))
     experiment = make_experiment(with_builtin_data(choices, _phantoms)).located()
     folder = out or Path("runs") / _name(experiment)
     from cxrkeras.training.crossval import cross_validate
 
     return Run(folder, experiment, cross_validate(experiment, folder, executor))
+
+
+def _over(preset: str, choices: dict[str, Any]) -> dict[str, Any]:
+    """The choices over those of an everyday preset; what it sets is said."""
+    theirs = everyday(preset)
+    if "folds_file" in choices:  # decides these
+        theirs = {key: theirs[key] for key in theirs if key not in ("folds", "test_fraction")}
+    left = {key: value for key, value in theirs.items() if key not in choices}
+    say(f"--preset {preset}: {everyday_line(preset)}")
+    said = ", ".join(f"{key.replace('_', '-')} {_in_words(left[key])}" for key in left)
+    say(f"It sets {said or 'nothing that you do not'}. Any other option goes over it.")
+    return {"preset": preset, **theirs, **choices}
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _check(experiment: Experiment) -> None:

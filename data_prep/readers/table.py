@@ -57,7 +57,9 @@ class Part(TableReader):
     of findings is used. The source's notes say which column was taken for what.
     """
 
-    labels: Path = option(..., "CSV or TSV with one header line.")
+    labels: Path = option(
+        ..., "CSV or TSV with one header line, or FILE.xlsx; FILE.xlsx:SHEET where it has several."
+    )
     labels_from: tuple[str, ...] = option(
         (), "The label columns, separated by commas.", metavar="COLUMNS"
     )

@@ -13,6 +13,7 @@ from data_prep.errors import UserError
 from data_prep.tables.cells import unmarked
 from data_prep.tables.textfile import read_text
 from data_prep.tables.vocabulary import ARCHIVE_FINDINGS, NIH14, canonical, is_normal, nearest
+from data_prep.tables.workbook import is_workbook, read_workbook, sheet_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +43,8 @@ def read_table(path: Path | str, encoding: str | None = None) -> pd.DataFrame:
     marked, as other programs do too, is read without its mark.
 
     Args:
-        path: a `.csv`, `.tsv` or `.csv.gz` file with one header line.
+        path: a `.csv`, `.tsv` or `.csv.gz` file with one header line; or an Excel workbook,
+            `FILE.xlsx` or `FILE.xlsx:SHEET`.
         encoding: its encoding, where it is none of the above (e.g. `gb18030`).
 
     Returns:
@@ -53,8 +55,12 @@ def read_table(path: Path | str, encoding: str | None = None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    path = Path(path)
-    rows = _split(read_text(path, encoding), path)
+    path, sheet = sheet_of(Path(path))
+    if is_workbook(path):
+        cells = read_workbook(path, sheet, MOST_VALUES)
+        rows = [[unmarked(cell) if "'" in cell else cell for cell in row] for row in cells]
+    else:
+        rows = _split(read_text(path, encoding), path)
     if not rows:
         raise UserError(f"The table {path.name} is empty: it needs a header line and rows.")
     names, body = rows[0], rows[1:]

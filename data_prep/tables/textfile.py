@@ -67,7 +67,9 @@ def _read_bytes(path: Path) -> bytes:
             "Leave out what isn't needed, or divide it."
         )
     if content[:4] == b"PK\x03\x04" or content[:4] == b"\xd0\xcf\x11\xe0":
-        raise UserError(f"{path.name} is a spreadsheet or archive: save it as CSV (UTF-8) first.")
+        raise UserError(
+            f"{path.name} is a spreadsheet or archive: save it as .xlsx or as CSV (UTF-8) first."
+        )
     return content
 
 

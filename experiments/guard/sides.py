@@ -116,7 +116,10 @@ class Side:
 
     @cache  # noqa: B019 - there are two sides
     def _options(self, verb: str) -> set[str]:
-        said = self._python(RUN, *verb.split(), "--help")
+        try:
+            said = self._python(RUN, *verb.split(), "--help-all")
+        except CaseFailed:  # an earlier commit, whose --help has all
+            said = self._python(RUN, *verb.split(), "--help")
         return set(re.findall(r"^  (--[a-z][a-z-]*)", said, flags=re.MULTILINE))
 
     def _python(self, script: str, *words: object) -> str:

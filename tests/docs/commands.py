@@ -18,7 +18,7 @@ from tests.conftest import ROOT
 PAGES = ("README.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md")))
 _MARK = re.compile(r"^<!-- not run: (.+) -->$")
 _FOR_ALL = ("--debug", "-q", "--quiet", "-v", "--verbose")  # `main` takes them after a verb too
-_COMMAND = re.compile(r"^([A-Z_]+=\S* )*cxrkeras( |$)")
+_COMMAND = re.compile(r"^([A-Z][A-Z_]*=\S* )*cxrkeras( |$)")
 
 
 @dataclass(frozen=True)

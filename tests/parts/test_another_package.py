@@ -92,7 +92,9 @@ def test_each_part_is_listed_with_its_options(site, commands):
     for name, said in zip(brought.values(), shown, strict=True):
         assert f"{name}, a" in said
         assert f"of {PACKAGE}" in said
-    cv, predict, prep = commands(["cv", "--help"], ["predict", "--help"], ["prep", "--help"])
+    cv, predict, prep = commands(
+        ["cv", "--help-all"], ["predict", "--help-all"], ["prep", "--help"]
+    )
     flat = cv.replace(" ", "")
     for group, option in _OPTIONS.items():
         said = flat.partition(option)[2]

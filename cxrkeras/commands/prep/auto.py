@@ -8,12 +8,13 @@ from pathlib import Path
 import click
 
 from cxrkeras.commands.prep.options import FOLDER
+from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.registry import READERS
 
 _SHOWN = 3  # marks named of an archive
 
 
-@click.command("auto")
+@click.command("auto", cls=Verb)
 @click.argument("root", type=FOLDER)
 def auto_command(root: Path) -> None:
     """Say which archive a folder is, or why it is none, and the command to run.
@@ -45,7 +46,7 @@ def auto_command(root: Path) -> None:
         raise UserError(
             f"{root} is none of the archives known here: none of their tables is in it or directly "
             "below it. Give the folder of the download, or for a table of your own: "
-            "cxrkeras prep table --help"
+            "cxrkeras prep table --help-all"
         )
 
 

@@ -7,6 +7,7 @@ import click
 
 from cxrkeras.commands.shared.executing import executing
 from cxrkeras.commands.shared.film_options import admission, decoding_workers
+from cxrkeras.commands.shared.helping import section
 from cxrkeras.commands.shared.key_file import key_file
 from data_prep.readers import VIEWS
 
@@ -40,19 +41,22 @@ raw_folder = {
     ),
 }
 """Where the raw files are, for archives and for other data."""
-sample = options(
-    click.option(
-        "--limit",
-        type=click.IntRange(1),
-        metavar="N",
-        help="Take only a sample of about N images: whole patients, drawn by --seed.",
-    ),
-    click.option(
-        "--seed",
-        type=click.IntRange(0),
-        default=0,
-        show_default=True,
-        help="Random seed of the sample of --limit.",
+sample = section(
+    "A part of the data",
+    options(
+        click.option(
+            "--limit",
+            type=click.IntRange(1),
+            metavar="N",
+            help="Take only a sample of about N images: whole patients, drawn by --seed.",
+        ),
+        click.option(
+            "--seed",
+            type=click.IntRange(0),
+            default=0,
+            show_default=True,
+            help="Random seed of the sample of --limit.",
+        ),
     ),
 )
 findings = click.option(
@@ -70,38 +74,41 @@ exclude = click.option(
     multiple=True,
     help="List of images to leave out: one file name per line, no header. Repeatable.",
 )
-picture = options(
-    click.option(
-        "--image-size",
-        "size",
-        type=click.IntRange(16, 4096),
-        default=512,
-        show_default=True,
-        help="Side of the prepared square images, in pixels.",
-    ),
-    click.option(
-        "--pad",
-        is_flag=True,
-        help="Keep the aspect ratio: pad to a square instead of stretching to it.",
-    ),
-    click.option(
-        "--stretch",
-        type=float,
-        nargs=2,
-        metavar="LOW HIGH",
-        help="Percentiles that become black and white, e.g. 0.5 99.5.",
-    ),
-    click.option(
-        "--near/--no-near",
-        default=True,
-        show_default=True,
-        help="Also look for near-duplicates (re-encoded, resized, slightly cropped copies).",
-    ),
-    click.option(
-        "--merge-patients/--keep-patients",
-        default=True,
-        show_default=True,
-        help="Treat two patient numbers that share a copy of one film as one person.",
+picture = section(
+    "Images",
+    options(
+        click.option(
+            "--image-size",
+            "size",
+            type=click.IntRange(16, 4096),
+            default=512,
+            show_default=True,
+            help="Side of the prepared square images, in pixels.",
+        ),
+        click.option(
+            "--pad",
+            is_flag=True,
+            help="Keep the aspect ratio: pad to a square instead of stretching to it.",
+        ),
+        click.option(
+            "--stretch",
+            type=float,
+            nargs=2,
+            metavar="LOW HIGH",
+            help="Percentiles that become black and white, e.g. 0.5 99.5.",
+        ),
+        click.option(
+            "--near/--no-near",
+            default=True,
+            show_default=True,
+            help="Also look for near-duplicates (re-encoded, resized, slightly cropped copies).",
+        ),
+        click.option(
+            "--merge-patients/--keep-patients",
+            default=True,
+            show_default=True,
+            help="Treat two patient numbers that share a copy of one film as one person.",
+        ),
     ),
 )
 reading = options(admission, decoding_workers, executing("files are prepared"))
@@ -123,21 +130,24 @@ def views(default: str) -> Callable:
     )
 
 
-privacy = options(
-    key_file,
-    click.option(
-        "--public",
-        is_flag=True,
-        help="A public archive: keep patient, study and image identifiers as they are.",
-    ),
-    click.option(
-        "--hash-names",
-        is_flag=True,
-        help="Also name images that aren't DICOM by keyed hashes (DICOM images always are).",
-    ),
-    click.option(
-        "--linkage",
-        type=FILE,
-        help="Private file, outside --out, that records which file became which image.",
+privacy = section(
+    "Privacy",
+    options(
+        key_file,
+        click.option(
+            "--public",
+            is_flag=True,
+            help="A public archive: keep patient, study and image identifiers as they are.",
+        ),
+        click.option(
+            "--hash-names",
+            is_flag=True,
+            help="Also name images that aren't DICOM by keyed hashes (DICOM images always are).",
+        ),
+        click.option(
+            "--linkage",
+            type=FILE,
+            help="Private file, outside --out, that records which file became which image.",
+        ),
     ),
 )

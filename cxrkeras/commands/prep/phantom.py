@@ -6,9 +6,10 @@ import click
 
 from cxrkeras.commands.prep.options import FOLDER, verify
 from cxrkeras.commands.prep.report import report
+from cxrkeras.commands.shared.helping import Verb
 
 
-@click.command("phantom")
+@click.command("phantom", cls=Verb)
 @click.option("--out", type=FOLDER, required=True, help="New folder.")
 @click.option("--patients", type=click.IntRange(1), default=120, show_default=True)
 @click.option(

@@ -21,8 +21,13 @@ from cxrkeras.commands.prep.options import (
     views,
 )
 from cxrkeras.commands.prep.report import report
+from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.registry import READERS
 
+_MAIN = (  # where a reader has them; those that it can't do without stand before
+    *("out", "labels-from", "findings-column", "patient-column", "views", "findings", "limit"),
+    *("image-size", "key-file", "public", "executor"),
+)
 _NAMED = re.compile(r"[A-Z][\w -]*: ")
 
 
@@ -52,7 +57,14 @@ def reader_command(name: str) -> click.Command:
     ]
     for option in reversed(wanted):
         call = option(call)
-    return click.command(name, help=_help(inspect.getdoc(sys.modules[part.__module__]) or ""))(call)
+    flags = {flag.lstrip("-") for one in call.__click_params__ for flag in one.opts}
+    needed = {one.opts[0].lstrip("-") for one in call.__click_params__ if one.required} - {"raw"}
+    main = [
+        *sorted(needed - {"out"}),
+        *(name for name in _MAIN if name in flags - needed or name == "out"),
+    ]
+    text = _help(inspect.getdoc(sys.modules[part.__module__]) or "")
+    return click.command(name, cls=Verb, shown=main, help=text)(call)
 
 
 def _help(text: str) -> str:

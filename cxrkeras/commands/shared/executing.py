@@ -5,6 +5,7 @@ from functools import wraps
 
 import click
 
+from cxrkeras.commands.shared.helping import section
 from cxrkeras.registry import EXECUTORS
 from data_prep.errors import UserError
 
@@ -48,7 +49,7 @@ def executing(what: str) -> Callable:
             return command(executor=executor_of(executor, cpus=cpus, gpus=gpus), **given)
 
         for option in reversed(options):
-            together = option(together)
+            together = section("Where the work is done", option)(together)
         return together
 
     return decorate

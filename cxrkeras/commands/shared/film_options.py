@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.shared.helping import section
 from cxrkeras.commands.shared.numbers import Finite
 from data_prep.films.admission import DEFAULT
 
@@ -55,22 +56,24 @@ def admission(command: Callable) -> Callable:
     for name, declared in reversed(_ADMISSION.items()):
         shown = {} if declared.get("is_flag") else {"show_default": True}
         option = f"--{name.replace('_', '-')}"
-        together = click.option(option, default=getattr(DEFAULT, name), **shown, **declared)(
-            together
-        )
+        made = click.option(option, default=getattr(DEFAULT, name), **shown, **declared)
+        together = section("Which files are taken for films", made)(together)
     return together
 
 
 table_of_inputs = click.option(
     "--table",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False),
     help="For a model that takes age, sex or view beside the image, or answers for the films of a "
-    "study together: a table with these or the study, and the films' names in a column image or "
-    "file. It goes over DICOM headers, from which they are read without it.",
+    "study together: a table (CSV or FILE.xlsx) with these or the study, and the films' names in a "
+    "column image or file. It goes over DICOM headers, from which they are read without it.",
 )
-decoding_workers = click.option(
-    "--workers",
-    type=click.IntRange(0),
-    help="Decoding processes; 0 for none, without limits of memory and time. [default: one per "
-    "core]",
+decoding_workers = section(
+    "Where the work is done",
+    click.option(
+        "--workers",
+        type=click.IntRange(0),
+        help="Decoding processes; 0 for none, without limits of memory and time. [default: one "
+        "per core]",
+    ),
 )

@@ -4,30 +4,17 @@ from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
 import click
+from click.shell_completion import CompletionItem
 from pydantic.fields import FieldInfo
 
+from cxrkeras.commands.shared.helping import section
 from cxrkeras.registry import RECIPES, Registry
-from cxrkeras.runs.experiment import OPTIONS, Experiment
-from cxrkeras.runs.presets import recipe_name
+from cxrkeras.runs.experiment import OPTIONS
+from cxrkeras.runs.presets import preset_names, recipe_name
 from cxrkeras.runs.spellings import OLD
 from data_prep.errors import UserError
 
 _FEW = 12  # names that a help text lists
-
-
-class SectionedCommand(click.Command):
-    """A command whose help lists its options under headings."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options by section; those without one come first."""
-        sections: dict[str, list] = {}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record:
-                sections.setdefault(_section(parameter.name), []).append(record)
-        for name, records in sections.items():
-            with formatter.section(name):
-                formatter.write_dl(records)
 
 
 def experiment_options(*names: str) -> Callable:
@@ -39,7 +26,8 @@ def experiment_options(*names: str) -> Callable:
 
     def decorate(function: Callable) -> Callable:
         for name, field in reversed(fields.items()):
-            function = _option(name, field)(function)
+            heading = field.json_schema_extra["section"]
+            function = section(heading, _option(name, field))(function)
         for name in OLD:
             if not names or "recipe" in names:
                 hidden = click.option(f"--{name.replace('_', '-')}", name, hidden=True)
@@ -93,6 +81,15 @@ class PartType(click.ParamType):
     def _check(self, value: Any) -> None:
         self._parts.name_of(value)
 
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The names that begin so."""
+        return [CompletionItem(name) for name in self._known() if name.startswith(incomplete)]
+
+    def _known(self) -> list[str]:
+        return self._parts.names()
+
     def few(self) -> bool:
         """Whether all names go into a line of help."""
         return len(self._parts.names()) <= _FEW
@@ -108,6 +105,9 @@ class RecipeType(PartType):
     def _check(self, value: Any) -> None:
         recipe_name(value)
 
+    def _known(self) -> list[str]:
+        return [*self._parts.names(), *preset_names()]
+
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
         """The recipes' names, and one word for all systems."""
         return f"[{'|'.join(self._parts.names())}|SYSTEM]"
@@ -121,8 +121,3 @@ def _type(annotation: Any) -> Any:
     if get_origin(annotation) is Literal:
         return click.Choice(get_args(annotation))
     return next((kind for kind in (int, float) if kind in kinds), str)
-
-
-def _section(name: str | None) -> str:
-    field = Experiment.model_fields.get(name or "")
-    return field.json_schema_extra["section"] if field else "Options"

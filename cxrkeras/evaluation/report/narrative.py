@@ -25,7 +25,7 @@ from data_prep.errors import UserError
 NAMES = {
     "data": "Target data",
     "method": "Method",
-    "preset": "Published system",
+    "preset": "Preset",
     "recipe": "Recipe",
     "backbone": "Backbone",
     "source": "Knowledge from",

@@ -15,10 +15,6 @@ from cxrkeras.models.weights.bounds import check_archive
 from cxrkeras.runs.sources import FOREIGN_FILES, TORCH_FILES
 from data_prep.errors import UserError
 
-_CONVERT = (
-    'python -c "import torch; from safetensors.torch import save_file; '
-    "save_file(torch.load('{name}', weights_only=False).state_dict(), 'x.safetensors')\""
-)
 _REPEATED = 10  # tensors that share their numbers are few
 _NESTED = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
 
@@ -124,8 +120,8 @@ def _more_than_tensors(path: Path, message: str) -> str:
     what = f" (it names {named[1]})" if named else ""
     return (
         f"{path} is a pickle that holds more than tensors{what}, and to load it would run what it "
-        f"names. If you trust it, where its code is installed: {_CONVERT.format(name=path.name)}, "
-        "then import x.safetensors."
+        "names. Take its tensors, which runs nothing: python -m cxrkeras.models.importing.pickled "
+        f"{path.name} x.safetensors, then import x.safetensors."
     )
 
 

@@ -12,6 +12,7 @@ from cxrkeras.serving.predict.predict import Answer, Row
 from cxrkeras.serving.predict.reached import Reached, reached
 from data_prep.filenames import printable
 from data_prep.tables.cells import frame_as_csv
+from data_prep.tables.workbook import frame_as_workbook, header_of, is_workbook
 
 FORMAT = 1
 NOTICE = "Research use only: not for clinical use."
@@ -64,6 +65,11 @@ def as_csv(answer: Answer) -> str:
     return frame_as_csv(table.assign(**{name: table[name].map(_text) for name in numbers}))
 
 
+def as_workbook(answer: Answer) -> bytes:
+    """`as_table` as an Excel workbook of one sheet."""
+    return frame_as_workbook(as_table(answer), "predictions")
+
+
 def as_json(answer: Answer) -> str:
     """Everything: the model, its operating points, each image's labels, and files that failed."""
     card, labels = answer.card, answer.card.labels
@@ -98,7 +104,9 @@ def as_json(answer: Answer) -> str:
 
 
 def is_answer(path: Path) -> bool:
-    """Whether `as_csv` or `as_json` wrote a file."""
+    """Whether `as_csv`, `as_workbook` or `as_json` wrote a file."""
+    if is_workbook(path):
+        return list(header_of(path))[:2] == ["file", "file_name"]
     try:
         with path.open(encoding="utf-8") as file:
             begin = file.read(1000)

@@ -49,6 +49,23 @@ def test_writes_metrics_predictions_and_report(run, tmp_path):
     assert "prevalence of the labels being scored" in out
 
 
+def test_workbooks_are_scored_as_their_tables_are(run, tmp_path):
+    assert run()[0] == 0
+    tables = [pd.read_csv(tmp_path / name) for name in ("p.csv", "l.csv")]
+    with pd.ExcelWriter(tmp_path / "both.xlsx") as book:
+        for name, table in zip(("Scores", "Labels"), tables, strict=True):
+            table.to_excel(book, sheet_name=name, index=False)
+    sheets = {"predictions": "both.xlsx:scores", "labels": "both.xlsx:labels"}
+    assert run(**sheets, out="again")[0] == 0
+    first, again = (
+        json.loads((tmp_path / out / "metrics.json").read_text()) for out in ("out", "again")
+    )
+    assert first["per_label"] == again["per_label"]
+    code, _, err = run(predictions="both.xlsx", out="third")
+    assert code == 1
+    assert "2 sheets with rows: Scores, Labels. Say which: both.xlsx:Scores" in err
+
+
 def test_given_prevalence_sets_the_thresholds(run, tmp_path):
     (tmp_path / "pi.json").write_text(json.dumps({"Effusion": 0.2, "Mass": 0.1}))
     code, out, _ = run("--prevalence", tmp_path / "pi.json")

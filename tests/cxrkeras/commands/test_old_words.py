@@ -8,7 +8,7 @@ from cxrkeras.commands.shared.old_words import OLD, in_todays_words
 
 def helped(capsys, *verb: str) -> str:
     with pytest.raises(SystemExit):
-        main([*verb, "--help"])
+        main([*verb, "--help-all"])
     return capsys.readouterr().out
 
 

@@ -2,13 +2,14 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import h5py
 import keras
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from scipy.special import expit
 
 from cxrkeras.cli import main
@@ -28,6 +29,15 @@ def run(*words: object) -> int:
     with pytest.raises(SystemExit) as end:
         main(["weights", *map(str, words)])
     return end.value.code
+
+
+def keras_weights(path: Path) -> dict[str, np.ndarray]:
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(
+            lambda name, one: found.update({name: one[()]}) if hasattr(one, "shape") else None
+        )
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +220,7 @@ def test_facts_that_were_never_written_are_none(donor, tmp_path):
 
 
 def test_help_lists_every_backbone_that_can_be_imported(capsys):
-    from cxrkeras.commands.weights import _SCALINGS
+    from cxrkeras.commands.weights.verbs import _SCALINGS
     from cxrkeras.models.importing.pixels import PIXELS
     from cxrkeras.models.importing.recognise import importable
 
@@ -220,3 +230,87 @@ def test_help_lists_every_backbone_that_can_be_imported(capsys):
     assert all(backbone in said for backbone in importable().values())
     assert run("import", "x.pth", "--as", "resnet152") == 2
     assert "resnet50_v1_5" in capsys.readouterr().err
+
+
+def test_public_weights_are_listed(capsys):
+    from cxrkeras.models.weights.public import public_names
+
+    assert run("fetch") == 0
+    said = capsys.readouterr().out
+    assert all(f"{name} " in said for name in public_names())
+    assert run("fetch", "xrv_densenet121_nih", "--print") == 0
+    said = capsys.readouterr().out
+    assert "not published; noted at first use" in said
+    assert "Licence:   Apache-2.0" in said
+    assert "--file FILE" in said
+    assert run("fetch", "rad_dino") == 0
+    assert "--backbone hub:hf://microsoft/rad-dino" in capsys.readouterr().out
+    assert run("fetch", "nothing") == 1
+
+
+def test_public_weights_are_fetched_once_with_their_licence_and_imported(
+    foreign, tmp_path, capsys, monkeypatch
+):
+    from cxrkeras.models.weights import public
+
+    made = public.PublicWeights(
+        name="heart",
+        what="A ResNet50 of a test.",
+        page="https://example.org",
+        licence="CC0",
+        citation="Nobody, 2026",
+        verified="here",
+        url="http://127.0.0.1:9/heart.safetensors",
+        backbone=RESNET,
+        labels="Edema,Mass,Nodule",
+        image_size=32,
+    )
+    monkeypatch.setattr(public, "public_weights", lambda _: made)
+    monkeypatch.setenv("CXRKERAS_CACHE", str(tmp_path / "cache"))
+    given = ("fetch", "heart", "--file", foreign, "--out")
+    assert run(*given, tmp_path / "a") == 1
+    said = capsys.readouterr()
+    assert "Licence:   CC0" in said.out
+    assert "add --accept-licence" in said.err
+    assert not (tmp_path / "cache").exists()
+    assert run("fetch", "heart", "--accept-licence") == 1
+    assert "can't be downloaded" in capsys.readouterr().err
+    assert run(*given, tmp_path / "a", "--accept-licence") == 0
+    said = capsys.readouterr().out
+    assert re.search(r"licence: +CC0", said)
+    assert (tmp_path / "a" / "model.keras").is_file()
+    assert run("fetch", "heart", "--out", tmp_path / "b") == 0  # from the cache, and agreed already
+    assert "(noted at first use)" in capsys.readouterr().out
+    one, two = (keras_weights(tmp_path / name / "trunk.weights.h5") for name in "ab")
+    assert one.keys() == two.keys()
+    assert all(np.array_equal(one[key], two[key]) for key in one)
+
+
+def test_of_public_weights_that_were_pickled_whole_the_tensors_are_taken(
+    foreign, tmp_path, capsys, monkeypatch
+):
+    torch = pytest.importorskip("torch")
+    from cxrkeras.models.weights import public
+
+    module = torch.nn.Module()
+    for name, value in load_file(foreign).items():
+        inner = module
+        *above, last = name.removeprefix("module.").split(".")
+        for part in above:
+            if part not in inner._modules:
+                inner.add_module(part, torch.nn.Module())
+            inner = inner._modules[part]
+        inner.register_buffer(last, torch.tensor(value))
+    torch.save(module, tmp_path / "heart.pt")
+    facts = {"page": "https://example.org", "licence": "CC0", "citation": "x", "verified": "here"}
+    made = public.PublicWeights(
+        "heart", "x", **facts, backbone=RESNET, labels="Edema,Mass,Nodule", pickled=True
+    )
+    monkeypatch.setattr(public, "public_weights", lambda _: made)
+    monkeypatch.setenv("CXRKERAS_CACHE", str(tmp_path / "cache"))
+    given = ("--file", tmp_path / "heart.pt", "--accept-licence", "--out")
+    assert run("fetch", "heart", *given, tmp_path / "a") == 0
+    assert run("import", foreign, "--as", RESNET, "--out", tmp_path / "b") == 0
+    one, two = (keras_weights(tmp_path / name / "trunk.weights.h5") for name in "ab")
+    assert one.keys() == two.keys()
+    assert all(np.array_equal(one[key], two[key]) for key in one)

@@ -84,7 +84,7 @@ def test_a_wrong_value_is_one_line_with_its_option_and_what_was_received(choices
 
 
 def test_every_choice_is_an_option_of_cv_with_its_description():
-    said = CliRunner().invoke(command, ["--help"]).output
+    said = CliRunner().invoke(command, ["--help-all"]).output
     words = " ".join(said.split())
     for name, field in OPTIONS.items():
         assert f"--{name.replace('_', '-')} " in said

@@ -14,6 +14,9 @@ from cxrkeras.runs import presets
 from cxrkeras.runs.description import make_experiment, read_experiment, write_experiment
 from cxrkeras.runs.experiment import OPTIONS
 from cxrkeras.runs.presets import (
+    everyday,
+    everyday_line,
+    everyday_names,
     preset_line,
     preset_names,
     preset_text,
@@ -132,6 +135,70 @@ def test_a_note_of_a_name_chooses_nothing(tmp_path):
         run_choices({"data": "x"}, tmp_path / "out", config)
 
 
+every_day = pytest.mark.parametrize("name", everyday_names())
+
+
+def described(tmp_path, monkeypatch, given, preset, config=None):
+    """What `run_choices` would run."""
+    seen = []
+    monkeypatch.setattr("cxrkeras.training.begin._phantoms", lambda: (tmp_path, tmp_path, tmp_path))
+    monkeypatch.setattr(
+        "cxrkeras.training.crossval.cross_validate", lambda made, *_: seen.append(made)
+    )
+    run_choices(given, tmp_path / "out", config, preset=preset)
+    return seen[0]
+
+
+@every_day
+def test_an_everyday_preset_is_set_said_and_stored(name, tmp_path, monkeypatch, capsys):
+    made = described(tmp_path, monkeypatch, {"data": "x"}, name)
+    said = " ".join(capsys.readouterr().err.split())
+    assert everyday_line(name) in said
+    for key, value in everyday(name).items():
+        assert f"{key.replace('_', '-')} " in said
+        stored = getattr(made, key)
+        assert stored == (tuple(value) if isinstance(value, list) else value)
+    assert made.preset == name
+    write_experiment(tmp_path / "experiment.toml", made)
+    assert read_experiment(tmp_path / "experiment.toml") == made
+    assert name not in preset_names()  # else --recipe and --preset would differ by a word
+
+
+@every_day
+def test_all_that_is_chosen_goes_over_an_everyday_preset(name, tmp_path, monkeypatch, capsys):
+    config = tmp_path / "config.txt"
+    config.write_text("image-size = 96\nepochs = 2\n")
+    own = {"data": "x", "epochs": 3, "source": ("a.keras",), "recipe": "finetune", "seed": 5}
+    made = described(tmp_path, monkeypatch, own, name, config)
+    assert (made.image_size, made.epochs, made.recipe, made.seed) == (96, 3, "finetune", 5)
+    assert made.source == (str(Path("a.keras").absolute()),)
+    assert "image-size" not in capsys.readouterr().err.partition("It sets")[2]
+    system = described(tmp_path, monkeypatch, {"data": "x", "recipe": "chexnet"}, name)
+    assert (system.preset, system.loss, system.epochs) == ("chexnet", "bce", 30)
+    by_file = {"data": "x", "folds_file": "f.csv"}
+    for part in ("folds", "test_fraction"):
+        default = OPTIONS[part].default
+        assert getattr(described(tmp_path, monkeypatch, by_file, name), part) == default
+
+
+def test_the_built_in_data_come_with_the_quick_preset(tmp_path, monkeypatch):
+    plain = described(tmp_path, monkeypatch, {}, None)
+    quick = described(tmp_path, monkeypatch, {}, "quick")
+    assert plain == quick.model_copy(update={"preset": None})
+    assert plain.digest == quick.digest
+    assert described(tmp_path, monkeypatch, {"recipe": "finetune"}, "study").image_size == 512
+
+
+def test_the_docs_have_every_everyday_preset():
+    text = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    assert all(f"| `{name}` |" in text for name in everyday_names())
+
+
+def test_an_everyday_preset_that_there_is_not_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"--preset must be one of cpu, gpu, quick, study.*'fast'"):
+        run_choices({"data": "x"}, tmp_path, preset="fast")
+
+
 def test_a_part_stays_as_it_is():
     for choices in ({}, {"recipe": "frozen:copies=2"}, {"recipe": {"name": "frozen"}}):
         assert with_preset(choices) == choices
@@ -191,7 +258,10 @@ def test_an_installed_wheel_has_them(tmp_path):
         [sys.executable, "-m", "pip", "install", *options, "--target", tmp_path / "site", source],
         check=True,
     )
-    code = "from cxrkeras.runs import presets; print(presets.__file__, *presets.preset_names())"
+    code = (
+        "from cxrkeras.runs import presets as p; "
+        "print(p.__file__, *p.preset_names(), *p.everyday_names())"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
@@ -202,4 +272,4 @@ def test_an_installed_wheel_has_them(tmp_path):
     )
     place, *names = done.stdout.split()
     assert place.startswith(str(tmp_path / "site"))
-    assert names == preset_names()
+    assert names == [*preset_names(), *everyday_names()]

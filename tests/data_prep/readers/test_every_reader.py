@@ -273,7 +273,7 @@ def test_a_reader_of_another_package_is_a_verb(tmp_path):
 
     listed = " ".join(said("prep", "--help").split())
     assert "seaside Films of a hospital by the sea: a file of findings a film. (theirs)" in listed
-    shown = said("prep", "seaside", "--help")
+    shown = said("prep", "seaside", "--help-all")
     assert "--age YEARS" in shown
     for words in ("[0<x<=100]", "[high|low]", "--swim / --no-swim", "--public", "frontal]", "ROOT"):
         assert words in shown.replace("\n", "")

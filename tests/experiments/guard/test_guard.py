@@ -14,6 +14,8 @@ from pathlib import Path
 OPTION = "{option}"
 def main():
     verb, words = sys.argv[1], sys.argv[2:]
+    if words[-1] == "--help-all":
+        sys.exit("No such option")
     if "--help" in words:
         print("Options:\\n  " + OPTION + " [cam]  How.\\n  --out PATH")
         return

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -70,6 +71,17 @@ def test_it_says_what_it_understood_what_came_out_and_what_is_next(films, capsys
         assert words in said
     assert run(films, good()) == 0
     assert "already prepared, nothing done" in capsys.readouterr().out
+
+
+def test_a_workbook_is_a_table_too(films, capsys):
+    rows = [line.split(",") for line in good().decode().splitlines()]
+    frame = pd.DataFrame(rows[1:], columns=rows[0])
+    frame.to_excel(films.parent / "t.xlsx", sheet_name="Our labels", index=False)
+    labels = ("--labels", f"{films.parent / 't.xlsx'}:our labels")
+    assert run(films, "", *labels) == 0
+    said = capsys.readouterr().out
+    assert "image column: image (3 of 4 rows name a file)" in said
+    assert "prepared: 3 images of 2 patients" in said
 
 
 def test_one_person_under_two_numbers_is_never_in_two_folds(films, capsys):
@@ -313,7 +325,7 @@ READING = ("prep table", "prep eda", "prep nih", "prep chexpert", "predict", "ex
 @pytest.mark.parametrize("verb", [*READING, "app"])
 def test_every_verb_that_reads_films_has_their_bounds(verb, capsys):
     with pytest.raises(SystemExit):
-        main([*verb.split(), "--help"])
+        main([*verb.split(), "--help-all"])
     said = capsys.readouterr().out
     for name in ("any-modality", "min-side", "max-pixels", "max-memory", "max-seconds"):
         assert f"--{name}" in said

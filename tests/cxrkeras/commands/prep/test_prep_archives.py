@@ -230,7 +230,7 @@ def test_help_is_quick_and_tells_where_to_download():
         "from click.testing import CliRunner\n"
         "from cxrkeras.commands.prep.verbs import command\n"
         "for verb, words in (('nih', 'nihcc.app.box.com'), ('chexpert', 'stanfordmlgroup')):\n"
-        "    shown = CliRunner().invoke(command, [verb, '--help']).output\n"
+        "    shown = CliRunner().invoke(command, [verb, '--help-all']).output\n"
         "    assert words in shown and 'Cite: ' in shown, shown\n"
         "    assert '  Examples:\\n    cxrkeras prep ' + verb in shown, shown\n"
         "print({'numpy', 'pandas', 'pydicom', 'tensorflow', 'keras'} & set(sys.modules))"

@@ -249,7 +249,7 @@ def test_a_pickled_model_is_refused_and_not_run(tmp_path, torch):
     torch.save({"model": Trap(touched), "a": torch.tensor(1.0)}, tmp_path / "x.pth")
     said = refusal(tmp_path / "x.pth")
     assert "more than tensors" in said
-    assert "save_file" in said
+    assert "python -m cxrkeras.models.importing.pickled x.pth x.safetensors" in said
     (tmp_path / "y.pt").write_bytes(pickle.dumps(Trap(touched)))
     refusal(tmp_path / "y.pt")
     (tmp_path / "z.pt").write_bytes(b"garbage")
@@ -258,15 +258,16 @@ def test_a_pickled_model_is_refused_and_not_run(tmp_path, torch):
 
 
 def test_the_recipe_takes_a_pickled_model_s_tensors_without_running_it(tmp_path, torch):
-    """`experiments/to_safetensors.py`, on a model with a trap beside its weights."""
+    """`cxrkeras.models.importing.pickled`, on a model with a trap beside its weights."""
     net = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.BatchNorm2d(2))
     net.trap = Trap(tmp_path / "touched")
     torch.save({"model": net, "epoch": 1}, tmp_path / "a.pt")
     (tmp_path / "b.pt").write_bytes(pickle.dumps(net, protocol=4))
-    script = ROOT / "experiments" / "to_safetensors.py"
+    module = "cxrkeras.models.importing.pickled"
     for name, prefix in (("a", "model."), ("b", "")):
         out = tmp_path / f"{name}.safetensors"
-        subprocess.run([sys.executable, script, tmp_path / f"{name}.pt", out], check=True)
+        file = tmp_path / f"{name}.pt"
+        subprocess.run([sys.executable, "-m", module, file, out], check=True, cwd=ROOT)
         found = read_state(out).tensors
         assert {key.removeprefix(prefix) for key in found} == set(net.state_dict())
         for key, value in net.state_dict().items():

@@ -17,6 +17,7 @@ from cxrkeras.evaluation.rules import parse_rule
 from cxrkeras.evaluation.scores.calibration import calibrate
 from cxrkeras.serving.predictor.read import read_card
 from data_prep.films.film import read_film, to_square
+from data_prep.tables.table import read_table
 from tests.cxrkeras.serving.served_runs import LABELS, PREPARED, SIDE, write_model, write_run
 from tests.cxrkeras.their_rules import install_rules
 
@@ -101,6 +102,27 @@ def test_of_many_what_is_called_and_broken_ones_with_their_reason(served, capsys
     assert "absent.png: there is no such file" in out
     assert "the mean of 3 models" in out
     assert NOTICE in out
+
+
+def test_a_workbook_has_what_the_csv_has(served, capsys, tmp_path):
+    outs = [tmp_path / name for name in ("a.csv", "a.xlsx")]
+    words = [word for out in outs for word in ("--out", out)]
+    code, *_ = run(capsys, served / "model", served / "films", *words)
+    assert code == 0
+    csv, book = map(read_table, outs)
+    assert list(book.columns) == list(csv.columns)
+    for name in csv.columns:
+        if name.startswith(("prob", "adjusted", "threshold")):
+            book[name], csv[name] = (pd.to_numeric(table[name]) for table in (book, csv))
+    pd.testing.assert_frame_equal(book, csv, rtol=1e-15)
+    assert run(capsys, served / "model", served / "films", *words)[0] == 1
+    assert run(capsys, served / "model", served / "films", *words, "--overwrite")[0] == 0
+    (tmp_path / "b.xlsx").write_bytes(b"a person's own")
+    code, _, said = run(
+        capsys, served / "model", served / "films", "--out", tmp_path / "b.xlsx", "--overwrite"
+    )
+    assert code == 1
+    assert "which is something else" in said
 
 
 def test_a_fitted_operating_point_is_told_with_what_it_reaches(served, capsys):
@@ -310,7 +332,7 @@ def test_evaluate_scores_what_predict_writes(served, capsys, tmp_path):
     ("words", "code", "message"),
     [
         (["--operating-point", "best"], 2, "--operating-point must be one of corrected, "),
-        (["--out", "p.xlsx"], 2, "FILE.csv or FILE.json"),
+        (["--out", "p.xls"], 2, "FILE.csv, FILE.xlsx or FILE.json"),
         (["--calibrate", "magic"], 2, "temperature"),
         (["--calibrate", "temperature"], 1, "no calibration"),
         (["--operating-point", "sensitivity=0.5"], 1, "no operating point sensitivity=0.5"),

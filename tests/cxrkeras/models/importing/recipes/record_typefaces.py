@@ -6,7 +6,7 @@ early prints, a real one of torchvision's topology that the package index has:
     pip download --no-deps ocrd_typegroups_classifier==0.5.0
     unzip ocrd_typegroups_classifier-0.5.0-py3-none-any.whl
     cd ocrd_typegroups_classifier/models
-    python ../../experiments/to_safetensors.py densenet121.tgc x.safetensors
+    python -m cxrkeras.models.importing.pickled densenet121.tgc x.safetensors
 
 DIR: ChestX-ray14 images, 512x512 (`nih_target`). Needs torchvision.
 """

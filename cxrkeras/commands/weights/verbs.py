@@ -5,6 +5,10 @@ from pathlib import Path
 
 import click
 
+from cxrkeras.commands.shared.helping import Verb
+from cxrkeras.commands.weights.fetch import fetch_command
+from cxrkeras.commands.weights.report import report_import, say_facts
+
 _SCALINGS = ("torch", "caffe", "tf", "unit", "xrv")
 _file = click.Path(path_type=Path, dir_okay=False)
 
@@ -30,16 +34,20 @@ class _Importable(click.ParamType):
 
 @click.group("weights")
 def command() -> None:
-    """Import trunks that others trained, or see where a trunk comes from.
+    """Fetch or import trunks that others trained, or see where a trunk comes from.
 
     \b
     Examples:
+      cxrkeras weights fetch
       cxrkeras weights import model.pth.tar --as densenet121 --labels nih14
       cxrkeras weights show weights/model/trunk.weights.h5
     """
 
 
-@command.command("import")
+command.add_command(fetch_command)
+
+
+@command.command("import", cls=Verb)
 @click.argument("file", type=_file)
 @click.option("--as", "backbone", type=_Importable(), required=True, help="What FILE holds.")
 @click.option(
@@ -95,10 +103,10 @@ def import_command(file: Path, backbone: str, out: Path | None, labels: str | No
     runtime.start()
     from cxrkeras.models.importing.importer import Wish, import_weights
 
-    _report(import_weights(file, out, Wish(backbone, size, parsed, **wish)))
+    report_import(import_weights(file, out, Wish(backbone, size, parsed, **wish)))
 
 
-@command.command("show")
+@command.command("show", cls=Verb)
 @click.argument("file", type=_file)
 def show_command(file: Path) -> None:
     """Show where the weights in FILE come from, as far as it or a file beside it says.
@@ -127,35 +135,6 @@ def _stem(file: Path) -> str:
     return file.name[: len(file.name) - len(ending)] or file.name
 
 
-def _report(done) -> None:
-    _say_facts(done.facts)
-    trunk = done.folder / "trunk.weights.h5"
-    click.echo(f"\n{trunk}")
-    if done.facts["labels"]:
-        click.echo(f"{done.folder / 'model.keras'}, model.json: predicts the labels above")
-    elif done.outputs:
-        click.echo(
-            f"Its classifier of {done.outputs} outputs is left out, since their meaning is "
-            "unknown. Give --labels (CheXNet: --labels nih14)."
-        )
-    backbone = done.facts["backbone"]
-    click.echo(f"\nNext: cxrkeras cv --data DIR --backbone {backbone} --source {trunk}")
-
-
-def _say_facts(facts: dict) -> None:
-    """Print each entry on its line; missing values are reported as such."""
-    for name, value in facts.items():
-        if name == "format" or (isinstance(value, list) and not value):
-            continue
-        text = ", ".join(map(str, value)) if isinstance(value, list) else value
-        click.echo(_plain(f"{name + ':':<10} {text or 'not given'}"))
-
-
-def _plain(line: str) -> str:
-    """A line without control characters: anyone may have written it."""
-    return "".join(sign if sign.isprintable() else "?" for sign in line)
-
-
 def _show_foreign(file: Path) -> None:
     from cxrkeras.models.importing.files import read_state
     from cxrkeras.models.importing.recognise import importable, recognise
@@ -176,7 +155,7 @@ def _show_own(file: Path) -> None:
     beside = [file.with_name(name) for name in ("stage.json", "model.json")]
     found = [path for path in beside if path.is_file()]
     if held.facts:
-        _say_facts(held.facts)
+        say_facts(held.facts)
     elif found:
         click.echo(f"{found[0].name} beside it says:")
         click.echo(json.dumps(read_any(found[0], "Remove it, or create it again."), indent=1))

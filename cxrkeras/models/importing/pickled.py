@@ -1,11 +1,11 @@
 """A whole PyTorch model in a pickle -> its tensors as .safetensors, without running the pickle.
 
-    python experiments/to_safetensors.py MODEL.pt MODEL.safetensors
+    python -m cxrkeras.models.importing.pickled MODEL.pt MODEL.safetensors
 
 `torch.load(weights_only=True)` refuses a model that was saved as an object, since loading it means
 to import and call what the file names. Here only what rebuilds tensors is called. Every other name
 in the file becomes an empty shell that keeps its attributes, and the modules among the shells are
-walked for their parameters and buffers, as `state_dict()` would. Needs torch and safetensors.
+walked for their parameters and buffers, as `state_dict()` would. Needs torch (extra `torch`).
 """
 
 import argparse
@@ -111,15 +111,20 @@ def tensors(thing, prefix: str = "") -> dict[str, torch.Tensor]:
     return found
 
 
+def to_safetensors(file: Path, out: Path) -> int:
+    """Write a file's tensors as `.safetensors`; return how many there are."""
+    found = tensors(read(file))
+    save_file({key: value.detach().contiguous().clone() for key, value in found.items()}, out)
+    return len(found)
+
+
 def main() -> None:
     """Convert one file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", type=Path)
     parser.add_argument("out", type=Path)
     given = parser.parse_args()
-    found = tensors(read(given.file))
-    save_file({key: value.detach().contiguous().clone() for key, value in found.items()}, given.out)
-    print(f"{given.out}: {len(found)} tensors")
+    print(f"{given.out}: {to_safetensors(given.file, given.out)} tensors")
 
 
 if __name__ == "__main__":
