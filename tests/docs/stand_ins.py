@@ -91,7 +91,8 @@ class Workspace:
         for place, word in enumerate(words):
             if words[place - 1] == "--source":
                 words[place] = re.sub(r"^(imagenet|trunk\.keras)\b", str(weights), word)
-        if not asked["source"] and asked["recipe"] in preset_names():
+        preset = asked.get("preset") or asked["recipe"] in preset_names()
+        if not asked["source"] and preset:
             more += ["--source", str(weights)]
         return more
 
@@ -122,7 +123,7 @@ class Workspace:
 def _raw(space: Workspace) -> Path:
     def draw(place: Path) -> None:
         made = write_phantoms(
-            place, patients=10, seed=3, size=SIDE_PREPARED, workers=0, progress=False
+            place, patients=16, seed=3, size=SIDE_PREPARED, workers=0, progress=False
         )
         table = pd.read_csv(made / "labels.csv", dtype=str)
         table["study"] = table["patient"] + "-1"  # else each film is a study of its own
