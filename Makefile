@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow bench-small lint dist clean
+.PHONY: demo test test-slow bench-small docs lint dist clean
 
 demo: $(VENV)/installed
 	$(BIN)/cxrkeras cv --backbone densenet121 --method cotrain --out runs/demo
@@ -24,6 +24,11 @@ test-slow: $(VENV)/installed-test
 bench-small: $(VENV)/installed-test
 	$(BIN)/python -m experiments.bench --small
 
+# The docs site, in site/; a link that leads nowhere fails it.
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(VENV)/installed-docs
+	$(BIN)/mkdocs build -f docs/site/mkdocs.yml
+
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -36,7 +41,7 @@ dist: $(VENV)/bin/pip
 	$(BIN)/twine check --strict dist/*
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist site *.egg-info
 
 $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
@@ -47,4 +52,8 @@ $(VENV)/installed: setup.cfg constraints.txt | $(VENV)/bin/pip
 
 $(VENV)/installed-test: setup.cfg constraints.txt | $(VENV)/bin/pip
 	$(INSTALL) -e '.[test]'
+	touch $@ $(VENV)/installed
+
+$(VENV)/installed-docs: setup.cfg constraints.txt | $(VENV)/bin/pip
+	$(INSTALL) -e '.[docs]'
 	touch $@ $(VENV)/installed

@@ -78,7 +78,7 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
     except ModuleNotFoundError as error:
         raise UserError(
             f"{path} is in PyTorch's format and torch is not installed: pip install "
-            "'cxrkeras[torch]', or turn it into .safetensors where torch is (see README)."
+            "'cxrkeras[torch]', or turn it into .safetensors elsewhere (docs/howto/weights.md)."
         ) from error
     if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 6):
         raise UserError(  # CVE-2025-32434: before 2.6, weights_only could be made to run code

@@ -8,12 +8,13 @@ import pytest
 from cxrkeras.registry import HEADS, KINDS
 from tests.conftest import ROOT
 from tests.cxrkeras.networks import network_of
+from tests.docs.commands import PAGES
 from tests.other_package import install
 
 _NAME = re.compile(r"`([\w./]+\.py)`")
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/architecture.md", "docs/science.md"])
+@pytest.mark.parametrize("document", PAGES)
 def test_every_file_that_a_document_names_is_there(document):
     """In full or within `cxrkeras/`; a bare name beside the one before it."""
     folder, missing = ROOT, []
