@@ -72,6 +72,15 @@ def test_films_of_one_study_are_answered_together(experiment, dataset):
     assert np.abs(logits[0] - logits[3]).min() > 1e-3  # one film more
 
 
+def test_where_each_film_is_a_study_nothing_warns_and_each_answers_alone(experiment, dataset):
+    """Keras warns of a softmax over one film; warnings are errors here."""
+    apart = replace(dataset, patients=np.array([f"p{n}" for n in range(36)]))
+    fitter, target = fitter_of(experiment, apart)
+    rows = np.arange(36)
+    fitter.fit(rows, rows[:0], target.targets, **HOW | {"epochs": 1})
+    np.testing.assert_array_equal(fitter.predict(rows), expit(np.float64(fitter._of_films(rows))))
+
+
 @pytest.mark.jax
 def test_what_fills_a_study_up_weighs_nothing_whatever_it_holds():
     rng = np.random.default_rng(0)
