@@ -5,6 +5,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy.special import expit
 
 from cxrkeras.data.dataset import load_dataset
@@ -72,13 +73,13 @@ def test_films_of_one_study_are_answered_together(experiment, dataset):
     assert np.abs(logits[0] - logits[3]).min() > 1e-3  # one film more
 
 
-def test_where_each_film_is_a_study_nothing_warns_and_each_answers_alone(experiment, dataset):
-    """Keras warns of a softmax over one film; warnings are errors here."""
-    apart = replace(dataset, patients=np.array([f"p{n}" for n in range(36)]))
-    fitter, target = fitter_of(experiment, apart)
-    rows = np.arange(36)
-    fitter.fit(rows, rows[:0], target.targets, **HOW | {"epochs": 1})
-    np.testing.assert_array_equal(fitter.predict(rows), expit(np.float64(fitter._of_films(rows))))
+def test_where_no_study_has_several_films_nothing_warns():
+    """Keras does of a softmax over one, and of no gradient; warnings are errors here."""
+    attention = keras.Variable(np.random.default_rng(0).normal(size=(3, 1, 2)))
+    with tf.GradientTape() as tape:
+        weights = masked_softmax(attention.value, np.ones((3, 1, 1), np.float32))
+    assert (keras.ops.convert_to_numpy(weights) == 1).all()
+    assert (np.asarray(tape.gradient(weights, attention.value)) == 0).all()
 
 
 @pytest.mark.jax
