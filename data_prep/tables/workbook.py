@@ -277,7 +277,7 @@ def _undated(content: bytes) -> bytes:
 def header_of(path: Path) -> Iterator[str]:
     """The names of a workbook's columns; none of what isn't one."""
     try:
-        rows = read_workbook(path, None, _PIECE)
+        rows = read_workbook(path, None, MOST_BYTES)
     except UserError:
         return
     yield from (rows[0] if rows else ())
