@@ -13,7 +13,10 @@ from cxrkeras.commands.shared.printing.results import result
 
 LABEL_WIDTH = 28
 
-_MAIN = ("predictions", "labels", "out", "key", "patient-column", "scores", "per", "overwrite")
+_MAIN = (
+    *("predictions", "labels", "run", "data", "out"),
+    *("key", "patient-column", "scores", "per", "overwrite"),
+)
 
 
 @click.command(cls=Verb, shown=_MAIN)
@@ -189,7 +192,7 @@ def _elsewhere(run, data, out: Path, overwrite: bool, rule, uncertain: str, blan
     )
     for line in as_lines(found):
         click.echo(line)
-    click.echo(f"Page: {out / PAGE}")
+    click.echo(f"Page: {result(out / PAGE)}")
 
 
 def _lines(metrics: dict) -> list[str]:
