@@ -2,22 +2,24 @@
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+import h5py
 import numpy as np
 
 from cxrkeras.models.familiar import FILE
 from cxrkeras.models.familiar.density import Density
-from cxrkeras.models.weights.bounds import WEIGHTS
+from cxrkeras.models.weights.files import weights_of
 from data_prep.errors import UserError
 from data_prep.files import replacing
 
 LIMIT = 0.99
 """The share of out-of-fold films that lie nearer, from which a film is flagged."""
+_ABOUT = "about"  # one entry: the file's order of several isn't fixed
 _ARRAYS = ("mean", "scale", "axes", "spread", "noise", "held_out")
 
 
@@ -113,11 +115,10 @@ def save_familiar(found: Familiar | None, folder: Path) -> None:
 
     arrays = {name: getattr(found.density, name) for name in _ARRAYS[:-1]}
     arrays |= {"noise": np.float32([found.density.noise]), "held_out": found.held_out}
-    about = {"layers": json.dumps(found.layers), "whose": found.whose}
-    about["model"] = _tie(folder / "model.keras")
+    about = {"layers": found.layers, "whose": found.whose, "model": _tie(folder / "model.keras")}
     contiguous = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
     with replacing(path) as temporary:
-        temporary.write_bytes(save(contiguous, metadata=about))
+        temporary.write_bytes(save(contiguous, metadata={_ABOUT: json.dumps(about)}))
 
 
 def load_familiar(folder: Path, model: Path | None) -> Familiar | None:
@@ -137,7 +138,7 @@ def load_familiar(folder: Path, model: Path | None) -> Familiar | None:
 
     try:
         with safe_open(path, framework="np") as file:
-            about = file.metadata() or {}
+            about = json.loads((file.metadata() or {})[_ABOUT])
             arrays = {name: file.get_tensor(name) for name in _ARRAYS}
         if about["model"] != _tie(model):
             raise UserError(
@@ -152,9 +153,9 @@ def load_familiar(folder: Path, model: Path | None) -> Familiar | None:
         ) from None
 
 
-def _checked(arrays: dict[str, np.ndarray], about: dict[str, str]) -> Familiar:
-    layers = json.loads(about["layers"])
-    if not layers or not all(isinstance(name, str) for name in layers):
+def _checked(arrays: dict[str, np.ndarray], about: dict) -> Familiar:
+    layers = about["layers"]
+    if not layers or not all(isinstance(name, str) for name in (*layers, about["whose"])):
         raise ValueError("layers")
     axes, width = arrays["axes"].shape
     shapes = {"mean": (width,), "scale": (width,), "spread": (axes,), "noise": (1,)}
@@ -174,9 +175,23 @@ def _checked(arrays: dict[str, np.ndarray], about: dict[str, str]) -> Familiar:
 
 
 def _tie(model: Path) -> str:
-    """What ties it to its model: the archive's own checksum of the weights, read in no time."""
+    """What ties it to its model: a digest of the weights; layers' names, as a process counts them,
+    are none of it.
+    """
     try:
-        with zipfile.ZipFile(model) as archive:
-            return f"{archive.getinfo(WEIGHTS).CRC:08x}"
-    except (OSError, KeyError, zipfile.BadZipFile):
+        state = model.stat()
+        return _digest(model, state.st_size, state.st_mtime_ns)
+    except (OSError, UserError):
         return ""  # whoever loads the model says what is wrong with it
+
+
+@lru_cache(maxsize=64)
+def _digest(model: Path, size: int, changed: int) -> str:
+    digest, names = hashlib.sha256(), []
+    with weights_of(model) as store:
+        store.visit(names.append)
+        for name in sorted(names):
+            if isinstance(store[name], h5py.Dataset):
+                digest.update(name.encode())
+                digest.update(np.ascontiguousarray(store[name][()]))
+    return digest.hexdigest()[:16]

@@ -11,8 +11,9 @@ from cxrkeras.evaluation.scores.predictions import read_predictions
 from cxrkeras.models.familiar import FILE
 from cxrkeras.models.familiar.films import load_familiar
 from cxrkeras.serving.external import validate_elsewhere
-from cxrkeras.serving.predict.answers import as_json, as_lines, as_table
+from cxrkeras.serving.predict.answers import as_json, as_table
 from cxrkeras.serving.predict.run import predict_words
+from cxrkeras.serving.predict.shown.lines import as_lines
 from cxrkeras.serving.predictor.loaded import load_model
 from cxrkeras.serving.predictor.make import make_ensemble
 from cxrkeras.serving.predictor.read import read_card

@@ -1,5 +1,9 @@
 """How far a film lies from the training films, against plain formulas; and its file."""
 
+import io
+import zipfile
+
+import h5py
 import numpy as np
 import pytest
 
@@ -78,12 +82,18 @@ def test_the_option_has_the_limit_of_the_code():
     assert cautions._DEFAULT == LIMIT
 
 
+def write_model(path, value: float, layer: str) -> None:
+    store = io.BytesIO()
+    with h5py.File(store, "w") as file:
+        file["layers/dense/vars/0"] = np.float32([value])
+        file["layers/dense"].attrs["name"] = layer
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model.weights.h5", store.getvalue())
+
+
 @pytest.fixture
 def model(tmp_path):
-    import zipfile
-
-    with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
-        archive.writestr("model.weights.h5", b"weights")
+    write_model(tmp_path / "model.keras", 1, "dense_1")
     train = features(40)
     held_out = np.sort(fit_density(train).distance(features(20)))
     save_familiar(Familiar(fit_density(train), held_out, "abc", ("pool",)), tmp_path)
@@ -99,10 +109,10 @@ def test_it_is_read_as_it_was_written(model):
 
 
 def test_another_models_file_is_refused(model):
-    import zipfile
-
-    with zipfile.ZipFile(model / "model.keras", "w") as archive:
-        archive.writestr("model.weights.h5", b"retrained")
+    """What layers are called, in the order in which a process made them, is no other model."""
+    write_model(model / "model.keras", 1, "dense_7")
+    assert load_familiar(model, model / "model.keras") is not None
+    write_model(model / "model.keras", 2, "dense_1")
     with pytest.raises(UserError, match="was made with another model"):
         load_familiar(model, model / "model.keras")
 
