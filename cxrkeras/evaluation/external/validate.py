@@ -63,8 +63,9 @@ def validate(
         JSON-ready: `format`, `kind`, `level`, `resamples`, `images`, `patients`, `drawn`; `macro`
         {`auroc`, `before`, `difference`}; `per_label` {label: `n`, `positives`, `prevalence`
         (`here`, `before`), `auroc` (`here`, `before`, `difference`), `calibration` (`here`,
-        `before`; see `calibration_of`), `recalibrated` (see `updated`), `points` {rule:
-        `threshold`, `here` and `before` with `sensitivity` and `specificity`}}; and `about`.
+        `before`; see `calibration_of`), `recalibrated` (see `updated`; both None of scores that are
+        no probabilities), `points` {rule: `threshold`, `here` and `before` with `sensitivity` and
+        `specificity`}}; and `about`.
     """
     own = here.predictions
     auroc = _auroc(here, before)
@@ -147,6 +148,7 @@ def _plain(found: dict) -> dict:
 def _label(k: int, here: Side, before: Side | None) -> dict:
     sides = {"here": here, "before": before}
     known = {name: side and _known(side, k) for name, side in sides.items()}
+    meant = not here.predictions.ranks_only
     counts = {
         name: {"n": len(found[0]), "positives": int(found[0].sum())} if found else None
         for name, found in known.items()
@@ -158,9 +160,10 @@ def _label(k: int, here: Side, before: Side | None) -> dict:
             for name, found in known.items()
         },
         "calibration": {
-            name: calibration_of(*found) if found else None for name, found in known.items()
+            name: calibration_of(*found) if found and meant else None
+            for name, found in known.items()
         },
-        "recalibrated": updated(*known["here"]),
+        "recalibrated": updated(*known["here"]) if meant else None,
     }
 
 
