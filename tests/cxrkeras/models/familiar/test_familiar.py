@@ -14,6 +14,7 @@ from cxrkeras.models.familiar.films import (
     save_familiar,
     unlike,
 )
+from cxrkeras.serving.predict import warned
 from cxrkeras.serving.predict.caution import in_words
 from data_prep.errors import UserError
 
@@ -37,6 +38,12 @@ def test_the_distance_is_mahalanobis_in_the_covariance_of_the_leading_axes(axes)
     moved = (new - train.mean(0, np.float64)) / train.std(0, dtype=np.float64)
     expected = [row @ inverse @ row for row in moved]
     np.testing.assert_allclose(fit_density(train, axes).distance(new), expected, rtol=2e-4)
+
+
+@pytest.mark.parametrize("limit", [0.5, 0.9, 0.9925, 0.99, 0.993, 0.995, 0.999])
+def test_the_fewest_films_that_can_be_flagged(limit):
+    least = warned._least(limit)
+    assert least / (least + 1) >= limit > (least - 1) / least
 
 
 def test_without_a_spread_there_is_no_density():
