@@ -17,7 +17,7 @@ from cxrkeras.evaluation.compare.intervals import (
 from cxrkeras.evaluation.compare.resampling import drawn_words, sampling_units
 from cxrkeras.evaluation.external.recalibration import calibration_of, updated
 from cxrkeras.evaluation.scores.predictions import Predictions
-from cxrkeras.evaluation.scores.shares import wilson
+from cxrkeras.evaluation.scores.shares import share_of
 
 FORMAT = 1
 _SEEDS = 0, 1  # of the resamples there and here: they must not go together
@@ -156,8 +156,7 @@ def _label(k: int, here: Side, before: Side | None) -> dict:
     return {
         **counts["here"],
         "prevalence": {
-            name: _prevalence(found[0], found[2]) if found else None
-            for name, found in known.items()
+            name: share_of(found[0], found[2]) if found else None for name, found in known.items()
         },
         "calibration": {
             name: calibration_of(*found) if found and meant else None
@@ -172,10 +171,6 @@ def _known(side: Side, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return side.predictions.truth[rows, k] == 1, side.meant[rows, k], side.unit[rows]
 
 
-def _prevalence(y: np.ndarray, unit: np.ndarray) -> dict[str, float | None]:
-    return _share(y, unit)
-
-
 def _points(k: int, here: Side, points: Mapping[str, Mapping]) -> dict[str, dict]:
     own = here.predictions
     rows = np.isfinite(own.truth[:, k])
@@ -186,8 +181,8 @@ def _points(k: int, here: Side, points: Mapping[str, Mapping]) -> dict[str, dict
         reached = dict.fromkeys(_SHARES)
         if cut is not None:
             called = p > cut
-            reached["sensitivity"] = _share(called[y], unit[y])
-            reached["specificity"] = _share(~called[~y], unit[~y])
+            reached["sensitivity"] = share_of(called[y], unit[y])
+            reached["specificity"] = share_of(~called[~y], unit[~y])
         crossed = point.get("cross_fitted") or {}
         found[rule] = {
             "threshold": cut,
@@ -195,10 +190,3 @@ def _points(k: int, here: Side, points: Mapping[str, Mapping]) -> dict[str, dict
             "before": {name: crossed.get(name) for name in _SHARES},
         }
     return found
-
-
-def _share(hits: np.ndarray, unit: np.ndarray) -> dict[str, float | None]:
-    if not len(hits):
-        return {"value": None, "low": None, "high": None}
-    low, high = wilson(hits, unit, LEVEL)
-    return {"value": float(hits.mean()), "low": low, "high": high}
