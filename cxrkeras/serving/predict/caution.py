@@ -18,6 +18,12 @@ def films_behind(card: "Card") -> int:
     return counted((one.whose, len(one.held_out)) for one in found if one)
 
 
+def check_limit(limit: float) -> None:
+    """Raise UserError where a limit would flag every film, or none."""
+    if not 0 < limit < 1:
+        raise UserError(f"--flag-unlike is a share of films between 0 and 1. Received: {limit}.")
+
+
 def in_words(unlike: float, limit: float) -> str:
     """How unlike the training films one film is; "" where that isn't known.
 

@@ -14,7 +14,7 @@ from cxrkeras.models.familiar.films import (
     save_familiar,
     unlike,
 )
-from cxrkeras.serving.predict import warned
+from cxrkeras.serving.predict import caution, warned
 from cxrkeras.serving.predict.caution import in_words
 from data_prep.errors import UserError
 
@@ -38,6 +38,12 @@ def test_the_distance_is_mahalanobis_in_the_covariance_of_the_leading_axes(axes)
     moved = (new - train.mean(0, np.float64)) / train.std(0, dtype=np.float64)
     expected = [row @ inverse @ row for row in moved]
     np.testing.assert_allclose(fit_density(train, axes).distance(new), expected, rtol=2e-4)
+
+
+@pytest.mark.parametrize("limit", [0, 1, 1.5, float("nan")])
+def test_a_limit_that_flags_all_or_none_is_refused(limit):
+    with pytest.raises(UserError, match="--flag-unlike is a share"):
+        caution.check_limit(limit)
 
 
 @pytest.mark.parametrize("limit", [0.5, 0.9, 0.9925, 0.99, 0.993, 0.995, 0.999])
