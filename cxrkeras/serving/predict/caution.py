@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def films_behind(card: "Card") -> int:
     """The number of out-of-fold films with which a film is compared; 0 where nobody noted it."""
     found = (load_familiar(leaf.home, leaf.file) for leaf in card.leaves if card.kind)
-    return counted((one.whose, len(one.held_out)) for one in found if one)
+    return counted(one for one in found if one)
 
 
 def check_limit(limit: float) -> None:
