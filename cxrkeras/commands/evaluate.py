@@ -145,6 +145,8 @@ def command(
         raise click.UsageError("Give --predictions and --labels, or --run and --data.")
     from cxrkeras.evaluation.theirs import evaluate_tables
 
+    if rule is not None:
+        raise click.UsageError("--operating-point is of a run: leave it out without --run.")
     if over != "max" and per == "image":
         raise click.UsageError("--over joins images: give --per study or --per patient too.")
     if ranks_only and prevalence:

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -31,12 +32,14 @@ class Nearer(NamedTuple):
         of: their number.
         count: (N,) how many of them lie nearer than each of N films.
         weight: the model's in an ensemble.
+        among: what identifies the films of all folds together, and their number; None if unknown.
     """
 
     whose: str
     of: int
     count: np.ndarray
     weight: float = 1.0
+    among: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -49,24 +52,28 @@ class Familiar:
             folds, hadn't seen.
         whose: identifies these films.
         layers: whose outputs the features are, see `tensors.with_features`.
+        among: see `Nearer`.
     """
 
     density: Density
     held_out: np.ndarray
     whose: str
     layers: tuple[str, ...]
+    among: tuple[str, int] | None = None
 
     def nearer(self, features: np.ndarray) -> Nearer:
         """Of films with these features, (N, C)."""
         count = np.searchsorted(self.held_out, self.density.distance(features), side="left")
-        return Nearer(self.whose, len(self.held_out), count.astype(np.float64))
+        number = len(self.held_out)
+        return Nearer(self.whose, number, count.astype(np.float64), among=self.among)
 
 
 def unlike(found: Iterable[Nearer]) -> np.ndarray | None:
     """(N,) in [0, 1): the share of out-of-fold films that lie nearer to the training films.
 
     Each model compares a film with the out-of-fold films that it scored itself, and the counts are
-    added up; models that held out the same films count by their mean. That is a cross-conformal
+    added up; models that held out the same films count by their mean, and so do runs with other
+    folds of the same films, each of which holds out all of them. That is a cross-conformal
     predictor (Vovk, Annals of Mathematics and Artificial Intelligence 2015): the film counts as one
     more, so that one that is like them has a share of at least q with a probability of about 1 - q,
     and of few films none is far above the others.
@@ -82,17 +89,32 @@ def unlike(found: Iterable[Nearer]) -> np.ndarray | None:
         by_films.setdefault(one.whose, []).append(one)
     if not by_films:
         return None
+    times = _times({whose: (models[0].of, models[0].among) for whose, models in by_films.items()})
     count, of = 0.0, 0.0
-    for models in by_films.values():
+    for whose, models in by_films.items():
         weights = np.array([one.weight for one in models]) / sum(one.weight for one in models)
-        count = count + np.sum([w * one.count for w, one in zip(weights, models, strict=True)], 0)
-        of += weights @ [one.of for one in models]
+        mean = np.sum([w * one.count for w, one in zip(weights, models, strict=True)], 0)
+        count = count + mean / times[whose]
+        of += weights @ [one.of for one in models] / times[whose]
     return np.asarray(count / (of + 1))
 
 
-def counted(models: Iterable[tuple[str, int]]) -> int:
-    """The number of out-of-fold films behind `unlike`, of models' (`whose`, `of`)."""
-    return sum(dict(models).values())
+def counted(found: Iterable[Familiar]) -> int:
+    """The number of out-of-fold films behind `unlike`."""
+    parts = {one.whose: (len(one.held_out), one.among) for one in found}
+    times = _times(parts)
+    return round(sum(of / times[whose] for whose, (of, _) in parts.items()))
+
+
+def _times(parts: Mapping[str, tuple[int, tuple[str, int] | None]]) -> dict[str, float]:
+    """{`whose`: how often such films are there}, of (`of`, `among`) by `whose`."""
+    totals = Counter()
+    for of, among in parts.values():
+        totals[among] += of
+    return {
+        whose: max(1.0, totals[among] / among[1]) if among else 1.0
+        for whose, (_, among) in parts.items()
+    }
 
 
 def films_identified(digests: Sequence[str]) -> str:
@@ -116,6 +138,8 @@ def save_familiar(found: Familiar | None, folder: Path) -> None:
     arrays = {name: getattr(found.density, name) for name in _ARRAYS[:-1]}
     arrays |= {"noise": np.float32([found.density.noise]), "held_out": found.held_out}
     about = {"layers": found.layers, "whose": found.whose, "model": _tie(folder / "model.keras")}
+    if found.among is not None:
+        about["among"] = found.among
     contiguous = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
     with replacing(path) as temporary:
         temporary.write_bytes(save(contiguous, metadata={_ABOUT: json.dumps(about)}))
@@ -171,7 +195,16 @@ def _checked(arrays: dict[str, np.ndarray], about: dict) -> Familiar:
     if any((arrays[name] <= 0).any() for name in ("scale", "spread", "noise")):
         raise ValueError("scale")
     density = Density(**arrays | {"noise": float(arrays["noise"][0])})
-    return Familiar(density, held_out, about["whose"], tuple(layers))
+    return Familiar(density, held_out, about["whose"], tuple(layers), _among(about))
+
+
+def _among(about: Mapping) -> tuple[str, int] | None:
+    if "among" not in about:
+        return None
+    name, number = about["among"]
+    if not isinstance(name, str) or type(number) is not int or number < 1:
+        raise ValueError("among")
+    return name, number
 
 
 def _tie(model: Path) -> str:

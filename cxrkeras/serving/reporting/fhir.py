@@ -12,7 +12,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from cxrkeras.serving.predict.answers import NOTICE
-from cxrkeras.serving.predict.predict import Answer, Row
+from cxrkeras.serving.predict.predict import Answer
 from cxrkeras.serving.reporting import codes
 from cxrkeras.serving.reporting.codes import Coded
 from cxrkeras.serving.reporting.said import (
@@ -21,6 +21,7 @@ from cxrkeras.serving.reporting.said import (
     Said,
     algorithm_of,
     digest_of,
+    remarks_of,
     said_of,
     uid_of,
     uuid_of,
@@ -68,7 +69,7 @@ def as_fhir(answer: Answer, key_file: Path | None = None) -> str:
             about = _about_dicom(film, key)
         except RejectedFile:
             about = {"derivedFrom": [{"display": printable(row.path.name)}]}
-        resources += _observations(row, said, algorithm, about)
+        resources += _observations(said, remarks_of(answer, number), algorithm, about)
     entries = [{"fullUrl": f"urn:uuid:{one['id']}", "resource": one} for one in resources]
     bundle = {"resourceType": "Bundle", "type": "collection", "timestamp": _now(), "entry": entries}
     Bundle.model_validate(bundle)
@@ -119,11 +120,11 @@ def _instance(kind: str, uid: str) -> dict:
 
 
 def _observations(
-    row: Row, said: tuple[Said, ...], algorithm: Algorithm, about: dict
+    said: tuple[Said, ...], remarks: tuple[str, ...], algorithm: Algorithm, about: dict
 ) -> Iterator[dict]:
     film = json.dumps(about["derivedFrom"])
     for one in said:
-        content = digest_of((one,), row.warnings)
+        content = digest_of((one,), remarks)
         yield {
             "resourceType": "Observation",
             "id": str(uuid_of("fhir", algorithm.uid, film, content)),
@@ -138,7 +139,7 @@ def _observations(
             "valueQuantity": _quantity(one.probability),
             **_decision(one),
             **_components(one),
-            "note": _notes(NOTICE, NOBODY, *row.warnings, one.doubt),
+            "note": _notes(NOTICE, NOBODY, *remarks, one.doubt),
         }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from cxrkeras.evaluation.rules import Rule
 from cxrkeras.registry import PREDICTORS
+from cxrkeras.serving.predict.caution import in_words
 from cxrkeras.serving.predict.predict import Answer
 from cxrkeras.serving.predictor.card import Card
 from cxrkeras.serving.reporting.codes import Coded, code_of
@@ -35,7 +36,7 @@ class Said:
         threshold: the operating point; None where there is none.
         origin: where that comes from.
         positive: whether the probability is above the threshold.
-        doubt: what must be said of the operating point; "" where nothing is.
+        doubt: what must be said of the operating point and the decision; "" where nothing is.
     """
 
     label: str
@@ -88,10 +89,23 @@ def said_of(answer: Answer, number: int) -> tuple[Said, ...]:
                 threshold=_digits(point["threshold"]),
                 origin=point["from"],
                 positive=None if np.isnan(decision) else bool(decision),
-                doubt=answer.doubt(label),
+                doubt=" ".join(filter(None, (answer.doubt(label), _withheld(answer, number, k)))),
             )
         )
     return tuple(found)
+
+
+def remarks_of(answer: Answer, number: int) -> tuple[str, ...]:
+    """Sentences on one of an answer's readable films, beside what is said of its labels."""
+    row = answer.rows[number]
+    far = (in_words(row.unlike, answer.limit),) if answer.flagged[number] else ()
+    return (*row.warnings, *far)
+
+
+def _withheld(answer: Answer, number: int, k: int) -> str:
+    if answer.withheld is None or not answer.withheld[number, k]:
+        return ""
+    return "The decision is withheld: the probability lies too near to the operating point."
 
 
 def algorithm_of(card: Card, rule: Rule, calibration: str | None = None, *more: str) -> Algorithm:

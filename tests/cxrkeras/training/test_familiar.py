@@ -113,3 +113,19 @@ def test_another_hospitals_films_are_scored_without_those_of_the_run(runs, data,
         validate_elsewhere(runs("layers"), data / "target", tmp_path / "own")
     with pytest.raises(UserError, match="--overwrite"):
         validate_elsewhere(runs("layers"), data / "b", tmp_path / "b")
+
+
+def test_films_of_a_source_are_no_other_hospital_s(runs, data, tmp_path):
+    run = shutil.copytree(runs("layers"), tmp_path / "run")
+    for key, value in (("source", f"imagenet,b={data / 'b'}"), ("source_rows", f"b={data / 'b'}")):
+        told = f'data = "{data / "target"}"\n{key} = ["{value}"]\n'
+        (run / "experiment.toml").write_text(told, "utf-8")
+        with pytest.raises(UserError, match="no films of other patients"):
+            validate_elsewhere(run, data / "b", tmp_path / "out")
+
+
+def test_a_model_s_own_films_are_known_without_its_data(runs, data, tmp_path):
+    run = shutil.copytree(runs("layers"), tmp_path / "run")
+    (run / "experiment.toml").unlink()
+    with pytest.raises(UserError, match="from these very films"):
+        validate_elsewhere(run, data / "target", tmp_path / "out")
