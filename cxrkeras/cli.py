@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import os
 import sys
 import time
 import traceback
@@ -109,11 +110,13 @@ def main(argv: list[str] | None = None) -> None:
     argv = list(sys.argv[1:] if argv is None else argv)
     argv, level, debug = _for_all_verbs(argv)
     with said_as(level):
-        with only_results() if verbosity() == QUIET else nullcontext():
+        quiet = verbosity() == QUIET and _COMPLETING not in os.environ
+        with only_results() if quiet else nullcontext():
             code = _run(in_todays_words(argv), debug)
         sys.exit(code)
 
 
+_COMPLETING = "_CXRKERAS_COMPLETE"  # set by the shell that asks for words
 _LEVELS = {"-q": QUIET, "--quiet": QUIET, "-v": DETAILED, "--verbose": DETAILED}
 
 

@@ -13,7 +13,10 @@ from cxrkeras.commands.shared.printing.results import result
 
 LABEL_WIDTH = 28
 
-_MAIN = ("predictions", "labels", "out", "key", "patient-column", "scores", "per", "overwrite")
+_MAIN = (
+    *("predictions", "labels", "run", "data", "out"),
+    *("key", "patient-column", "scores", "per", "overwrite"),
+)
 
 
 @click.command(cls=Verb, shown=_MAIN)

@@ -23,7 +23,7 @@ _MAIN = (
     "backbone",
     "method",
     "label-set",
-    "epochs",
+    "source-epochs",
     "batch-size",
     "image-size",
     "data",

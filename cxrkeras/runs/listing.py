@@ -8,6 +8,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def facts_of(run: Path, root: Path | None = None) -> dict[str, Any]:
     if not own.experiment.is_file():
         raise UserError(f"RUN must be a run folder of `cxrkeras cv`. Received: {run}.")
     settings, environment = run_settings(run), _read(own.environment)
-    starts = environment.get("starts") or [{}]
+    starts = _starts(environment) or [{}]
     done = _finished_folds(own)
     ended = own.metrics.is_file() and ("finished" in environment or "starts" not in environment)
     folds = len(done) if ended else _folds(own, settings)
@@ -66,19 +67,19 @@ def facts_of(run: Path, root: Path | None = None) -> dict[str, Any]:
     return {
         "run": name or run.absolute().name,
         "folder": str(run.absolute()),
-        "date": starts[0].get("at") or _changed(own.experiment),
+        "date": _text(starts[0].get("at")) or _changed(own.experiment),
         "finished": finished,
         "progress": "finished" if finished else _progress(own, len(done), folds),
         "folds_done": len(done),
         "folds": folds,
         "duration": _duration(environment, starts, done),
         "device": _device(starts),
-        "commit": starts[-1].get("commit"),
-        "method": settings.get("method"),
+        "commit": _text(starts[-1].get("commit")),
+        "method": _text(settings.get("method")),
         "backbone": _joined(settings.get("backbone")),
-        "recipe": settings.get("recipe"),
+        "recipe": _text(settings.get("recipe")),
         "source": _joined(settings.get("source")),
-        "data": settings.get("data"),
+        "data": _text(settings.get("data")),
         **(_scores(own) if finished else dict.fromkeys(("auroc", "auroc_low", "auroc_high"))),
     }
 
@@ -157,8 +158,9 @@ def _duration(environment: Mapping, starts: list[dict], done: list[Path]) -> flo
     """Seconds: from start to end, or of a run that was resumed, what its folds took."""
     if len(starts) == 1 and "finished" in environment and "at" in starts[0]:
         ends = (environment["finished"], starts[0]["at"])
-        finished, began = map(datetime.fromisoformat, ends)
-        return (finished - began).total_seconds()
+        with suppress(TypeError, ValueError):  # somebody has changed the file
+            finished, began = map(datetime.fromisoformat, ends)
+            return (finished - began).total_seconds()
     seconds = [_read(path).get("seconds") for path in done]
     known = [one for one in seconds if isinstance(one, int | float)]
     return round(sum(known), 1) if known else None
@@ -166,20 +168,34 @@ def _duration(environment: Mapping, starts: list[dict], done: list[Path]) -> flo
 
 def _device(starts: list[dict]) -> str | None:
     """The last start's that says it: `NVIDIA H200`, `2 x NVIDIA A100`."""
-    kinds = next((start["devices"] for start in reversed(starts) if start.get("devices")), [])
+    noted = (start.get("devices") for start in reversed(starts))
+    kinds = next((list(map(str, one)) for one in noted if one and isinstance(one, list)), [])
     counted = {kind: kinds.count(kind) for kind in kinds}
     told = [kind if count == 1 else f"{count} x {kind}" for kind, count in counted.items()]
     return ", ".join(told) or None
 
 
 def _scores(own: RunFolder) -> dict[str, float | None]:
-    pooled = _read(own.metrics).get("macro", {}).get("pooled", {})
-    interval = pooled.get("auroc_interval") or {}
-    return {
-        "auroc": pooled.get("auroc"),
-        "auroc_low": interval.get("low"),
-        "auroc_high": interval.get("high"),
-    }
+    pooled = _inner(_inner(_read(own.metrics), "macro"), "pooled")
+    interval = _inner(pooled, "auroc_interval")
+    scores = (pooled.get("auroc"), interval.get("low"), interval.get("high"))
+    known = [one if isinstance(one, int | float) else None for one in scores]
+    return dict(zip(("auroc", "auroc_low", "auroc_high"), known, strict=True))
+
+
+def _inner(found: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """An object in a JSON object; empty if there is none."""
+    inner = found.get(name)
+    return inner if isinstance(inner, dict) else {}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _starts(environment: Mapping[str, Any]) -> list[dict]:
+    found = environment.get("starts")
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 def _changed(path: Path) -> str:
@@ -187,4 +203,4 @@ def _changed(path: Path) -> str:
 
 
 def _joined(value: Any) -> str | None:
-    return " + ".join(map(str, value)) if isinstance(value, list) else value
+    return " + ".join(map(str, value)) if isinstance(value, list) else _text(value)

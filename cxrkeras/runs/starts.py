@@ -44,6 +44,11 @@ def note_end(run: Path) -> None:
     _change(run, lambda known: known | ({"finished": _now()} if _is_open(known) else {}))
 
 
+def is_open(run: Path) -> bool:
+    """Whether a run folder notes a start, but no end."""
+    return _is_open(json.loads(RunFolder(run).environment.read_text(encoding="utf-8")))
+
+
 def for_tasks() -> dict[str, str]:
     """The variable by which a task's process notes this process's command line, not its own."""
     return {_COMMAND: command_line()}

@@ -1,5 +1,6 @@
 """From a user's choices to a cross-validated run."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,7 +79,10 @@ def run_choices(
     choices = with_preset(renewed(choices))
     if preset is not None:
         choices = _over(preset, choices)
-    _check(make_experiment(choices))
+    try:
+        _check(make_experiment(choices))
+    except UserError as error:
+        raise _of_preset(error, preset, given, choices) from error
     experiment = make_experiment(with_builtin_data(choices, _phantoms)).located()
     folder = out or Path("runs") / _name(experiment)
     from cxrkeras.training.crossval import cross_validate
@@ -96,6 +100,22 @@ def _over(preset: str, choices: dict[str, Any]) -> dict[str, Any]:
     said = ", ".join(f"{key.replace('_', '-')} {_in_words(left[key])}" for key in left)
     say(f"It sets {said or 'nothing that you do not'}. Any other option goes over it.")
     return {"preset": preset, **theirs, **choices}
+
+
+def _of_preset(
+    error: UserError, preset: str | None, given: Mapping[str, Any], choices: dict[str, Any]
+) -> UserError:
+    """The error, which says so where it names what the preset chose and nobody gave."""
+    theirs = everyday(preset) if preset is not None else {}
+    flags = [
+        f"--{key.replace('_', '-')}"
+        for key, value in theirs.items()
+        if key not in given and choices.get(key) == value
+    ]
+    named = [flag for flag in flags if re.search(rf"{flag}(?![\w-])", str(error))]
+    if not named:
+        return error
+    return type(error)(f"{error} Not you but --preset {preset} gave {', '.join(named)}.")
 
 
 def _in_words(value: Any) -> str:

@@ -15,7 +15,7 @@ from cxrkeras.evaluation.report.run import write_report
 from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.folder import begin, check_data, gather, is_begun, is_finished, threads_of
-from cxrkeras.runs.starts import note_end, note_start
+from cxrkeras.runs.starts import is_open, note_end, note_start
 from cxrkeras.runs.target import Target, as_used, check_folds, check_uncertain, load_target
 from cxrkeras.runtime.threads import threads, use_threads
 from cxrkeras.training.plan import Plan, resolve
@@ -47,9 +47,10 @@ def cross_validate(experiment: Experiment, run: Path, executor: Executor = _HERE
     plan = resolve(experiment)
     with watched(experiment, run) as watch, logged(RunFolder(run).train_log) as log:
         target, missing = _open(experiment, run, executor)
-        if missing:
+        if missing or is_open(run):  # a kill after the last fold left the scores to be logged
             log.open()
             watch.open()
+        if missing:
             if experiment.fast:
                 say("--fast: if this run is resumed or repeated, its numbers differ slightly")
             note_start(run, here=not executor.spreads)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import io
 import re
+import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ENDING = ".xlsx"
-MOST_BYTES = 1 << 30  # of XML, unpacked; CheXpert's 224,000 rows have half of that
+MOST_BYTES = 1 << 30  # unpacked; CheXpert's 224,000 rows have half of that
 _PIECE = 1 << 20
 _SHOWN = 8  # sheets that an error names
 _LONGEST = 32_767  # characters, more Excel doesn't take
@@ -79,12 +80,14 @@ def read_workbook(path: Path, sheet: str | None, most_cells: int) -> list[list[s
 
 
 def _check(path: Path) -> None:
-    """Unpack all XML a piece at a time, and forget it: a small file may hold an endless one."""
+    """Unpack all a piece at a time, and forget it: a small file may hold an endless one.
+
+    All, since a sheet may lie under any name, whatever its ending.
+    """
     count = 0
     with zipfile.ZipFile(path) as file:
         for name in file.namelist():
-            if not name.endswith((".xml", ".rels")):
-                continue  # pictures and macros, which nobody reads here
+            pictured = name.startswith("xl/media/")  # which may be SVG
             end = b""
             with file.open(name) as unpacked:
                 while piece := unpacked.read(_PIECE):
@@ -94,17 +97,26 @@ def _check(path: Path) -> None:
                             f"{path.name} holds more than {MOST_BYTES >> 20} MB of tables: the "
                             "most that is read. Leave out what isn't needed, or save it as CSV."
                         )
-                    if _DOCTYPE.search(end + piece):
+                    if not pictured and _DOCTYPE.search(end + piece):
                         raise UserError(f"{path.name} is no Excel workbook: it has a DOCTYPE.")
                     end = piece[-16:]
 
 
 def _read(path: Path, sheet: str | None, most_cells: int) -> list[list[str]]:
+    with warnings.catch_warnings():
+        # openpyxl tells of what it leaves out: drop-down lists, styles, days beyond the calendar.
+        warnings.filterwarnings("ignore", module="openpyxl")
+        return _read_quietly(path, sheet, most_cells)
+
+
+def _read_quietly(path: Path, sheet: str | None, most_cells: int) -> list[list[str]]:
     import openpyxl
 
     book = openpyxl.load_workbook(path, read_only=True, data_only=True, keep_links=False)
     try:
         page = _chosen(book, sheet, path)
+        if page._worksheet_path.lstrip("/").startswith("xl/media/"):
+            raise ValueError("a picture as a sheet")
         with zipfile.ZipFile(path) as file, file.open(page._worksheet_path.lstrip("/")) as stream:
             content = stream.read()
         rows = _rows(page, path, most_cells)
@@ -265,7 +277,7 @@ def _undated(content: bytes) -> bytes:
 def header_of(path: Path) -> Iterator[str]:
     """The names of a workbook's columns; none of what isn't one."""
     try:
-        rows = read_workbook(path, None, _PIECE)
+        rows = read_workbook(path, None, MOST_BYTES)
     except UserError:
         return
     yield from (rows[0] if rows else ())

@@ -238,12 +238,13 @@ def test_the_keras_model_gives_what_predict_gives(ours):
         (lambda: cxrkeras.build("exception", labels=3), "backbone= must be a backbone"),
         (lambda: cxrkeras.build(labels="nih14"), "labels= must be a list"),
         (lambda: cxrkeras.build(labels=[]), "labels= received"),
-        (lambda: cxrkeras.prepare("films", "labels.csv", "films/out"), "out= films/out lies"),
+        (lambda: cxrkeras.prepare("films", "labels.csv", "films/out"), "out='films/out' lies"),
         (lambda: cxrkeras.prepare("films", "labels.csv", "o", stretch=(9, 1)), "stretch= needs"),
         (lambda: cxrkeras.prepare("films", "labels.csv", "o", patience=1), "argument 'patience'"),
         (lambda: cxrkeras.prepare("films", "l.csv", "o", size=9), "image_size= is 16 to 4096"),
         (lambda: cxrkeras.prepare("f", "l", "o", size=9, image_size=9), "Give image_size= alone"),
         (lambda: cxrkeras.cross_validate(image_size=3), "image_size=: "),
+        (lambda: cxrkeras.build(head="fpn:width=64", labels=["a"]), "head='fpn' has no option"),
         (lambda: cxrkeras.cross_validate(image_sise=64), "Did you mean 'image_size'"),
         (lambda: cxrkeras.cross_validate(folds_file="f", folds=2), "leave folds= and"),
         (lambda: cxrkeras.load("nowhere"), "There is no model at nowhere"),
@@ -264,3 +265,19 @@ def test_a_command_line_in_an_error_stays_one():
         "Raise image_size=. Finish it: cxrkeras cv --config a.toml --image-size 3"
     )
     assert in_arguments("use --hash-names-not", {"hash_names"}) == "use --hash-names-not"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("--head fpn has no option 'width'. Its", "head='fpn' has no option 'width'. Its"),
+        (
+            "Received: --image-size 64. Give --head gap.",
+            "Received: image_size=64. Give head='gap'.",
+        ),
+        ("leave --out out, or --out x/y.csv can't", "leave out= out, or out='x/y.csv' can't"),
+        ("(--source a,b=DIR) and --source: `--head`", "(source='a,b=DIR') and source=: `head=`"),
+    ],
+)
+def test_a_value_stays_with_its_argument(text, named):
+    assert in_arguments(text, {"head", "image_size", "out", "source"}) == named

@@ -9,7 +9,6 @@ import click
 from click.shell_completion import CompletionItem
 
 from cxrkeras.commands.shared.helping import Verb
-from cxrkeras.commands.shared.printing.results import result
 from cxrkeras.commands.weights.report import report_import
 from data_prep.errors import UserError
 
@@ -76,9 +75,17 @@ def fetch_command(
     if printed or weights.hub:
         _tell_hub(weights)
         return
+    from cxrkeras.models.weights.public.fetch import forget, noted
+
+    known = noted(weights, folder)
     path = _fetched(weights, folder, file, accept_licence)
-    click.echo(f"File: {result(path)}")
-    _import_fetched(weights, path, out or Path("weights") / weights.name)
+    click.echo(f"File: {path}")
+    try:
+        _import_fetched(weights, path, out or Path("weights") / weights.name)
+    except UserError:
+        if not known:
+            forget(weights, folder)
+        raise
 
 
 def _kept(name: str) -> Path:
@@ -121,13 +128,14 @@ def _fetched(weights: "PublicWeights", folder: Path, file: Path | None, accepted
     from cxrkeras.models.weights.public import fetch
     from data_prep.files import atomic_write_text
 
-    mark = folder / "licence-accepted"
-    if not mark.is_file():
+    mark, terms = folder / "licence-accepted", f"{weights.licence}\n"
+    if not mark.is_file() or mark.read_text(encoding="utf-8", errors="replace") != terms:
+        where = f"The licence of {weights.name}: {weights.licence}. Read it at {weights.page}."
         if not accepted and not sys.stdin.isatty():
-            raise UserError("Read the licence above; if you agree, add --accept-licence.")
-        if not accepted:
-            click.confirm("Have you read the licence, and do you agree?", abort=True)
-        atomic_write_text(mark, f"{weights.licence}\n")
+            raise UserError(f"{where} If you agree, add --accept-licence.")
+        if not accepted:  # on standard error, since -q keeps the rest to itself
+            click.confirm(f"{where} Do you agree?", abort=True, err=True)
+        atomic_write_text(mark, terms)
     if file is not None:
         return fetch.take_in(weights, file, folder)
     if (path := fetch.held(weights, folder)) is not None:
@@ -173,6 +181,8 @@ def _tensors_of(path: Path, folder: Path) -> Path:
     out = folder / f"{path.stem}.safetensors"
     try:
         to_safetensors(path, out)
+    except UserError:
+        raise
     except Exception as error:  # damaged bytes raise whatever they happen to hit
         raise UserError(
             f"{path} can't be read as a pickled PyTorch model ({type(error).__name__}). Remove it, "

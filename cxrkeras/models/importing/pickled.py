@@ -13,10 +13,13 @@ import collections
 import io
 import pickle
 import types
+import zipfile
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+
+from cxrkeras.models.weights.bounds import check_script
 
 STORAGES = {name for name in dir(torch) if name.endswith("Storage")}
 ALLOWED = {
@@ -82,6 +85,8 @@ def load(file):
 
 def read(path: Path):
     """The object in a file of `torch.save`, or in a plain pickle."""
+    if zipfile.is_zipfile(path):
+        check_script(path)  # which `torch.load` would hand to another loader
     with path.open("rb") as file:
         plain = file.read(2) == b"\x80\x04"
     if plain:  # torch.save writes a zip archive, or pickles of protocol 2

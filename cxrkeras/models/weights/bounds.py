@@ -72,6 +72,19 @@ def check_archive(path: Path) -> None:
         raise _no(path, f"it would unpack to {held}, which is more than {bound}")
 
 
+def check_script(path: Path) -> None:
+    """Refuse a zip archive that holds a program of PyTorch (TorchScript), which would run.
+
+    Raises:
+        UserError: it does; else as `check_archive`.
+    """
+    check_archive(path)
+    with zipfile.ZipFile(path) as archive:
+        names = {name.rpartition("/")[2] for name in archive.namelist()}
+    if "constants.pkl" in names:  # by which PyTorch itself tells
+        raise UserError(f"{path} is a TorchScript program, which isn't run. Give a state dict.")
+
+
 def _check_objects(file: h5py.File, size: int, path: Path) -> None:
     """Walk over all objects without opening what leads outside, or round in a circle."""
     seen, declared, groups = {_address(file)}, 0, [(file, 0)]

@@ -64,7 +64,7 @@ class Logger(Part):
         """Look whether it can be used, before the run begins.
 
         Raises:
-            UserError: its library isn't installed.
+            UserError: its library isn't installed, or it would keep what it mustn't.
         """
 
     @abstractmethod

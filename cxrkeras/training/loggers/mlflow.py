@@ -7,6 +7,7 @@ import importlib.util
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cxrkeras.registry import option
 from cxrkeras.training.loggers import About, Logger, Writer
@@ -36,6 +37,11 @@ class Part(Logger):
             raise UserError(
                 "--log mlflow needs the package mlflow-skinny: pip install 'cxrkeras[mlflow]'. "
                 "Or leave it out."
+            )
+        if "@" in urlsplit(self.place()).netloc:
+            raise UserError(
+                "--log mlflow: a name or password in the URI would be kept in the run's folder. "
+                "Give MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead."
             )
 
     def open(self, about: About) -> Writer:

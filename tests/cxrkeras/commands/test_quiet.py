@@ -79,3 +79,11 @@ def test_a_verb_without_a_file_as_its_result_prints_all_of_it(call):
 def test_a_verb_that_fails_quietly_says_why(call):
     code, out, err = call("cv", "-q", "--fail")
     assert (code, out, err) == (1, "", "Warning: of the work\nError: The rule.\n")
+
+
+def test_the_page_of_an_external_validation_is_its_result(monkeypatch, capsys):
+    monkeypatch.setattr("cxrkeras.serving.external.validate_elsewhere", lambda *_, **__: {})
+    monkeypatch.setattr("cxrkeras.evaluation.external.report.as_lines", lambda found: ["a line"])
+    with pytest.raises(SystemExit):
+        cli.main(["evaluate", "-q", "--run", "r", "--data", "d", "--out", "o"])
+    assert capsys.readouterr().out == f"{Path('o/external.html')}\n"

@@ -14,7 +14,7 @@ import cxrkeras
 from cxrkeras.cli import main
 from cxrkeras.commands.shared.printing.tables import table_lines
 from cxrkeras.runs.description import make_experiment, write_experiment
-from cxrkeras.runs.listing import COLUMNS, ago
+from cxrkeras.runs.listing import COLUMNS, ago, list_runs
 from data_prep.errors import UserError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -200,3 +200,30 @@ def test_a_table_says_what_it_leaves_out():
 )
 def test_how_long_ago(seconds, said):
     assert ago(seconds) == f"{said} ago"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("environment.json", '{"starts": 5}'),
+        ("environment.json", '{"starts": [{"at": "x", "devices": 1}], "finished": "y"}'),
+        ("environment.json", '{"starts": [{"at": 1, "commit": 2}], "finished": 3}'),
+        ("metrics.json", '{"macro": {"pooled": {"auroc": "x", "auroc_interval": 1}}}'),
+        ("metrics.json", '{"macro": 1}'),
+        ("experiment.toml", "data = 1\nbackbone = 2\nrecipe = 3"),
+    ],
+)
+def test_a_run_that_somebody_has_damaged_hides_no_other(tmp_path, capsys, name, content):
+    for run in ("whole", "damaged"):
+        (tmp_path / run / "folds" / "0").mkdir(parents=True)
+        (tmp_path / run / "folds" / "0" / "fold.json").write_text("{}")
+        (tmp_path / run / "experiment.toml").write_text("folds = 1")
+        (tmp_path / run / "metrics.json").write_text("{}")
+        (tmp_path / run / "environment.json").write_text("{}")
+    (tmp_path / "damaged" / name).write_text(content)
+    assert {found["run"] for found in list_runs(tmp_path)} == {"whole", "damaged"}
+    for by in ("auroc", "duration", "data"):
+        with pytest.raises(SystemExit) as end:
+            main(["runs", str(tmp_path), "--sort", by])
+        assert end.value.code == 0
+        assert "damaged" in capsys.readouterr().out

@@ -271,15 +271,22 @@ def test_public_weights_are_fetched_once_with_their_licence_and_imported(
     assert run(*given, tmp_path / "a") == 1
     said = capsys.readouterr()
     assert "Licence:   CC0" in said.out
-    assert "add --accept-licence" in said.err
+    assert "CC0. Read it at https://example.org. If you agree, add --accept-licence" in said.err
     assert not (tmp_path / "cache").exists()
     assert run("fetch", "heart", "--accept-licence") == 1
     assert "can't be downloaded" in capsys.readouterr().err
-    assert run(*given, tmp_path / "a", "--accept-licence") == 0
+    page = tmp_path / "page.html"
+    page.write_text("<html>Sign in to the network of the hospital.</html>")
+    assert run("fetch", "heart", "--file", page, "--out", tmp_path / "a") == 1
+    assert "can't be read" in capsys.readouterr().err
+    assert run(*given, tmp_path / "a") == 0  # though another file came first
     said = capsys.readouterr().out
     assert re.search(r"licence: +CC0", said)
     assert (tmp_path / "a" / "model.keras").is_file()
-    assert run("fetch", "heart", "--out", tmp_path / "b") == 0  # from the cache, and agreed already
+    assert run("-q", "fetch", "heart", "--out", tmp_path / "b") == 0  # kept, and agreed already
+    assert capsys.readouterr().out == f"{tmp_path / 'b' / 'trunk.weights.h5'}\n"
+    (tmp_path / "cache/weights/heart/licence-accepted").write_text("MIT\n", "utf-8")
+    assert run("fetch", "heart", "--out", tmp_path / "c") == 1  # its licence is another today
     assert "(noted at first use)" in capsys.readouterr().out
     one, two = (keras_weights(tmp_path / name / "trunk.weights.h5") for name in "ab")
     assert one.keys() == two.keys()

@@ -199,6 +199,15 @@ def test_an_everyday_preset_that_there_is_not_is_named(tmp_path):
         run_choices({"data": "x"}, tmp_path, preset="fast")
 
 
+def test_an_error_about_what_a_preset_chose_says_that_it_did(tmp_path):
+    chosen = {"data": "x", "recipe": "phow"}
+    with pytest.raises(UserError, match=r"Not you but --preset study gave --source\.$"):
+        run_choices(chosen, tmp_path, preset="study")
+    with pytest.raises(UserError) as error:
+        run_choices({**chosen, "source": ["imagenet"]}, tmp_path, preset="study")
+    assert "Not you" not in str(error.value)
+
+
 def test_a_part_stays_as_it_is():
     for choices in ({}, {"recipe": "frozen:copies=2"}, {"recipe": {"name": "frozen"}}):
         assert with_preset(choices) == choices

@@ -227,6 +227,21 @@ def test_a_second_call_fits_nothing_and_changes_nothing(finished, experiment, ch
     assert tree(run) == before
 
 
+def test_what_was_killed_after_its_last_fold_is_logged_to_the_end(
+    finished, experiment, choices, monkeypatch
+):
+    run = finished("regular")
+    monkeypatch.setattr("cxrkeras.training.crossval.write_report", lambda run: None)
+    environment = json.loads((run / "environment.json").read_text())
+    del environment["finished"]
+    (run / "environment.json").write_text(json.dumps(environment))
+    shutil.rmtree(run / "log" / "tensorboard" / "results")
+    cross_validate(experiment(**choices("regular")), run)
+    assert list((run / "log" / "tensorboard" / "results").iterdir())
+    assert (run / "train.log").read_text().count(" finished: macro AUROC ") == 2
+    assert "finished" in json.loads((run / "environment.json").read_text())
+
+
 @pytest.mark.parametrize("name", ["regular", "layers"])
 def test_what_a_kill_left_undone_is_done_again_to_the_same_bytes(copied, experiment, choices, name):
     run = copied(name)

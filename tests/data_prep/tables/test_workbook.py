@@ -155,6 +155,30 @@ def test_a_workbook_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
         read_table(path)
 
 
+@pytest.mark.parametrize("name", ["xl/worksheets/sheet1.bin", "xl/media/sheet1.png"])
+def test_a_sheet_under_any_name_is_looked_at_first(tmp_path, name):
+    path = book(tmp_path / "t.xlsx", {"One": [HEADER, ["a", 1]]})
+    rewritten(path, b"<worksheet", b'<!DOCTYPE x [<!ENTITY e "e">]><worksheet')
+    with zipfile.ZipFile(path) as file:
+        parts = {part: file.read(part) for part in file.namelist()}
+    with zipfile.ZipFile(path, "w") as file:
+        for part, content in parts.items():
+            old, new = SHEET.removeprefix("xl/").encode(), name.removeprefix("xl/").encode()
+            file.writestr(name if part == SHEET else part, content.replace(old, new))
+    with pytest.raises(UserError, match=r"DOCTYPE|can't be read"):
+        read_table(path)
+
+
+def test_what_openpyxl_leaves_out_is_no_warning(tmp_path):
+    """Drop-down lists of today's Excel, a day beyond the calendar: warnings are errors here."""
+    path = book(tmp_path / "t.xlsx", {"One": [["image", "day"], ["a", DAY]]})
+    uri = b"{CCE6A557-97BC-4b89-ADB6-D9C93CAAB3DF}"
+    rewritten(path, b"</worksheet>", b'<extLst><ext uri="%s"/></extLst></worksheet>' % uri)
+    assert read_table(path)["day"].tolist() == ["2020-03-01"]
+    rewritten(path, b"<v>43891</v>", b"<v>9999999999</v>")
+    assert read_table(path)["day"].tolist() == ["#VALUE!"]
+
+
 TEXTS = st.builds(
     str.__add__,
     st.sampled_from(["", "=", "+", "@", "-", "'", "'=", "''", "=1+1", "#N/A", "TRUE", "1"]),

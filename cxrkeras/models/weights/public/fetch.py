@@ -82,6 +82,11 @@ def noted(weights: PublicWeights, folder: Path) -> str:
     return note.read_text(encoding="ascii", errors="replace").split(" ")[0]
 
 
+def forget(weights: PublicWeights, folder: Path) -> None:
+    """Forget the first file's checksum, since it is no such file: a proxy's page, for example."""
+    _note(folder / weights.file).unlink(missing_ok=True)
+
+
 def _note(path: Path) -> Path:
     return path.with_name(f"{path.name}.sha256")
 
@@ -93,15 +98,32 @@ def _check(weights: PublicWeights, file: Path, path: Path) -> None:
         atomic_write_text(_note(path), f"{found}  {path.name}\n")
     elif found != wanted:
         source = "published" if weights.sha256 else f"noted in {_note(path)}"
+        again = f"Remove {path} and download it again" if file == path else "Download it again"
         raise UserError(
             f"The file isn't {weights.name}: its sha256 is {found}, and {wanted} was {source}. "
-            "Download it again; if its authors have replaced it, remove what was noted."
+            f"{again}; if its authors have replaced it, remove what was noted."
         )
 
 
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class _NoneUnsafe(urllib.request.HTTPRedirectHandler):
+    """Follows where a server sends one, but from https to nothing else: where no checksum is
+    published, only https tells whose file it is.
+    """
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        """As in the base class."""
+        if req.type == "https" and not newurl.lower().startswith("https://"):
+            raise ValueError("the server redirects to an address without https")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _opened(request: urllib.request.Request) -> http.client.HTTPResponse:
+    return urllib.request.build_opener(_NoneUnsafe).open(request, timeout=_SECONDS)
 
 
 def _into(url: str, part: Path, name: str) -> None:
@@ -113,15 +135,19 @@ def _into(url: str, part: Path, name: str) -> None:
         request.add_header("Range", f"bytes={begun}-")
         request.add_header("If-Range", tag.read_text(encoding="utf-8").strip())
     try:
-        answer = urllib.request.urlopen(request, timeout=_SECONDS)
+        answer = _opened(request)
     except urllib.error.HTTPError as error:
         if error.code != 416:  # which means that it was whole, or is another
             raise
         error.close()
         part.unlink()
-        answer, begun = urllib.request.urlopen(url, timeout=_SECONDS), 0
+        answer, begun = _opened(urllib.request.Request(url)), 0
     with answer:
         goes_on = answer.status == 206
+        sent = answer.headers.get("Content-Range") or ""
+        if goes_on and not sent.startswith(f"bytes {begun}-"):
+            tag.unlink()  # else the next start would ask the same
+            raise ValueError(f"bytes from {begun:,} were asked for, and {sent or 'others'} came")
         there = begun if goes_on else 0
         total = there + int(answer.headers.get("Content-Length") or 0)
         if total > _MOST:

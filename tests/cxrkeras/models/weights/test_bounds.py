@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cxrkeras.models.importing.files import _check_held, read_state
-from cxrkeras.models.weights.bounds import WEIGHTS
+from cxrkeras.models.weights.bounds import WEIGHTS, check_script
 from cxrkeras.models.weights.files import contents
 from data_prep.errors import UserError
 from tests.cxrkeras.models.importing.seeded import write_keras2
@@ -273,3 +273,11 @@ def test_damaged_bytes_anywhere_are_refused_or_read(weights):
             contents(weights)
         except UserError as error:
             assert str(weights) in str(error)  # noqa: PT017 - either will do
+
+
+def test_a_torchscript_program_is_refused_as_it_would_run(tmp_path):
+    for name in ("data.pkl", "constants.pkl"):
+        with zipfile.ZipFile(tmp_path / name, "w") as file:
+            file.writestr(f"archive/{name}", b"x")
+    check_script(tmp_path / "data.pkl")
+    assert "TorchScript" in refusal(check_script, tmp_path / "constants.pkl")

@@ -3,7 +3,9 @@
 import hashlib
 import re
 import threading
+import urllib.request
 from dataclasses import replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -42,9 +44,11 @@ def test_a_name_that_there_is_not_brings_the_nearest():
 
 
 class Server(HTTPServer):
-    """Serves CONTENT, with ranges; `breaks` ends an answer early, `asked` notes the ranges."""
+    """Serves CONTENT, with ranges; `breaks` ends an answer early, `asked` notes the ranges, `deaf`
+    sends another range than was asked for.
+    """
 
-    content, tag, breaks = CONTENT, '"one"', 0
+    content, tag, breaks, deaf = CONTENT, '"one"', 0, False
 
     def handle_error(self, *_):
         """Say nothing of a client that went away."""
@@ -60,6 +64,10 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(416)
             return
         self.send_response(206 if same else 200)
+        begin = 0 if server.deaf else begin
+        if same:
+            end = len(server.content)
+            self.send_header("Content-Range", f"bytes {begin}-{end - 1}/{end}")
         self.send_header("Content-Length", str(len(server.content) - begin))
         self.send_header("ETag", server.tag)
         self.end_headers()
@@ -107,6 +115,25 @@ def test_what_was_replaced_meanwhile_is_downloaded_anew(server, weights, tmp_pat
     assert server.asked[-1] == "bytes=1500000-"
 
 
+def test_another_range_than_was_asked_for_is_not_appended(server, weights, tmp_path):
+    server.breaks = 1_500_000
+    with pytest.raises(UserError):
+        fetch.download(weights, tmp_path)
+    server.breaks, server.deaf = 0, True
+    with pytest.raises(UserError, match=r"from 1,500,000 were asked for, and bytes 0-2303999"):
+        fetch.download(weights, tmp_path)
+    assert fetch.download(weights, tmp_path).read_bytes() == CONTENT
+
+
+def test_no_redirect_leads_from_https_to_anything_else():
+    asked = urllib.request.Request("https://example.org/x.pt")
+    follow = partial(fetch._NoneUnsafe().redirect_request, asked, None, 302, "Found", {})
+    assert follow("https://cdn.example.org/x.pt").full_url == "https://cdn.example.org/x.pt"
+    for url in ("http://example.org/x.pt", "ftp://example.org/x.pt"):
+        with pytest.raises(ValueError, match="without https"):
+            follow(url)
+
+
 def test_a_whole_part_that_was_never_taken_in_is_downloaded_anew(server, weights, tmp_path):
     (tmp_path / ".some.pt.part").write_bytes(CONTENT)
     (tmp_path / ".some.pt.part.etag").write_text(server.tag)
@@ -130,7 +157,7 @@ def test_the_first_file_s_checksum_is_noted_and_others_must_have_it(server, weig
     other.write_bytes(CONTENT)
     assert fetch.take_in(weights, other, tmp_path) == path
     path.write_bytes(b"damaged")
-    with pytest.raises(UserError, match="Download it again"):
+    with pytest.raises(UserError, match=r"Remove \S+some\.pt and download it again"):
         fetch.held(weights, tmp_path)
 
 

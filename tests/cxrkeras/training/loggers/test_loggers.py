@@ -102,6 +102,15 @@ def test_a_logger_without_its_library_is_refused_before_the_run_begins(tmp_path,
     assert not (tmp_path / "first" / "log").exists()
 
 
+def test_a_password_in_a_uri_is_refused_before_it_is_kept(tmp_path, monkeypatch):
+    uri = "http://jane:secret@host:5000"
+    for log, environment in ((f"mlflow={uri}", "http://host"), ("mlflow", uri)):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", environment)
+        with pytest.raises(UserError, match="MLFLOW_TRACKING_PASSWORD instead") as error:
+            trained(tmp_path / "first", log)
+        assert "secret" not in str(error.value)
+
+
 def test_the_option_is_one_text_per_logger():
     log = ("tensorboard", "mlflow=http://host:5000", "mlflow:experiment=chest")
     made = make_experiment({"log": log})

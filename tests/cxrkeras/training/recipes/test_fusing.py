@@ -5,6 +5,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy.special import expit
 
 from cxrkeras.data.dataset import load_dataset
@@ -70,6 +71,15 @@ def test_films_of_one_study_are_answered_together(experiment, dataset):
         own = fused(fitter._of_films(films), attention[films], np.zeros(len(films), int))
         np.testing.assert_allclose(found, own[0], atol=1e-4)
     assert np.abs(logits[0] - logits[3]).min() > 1e-3  # one film more
+
+
+def test_where_no_study_has_several_films_nothing_warns():
+    """Keras does of a softmax over one, and of no gradient; warnings are errors here."""
+    attention = keras.Variable(np.random.default_rng(0).normal(size=(3, 1, 2)))
+    with tf.GradientTape() as tape:
+        weights = masked_softmax(attention.value, np.ones((3, 1, 1), np.float32))
+    assert (keras.ops.convert_to_numpy(weights) == 1).all()
+    assert (np.asarray(tape.gradient(weights, attention.value)) == 0).all()
 
 
 @pytest.mark.jax

@@ -162,6 +162,8 @@ def gated(features, width: int, outputs: int, *, seed: int):
 
 def masked_softmax(attention, there):
     """(B, V, A) weights: they sum to 1 over the films that are `there` (B, V, 1), else are 0."""
+    if there.shape[1] == 1:  # no study has several: Keras warns of such a softmax, which is 1,
+        return 1 + 0 * attention  # and of weights that have no gradient
     return ops.softmax(ops.where(there > 0, attention, NEVER), axis=1)
 
 
