@@ -46,7 +46,8 @@ def _option(name: str, field: FieldInfo) -> Callable:
     flag = "--" + name.replace("_", "-")
     text = field.description
     if field.annotation is bool:
-        return click.option(flag, name, is_flag=True, default=None, help=text)
+        pair = f"{flag}/--no-{flag[2:]}"  # a preset or --config may have set it
+        return click.option(pair, name, default=None, help=text)
     repeatable = get_origin(field.annotation) is tuple
     parts, kind = field.json_schema_extra["parts"], str if repeatable else _type(field.annotation)
     if parts:
