@@ -172,6 +172,11 @@ function keep(list) {
   for (const { figure, canvas } of places) if (!any) { figure.hidden = true; canvas.film = null; }
 }
 
+function forget() {
+  Object.assign(chosen, { film: null, beside: null });
+  keep([]);
+}
+
 let busy = false;
 async function take(files) {
   if (busy || !files.length) return;
@@ -185,7 +190,10 @@ async function take(files) {
     const of = wanted.length > 1 ? ` ${at + 1} of ${wanted.length}` : "";
     status.textContent = `Reading film${of}…`;
     const said = await sent(file, () => { status.textContent = `Many films are being read; this one waits for its turn…`; });
-    key = said.key || key;
+    if (said.key && said.key !== key) {
+      forget(); // else a new film 1 would be taken for the film 1 of a desk that is gone
+      key = said.key;
+    }
     if (said.bad) reasons.set(said.told, (reasons.get(said.told) ?? 0) + 1);
     else { read += 1; first ??= said.film; status.textContent = said.told; }
   }
