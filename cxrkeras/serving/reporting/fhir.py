@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cxrkeras.serving.predict.answers import NOTICE
-from cxrkeras.serving.predict.predict import Answer, Row
+from cxrkeras.serving.predict.predict import Answer
 from cxrkeras.serving.reporting import codes
 from cxrkeras.serving.reporting.codes import Coded
 from cxrkeras.serving.reporting.said import (
@@ -19,6 +19,7 @@ from cxrkeras.serving.reporting.said import (
     Said,
     algorithm_of,
     digest_of,
+    remarks_of,
     said_of,
     uid_of,
     uuid_of,
@@ -66,7 +67,7 @@ def as_fhir(answer: Answer, key_file: Path | None = None) -> str:
             about = _about_dicom(film, key)
         except RejectedFile:
             about = {"derivedFrom": [{"display": printable(row.path.name)}]}
-        resources += _observations(row, said, algorithm, about)
+        resources += _observations(remarks_of(answer, number), said, algorithm, about)
     # Of two copies of a film that were given, one is told: a Bundle's entries differ in their URLs.
     told = {f"urn:uuid:{one['id']}": one for one in resources}
     entries = [{"fullUrl": url, "resource": one} for url, one in told.items()]
@@ -119,11 +120,11 @@ def _instance(kind: str, uid: str) -> dict:
 
 
 def _observations(
-    row: Row, said: tuple[Said, ...], algorithm: Algorithm, about: dict
+    remarks: tuple[str, ...], said: tuple[Said, ...], algorithm: Algorithm, about: dict
 ) -> Iterator[dict]:
     film = json.dumps(about["derivedFrom"])
     for one in said:
-        content = digest_of((one,), row.warnings)
+        content = digest_of((one,), remarks)
         yield {
             "resourceType": "Observation",
             "id": str(uuid_of("fhir", algorithm.uid, film, content)),
@@ -138,7 +139,7 @@ def _observations(
             "valueQuantity": _quantity(one.probability),
             **_decision(one),
             **_components(one),
-            "note": _notes(NOTICE, NOBODY, *row.warnings, one.doubt),
+            "note": _notes(NOTICE, NOBODY, *remarks, one.doubt),
         }
 
 
@@ -154,19 +155,15 @@ def _components(said: Said) -> dict:
 
 
 def _decision(said: Said) -> dict:
-    if said.threshold is None or said.positive is None:
+    if said.threshold is None:
         return {}
-    code, display = _DECISIONS[said.positive]
-    system = f"{_TERMS}/v3-ObservationInterpretation"
-    return {
-        "interpretation": [{"coding": [{"system": system, "code": code, "display": display}]}],
-        "referenceRange": [
-            {
-                "high": _quantity(said.threshold),
-                "text": f"positive above; operating point from: {said.origin}",
-            }
-        ],
-    }
+    text = f"positive above; operating point from: {said.origin}"
+    told = {"referenceRange": [{"high": _quantity(said.threshold), "text": text}]}
+    if said.positive is not None:
+        code, display = _DECISIONS[said.positive]
+        coding = {"system": f"{_TERMS}/v3-ObservationInterpretation", "code": code}
+        told["interpretation"] = [{"coding": [coding | {"display": display}]}]
+    return told
 
 
 def _concept(coded: Coded) -> dict:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cxrkeras.serving.predict.film_names import unique_names
 from cxrkeras.serving.predict.predict import Answer
-from cxrkeras.serving.reporting.said import algorithm_of, said_of
+from cxrkeras.serving.reporting.said import algorithm_of, remarks_of, said_of
 from cxrkeras.serving.reporting.source import read_source
 from cxrkeras.serving.reporting.structured import structured_report
 from cxrkeras.serving.reporting.written import write
@@ -59,7 +59,7 @@ def _write(answer: Answer, out: Path, names: list[str]) -> Iterator[tuple[str, s
     with Steps("reported", len(names), shown=len(names) > _FEW) as steps:
         for count, (number, name) in enumerate(zip(answer.readable, names, strict=True), start=1):
             film, report = answer.rows[number], f"{name}.dcm"
-            remarks = (*film.warnings, *answer.doubts)
+            remarks = (*remarks_of(answer, number), *answer.doubts)
             try:
                 content = read_source(film.path), said_of(answer, number), algorithm, remarks, count
                 write(out / report, partial(structured_report, *content))

@@ -11,6 +11,7 @@ import numpy as np
 
 from cxrkeras.evaluation.rules import Rule
 from cxrkeras.registry import PREDICTORS
+from cxrkeras.serving.predict.caution import in_words
 from cxrkeras.serving.predict.predict import Answer
 from cxrkeras.serving.predictor.card import Card
 from cxrkeras.serving.reporting.codes import Coded, code_of
@@ -34,8 +35,9 @@ class Said:
         prevalence: in the training data; None where unknown.
         threshold: the operating point; None where there is none.
         origin: where that comes from.
-        positive: whether the probability is above the threshold.
-        doubt: what must be said of the operating point; "" where nothing is.
+        positive: whether the probability is above the threshold; None where there is none, or the
+            decision is withheld.
+        doubt: what must be said of the decision or its operating point; "" where nothing is.
     """
 
     label: str
@@ -88,10 +90,22 @@ def said_of(answer: Answer, number: int) -> tuple[Said, ...]:
                 threshold=_digits(point["threshold"]),
                 origin=point["from"],
                 positive=None if np.isnan(decision) else bool(decision),
-                doubt=answer.doubt(label),
+                doubt=". ".join(filter(None, (_held(answer, number, k), answer.doubt(label)))),
             )
         )
     return tuple(found)
+
+
+def remarks_of(answer: Answer, number: int) -> tuple[str, ...]:
+    """What must be said of one of an answer's films: its warnings, and that it is flagged."""
+    row = answer.rows[number]
+    flagged = (in_words(row.unlike, answer.limit),) if answer.flagged[number] else ()
+    return (*row.warnings, *flagged)
+
+
+def _held(answer: Answer, number: int, k: int) -> str:
+    held = answer.withheld is not None and answer.withheld[number, k]
+    return "Decision withheld: the probability lies near the threshold" if held else ""
 
 
 def algorithm_of(card: Card, rule: Rule, calibration: str | None = None, *more: str) -> Algorithm:

@@ -105,6 +105,17 @@ def test_a_patient_with_an_invalid_number_has_the_hash_that_prep_gives(tmp_path,
     assert {one["subject"]["identifier"]["value"] for one in told} == {wanted}
 
 
+def test_a_flagged_film_and_a_withheld_decision_are_said_to_be(tmp_path):
+    answer = films.cautious(answer_on(tmp_path / "model", write_film(tmp_path / "f.dcm")))
+    first, *others = observations(as_fhir(answer))
+    assert "interpretation" not in first
+    assert first["referenceRange"][0]["high"]["value"] == 0.1
+    notes = [[note["text"] for note in one["note"]] for one in (first, *others)]
+    assert all(any("Unlike the training films: 99.5%" in text for text in one) for one in notes)
+    told = [any(text.startswith("Decision withheld") for text in one) for one in notes]
+    assert told == [True, False, False]
+
+
 def test_without_a_prevalence_or_a_distortion_there_is_no_component(tmp_path):
     facts = {"training_prevalence": dict.fromkeys(LABELS), "inflation": None}
     text = as_fhir(answer_on(tmp_path / "model", write_film(tmp_path / "f.dcm"), **facts))
