@@ -12,7 +12,7 @@ import pydicom
 from pydicom import config
 from pydicom.datadict import dictionary_VM, dictionary_VR
 from pydicom.dataset import Dataset
-from pydicom.valuerep import validate_value
+from pydicom.valuerep import DA, TM, validate_value
 
 from data_prep.errors import RejectedFile
 from data_prep.films.dicom import quiet
@@ -24,6 +24,7 @@ _PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "Issue
 _STUDY = ("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName")
 _FILM = ("PatientOrientation", "BurnedInAnnotation")
 _SEXES = ("M", "F", "O")
+_MOMENTS = {"DA": DA, "TM": TM}  # which know that there is no 30 February
 
 
 @dataclass(frozen=True)
@@ -84,5 +85,6 @@ def _valid(read: Dataset, name: str) -> str:
     with suppress(ValueError):
         for text in texts:
             validate_value(dictionary_VR(name), text, config.RAISE)
+            _MOMENTS.get(dictionary_VR(name), str)(text)
         return "\\".join(texts)
     return ""

@@ -181,6 +181,12 @@ def test_a_flagged_film_and_a_withheld_decision_are_said_to_be(tmp_path):
     assert told.count("Decision withheld") == 1
 
 
+def test_a_day_that_there_is_not_is_left_empty(tmp_path):
+    days = {"PatientBirthDate": "19700230", "StudyDate": "20230229"}
+    source = read_source(write_film(tmp_path / "film.dcm", **days, StudyTime="235960"))
+    assert [source.header[name].value for name in (*days, "StudyTime")] == ["", "", "235960"]
+
+
 def test_what_has_several_values_where_one_is_allowed_is_left_empty(tmp_path):
     names = ("PatientName", "PatientID", "AccessionNumber")
     film = write_film(tmp_path / "film.dcm", **{name: ["A", "B"] for name in names})
