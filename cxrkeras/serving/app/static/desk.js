@@ -179,10 +179,20 @@ function forget() {
 
 let busy = false;
 async function take(files) {
-  if (busy || !files.length) return;
+  if (!files.length) return;
+  if (busy) {
+    tell("Films are still being read. Send these afterwards.");
+    return;
+  }
   busy = true;
   find(".cx-drop").setAttribute("aria-busy", "true");
   tell([]);
+  await guarded(() => readAll(files));
+  find(".cx-drop").removeAttribute("aria-busy");
+  busy = false;
+}
+
+async function readAll(files) {
   const wanted = ordered(files);
   const reasons = new Map();
   let [read, first] = [0, null];
@@ -200,8 +210,6 @@ async function take(files) {
   if (read !== 1 || wanted.length > 1) status.textContent = wanted.length > 1 ? `${read} of ${wanted.length} files have been read.` : "";
   tell([...reasons].map(([told, count]) => (count > 1 ? `${count} files: ${told}` : told)));
   if (read) await guarded(async () => { keep(await (await ask("films")).json()); await choose(first); });
-  find(".cx-drop").removeAttribute("aria-busy");
-  busy = false;
 }
 
 const close = () => guarded(async () => {
@@ -332,5 +340,5 @@ for (const name of ["dragenter", "dragover"]) {
 for (const name of ["dragleave", "drop"]) {
   work.addEventListener(name, (event) => { event.preventDefault(); work.classList.remove("cx-over"); });
 }
-work.addEventListener("drop", async (event) => take(await dropped(event.dataTransfer.items)));
+work.addEventListener("drop", (event) => guarded(async () => take(await dropped(event.dataTransfer.items))));
 describe();

@@ -281,6 +281,31 @@ def test_a_film_that_finds_no_room_is_sent_again(page):
     assert refusals == []
 
 
+def test_a_page_that_lost_its_server_takes_films_again(browser, served_plainly):
+    """Gradio sends nothing more until the application's number has been told."""
+    film = page_files.picture(page_files.grey(0))
+    with opened(browser, served_plainly) as page:
+        page.route("**/run/predict*", lambda route: route.abort())
+        with page.expect_navigation():
+            page.set_input_files("#cx-file", [file(film)])
+        page.unroute("**/run/predict*")
+        page.wait_for_function("document.querySelector('.cx-help dl')?.childElementCount")
+        assert send(page, film) == "Film 1 has been read."
+
+
+def test_an_answer_that_never_comes_is_not_waited_for_for_ever(browser, served_plainly):
+    film = page_files.picture(page_files.grey(0))
+    with opened(browser, served_plainly) as page:
+        page.clock.install()
+        page.route("**/run/predict*", lambda route: route.fulfill(status=503, body="busy"))
+        with page.expect_response("**/run/predict*"):
+            page.set_input_files("#cx-file", [file(film)])
+        page.clock.fast_forward(361_000)
+        page.wait_for_selector(".cx-refused p")
+        assert "the page's server doesn't answer" in page.inner_text(".cx-refused")
+        assert page.locator(".cx-drop[aria-busy]").count() == 0
+
+
 def test_a_cleared_box_leaves_the_film(page, served):
     send(page, page_files.picture(page_files.grey(0)))
     for typed, shown in (("", "level 50 %"), ("300", "level 100 %"), ("-3", "level 0 %")):
