@@ -142,6 +142,8 @@ def command(
         raise click.UsageError("Give --predictions and --labels, or --run and --data.")
     from cxrkeras.evaluation.theirs import evaluate_tables
 
+    if rule is not None:
+        raise click.UsageError("--operating-point is of a run: leave it out without --run.")
     if over != "max" and per == "image":
         raise click.UsageError("--over joins images: give --per study or --per patient too.")
     if ranks_only and prevalence:
@@ -189,7 +191,7 @@ def _elsewhere(run, data, out: Path, overwrite: bool, rule, uncertain: str, blan
     )
     for line in as_lines(found):
         click.echo(line)
-    click.echo(f"Page: {out / PAGE}")
+    click.echo(f"Page: {result(out / PAGE)}")
 
 
 def _lines(metrics: dict) -> list[str]:

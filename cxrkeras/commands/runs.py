@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.printing.tables import table_lines, width_of_output
 from cxrkeras.runs.listing import as_text, list_runs
 from data_prep.errors import UserError
@@ -55,7 +56,7 @@ def command() -> None:
     """
 
 
-@command.command("list", hidden=True)
+@command.command("list", cls=Verb, hidden=True)
 @click.argument("folder", type=click.Path(path_type=Path), default=_FOLDER)
 @click.option(
     "--sort",
@@ -67,7 +68,12 @@ def command() -> None:
 )
 @as_json
 def list_command(folder: Path, by: str, to_json: bool) -> None:
-    """List the runs below FOLDER."""
+    """List the runs below FOLDER.
+
+    \b
+    Example:
+      cxrkeras runs list runs/study
+    """
     found = _sorted(list_runs(folder), by)
     if to_json:
         click.echo(json.dumps(found, indent=1, ensure_ascii=False))
@@ -78,7 +84,7 @@ def list_command(folder: Path, by: str, to_json: bool) -> None:
             click.echo(line)
 
 
-@command.command("show")
+@command.command("show", cls=Verb)
 @click.argument("run", type=click.Path(path_type=Path))
 @as_json
 def show_command(run: Path, to_json: bool) -> None:
@@ -117,7 +123,7 @@ def show_command(run: Path, to_json: bool) -> None:
         click.echo(f"\nEnd of train.log:\n  {line}" if number == 0 else f"  {line}")
 
 
-@command.command("compare")
+@command.command("compare", cls=Verb)
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @as_json
 def compare_command(runs: tuple[Path, ...], to_json: bool) -> None:

@@ -1,33 +1,36 @@
 """External validation: a model asked about another hospital's films, and scored there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from cxrkeras import runtime
 from cxrkeras.data.dataset import PreparedDataset, load_dataset
+from cxrkeras.data.labels.meanings import Meanings
 from cxrkeras.data.preparation import Preparation, preparation_of
 from cxrkeras.evaluation.evidence.evidence import fold_numbers, row_distortion
-from cxrkeras.evaluation.evidence.settings import data_of
+from cxrkeras.evaluation.evidence.settings import data_of, run_settings
 from cxrkeras.evaluation.external.report import is_external, write_external
 from cxrkeras.evaluation.external.validate import Side, validate
 from cxrkeras.evaluation.rules import Rule
 from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.evaluation.scores.predictions import Predictions, read_predictions
 from cxrkeras.models.familiar.films import LIMIT
+from cxrkeras.runs.sources import Dataset, parse_rows, parse_source
 from cxrkeras.serving.predictor.card import Card, check_extras
 from cxrkeras.serving.predictor.read import read_card
 from data_prep.errors import UserError
 from data_prep.files import read_json
 from data_prep.outputs import check_folder
 from data_prep.say import say
-from data_prep.tables.vocabulary import canonical, folded
+from data_prep.tables.vocabulary import folded
 
 _UNCERTAIN = {"ignore": np.nan, "zeros": 0.0, "ones": 1.0}
 _BLANK = {"zeros": 0.0, "ignore": np.nan}
 _ELSEWHERE = "elsewhere"  # in the place of a fold
 _FEW = 2  # films
+_TARGET = "the run"
 
 
 def validate_elsewhere(
@@ -43,7 +46,8 @@ def validate_elsewhere(
 ) -> dict:
     """Predict another hospital's films, score the answers, and compare them with those out of fold.
 
-    Films of the run's own data, copies of them, and films of its patients are left out, and said.
+    Films of the run's own data and its sources', copies of them, and films of their patients are
+    left out, and said.
 
     Args:
         model: a run, whose folds answer as one, or a model folder.
@@ -66,8 +70,10 @@ def validate_elsewhere(
     check_extras(card)
     rule = rule or card.default_rule
     points = {str(rule): card.operating_points(rule)} | card.facts["operating_points"]
-    theirs, labels = _labels(card.labels, dataset.labels)
-    kept, about = _unseen(card, dataset)
+    learnt, lacking = _learnt(card)
+    meaning = Meanings.of([dataset.spellings, *(one.spellings for one in learnt.values())])
+    theirs, labels = _labels(card.labels, dataset.labels, meaning)
+    kept, about = _unseen(card, dataset, learnt, lacking)
     dataset = dataset.subset(kept)
     scores, far = _asked(card, dataset, batch_size)
     columns = [card.labels.index(label) for label in labels]
@@ -87,6 +93,7 @@ def validate_elsewhere(
         "data": dataset.name,
         "rule": str(rule),
         "undistorted": distortion is not None,
+        "ranks_only": own.ranks_only,
         "lacking": [label for label in card.labels if label not in labels],
         "beside": [label for n, label in enumerate(dataset.labels) if n not in theirs],
         "uncertain": uncertain,
@@ -99,16 +106,18 @@ def validate_elsewhere(
     return found
 
 
-def _labels(ours: Sequence[str], theirs: Sequence[str]) -> tuple[list[int], list[str]]:
+def _labels(
+    ours: Sequence[str], theirs: Sequence[str], meaning: Meanings
+) -> tuple[list[int], list[str]]:
     """The places of the common labels in the other dataset, and their names in the model."""
-    places = {folded(canonical(label)): place for place, label in enumerate(theirs)}
-    common = [label for label in ours if folded(canonical(label)) in places]
+    places = {folded(meaning(label)): place for place, label in enumerate(theirs)}
+    common = [label for label in ours if folded(meaning(label)) in places]
     if not common:
         raise UserError(
             f"--data has no label of the model's. Its labels: {', '.join(theirs)}; the model's: "
             f"{', '.join(ours)}. Give other data."
         )
-    return [places[folded(canonical(label))] for label in common], common
+    return [places[folded(meaning(label))] for label in common], common
 
 
 def _truth(codes: np.ndarray, uncertain: str, blank: str) -> np.ndarray:
@@ -116,42 +125,72 @@ def _truth(codes: np.ndarray, uncertain: str, blank: str) -> np.ndarray:
     return np.where(np.isnan(codes), _BLANK[blank], found)
 
 
-def _unseen(card: Card, dataset: PreparedDataset) -> tuple[np.ndarray, dict]:
+def _unseen(
+    card: Card, dataset: PreparedDataset, learnt: Mapping[str, PreparedDataset], lacking: Sequence
+) -> tuple[np.ndarray, dict]:
     """(N,) bool: films that the model, and patients whom it, hasn't seen; and what is to be said of
     that.
     """
-    from cxrkeras.training.stages.overlap import doubts_between, overlap_between
+    from cxrkeras.training.stages.overlap import Overlap, doubts_between, overlap_between
 
     notes = _prepared_otherwise(card, dataset)
-    trained = _trained_on(card)
-    if trained is None:
-        notes.append(
-            "where the model's training data lie isn't known, so its patients and films can't be "
-            "looked for among these: give a run whose data are still there"
+    if _TARGET not in learnt and dataset.films in card.learnt_from:
+        raise UserError(
+            f"--data {dataset.root} has no films of other patients than the model's: it learnt "
+            "from these very films. Give another hospital's."
         )
-        return np.ones(len(dataset), bool), {"left_out": None, "notes": _said(notes)}
-    overlap = overlap_between(dataset, trained)
-    counts = overlap.counts()
-    notes += [doubt.replace("the target", "the run") for doubt in doubts_between(dataset, trained)]
+    if lacking:
+        notes.append(
+            f"where {' and '.join(lacking)} lie isn't known, so the model's patients and films "
+            "can't all be looked for among these: give a run whose data are still there"
+        )
+    nothing = np.zeros(len(dataset), bool)
+    overlap = Overlap(nothing, nothing, nothing)
+    for whose, trained in learnt.items():
+        one = overlap_between(dataset, trained)
+        overlap = Overlap(*(a | b for a, b in zip(overlap, one, strict=True)))
+        doubts = doubts_between(dataset, trained)
+        notes += [doubt.replace("the target", whose) for doubt in doubts]
+    overlap = overlap._replace(copies=overlap.copies & ~overlap.same)
     if (~overlap.seen).sum() < _FEW:
         raise UserError(
             f"--data {dataset.root} has no films of other patients than the run's: "
             f"{int(overlap.seen.sum())} of {len(dataset)} are left out. Give another hospital's."
         )
+    counts = overlap.counts()
     if overlap.seen.any():
         say(
             f"{int(overlap.seen.sum())} of {len(dataset)} films are left out: {counts['target']} "
             f"are the run's own, {counts['copies']} are copies of these, and {counts['patients']} "
             "are of the same patients"
         )
-    return ~overlap.seen, {"left_out": counts, "notes": _said(notes)}
+    left = counts if _TARGET in learnt else None
+    return ~overlap.seen, {"left_out": left, "notes": _said(list(dict.fromkeys(notes)))}
 
 
-def _trained_on(card: Card) -> PreparedDataset | None:
-    run = card.run or RunFolder(card.home).path
-    data = data_of(run) or data_of(run.resolve().parent.parent)
+def _learnt(card: Card) -> tuple[dict[str, PreparedDataset], list[str]]:
+    """{what it is to the run: the data that a model learnt from}, and what can't be opened."""
+    above = (card.run or card.home, card.home.resolve().parent.parent)
+    run = next((place for place in above if data_of(place)), None)
+    if run is None:
+        return {}, ["the model's training data"]
+    settings = run_settings(run)
+    folders = {_TARGET: data_of(run)}
+    for text in settings.get("source", ()):
+        links = [link for link in parse_source(text) if isinstance(link, Dataset)]
+        folders |= {f"the source {link.name}": link.folder for link in links}
+    for text in settings.get("source_rows", ()):
+        rows = parse_rows(text)
+        if rows.folder is not None:
+            folders[f"the source {rows.name}"] = rows.folder
+    found = {whose: _opened(folder) for whose, folder in folders.items()}
+    lacking = [f"the films of {whose}" for whose, one in found.items() if one is None]
+    return {whose: one for whose, one in found.items() if one is not None}, lacking
+
+
+def _opened(folder: Path) -> PreparedDataset | None:
     try:
-        return load_dataset(data) if data else None
+        return load_dataset(folder)
     except UserError:
         return None
 

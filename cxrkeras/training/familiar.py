@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cxrkeras.data.folds.folds import TEST
 from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.models.familiar.density import Density, fit_density
 from cxrkeras.models.familiar.films import Familiar, films_identified, load_familiar
@@ -35,7 +36,7 @@ def familiar_of(
         return None
     whose = films_identified(target.dataset.images[held_out[own]].tolist())
     distances = np.sort(density.distance(features[own]))
-    return Familiar(density, distances, whose, fitter.feature_layers)
+    return Familiar(density, distances, whose, fitter.feature_layers, _all_folds(target))
 
 
 def familiar_of_run(
@@ -56,7 +57,12 @@ def familiar_of_run(
         return None
     distances = np.sort(np.concatenate([one.held_out for one in known]))
     whose = films_identified([one.whose for one in known])
-    return Familiar(density, distances, whose, fitter.feature_layers)
+    return Familiar(density, distances, whose, fitter.feature_layers, _all_folds(target))
+
+
+def _all_folds(target: Target) -> tuple[str, int]:
+    images = target.dataset.images[target.folds != TEST].tolist()
+    return films_identified(images), len(images)
 
 
 def _density(fitter: Fitter, learned: np.ndarray) -> Density | None:

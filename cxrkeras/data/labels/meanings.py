@@ -39,8 +39,13 @@ class Meanings:
         return cls(names)
 
     def __call__(self, label: str) -> str:
-        """The finding's name, by which labels of several datasets can be compared."""
-        return self.names.get(folded(label)) or canonical(label)
+        """The finding's name, by which labels of several datasets can be compared.
+
+        Where a user's name differs from the vocabulary's in capitals or hyphens only, it's that.
+        """
+        name = self.names.get(folded(label))
+        known = canonical(name or label)
+        return name if name and folded(name) != folded(known) else known
 
     def used(self, labels: Iterable[str]) -> dict[str, str]:
         """{label: finding} where a user's vocabulary makes a difference."""

@@ -150,11 +150,13 @@ def sandwich(design: np.ndarray, residual: np.ndarray, unit: np.ndarray) -> np.n
 def _ratio(y: np.ndarray, p: np.ndarray, unit: np.ndarray) -> dict[str, float | None]:
     groups = int(unit.max()) + 1
     seen, meant = np.bincount(unit, y, groups), np.bincount(unit, p, groups)
+    if not meant.sum() > 0:
+        return {"value": None, "low": None, "high": None}
     value = float(seen.sum() / meant.sum())
-    draws = np.concatenate(
-        [(seen @ c) / (meant @ c) for c in resample_counts(groups, RESAMPLES, _SEED)]
-    )
-    known = np.log(draws[draws > 0])
+    draws = [(seen @ c, meant @ c) for c in resample_counts(groups, RESAMPLES, _SEED)]
+    above, below = (np.concatenate(parts) for parts in zip(*draws, strict=True))
+    there = (above > 0) & (below > 0)
+    known = np.log(above[there] / below[there])
     found = normal_interval(np.log(value), float(np.std(known, ddof=1)), LEVEL)
     ends = {name: found[name] for name in ("low", "high")}
     return {"value": value} | {n: None if v is None else float(np.exp(v)) for n, v in ends.items()}

@@ -82,12 +82,15 @@ def words(found: Mapping) -> list[str]:
         lines.append(
             f"Not scored, since these data have no such label: {', '.join(about['lacking'])}."
         )
-    if not about["undistorted"]:
+    if about["ranks_only"]:
+        lines.append("Its scores are mean ranks, not probabilities, so they aren't calibrated.")
+    elif not about["undistorted"]:
         lines.append(
             "What the loss did to probabilities isn't known, so calibration is of the scores as "
             "they are."
         )
-    lines.append(_mended(found["per_label"]))
+    if not about["ranks_only"]:
+        lines.append(_mended(found["per_label"]))
     if (unlike := about["unlike"]) is not None:
         lines.append(
             f"{unlike['flagged']} films ({unlike['share']:.1%}) are flagged as unlike the training "

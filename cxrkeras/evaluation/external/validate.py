@@ -17,7 +17,7 @@ from cxrkeras.evaluation.compare.intervals import (
 from cxrkeras.evaluation.compare.resampling import drawn_words, sampling_units
 from cxrkeras.evaluation.external.recalibration import calibration_of, updated
 from cxrkeras.evaluation.scores.predictions import Predictions
-from cxrkeras.evaluation.scores.shares import wilson
+from cxrkeras.evaluation.scores.shares import share_of
 
 FORMAT = 1
 _SEEDS = 0, 1  # of the resamples there and here: they must not go together
@@ -63,8 +63,9 @@ def validate(
         JSON-ready: `format`, `kind`, `level`, `resamples`, `images`, `patients`, `drawn`; `macro`
         {`auroc`, `before`, `difference`}; `per_label` {label: `n`, `positives`, `prevalence`
         (`here`, `before`), `auroc` (`here`, `before`, `difference`), `calibration` (`here`,
-        `before`; see `calibration_of`), `recalibrated` (see `updated`), `points` {rule:
-        `threshold`, `here` and `before` with `sensitivity` and `specificity`}}; and `about`.
+        `before`; see `calibration_of`), `recalibrated` (see `updated`; both None of scores that are
+        no probabilities), `points` {rule: `threshold`, `here` and `before` with `sensitivity` and
+        `specificity`}}; and `about`.
     """
     own = here.predictions
     auroc = _auroc(here, before)
@@ -147,6 +148,7 @@ def _plain(found: dict) -> dict:
 def _label(k: int, here: Side, before: Side | None) -> dict:
     sides = {"here": here, "before": before}
     known = {name: side and _known(side, k) for name, side in sides.items()}
+    meant = not here.predictions.ranks_only
     counts = {
         name: {"n": len(found[0]), "positives": int(found[0].sum())} if found else None
         for name, found in known.items()
@@ -154,23 +156,19 @@ def _label(k: int, here: Side, before: Side | None) -> dict:
     return {
         **counts["here"],
         "prevalence": {
-            name: _prevalence(found[0], found[2]) if found else None
-            for name, found in known.items()
+            name: share_of(found[0], found[2]) if found else None for name, found in known.items()
         },
         "calibration": {
-            name: calibration_of(*found) if found else None for name, found in known.items()
+            name: calibration_of(*found) if found and meant else None
+            for name, found in known.items()
         },
-        "recalibrated": updated(*known["here"]),
+        "recalibrated": updated(*known["here"]) if meant else None,
     }
 
 
 def _known(side: Side, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rows = np.isfinite(side.predictions.truth[:, k])
     return side.predictions.truth[rows, k] == 1, side.meant[rows, k], side.unit[rows]
-
-
-def _prevalence(y: np.ndarray, unit: np.ndarray) -> dict[str, float | None]:
-    return _share(y, unit)
 
 
 def _points(k: int, here: Side, points: Mapping[str, Mapping]) -> dict[str, dict]:
@@ -183,8 +181,8 @@ def _points(k: int, here: Side, points: Mapping[str, Mapping]) -> dict[str, dict
         reached = dict.fromkeys(_SHARES)
         if cut is not None:
             called = p > cut
-            reached["sensitivity"] = _share(called[y], unit[y])
-            reached["specificity"] = _share(~called[~y], unit[~y])
+            reached["sensitivity"] = share_of(called[y], unit[y])
+            reached["specificity"] = share_of(~called[~y], unit[~y])
         crossed = point.get("cross_fitted") or {}
         found[rule] = {
             "threshold": cut,
@@ -192,10 +190,3 @@ def _points(k: int, here: Side, points: Mapping[str, Mapping]) -> dict[str, dict
             "before": {name: crossed.get(name) for name in _SHARES},
         }
     return found
-
-
-def _share(hits: np.ndarray, unit: np.ndarray) -> dict[str, float | None]:
-    if not len(hits):
-        return {"value": None, "low": None, "high": None}
-    low, high = wilson(hits, unit, LEVEL)
-    return {"value": float(hits.mean()), "low": low, "high": high}

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cxrkeras.evaluation.scores.shares import LEVEL, wilson
+from cxrkeras.evaluation.scores.shares import share_of
 
 SHARES = ("sensitivity", "specificity", "ppv", "npv")
 
@@ -28,7 +28,7 @@ def confusion(truth: np.ndarray, called: np.ndarray, unit: np.ndarray) -> dict:
         "fp": int((~truth & called).sum()),
         "tn": int((~truth & ~called).sum()),
         "fn": int((truth & ~called).sum()),
-        **{name: _share(right[rows], unit[rows]) for name, rows in among.items()},
+        **{name: share_of(right[rows], unit[rows]) for name, rows in among.items()},
     }
 
 
@@ -57,10 +57,3 @@ def _label(truth: np.ndarray, called: np.ndarray, unit: np.ndarray) -> dict | No
     if not known.any():
         return None
     return confusion(truth[known] == 1, called[known] == 1, unit[known])
-
-
-def _share(right: np.ndarray, unit: np.ndarray) -> dict[str, float | None]:
-    if not len(right):
-        return {"value": None, "low": None, "high": None}
-    low, high = wilson(right, unit, LEVEL)
-    return {"value": float(np.mean(right)), "low": low, "high": high}

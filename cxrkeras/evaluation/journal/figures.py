@@ -25,6 +25,7 @@ from cxrkeras.evaluation.scores.shares import LEVEL
 from data_prep.files import atomic_write_json, read_json
 
 FORMAT = 1
+_MANIFEST = "manifest.csv"
 DECISIONS = "decisions"
 """The rule of columns that hold 0/1 decisions."""
 
@@ -38,9 +39,10 @@ def journal_figures(run: Path, metrics: Mapping, predictions: Predictions) -> di
         predictions: its `predictions.csv`.
 
     Returns:
-        `format`, `made_from` (digests of these two, to know whether they have changed), `level` (of
-        the intervals), `power`; `images`, `patients`, `drawn` (whose likeness intervals allow for,
-        in words); `cohort` (`cohort.cohort`); `operating_points` {rule: {label: see
+        `format`, `made_from` (digests of these two, and of the test set's predictions, the
+        operating points and the manifest where there are such, to know whether they have changed),
+        `level` (of the intervals), `power`; `images`, `patients`, `drawn` (whose likeness intervals
+        allow for, in words); `cohort` (`cohort.cohort`); `operating_points` {rule: {label: see
         `confusion.confusion`}}, each film decided at thresholds that its fold had no part in;
         `held_out`, the same on the test set by the mean of all folds' models, or None;
         `calibration` {`scores` and, if the loss's distortion is known, `adjusted`: {label: see
@@ -70,18 +72,23 @@ def figures_of(run: Path) -> dict:
 def _figures(run: Path, metrics: Mapping, predictions: Predictions) -> tuple[dict, bool]:
     """The figures, and whether they were made now."""
     folder = RunFolder(run)
-    digests = {path.name: _digest(path) for path in (folder.metrics, folder.predictions)}
+    data = data_of(run)
+    manifest = data and data / _MANIFEST
+    sources = (folder.metrics, folder.predictions, folder.test_predictions, folder.operating_points)
+    digests = {path.name: _digest(path) for path in (*sources, manifest) if path and path.is_file()}
     try:
         kept = json.loads(folder.evidence.read_text("utf-8"))
-        if (kept["format"], kept["made_from"]) == (FORMAT, digests):
+        made_from = dict(kept["made_from"])
+        if _MANIFEST not in digests:
+            made_from.pop(_MANIFEST, None)  # who was filmed is still known where the data are gone
+        if (kept["format"], made_from) == (FORMAT, digests):
             return kept, False
     except (OSError, ValueError, KeyError, TypeError):
         pass  # of another version, or none: what it says follows from the others
-    data = data_of(run)
     figures = {
         "format": FORMAT,
         "made_from": digests,
-        **make_figures(predictions, metrics, data and data / "manifest.csv"),
+        **make_figures(predictions, metrics, manifest),
         "held_out": _held_out(run),
     }
     return figures, True

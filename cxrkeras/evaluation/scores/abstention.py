@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from cxrkeras.data.distortion import log_odds
-from cxrkeras.evaluation.rules import Rule
-from cxrkeras.evaluation.scores.operating import achieved
+from cxrkeras.evaluation.rules import FittedRule
+from cxrkeras.evaluation.scores.operating import achieved, cuts_by_others
 
 WITHHELD = "withheld"
 
@@ -68,19 +68,14 @@ def withheld(
 
 
 def crossed_thresholds(
-    rule: Rule, truth: np.ndarray, score: np.ndarray, fold: np.ndarray
+    rule: FittedRule, truth: np.ndarray, score: np.ndarray, fold: np.ndarray
 ) -> np.ndarray:
-    """(N, K) thresholds of a fitted rule: each fold's from the others, NaN where a class lacks."""
-    from cxrkeras.evaluation.scores.curve import Curve
-
+    """(N, K) thresholds of a rule, each fold's from the others; NaN where a class lacks."""
     found = np.full(score.shape, np.nan)
     for k in range(score.shape[1]):
         known = np.isfinite(truth[:, k])
-        for number in np.unique(fold):
-            others = known & (fold != number)
-            y = truth[others, k] == 1
-            if 0 < y.sum() < len(y):
-                found[fold == number, k] = rule.threshold(Curve(y, score[others, k]))
+        y, p = truth[known, k] == 1, score[known, k]
+        found[known, k] = cuts_by_others(y, p, [rule], fold[known])[0]
     return found
 
 

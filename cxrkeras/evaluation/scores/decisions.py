@@ -8,10 +8,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cxrkeras.evaluation.compare.intervals import LEVEL
 from cxrkeras.evaluation.compare.resampling import sampling_units
 from cxrkeras.evaluation.scores.predictions import Predictions
-from cxrkeras.evaluation.scores.shares import wilson
+from cxrkeras.evaluation.scores.shares import share_of
 
 SHARES = ("sensitivity", "specificity")
 
@@ -46,16 +45,9 @@ def _label(truth: np.ndarray, decision: np.ndarray, unit: np.ndarray) -> dict:
         "negatives": len(cleared),
         "found": int(found.sum()),
         "cleared": int(cleared.sum()),
-        "sensitivity": _share(found, unit[positive]),
-        "specificity": _share(cleared, unit[negative]),
+        "sensitivity": share_of(found, unit[positive]),
+        "specificity": share_of(cleared, unit[negative]),
     }
-
-
-def _share(right: np.ndarray, unit: np.ndarray) -> dict[str, float | None]:
-    if not len(right):
-        return {"value": None, "low": None, "high": None}
-    low, high = wilson(right, unit, LEVEL)
-    return {"value": float(np.mean(right)), "low": low, "high": high}
 
 
 def means(decisions: Mapping[str, Mapping]) -> dict[str, float | None]:

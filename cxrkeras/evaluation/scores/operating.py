@@ -198,14 +198,24 @@ def crossed(
     Returns:
         None where the rows outside some fold lack a class.
     """
-    called = np.zeros((len(rules), len(y)), bool)
+    cuts = cuts_by_others(y, p, rules, fold)
+    return None if np.isnan(cuts).any() else p > cuts
+
+
+def cuts_by_others(
+    y: np.ndarray, p: np.ndarray, rules: Sequence[FittedRule], fold: np.ndarray
+) -> np.ndarray:
+    """(R, n) thresholds, each fold's fitted on the others; NaN where those lack a class.
+
+    Arguments as for `crossed`.
+    """
+    found = np.full((len(rules), len(y)), np.nan)
     for k in np.unique(fold):
         here = fold == k
         thresholds = _thresholds(y[~here], p[~here], rules)
-        if None in thresholds:
-            return None
-        called[:, here] = p[here] > np.array(thresholds)[:, None]
-    return called
+        if None not in thresholds:
+            found[:, here] = np.array(thresholds)[:, None]
+    return found
 
 
 def reached(y: np.ndarray, called: np.ndarray | None) -> dict[str, float | int | None]:

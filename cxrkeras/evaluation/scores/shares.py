@@ -46,6 +46,14 @@ def wilson(hits: np.ndarray, unit: np.ndarray, level: float = LEVEL) -> tuple[fl
     return wilson_of(share, worth, level)
 
 
+def share_of(hits: np.ndarray, unit: np.ndarray) -> dict[str, float | None]:
+    """`value`, `low` and `high` of a share, see `wilson`, at `LEVEL`; None each of no case."""
+    if not len(hits):
+        return {"value": None, "low": None, "high": None}
+    low, high = wilson(hits, unit, LEVEL)
+    return {"value": float(np.mean(hits)), "low": low, "high": high}
+
+
 def design_effect(hits: np.ndarray, unit: np.ndarray) -> float:
     """How many cases are worth one independent case, at least 1.
 

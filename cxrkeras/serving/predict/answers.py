@@ -15,7 +15,6 @@ from data_prep.tables.workbook import frame_as_workbook, header_of, is_workbook
 
 FORMAT = 1
 NOTICE = "Research use only: not for clinical use."
-_DECISIONS = {1.0: "yes", 0.0: "no"}
 
 
 def as_table(answer: Answer) -> pd.DataFrame:
@@ -135,9 +134,7 @@ def _arrays(answer: Answer) -> dict[str, np.ndarray]:
 
 
 def _text(value: float) -> str:
-    if np.isnan(value):
-        return ""
-    return str(int(value)) if value in _DECISIONS else repr(float(value))
+    return "" if np.isnan(value) else repr(float(value))
 
 
 def _image(answer: Answer, number: int) -> dict:

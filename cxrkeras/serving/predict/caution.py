@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 def films_behind(card: "Card") -> int:
     """The number of out-of-fold films with which a film is compared; 0 where nobody noted it."""
     found = (load_familiar(leaf.home, leaf.file) for leaf in card.leaves if card.kind)
-    return counted((one.whose, len(one.held_out)) for one in found if one)
+    return counted(one for one in found if one)
+
+
+def check_limit(limit: float) -> None:
+    """Raise UserError where a limit would flag every film, or none."""
+    if not 0 < limit < 1:
+        raise UserError(f"--flag-unlike is a share of films between 0 and 1. Received: {limit}.")
 
 
 def in_words(unlike: float, limit: float) -> str:

@@ -11,7 +11,7 @@ from cxrkeras.data.inputs import IMAGE
 from cxrkeras.evaluation.rules import Rule
 from cxrkeras.models.familiar.films import LIMIT
 from cxrkeras.registry import PREDICTORS
-from cxrkeras.serving.predict.caution import abstention
+from cxrkeras.serving.predict.caution import abstention, check_limit
 from cxrkeras.serving.predict.films import FilmStream, find_films
 from cxrkeras.serving.predict.parts import scored_in_parts
 from cxrkeras.serving.predict.predict import Answer, Row, answer, predict_films
@@ -72,6 +72,7 @@ def predict_words(
             table can't be used. What it lacks is said before the work.
     """
     check_extras(card)
+    check_limit(limit)
     card.operating_points(rule)
     if calibration:
         card.calibration()

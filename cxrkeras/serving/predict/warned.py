@@ -42,7 +42,7 @@ def _unlike(answer: Answer, names: Sequence[str]) -> Iterator[str]:
         yield (
             f"unlike the training films: none can be flagged, since there are only {films:,} "
             f"out-of-fold films to compare with; a limit of {answer.limit:g} takes "
-            f"{round(answer.limit / (1 - answer.limit)):,}."
+            f"{_least(answer.limit):,}."
         )
         return
     named = ", ".join(flagged[:_TOLD])
@@ -54,8 +54,8 @@ def _unlike(answer: Answer, names: Sequence[str]) -> Iterator[str]:
 
 def _withheld(answer: Answer) -> Iterator[str]:
     yield (
-        f"withheld: no decision on the {answer.abstain:.0%} of films nearest to each threshold, as "
-        "found out of fold. Decided upon there, and reached among these:"
+        f"withheld: no decision on the {100 * answer.abstain:.3g}% of films nearest to each "
+        "threshold, as found out of fold. Decided upon there, and reached among these:"
     )
     for label in answer.card.labels:
         found = answer.abstention[label]
@@ -67,6 +67,12 @@ def _withheld(answer: Answer) -> Iterator[str]:
         )
         band = f"scores from {found['low']:.3f} to {found['high']:.3f} withheld"
         yield f"  {label}: {found['coverage']:.1%} decided, {reached}; {band}"
+
+
+def _least(limit: float) -> int:
+    """The fewest films n with n / (n + 1) at the limit, see `unlike`."""
+    films = int(limit / (1 - limit))
+    return films if films / (films + 1) >= limit else films + 1
 
 
 def _share(value: float | None) -> str:

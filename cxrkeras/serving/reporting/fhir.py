@@ -67,7 +67,7 @@ def as_fhir(answer: Answer, key_file: Path | None = None) -> str:
             about = _about_dicom(film, key)
         except RejectedFile:
             about = {"derivedFrom": [{"display": printable(row.path.name)}]}
-        resources += _observations(remarks_of(answer, number), said, algorithm, about)
+        resources += _observations(said, remarks_of(answer, number), algorithm, about)
     # Of two copies of a film that were given, one is told: a Bundle's entries differ in their URLs.
     told = {f"urn:uuid:{one['id']}": one for one in resources}
     entries = [{"fullUrl": url, "resource": one} for url, one in told.items()]
@@ -120,7 +120,7 @@ def _instance(kind: str, uid: str) -> dict:
 
 
 def _observations(
-    remarks: tuple[str, ...], said: tuple[Said, ...], algorithm: Algorithm, about: dict
+    said: tuple[Said, ...], remarks: tuple[str, ...], algorithm: Algorithm, about: dict
 ) -> Iterator[dict]:
     film = json.dumps(about["derivedFrom"])
     for one in said:

@@ -35,9 +35,8 @@ class Said:
         prevalence: in the training data; None where unknown.
         threshold: the operating point; None where there is none.
         origin: where that comes from.
-        positive: whether the probability is above the threshold; None where there is none, or the
-            decision is withheld.
-        doubt: what must be said of the decision or its operating point; "" where nothing is.
+        positive: whether the probability is above the threshold.
+        doubt: what must be said of the operating point and the decision; "" where nothing is.
     """
 
     label: str
@@ -90,22 +89,23 @@ def said_of(answer: Answer, number: int) -> tuple[Said, ...]:
                 threshold=_digits(point["threshold"]),
                 origin=point["from"],
                 positive=None if np.isnan(decision) else bool(decision),
-                doubt=". ".join(filter(None, (_held(answer, number, k), answer.doubt(label)))),
+                doubt=" ".join(filter(None, (answer.doubt(label), _withheld(answer, number, k)))),
             )
         )
     return tuple(found)
 
 
 def remarks_of(answer: Answer, number: int) -> tuple[str, ...]:
-    """What must be said of one of an answer's films: its warnings, and that it is flagged."""
+    """Sentences on one of an answer's readable films, beside what is said of its labels."""
     row = answer.rows[number]
-    flagged = (in_words(row.unlike, answer.limit),) if answer.flagged[number] else ()
-    return (*row.warnings, *flagged)
+    far = (in_words(row.unlike, answer.limit),) if answer.flagged[number] else ()
+    return (*row.warnings, *far)
 
 
-def _held(answer: Answer, number: int, k: int) -> str:
-    held = answer.withheld is not None and answer.withheld[number, k]
-    return "Decision withheld: the probability lies near the threshold" if held else ""
+def _withheld(answer: Answer, number: int, k: int) -> str:
+    if answer.withheld is None or not answer.withheld[number, k]:
+        return ""
+    return "The decision is withheld: the probability lies too near to the operating point."
 
 
 def algorithm_of(card: Card, rule: Rule, calibration: str | None = None, *more: str) -> Algorithm:

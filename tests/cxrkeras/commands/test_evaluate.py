@@ -242,6 +242,9 @@ def test_bad_input_is_one_line_and_writes_nothing(run, tmp_path, name, text):
 def test_missing_table_and_wrong_usage(run):
     assert run(predictions="absent.csv")[0] == 1
     assert run("--uncertain", "perhaps")[0] == 2
+    code, _, err = run("--operating-point", "youden")
+    assert code == 2
+    assert "leave it out without --run" in err
 
 
 def test_report_is_written_again(run, tmp_path, capsys):

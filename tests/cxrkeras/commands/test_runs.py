@@ -72,6 +72,12 @@ def said(capsys, *words) -> str:
     return captured.out
 
 
+@pytest.fixture(autouse=True)
+def to_a_pipe(monkeypatch):
+    """As wide as it gets, whatever the surroundings say."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 def test_all_runs_are_listed_the_best_first(fifty, capsys):
     lines = said(capsys, "runs", fifty, "--sort", "auroc").splitlines()
     assert len(lines) == 51

@@ -190,7 +190,7 @@ def test_the_built_in_data_come_with_the_quick_preset(tmp_path, monkeypatch):
 
 
 def test_the_docs_have_every_everyday_preset():
-    text = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "howto" / "cv.md").read_text(encoding="utf-8")
     assert all(f"| `{name}` |" in text for name in everyday_names())
 
 

@@ -11,8 +11,9 @@ from cxrkeras.evaluation.scores.predictions import read_predictions
 from cxrkeras.models.familiar import FILE
 from cxrkeras.models.familiar.films import load_familiar
 from cxrkeras.serving.external import validate_elsewhere
-from cxrkeras.serving.predict.answers import as_json, as_lines, as_table
+from cxrkeras.serving.predict.answers import as_json, as_table
 from cxrkeras.serving.predict.run import predict_words
+from cxrkeras.serving.predict.shown.lines import as_lines
 from cxrkeras.serving.predictor.loaded import load_model
 from cxrkeras.serving.predictor.make import make_ensemble
 from cxrkeras.serving.predictor.read import read_card
@@ -112,3 +113,19 @@ def test_another_hospitals_films_are_scored_without_those_of_the_run(runs, data,
         validate_elsewhere(runs("layers"), data / "target", tmp_path / "own")
     with pytest.raises(UserError, match="--overwrite"):
         validate_elsewhere(runs("layers"), data / "b", tmp_path / "b")
+
+
+def test_films_of_a_source_are_no_other_hospital_s(runs, data, tmp_path):
+    run = shutil.copytree(runs("layers"), tmp_path / "run")
+    for key, value in (("source", f"imagenet,b={data / 'b'}"), ("source_rows", f"b={data / 'b'}")):
+        told = f'data = "{data / "target"}"\n{key} = ["{value}"]\n'
+        (run / "experiment.toml").write_text(told, "utf-8")
+        with pytest.raises(UserError, match="no films of other patients"):
+            validate_elsewhere(run, data / "b", tmp_path / "out")
+
+
+def test_a_model_s_own_films_are_known_without_its_data(runs, data, tmp_path):
+    run = shutil.copytree(runs("layers"), tmp_path / "run")
+    (run / "experiment.toml").unlink()
+    with pytest.raises(UserError, match="from these very films"):
+        validate_elsewhere(run, data / "target", tmp_path / "out")

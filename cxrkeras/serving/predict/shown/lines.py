@@ -81,8 +81,10 @@ def _films_table(
 
 def _of_films(answer: Answer) -> dict[str, list[str]]:
     """Further columns of that table, {name: a cell per readable film}."""
-    far = answer.unlike[answer.readable]
-    return {} if np.isnan(far).all() else {"unlike": _figures(far)}
+    far, columns = answer.unlike[answer.readable], {}
+    if answer.withheld is not None:
+        columns[WITHHELD] = [str(n) for n in answer.withheld[answer.readable].sum(axis=1)]
+    return columns if np.isnan(far).all() else columns | {"unlike": _figures(far)}
 
 
 def _positives(answer: Answer, surprise: Surprise, number: int, room: int | None) -> str:
@@ -120,12 +122,19 @@ def _label_table(answer: Answer) -> list[str]:
     columns = {
         "label": list(answer.card.labels),
         "positive": [f"{count:,} of {len(answer.readable):,}" for count in counts],
+        **_held(answer),
         "prevalence": _prevalence(answer),
         "threshold": _thresholds(answer),
         **_expected(answer),
         "threshold from": _origins(answer),
     }
     return _table(columns)
+
+
+def _held(answer: Answer) -> dict[str, list[str]]:
+    if answer.withheld is None:
+        return {}
+    return {WITHHELD: [f"{count:,}" for count in answer.withheld[answer.readable].sum(axis=0)]}
 
 
 def _reached(answer: Answer) -> Reached:

@@ -81,3 +81,7 @@ def test_what_cannot_be_told_is_none():
     assert updated(np.zeros(9, bool), np.full(9, 0.2), np.arange(9)) is None
     parted = np.arange(20) > 9
     assert calibration_of(parted, np.linspace(0.1, 0.9, 20), np.arange(20))["ratio"]["value"]
+    none = calibration_of(parted, np.zeros(20), np.arange(20))
+    assert none["ratio"] == {"value": None, "low": None, "high": None}
+    rare = calibration_of(parted, np.where(np.arange(20) == 19, 0.5, 0), np.arange(20))
+    assert np.isfinite(rare["ratio"]["high"])

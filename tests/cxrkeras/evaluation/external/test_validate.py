@@ -1,5 +1,7 @@
 """A model elsewhere, held against itself out of fold: differences, and thresholds carried over."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -30,6 +32,7 @@ ABOUT = {
     "data": "other",
     "rule": "youden",
     "undistorted": True,
+    "ranks_only": False,
     "lacking": ["Nodule"],
     "beside": [],
     "uncertain": "ignore",
@@ -91,3 +94,17 @@ def test_without_out_of_fold_films_nothing_is_compared():
     alone = validate(side(0, 160, 0.1), None, POINTS, ABOUT)
     assert alone["macro"]["difference"] is None
     assert any("nothing is compared" in line for line in as_lines(alone))
+
+
+def test_mean_ranks_have_no_calibration(tmp_path):
+    sides = [side(0, 160, 0.1), side(1, 240, 0.3)]
+    here, before = (Side(replace(s.predictions, ranks_only=True), s.meant) for s in sides)
+    found = validate(here, before, POINTS, ABOUT | {"ranks_only": True})
+    one = found["per_label"]["Mass"]
+    assert one["calibration"] == {"here": None, "before": None}
+    assert one["recalibrated"] is None
+    assert one["auroc"]["difference"]["value"] is not None
+    page = write_external(tmp_path, found, here.predictions).read_text("utf-8")
+    for text in (page, "\n".join(as_lines(found))):
+        assert "mean ranks, not probabilities" in text
+        assert "Recalibration in the large" not in text

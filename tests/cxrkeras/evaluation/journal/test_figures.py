@@ -227,6 +227,22 @@ def test_groups_are_loops_over_pairs_and_patients(simulated, tmp_path):
         assert group["auroc"]["high"] == pytest.approx(one.high, abs=0.012)
 
 
+def test_a_group_of_few_persons_has_no_score(simulated):
+    number = {name: n for n, name in enumerate(sorted(set(simulated.patients)))}
+    own = np.array([number[name] for name in simulated.patients])
+
+    def told(few):
+        sex = np.where(own < few, "O", np.where(own % 2, "F", "M"))
+        return compare_groups(simulated, table_of(simulated, sex=sex))
+
+    assert [group["name"] for group in told(FEWEST - 1)] == ["female", "male"]
+    assert "other" in [group["name"] for group in told(FEWEST)]
+    female, male = told(FEWEST - 1)  # nor does it follow from what the others are compared with
+    assert female["difference"]["value"] == -male["difference"]["value"]
+    two = np.where(own < FEWEST - 1, "F", "M")
+    assert compare_groups(simulated, table_of(simulated, sex=two)) == []
+
+
 def test_one_label_s_interval_is_obuchowski_s(simulated):
     one = replace(
         simulated,
@@ -324,8 +340,27 @@ def test_figures_are_kept_until_what_they_are_made_from_changes(made, tmp_path):
     assert figures.journal_figures(run, metrics, predictions)["images"] == 300
     path.write_text("{")
     (run / "metrics.json").write_text(told)
+    (run / "test_predictions.csv").unlink()
+    assert figures.journal_figures(run, metrics, predictions)["held_out"] is None
+    shutil.copyfile(original / "test_predictions.csv", run / "test_predictions.csv")
     figures.journal_figures(run, metrics, predictions)
     assert path.read_bytes() == first
+
+
+def test_who_was_filmed_is_told_once_the_data_are_there_and_still_when_they_are_gone(
+    made, tmp_path
+):
+    original, metrics, predictions, _ = made
+    run, data = shutil.copytree(original, tmp_path / "run"), tmp_path / "data"
+    (run / "experiment.toml").write_text(f'data = "{data}"\n')
+    assert figures.journal_figures(run, metrics, predictions)["groups"] == []
+    data.mkdir()
+    sex = ["F", "M"] * (len(predictions.images) // 2)
+    table_of(predictions, sex=sex).to_csv(data / "manifest.csv", index=False)
+    there = figures.journal_figures(run, metrics, predictions)
+    assert [group["name"] for group in there["groups"]] == ["female", "male"]
+    shutil.rmtree(data)
+    assert figures.journal_figures(run, metrics, predictions) == there
 
 
 def test_the_test_set_is_decided_at_the_run_s_own_points(made):

@@ -17,7 +17,8 @@ from cxrkeras.serving.server.deploy import served as exported
 from cxrkeras.serving.server.deploy import write_config
 from tests.cxrkeras.serving.app import page_files
 from tests.cxrkeras.serving.app.conftest import started
-from tests.cxrkeras.serving.app.test_app_browser import BROWSER, FLAGS, WAIT, send
+from tests.cxrkeras.serving.app.test_app_browser import WAIT, send
+from tests.screens.browser import BROWSER, FLAGS
 
 pytestmark = pytest.mark.slow
 USER, PASSWORD = "reader", "only for this test"

@@ -9,7 +9,8 @@ import pytest
 from cxrkeras.evaluation.evidence.doubts import UNMEASURED, point_doubt
 from cxrkeras.evaluation.evidence.evidence import write_metrics
 from cxrkeras.evaluation.rules import parse_rule
-from cxrkeras.serving.app import words
+from cxrkeras.serving.app.answers import answers as shown_on_page
+from cxrkeras.serving.app.desk import Pane
 from cxrkeras.serving.app.judge import Finding, _about
 from cxrkeras.serving.export.card import model_card
 from cxrkeras.serving.predict import answers
@@ -77,9 +78,12 @@ def test_the_page_tells_it_beside_the_label():
         Finding("Mass", 0.6, None, 0.1, 0.4, "here"),
         Finding("Edema", 0.6, None, 0.1, 0.4, "here", f"{CHANCE} <&>"),
     ]
-    shown = words.results([("A", findings)], "corrected")
+    judge = SimpleNamespace(
+        labels=["Mass", "Edema"], no_maps="", rule="corrected", distorted=False, reached=""
+    )
+    shown = shown_on_page([Pane(1, SimpleNamespace(view=""), findings)], judge)
     assert shown.count("Beware") == 1
-    assert f"Beware: {CHANCE} &lt;&amp;&gt;" in shown
+    assert f"Beware of Edema: {CHANCE} &lt;&amp;&gt;" in shown
 
 
 def carded(card) -> str:

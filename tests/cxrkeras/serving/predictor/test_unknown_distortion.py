@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from cxrkeras.evaluation.rules import parse_rule
+from cxrkeras.serving.app.answers import answers as shown_on_page
+from cxrkeras.serving.app.desk import Pane
 from cxrkeras.serving.app.judge import LocalJudge
 from cxrkeras.serving.app.reading import Seen
 from cxrkeras.serving.app.terms import Terms
-from cxrkeras.serving.app.words import footer, results
+from cxrkeras.serving.app.words import footer
 from cxrkeras.serving.export.card import model_card
 from cxrkeras.serving.predict import answers
 from cxrkeras.serving.predict.predict import Row, answer
@@ -73,9 +75,10 @@ def test_the_page_and_the_export_have_none(tmp_path, kind):
     judge = LocalJudge(card, load_card(card), card.default_rule)
     assert not judge.distorted
     square = np.full((PREPARED, PREPARED), 100, np.uint8)
-    findings = judge.findings(Seen(square.astype(np.uint16), square, ()))
+    seen = Seen(square.astype(np.uint16), square, ())
+    findings = judge.findings(seen)
     assert {finding.adjusted for finding in findings} == {None}
-    page = results([("A", findings)], judge.rule) + footer(Terms(1), judge.distorted, True)
+    page = shown_on_page([Pane(1, seen, findings)], judge) + footer(Terms(1), judge.distorted, True)
     exported = model_card(
         card,
         name="x",

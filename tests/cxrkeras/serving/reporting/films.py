@@ -1,7 +1,5 @@
 """DICOM films of one made-up patient, and an answer about films, without a model."""
 
-from dataclasses import replace
-
 import numpy as np
 import pydicom
 from pydicom.dataset import FileDataset, FileMetaDataset
@@ -62,14 +60,6 @@ def write_film(path, **changes):
     finally:
         pydicom.config.settings.writing_validation_mode = validated
     return path
-
-
-def cautious(told: Answer) -> Answer:
-    """The same: all films are unlike the training films, and the first decision is withheld."""
-    rows = tuple(replace(row, unlike=0.995) for row in told.rows)
-    held, positive = np.zeros(told.probability.shape, bool), told.positive.copy()
-    held[:, 0], positive[:, 0] = True, np.nan
-    return replace(told, rows=rows, withheld=held, positive=positive)
 
 
 def answer_on(model, *films, probability=PROBABILITY, **facts) -> Answer:

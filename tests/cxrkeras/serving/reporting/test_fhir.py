@@ -1,11 +1,14 @@
 """FHIR Observations: read by two libraries, one of R4 and one of R4B, and no name in them."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pydicom
 import pytest
 
 from cxrkeras.serving.reporting.fhir import as_fhir, is_fhir
+from cxrkeras.serving.reporting.said import said_of
 from data_prep.dataset.identity import keyed_hash, load_key
 from data_prep.films.dicom import quiet
 from data_prep.films.header import read_header
@@ -42,6 +45,22 @@ def test_r4_and_r4b_read_it(told):
     spoilt["entry"][1]["resource"]["probability"] = 0.5
     with pytest.raises(Exception, match="probability"):
         bundle.Bundle(spoilt, strict=True)
+
+
+def test_a_film_unlike_the_others_and_a_withheld_decision_are_said(tmp_path):
+    answer = answer_on(tmp_path / "model", write_film(tmp_path / "a.dcm"))
+    held = np.array([[True, False, False]])
+    rows = tuple(replace(row, unlike=0.995) for row in answer.rows)
+    positive = np.where(held, np.nan, answer.positive)
+    caution = replace(answer, rows=rows, withheld=held, positive=positive)
+    notes = [[n["text"] for n in one["note"]] for one in observations(as_fhir(caution))]
+    assert all(
+        any(text.startswith("Unlike the training films: 99.5%") for text in n) for n in notes
+    )
+    assert ["withheld" in " ".join(n) for n in notes] == [True, False, False]
+    assert ["withheld" in one.doubt for one in said_of(caution, 0)] == [True, False, False]
+    ids = [{one["id"] for one in observations(as_fhir(one))} for one in (answer, caution)]
+    assert not ids[0] & ids[1]
 
 
 def test_it_says_what_the_answer_says(told):
@@ -103,17 +122,6 @@ def test_a_patient_with_an_invalid_number_has_the_hash_that_prep_gives(tmp_path,
     told = observations(as_fhir(answer_on(tmp_path / "model", film)))
     wanted = keyed_hash(load_key(), "patient", known)
     assert {one["subject"]["identifier"]["value"] for one in told} == {wanted}
-
-
-def test_a_flagged_film_and_a_withheld_decision_are_said_to_be(tmp_path):
-    answer = films.cautious(answer_on(tmp_path / "model", write_film(tmp_path / "f.dcm")))
-    first, *others = observations(as_fhir(answer))
-    assert "interpretation" not in first
-    assert first["referenceRange"][0]["high"]["value"] == 0.1
-    notes = [[note["text"] for note in one["note"]] for one in (first, *others)]
-    assert all(any("Unlike the training films: 99.5%" in text for text in one) for one in notes)
-    told = [any(text.startswith("Decision withheld") for text in one) for one in notes]
-    assert told == [True, False, False]
 
 
 def test_without_a_prevalence_or_a_distortion_there_is_no_component(tmp_path):

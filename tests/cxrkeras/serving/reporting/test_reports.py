@@ -171,16 +171,6 @@ def test_the_same_answer_has_the_same_uids_and_another_has_others(tmp_path):
     assert all(pydicom.uid.UID(uid).is_valid and len(uid) <= 64 for uid in first)
 
 
-def test_a_flagged_film_and_a_withheld_decision_are_said_to_be(tmp_path):
-    answer = films.cautious(answer_on(tmp_path / "model", write_film(tmp_path / "film.dcm")))
-    list(write_reports(answer, tmp_path / "out"))
-    (path,) = (tmp_path / "out").glob("*.dcm")
-    report = highdicom.sr.srread(path)
-    told = " ".join(one.value for one in report.iterall() if one.keyword == "TextValue")
-    assert told.count("Unlike the training films: 99.5%") == 1
-    assert told.count("Decision withheld") == 1
-
-
 def test_a_day_that_there_is_not_is_left_empty(tmp_path):
     days = {"PatientBirthDate": "19700230", "StudyDate": "20230229"}
     source = read_source(write_film(tmp_path / "film.dcm", **days, StudyTime="235960"))

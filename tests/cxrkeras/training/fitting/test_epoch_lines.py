@@ -53,8 +53,8 @@ def test_without_a_terminal_each_epoch_is_a_line(said):
         "fold 1/5, epoch 1/2",
         "fold 1/5, epoch 2/2",
     ]
-    assert all(" loss " in line and "val_loss " in line for line in lines)
-    assert "learning_rate 0.1" in lines[0]
+    assert all(" loss " in line and "validation loss " in line for line in lines)
+    assert "learning rate 0.1" in lines[0]
     assert "\x1b" not in said.getvalue()
 
 

@@ -233,7 +233,8 @@ def test_in_a_merged_label_space_what_a_source_lacks_is_masked(cotrained, tmp_pa
     plan, made = resolve(one), stage.architecture
     sources = [_Source(name, dataset, plan, made) for name, dataset in stage.datasets.items()]
     heads = _heads(sources, one)
-    assert heads == dict.fromkeys("ab", ("merged", ("bar", "frame", "disc")))
+    labels = ("bar", "frame", "disc")
+    assert heads == {"a": ("merged", labels, [0, 1]), "b": ("merged", labels, [2, 1])}
     train = [source.part(heads, source.shares.train) for source in sources]
     a, b = (part.targets.values for part in train)
     assert (a[:, 2] < 0).all()

@@ -1,5 +1,6 @@
 """What a terminal shows of an answer: paths in short, labels by surprise, a table of many films."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -64,6 +65,22 @@ def test_films_are_a_table_that_fits_the_terminal(card):
     narrow = list(as_lines(answered, width=60))
     assert narrow[2].split(maxsplit=2) == ["0.png", "3", f"{LABELS[2]} 0.692 (x223) and 2 more"]
     assert max(map(len, narrow[:7])) <= 60
+
+
+def test_withheld_decisions_are_counted_in_both_tables(card):
+    answered = told(card, [[0.9, 0.99, 0.9]] * 5)
+    held = np.zeros((5, 3), bool)
+    held[1, 0] = held[1, 2] = held[4, 0] = True
+    positive = np.where(held, np.nan, answered.positive)
+    caution = replace(answered, withheld=held, positive=positive)
+    lines = [line.split() for line in as_lines(caution)]
+    assert lines[1][:3] == ["film", "positive", "withheld"]
+    assert [line[1:3] for line in lines[2:7]] == [
+        ["3", "0"], ["1", "2"], ["3", "0"], ["3", "0"], ["2", "1"]
+    ]  # fmt: skip
+    assert lines[8][:3] == ["label", "positive", "withheld"]
+    for line, counts in zip(lines[9:12], ("3 of 5 2", "5 of 5 0", "4 of 5 1"), strict=True):
+        assert f" {counts} " in " ".join(line)
 
 
 def test_mean_ranks_stand_in_their_own_order(card):
