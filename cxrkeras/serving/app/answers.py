@@ -168,7 +168,7 @@ def _legend(panes: Sequence[Pane], judge: Judge) -> str:
     origins = dict.fromkeys(f.origin for f in findings if f.threshold is not None)
     for origin in origins:
         whose = [f.label for f in findings if f.threshold is not None and f.origin == origin]
-        of = "" if len(origins) == 1 else f" of {', '.join(whose)}"
+        of = "" if len(origins) == 1 else f" of {escape(', '.join(whose))}"
         lines.append(f"Operating point{of} from: {escape(origin)}.")
     if judge.reached:
         lines.append(f"Sensitivity (sens.) and specificity (spec.) {escape(judge.reached)}")

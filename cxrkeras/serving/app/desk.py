@@ -49,11 +49,15 @@ class Desk:
     key: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     panes: dict[int, Pane] = field(default_factory=dict)
     touched: float = field(default_factory=time.monotonic)
+    _count: int = 0
 
-    @property
-    def next(self) -> int:
-        """The number of the film that comes next."""
-        return max(self.panes, default=0) + 1
+    def open(self, seen: Seen, findings: tuple[Finding, ...], unlike: str = "") -> Pane:
+        """Lay a film down, under a number that none had before it: what a page still shows under
+        the number of a film that was closed can't be taken for this one.
+        """
+        self._count += 1
+        pane = self.panes[self._count] = Pane(self._count, seen, findings, unlike)
+        return pane
 
 
 class Desks:

@@ -116,7 +116,6 @@ class Page:
         desk, film, bad = self._desks.of(session), 0, True
         try:
             pane = self._read(desk, ticket)
-            desk.panes[pane.number] = pane
             film, told, bad = pane.number, f"Film {pane.number} has been read.", False
         except RejectedFile as refusal:
             told = _sentence(str(refusal))
@@ -138,7 +137,7 @@ class Page:
         seen = self._reader.read(body)
         notes = (*seen.warnings, *self._judge.notes(seen))
         found, far = self._judge.findings(seen), self._judge.unlike(seen)
-        return Pane(desk.next, replace(seen, warnings=notes), found, far)
+        return desk.open(replace(seen, warnings=notes), found, far)
 
     def _leave(self, request: gr.Request) -> None:
         self._desks.drop(request.session_hash)

@@ -65,7 +65,7 @@ def as_json(desk: Desk, judge: Judge, view: View) -> bytes:
                 "window": asdict(view.windows.get(pane.number, FULL)),
                 "labels": {finding.label: _as_json(finding) for finding in pane.findings},
             }
-            for pane in desk.panes.values()
+            for pane in list(desk.panes.values())
         ],
     }
     if len(panes) == 2:

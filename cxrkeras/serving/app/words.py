@@ -50,7 +50,6 @@ def desk(terms: Terms, maps: bool) -> str:
         "{maps}": "" if maps else "hidden",
         "{colours}": coloured(np.arange(256) / 255).tobytes().hex(),
         "{warning}": WARNING,
-        "{forgotten}": FORGOTTEN,
     }
     text = static("desk.html")
     for name, value in values.items():

@@ -9,8 +9,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydicom.dataset import Dataset
-
 from cxrkeras.serving.predict.answers import NOTICE
 from cxrkeras.serving.predict.predict import Answer
 from cxrkeras.serving.reporting import codes
@@ -26,7 +24,7 @@ from cxrkeras.serving.reporting.said import (
     uid_of,
     uuid_of,
 )
-from cxrkeras.serving.reporting.source import read_source
+from cxrkeras.serving.reporting.source import Source, read_source
 from data_prep.dataset.identity import keyed_hash, load_key
 from data_prep.errors import RejectedFile
 from data_prep.filenames import printable
@@ -64,13 +62,15 @@ def as_fhir(answer: Answer, key_file: Path | None = None) -> str:
     for number in answer.readable:
         row, said = answer.rows[number], said_of(answer, number)
         try:
-            film = read_source(row.path).header
+            film = read_source(row.path)
             key = key or load_key(key_file)
             about = _about_dicom(film, key)
         except RejectedFile:
             about = {"derivedFrom": [{"display": printable(row.path.name)}]}
         resources += _observations(said, remarks_of(answer, number), algorithm, about)
-    entries = [{"fullUrl": f"urn:uuid:{one['id']}", "resource": one} for one in resources]
+    # Of two copies of a film that were given, one is told: a Bundle's entries differ in their URLs.
+    told = {f"urn:uuid:{one['id']}": one for one in resources}
+    entries = [{"fullUrl": url, "resource": one} for url, one in told.items()]
     bundle = {"resourceType": "Bundle", "type": "collection", "timestamp": _now(), "entry": entries}
     Bundle.model_validate(bundle)
     return json.dumps(bundle, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -98,16 +98,16 @@ def _device(algorithm: Algorithm, answer: Answer) -> dict:
     }
 
 
-def _about_dicom(film: Dataset, key: bytes) -> dict:
+def _about_dicom(film: Source, key: bytes) -> dict:
     """Whose film it is, by a pseudonym, and which, by its UIDs."""
     found = {
         "derivedFrom": [
-            _instance("ImagingStudy", film.StudyInstanceUID),
-            _instance("Media", film.SOPInstanceUID),
+            _instance("ImagingStudy", film.header.StudyInstanceUID),
+            _instance("Media", film.header.SOPInstanceUID),
         ]
     }
-    if film.PatientID:
-        hashed = keyed_hash(key, "patient", film.PatientID)
+    if film.patient:
+        hashed = keyed_hash(key, "patient", film.patient)
         found["subject"] = {
             "type": "Patient",
             "identifier": {"system": _PATIENTS, "value": hashed},
@@ -155,19 +155,15 @@ def _components(said: Said) -> dict:
 
 
 def _decision(said: Said) -> dict:
-    if said.threshold is None or said.positive is None:
+    if said.threshold is None:
         return {}
-    code, display = _DECISIONS[said.positive]
-    system = f"{_TERMS}/v3-ObservationInterpretation"
-    return {
-        "interpretation": [{"coding": [{"system": system, "code": code, "display": display}]}],
-        "referenceRange": [
-            {
-                "high": _quantity(said.threshold),
-                "text": f"positive above; operating point from: {said.origin}",
-            }
-        ],
-    }
+    text = f"positive above; operating point from: {said.origin}"
+    told = {"referenceRange": [{"high": _quantity(said.threshold), "text": text}]}
+    if said.positive is not None:
+        code, display = _DECISIONS[said.positive]
+        coding = {"system": f"{_TERMS}/v3-ObservationInterpretation", "code": code}
+        told["interpretation"] = [{"coding": [coding | {"display": display}]}]
+    return told
 
 
 def _concept(coded: Coded) -> dict:

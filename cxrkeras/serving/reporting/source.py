@@ -10,19 +10,21 @@ from pathlib import Path
 
 import pydicom
 from pydicom import config
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import dictionary_VM, dictionary_VR
 from pydicom.dataset import Dataset
-from pydicom.valuerep import validate_value
+from pydicom.valuerep import DA, TM, validate_value
 
 from data_prep.errors import RejectedFile
 from data_prep.films.dicom import quiet
 from data_prep.films.film import is_dicom
+from data_prep.films.header import text_of
 
 _UIDS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 _PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "IssuerOfPatientID")
 _STUDY = ("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName")
 _FILM = ("PatientOrientation", "BurnedInAnnotation")
 _SEXES = ("M", "F", "O")
+_MOMENTS = {"DA": DA, "TM": TM}  # which know that there is no 30 February
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,12 @@ class Source:
             accession number and referring physician of the study, "" for what is missing or isn't
             valid DICOM; and, where the film has them, `IssuerOfPatientID`, `PatientOrientation`
             and `BurnedInAnnotation`.
+        patient: the ID as it stands, valid or not, to be hashed as `cxrkeras prep` does; None for
+            none.
     """
 
     header: Dataset = field(repr=False)
+    patient: str | None = field(default=None, repr=False)
 
 
 def read_source(path: Path) -> Source:
@@ -53,6 +58,7 @@ def read_source(path: Path) -> Source:
             names = ["SpecificCharacterSet", *wanted]
             read = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=names)
             texts = {name: _valid(read, name) for name in wanted}
+            patient = text_of(read, "PatientID")
         except Exception:  # a damaged header can make pydicom raise anything at all
             raise RejectedFile("its header can't be read") from None
         for name in _UIDS:
@@ -66,7 +72,7 @@ def read_source(path: Path) -> Source:
         for name in ("IssuerOfPatientID", *_FILM):
             if texts[name]:
                 setattr(header, name, texts[name].split("\\"))
-    return Source(header)
+    return Source(header, patient)
 
 
 def _valid(read: Dataset, name: str) -> str:
@@ -74,8 +80,11 @@ def _valid(read: Dataset, name: str) -> str:
     value = read.get(name)
     parts = list(value) if isinstance(value, pydicom.multival.MultiValue) else [value]
     texts = [str(part if part is not None else "").strip("\0 ") for part in parts]
+    if len(texts) > 1 and dictionary_VM(name) == "1":
+        return ""
     with suppress(ValueError):
         for text in texts:
             validate_value(dictionary_VR(name), text, config.RAISE)
+            _MOMENTS.get(dictionary_VR(name), str)(text)
         return "\\".join(texts)
     return ""

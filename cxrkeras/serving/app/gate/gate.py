@@ -14,8 +14,8 @@ EVENT = 1 << 16  # bytes of an event of the page; only films are larger
 _BUSY = 512  # requests at once; each open page keeps one
 _FILM, _RUN, _DESK = "/film", "/gradio_api/run/predict", "/desk/"
 # What the page needs of Gradio. Not: upload and file (they use the disk), its queue, proxy, and the
-# API's pages.
-_OPEN = ("/", "/theme.css", "/favicon.ico", "/manifest.json")
+# API's pages. By `app_id` a page that lost its server learns that it is there again.
+_OPEN = ("/", "/theme.css", "/favicon.ico", "/manifest.json", "/gradio_api/app_id")
 _OPEN_BELOW = ("/assets/", "/static/", "/gradio_api/heartbeat/", _DESK)
 _TOLD = {
     408: "The body arrived too slowly.",

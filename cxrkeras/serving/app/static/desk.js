@@ -172,12 +172,27 @@ function keep(list) {
   for (const { figure, canvas } of places) if (!any) { figure.hidden = true; canvas.film = null; }
 }
 
+function forget() {
+  Object.assign(chosen, { film: null, beside: null });
+  keep([]);
+}
+
 let busy = false;
 async function take(files) {
-  if (busy || !files.length) return;
+  if (!files.length) return;
+  if (busy) {
+    tell("Films are still being read. Send these afterwards.");
+    return;
+  }
   busy = true;
   find(".cx-drop").setAttribute("aria-busy", "true");
   tell([]);
+  await guarded(() => readAll(files));
+  find(".cx-drop").removeAttribute("aria-busy");
+  busy = false;
+}
+
+async function readAll(files) {
   const wanted = ordered(files);
   const reasons = new Map();
   let [read, first] = [0, null];
@@ -185,15 +200,16 @@ async function take(files) {
     const of = wanted.length > 1 ? ` ${at + 1} of ${wanted.length}` : "";
     status.textContent = `Reading film${of}…`;
     const said = await sent(file, () => { status.textContent = `Many films are being read; this one waits for its turn…`; });
-    key = said.key || key;
+    if (said.key && said.key !== key) {
+      forget(); // else a new film 1 would be taken for the film 1 of a desk that is gone
+      key = said.key;
+    }
     if (said.bad) reasons.set(said.told, (reasons.get(said.told) ?? 0) + 1);
     else { read += 1; first ??= said.film; status.textContent = said.told; }
   }
   if (read !== 1 || wanted.length > 1) status.textContent = wanted.length > 1 ? `${read} of ${wanted.length} files have been read.` : "";
   tell([...reasons].map(([told, count]) => (count > 1 ? `${count} files: ${told}` : told)));
   if (read) await guarded(async () => { keep(await (await ask("films")).json()); await choose(first); });
-  find(".cx-drop").removeAttribute("aria-busy");
-  busy = false;
 }
 
 const close = () => guarded(async () => {
@@ -324,5 +340,5 @@ for (const name of ["dragenter", "dragover"]) {
 for (const name of ["dragleave", "drop"]) {
   work.addEventListener(name, (event) => { event.preventDefault(); work.classList.remove("cx-over"); });
 }
-work.addEventListener("drop", async (event) => take(await dropped(event.dataTransfer.items)));
+work.addEventListener("drop", (event) => guarded(async () => take(await dropped(event.dataTransfer.items))));
 describe();

@@ -1,5 +1,6 @@
 // Sends dropped or chosen files as bare bytes: their names never leave the browser.
 const seconds = (count) => new Promise((go) => setTimeout(go, 1000 * count));
+const PATIENCE = 360; // seconds; the server forgets a film that nobody read sooner
 const refusals = {
   failed: "The film could not be sent: the page's server doesn't answer.",
   busy: "Too many films are being read. Send this one again in some minutes.",
@@ -29,10 +30,12 @@ async function sent(file, waits) {
   const number = () => place.querySelector("p")?.dataset.n;
   const before = number();
   return new Promise((go) => {
+    const late = setTimeout(() => { watcher.disconnect(); go({ told: refusals.failed, bad: true }); }, 1000 * PATIENCE);
     const watcher = new MutationObserver(() => {
       if (number() === before) return;
       const line = place.querySelector("p");
       watcher.disconnect();
+      clearTimeout(late);
       go({ told: line.textContent, key: line.dataset.key, film: Number(line.dataset.film), bad: line.classList.contains("cx-bad") });
     });
     watcher.observe(place, { childList: true, subtree: true, characterData: true, attributes: true });

@@ -119,7 +119,7 @@ def test_no_path_leads_to_a_file(served_plainly, secret, door):
 
 
 SHUT = {
-    "GET": "config info openapi.json docs redoc monitoring monitoring/summary user token app_id "
+    "GET": "config info openapi.json docs redoc monitoring monitoring/summary user token "
     "login_check dev/reload startup-events runs run-history/buckets deep_link upload_progress "
     "queue/data?session_hash=me vibe-code stream/a/b/c/playlist.m3u8 call/adjust/1 pwa_icon "
     "robots.txt logout mcp/sse profiling/traces",

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cxrkeras.serving.app.desk import DESKS
 from cxrkeras.serving.app.picture import Window, field_of_view, picture, placed
 from cxrkeras.serving.app.reading import see
 from data_prep.films.square import Settings
 from tests.cxrkeras.serving.app import page_files
 from tests.cxrkeras.serving.app.page_files import LIMIT_MB
+from tests.cxrkeras.serving.app.visitor import events, visit
 from tests.screens.browser import WAIT
 
 pytestmark = pytest.mark.slow
@@ -279,6 +281,31 @@ def test_a_film_that_finds_no_room_is_sent_again(page):
     assert refusals == []
 
 
+def test_a_page_that_lost_its_server_takes_films_again(browser, served_plainly):
+    """Gradio sends nothing more until the application's number has been told."""
+    film = page_files.picture(page_files.grey(0))
+    with opened(browser, served_plainly) as page:
+        page.route("**/run/predict*", lambda route: route.abort())
+        with page.expect_navigation():
+            page.set_input_files("#cx-file", [file(film)])
+        page.unroute("**/run/predict*")
+        page.wait_for_function("document.querySelector('.cx-help dl')?.childElementCount")
+        assert send(page, film) == "Film 1 has been read."
+
+
+def test_an_answer_that_never_comes_is_not_waited_for_for_ever(browser, served_plainly):
+    film = page_files.picture(page_files.grey(0))
+    with opened(browser, served_plainly) as page:
+        page.clock.install()
+        page.route("**/run/predict*", lambda route: route.fulfill(status=503, body="busy"))
+        with page.expect_response("**/run/predict*"):
+            page.set_input_files("#cx-file", [file(film)])
+        page.clock.fast_forward(361_000)
+        page.wait_for_selector(".cx-refused p")
+        assert "the page's server doesn't answer" in page.inner_text(".cx-refused")
+        assert page.locator(".cx-drop[aria-busy]").count() == 0
+
+
 def test_a_cleared_box_leaves_the_film(page, served):
     send(page, page_files.picture(page_files.grey(0)))
     for typed, shown in (("", "level 50 %"), ("300", "level 100 %"), ("-3", "level 0 %")):
@@ -310,6 +337,21 @@ def test_films_that_were_forgotten_are_said_to_be(page):
     page.route("**/map/**", lambda route: route.fulfill(status=404, body="They are forgotten."))
     press(page, "ArrowDown")
     assert page.inner_text(".cx-refused") == "They are forgotten."
+
+
+def test_a_film_isnt_taken_for_a_forgotten_one_of_its_number(browser, served_plainly):
+    first, second = (page_files.picture(page_files.grey(seed)) for seed in (0, 1))
+    with opened(browser, served_plainly) as page:
+        send(page, first, second)
+        press(page, "b")
+        for _ in range(DESKS):
+            visit(served_plainly, events(served_plainly)["cx-desk", "upload"], first)
+        assert send(page, second) == "Film 1 has been read."
+        assert page.locator("#cx-film option").all_inner_texts() == ["Film 1"]
+        assert page.locator("#cx-beside option").all_inner_texts() == ["none"]
+        assert page.locator(".cx-film:visible").count() == 1
+        greys = [url for url in page.asked if url.endswith("/grey/1")]
+        assert len(greys) == len(set(greys)) == 2
 
 
 def test_the_warning_is_always_in_sight(page):

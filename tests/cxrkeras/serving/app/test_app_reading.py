@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cxrkeras.data.preparation import Preparation
 from cxrkeras.serving.app import reading
-from cxrkeras.serving.app.desk import Desks, Pane
+from cxrkeras.serving.app.desk import Desks
 from cxrkeras.serving.app.inbox import Inbox
 from cxrkeras.serving.app.reading import Reader, see
 from cxrkeras.serving.predict.films import prepare_film
@@ -128,10 +128,11 @@ def test_a_desk_is_kept_by_session_found_by_key_and_forgotten(monkeypatch):
     desks, clock = Desks(), [0.0]
     monkeypatch.setattr("cxrkeras.serving.app.desk.time.monotonic", lambda: clock[0])
     desk = desks.of("one")
-    desk.panes[1] = Pane(1, SimpleNamespace(), ())
+    assert desk.open(SimpleNamespace(), ()).number == 1
     assert desks.of("one") is desk
     assert desks.find(desk.key) is desk
-    assert desk.next == 2
+    del desk.panes[1]
+    assert desk.open(SimpleNamespace(), ()).number == 2
     desks.drop("one")
     assert desks.find(desk.key) is None
     kept = desks.of("two")

@@ -215,6 +215,17 @@ def test_a_film_unlike_the_training_films_is_said_to_be(judge):
     assert "Unlike the training films: &lt;1%." in answers.answers([pane], judge)
 
 
+def test_no_name_of_a_label_is_markup(judge):
+    (pane,) = opened(judge, 1).panes.values()
+    named = (replace(one, label=f"<i>{k}", threshold=0.5) for k, one in enumerate(pane.findings))
+    pane.findings = tuple(replace(one, origin=f"<i>{one.label}") for one in named)
+    told = answers.answers([pane], judge) + answers.map_words(
+        np.eye(2), pane.findings[0], True, "<i>"
+    )
+    assert "&lt;i&gt;0" in told
+    assert "<i>" not in told
+
+
 def test_a_map_tells_its_grid_and_whether_it_says_anything(judge):
     (pane,) = opened(judge, 1).panes.values()
     heat = np.arange(48, dtype=np.float32).reshape(6, 8)

@@ -4,11 +4,14 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pydicom
 import pytest
 
 from cxrkeras.serving.reporting.fhir import as_fhir, is_fhir
 from cxrkeras.serving.reporting.said import said_of
 from data_prep.dataset.identity import keyed_hash, load_key
+from data_prep.films.dicom import quiet
+from data_prep.films.header import read_header
 from tests.cxrkeras.serving.reporting import films
 from tests.cxrkeras.serving.reporting.films import FILM, LABELS, STUDY, answer_on, write_film
 
@@ -102,6 +105,23 @@ def test_every_observation_has_an_id_that_stays(told, tmp_path):
     film = write_film(tmp_path / "another name.dcm")
     again = as_fhir(answer_on(tmp_path / "model", film))
     assert [one["id"] for one in observations(again)] == ids[: len(LABELS)]
+
+
+def test_copies_of_a_film_are_told_once(tmp_path):
+    copies = [write_film(tmp_path / name) for name in ("a.dcm", "b.dcm")]
+    bundle = json.loads(as_fhir(answer_on(tmp_path / "model", *copies)))
+    urls = [entry["fullUrl"] for entry in bundle["entry"]]
+    assert len(urls) == len(set(urls)) == 1 + len(LABELS)
+
+
+@pytest.mark.parametrize("number", [["4711", "B"], "4711" * 20])
+def test_a_patient_with_an_invalid_number_has_the_hash_that_prep_gives(tmp_path, number):
+    film = write_film(tmp_path / "f.dcm", PatientID=number)
+    with quiet():
+        known = read_header(pydicom.dcmread(film)).patient_id
+    told = observations(as_fhir(answer_on(tmp_path / "model", film)))
+    wanted = keyed_hash(load_key(), "patient", known)
+    assert {one["subject"]["identifier"]["value"] for one in told} == {wanted}
 
 
 def test_without_a_prevalence_or_a_distortion_there_is_no_component(tmp_path):

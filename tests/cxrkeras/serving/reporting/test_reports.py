@@ -171,6 +171,20 @@ def test_the_same_answer_has_the_same_uids_and_another_has_others(tmp_path):
     assert all(pydicom.uid.UID(uid).is_valid and len(uid) <= 64 for uid in first)
 
 
+def test_a_day_that_there_is_not_is_left_empty(tmp_path):
+    days = {"PatientBirthDate": "19700230", "StudyDate": "20230229"}
+    source = read_source(write_film(tmp_path / "film.dcm", **days, StudyTime="235960"))
+    assert [source.header[name].value for name in (*days, "StudyTime")] == ["", "", "235960"]
+
+
+def test_what_has_several_values_where_one_is_allowed_is_left_empty(tmp_path):
+    names = ("PatientName", "PatientID", "AccessionNumber")
+    film = write_film(tmp_path / "film.dcm", **{name: ["A", "B"] for name in names})
+    source = read_source(film)
+    assert [source.header[name].value for name in names] == ["", "", ""]
+    assert "A" not in repr(source)
+
+
 def test_the_folder_lists_all_films_and_only_its_own_files_go(tmp_path, monkeypatch):
     listed = [write_film(tmp_path / "a.dcm"), tmp_path / "b.png"]
     listed[1].write_bytes(b"\x89PNG\r\n\x1a\n")
