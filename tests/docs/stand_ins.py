@@ -91,7 +91,7 @@ class Workspace:
         for place, word in enumerate(words):
             if words[place - 1] == "--source":
                 words[place] = re.sub(r"^(imagenet|trunk\.keras)\b", str(weights), word)
-        preset = asked.get("preset") or asked["recipe"] in preset_names()
+        preset = asked.get("preset") or asked.get("recipe") in preset_names()
         if not asked["source"] and preset:
             more += ["--source", str(weights)]
         return more
