@@ -70,7 +70,7 @@ class Canvas {
 
   drawNow() {
     const { canvas, film } = this;
-    if (!film) return;
+    if (!film || !canvas.clientWidth || !canvas.clientHeight) return; // drawn once it is in sight
     if (this.stale) {
       this.papers = [paper(film.columns, film.rows)];
       this.papers[0].getContext("2d").putImageData(painted(film, film.view, this.map, this.opacity, this.colours), 0, 0);
