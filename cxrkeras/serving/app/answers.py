@@ -7,6 +7,7 @@ from cxrkeras.serving.app.desk import Pane
 from cxrkeras.serving.app.judge import Finding, Judge
 from cxrkeras.serving.app.picture import nearly_flat
 from cxrkeras.serving.explain.overlay import shown
+from cxrkeras.serving.predict.caution import UNLIKE
 
 DECISIONS = {True: "positive", False: "negative", None: "no operating point"}
 _SHORT = {"sensitivity": "sens.", "specificity": "spec."}
@@ -76,7 +77,8 @@ def _sentence(pane: Pane) -> str:
     found = sorted(positive, key=lambda f: f.threshold - f.probability)
     names = ", ".join(f"<b>{escape(f.label)}</b> {shown(f.probability)}" for f in found)
     told = f"positive for {names}." if found else "nothing positive."
-    far = f' <span class="cx-doubt">{escape(pane.unlike)}</span>' if pane.unlike else ""
+    kind = "cx-doubt" if pane.unlike.startswith(UNLIKE) else "cx-aside"
+    far = f' <span class="{kind}">{escape(pane.unlike)}</span>' if pane.unlike else ""
     return f"{escape(film_name(pane))}: {told}{far}"
 
 

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from cxrkeras.evaluation.rules import Rule
     from cxrkeras.serving.predictor.card import Card
 
+UNLIKE = "Unlike the training films"
+"""What a flagged film's words begin with."""
+
 
 def films_behind(card: "Card") -> int:
     """The number of out-of-fold films with which a film is compared; 0 where nobody noted it."""
@@ -34,7 +37,7 @@ def in_words(unlike: float, limit: float) -> str:
     if np.isnan(unlike):
         return ""
     told = f"{unlike:.1%} of the out-of-fold films are more like the training films"
-    return f"Unlike the training films: {told}." if unlike >= limit else f"{told.capitalize()}."
+    return f"{UNLIKE}: {told}." if unlike >= limit else f"{told}."
 
 
 def abstention(card: "Card", rule: "Rule", share: float) -> dict:
