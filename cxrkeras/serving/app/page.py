@@ -47,10 +47,6 @@ def look() -> gr.themes.Base:
         "border_color_primary": ("#dde2e8", "#2a3642"),
         "block_label_text_color": ("#586573", "#9aa8b6"),
         "block_title_text_color": ("#17212b", "#e5ebf1"),
-        "slider_color": ("#0b6580", "#5cbcd6"),
-        "checkbox_background_color_selected": ("#0b6580", "#0b6580"),
-        "checkbox_label_background_fill_selected": ("#e3f0f4", "#12303a"),
-        "checkbox_label_text_color_selected": ("#17212b", "#e5ebf1"),
     }
     names = {name: light for name, (light, _) in colours.items()}
     return theme.set(**names, **{f"{name}_dark": dark for name, (_, dark) in colours.items()})
