@@ -19,6 +19,8 @@ try:
 except ImportError:  # not on Windows: two runs at once aren't kept apart there
     fcntl = None
 
+_OPTIONS = {"size": "image_size", "key": "key_file"}
+
 
 class Journal:
     """The state of one output folder; a context that keeps other runs out of it."""
@@ -80,10 +82,9 @@ class Journal:
                 "and run the command again."
             )
         elif begun != settings:
-            names = [name for name in settings if begun.get(name) != settings[name]]
             raise UserError(
-                f"{self.out} was begun with other settings ({', '.join(names)}). Give the same "
-                "ones to resume, or another --out."
+                f"{self.out} was begun with other settings ({differing(begun, settings)}). Give "
+                "the same ones to resume, or another --out."
             )
 
     def results(self) -> dict[str, Result]:
@@ -145,6 +146,12 @@ class Journal:
         shutil.rmtree(self.folder)
         if not any(self.out.iterdir()):
             os.rmdir(self.out)
+
+
+def differing(begun: dict, settings: dict) -> str:
+    """The options in which two calls' settings differ: `--image-size, --pad`."""
+    names = [name for name in settings if begun.get(name) != settings[name]]
+    return ", ".join(f"--{_OPTIONS.get(name, name).replace('_', '-')}" for name in names)
 
 
 def _result_of(line: bytes) -> Result | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from data_prep.dataset.journal import Journal
+from data_prep.dataset.journal import Journal, differing
 from data_prep.dataset.pool import spread
 from data_prep.dataset.prepared import read_prepared
 from data_prep.dataset.worker import Result
@@ -15,6 +15,11 @@ from data_prep.progress import Steps
 
 _FEW = 100  # fewer images are read sooner here than in new processes
 _TABLES = ("manifest.csv", "rejected.csv", "duplicates.csv")
+
+_OTHERWISE = (
+    "of the same files, with other labels or other columns of the table, or with another --name, "
+    "--findings, --citation, --hash-names, --no-near or --keep-patients"
+)
 
 
 @dataclass(frozen=True)
@@ -81,8 +86,11 @@ def mend(
             changed.
     """
     done = journal.done() or {}
-    if done.get("made") != call.made:
-        raise _other(journal)
+    made = done.get("made", {})
+    if made.get("format") != call.made["format"]:
+        raise _other(journal, "of an earlier version")
+    if made != call.made:
+        raise _other(journal, f"with different settings: {differing(made, call.made)}")
     if missing := [name for name in _TABLES if not (journal.out / name).is_file()]:
         raise UserError(
             f"{journal.out} has lost {missing[0]}. Remove that folder, and run the command again."
@@ -96,10 +104,15 @@ def mend(
             "or changed. Put those files back and run the same command, or remove the folder and "
             "prepare what is left."
         )
-    if done["request"] != call.request or done["files"].keys() != call.files.keys():
-        raise _other(journal)
+    held, asked = done["files"].keys(), call.files.keys()
+    if gone := len(held - asked):
+        raise _other(journal, f"of other files: {gone} of its {len(held)} aren't asked for")
+    if new := len(asked - held):
+        raise _other(journal, f"without {new} of the {len(asked)} files")
+    if done["request"] != call.request:
+        raise _other(journal, _OTHERWISE)
     if not _same_content(journal, call, done, make, shown):
-        raise _other(journal)
+        raise _other(journal, "of other pictures: raw files have changed since")
     return mended
 
 
@@ -111,10 +124,9 @@ def is_whole(out: Path) -> bool:
     return "images" in done and not _broken(out, done["images"], False, 0, False)
 
 
-def _other(journal: Journal) -> UserError:
+def _other(journal: Journal, how: str) -> UserError:
     return UserError(
-        f"{journal.out} holds a finished dataset of other files, labels or settings, or of an "
-        "earlier version. Give another --out, or remove that folder."
+        f"{journal.out} holds a finished dataset {how}. Give another --out, or remove that folder."
     )
 
 

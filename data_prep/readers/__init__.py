@@ -5,6 +5,7 @@ what the layout is, `Download:`, `Terms:`, the paragraph `Source:` that is to be
 pandas, NumPy and Pillow are imported inside functions, so that the help comes quickly.
 """
 
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import ClassVar, Self
@@ -64,9 +65,10 @@ class Reader(Part):
         raise NotImplementedError
 
     def next_step(self, out: Path) -> str:
-        """The command that usually follows a dataset prepared into `out`."""
+        """The command that usually follows a dataset prepared into `out`, on a line of its own."""
         name = self.part_name()
-        return f"cxrkeras pretrain --source imagenet,{name}={out} --out trunks/{name}"
+        source = shlex.quote(f"imagenet,{name}={out}")
+        return f"cxrkeras pretrain --source {source} --out trunks/{name}"
 
     @classmethod
     def citation_said(cls) -> str:
@@ -116,4 +118,5 @@ class TableReader(Reader):
 
     def next_step(self, out: Path) -> str:
         """The command that usually follows a dataset prepared into `out`."""
-        return f"cxrkeras cv --data {out} --source imagenet"
+        command = f"cxrkeras cv --data {shlex.quote(str(out))} --preset cpu"
+        return f"{command}\n(--preset gpu on a machine with one)"

@@ -29,6 +29,7 @@ Examples:
 from __future__ import annotations
 
 import csv
+import shlex
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -112,7 +113,8 @@ class Part(Reader):
     def next_step(self, out: Path) -> str:
         """Training on it, or for adjudicated labels scoring with it."""
         if self.adjudicated:
-            return f"cxrkeras evaluate --predictions FILE --labels {out} --out evaluation"
+            labels = shlex.quote(str(out))
+            return f"cxrkeras evaluate --predictions FILE --labels {labels} --out evaluation"
         return super().next_step(out)
 
     @classmethod

@@ -36,16 +36,19 @@ from data_prep.tables.columns import (
     sure_of,
 )
 from data_prep.tables.table import (
+    ALLOWED,
     findings_to_codes,
     parse_codes,
     read_table,
     says_yes_or_no,
     separator_of,
+    shown,
 )
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_FEW = 3  # values of a column of labels
 _OPTIONS = "--labels-from COLUMNS or --findings-column COLUMN"
 
 
@@ -111,9 +114,19 @@ def _labels(
     if column is None:
         raise UserError(
             "The table has neither 0/1 columns nor one of findings like `A|B`, nor one of yes and "
-            f"no throughout. Name them with {_OPTIONS}."
+            f"no throughout.{_likely(frame, taken)} Name them with {_OPTIONS}."
         )
     return _from_findings(frame, column, taken)
+
+
+def _likely(frame: pd.DataFrame, taken: set[str]) -> str:
+    """What the column holds that is most like one of labels: few values, best of known words."""
+    values = {column: sorted(set(frame[column]) - {""}) for column in frame if column not in taken}
+    few = [(column, held) for column, held in values.items() if 0 < len(held) <= _FEW]
+    if not few:
+        return ""
+    column, held = min(few, key=lambda one: any(shown(value) != repr(value) for value in one[1]))
+    return f" Column {column!r} holds {' and '.join(map(shown, held))}; {ALLOWED}."
 
 
 def _from_columns(

@@ -22,6 +22,7 @@ CODES = ("1", "0", "-1", "")
 YES_NO = dict.fromkeys(("yes", "y", "true", "t", "positive"), "1") | dict.fromkeys(
     ("no", "n", "false", "f", "negative"), "0"
 )
+ALLOWED = "allowed are 1, 0, -1 (uncertain) and blank, or yes and no throughout"
 MEND = "Mend the table, or name the label columns."
 MOST_VALUES = 50_000_000  # of a table; CheXpert's has 4 million
 _ROW = 8  # values that a row counts for: what it takes besides them
@@ -29,6 +30,8 @@ _SHORT = 12  # characters; longer cells are mostly names, each of them once
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 # Values that may be shown in an error: none of them can identify a person.
 _SHOWN = re.compile(
+    r"ja|nein|nee|nej|oui|non|sí|não|是|否|有|無|陽性|陰性|"
+    r"positiv|negativ|positif|négatif|positivo|negativo|"
     r"yes|no|y|n|true|false|t|f|positive|negative|pos|neg|present|absent|unknown|unclear|uncertain|maybe|"
     r"nan|na|n/a|null|none|x|\+|-|\?|[+-]?\d{0,3}(\.\d{0,3})?",
     re.IGNORECASE,
@@ -184,14 +187,13 @@ def _coded(values: list[str], name: str, advice: str) -> list[str]:
     bad = [number for number, value in enumerate(values) if table[value] is None]
     if bad:
         raise UserError(
-            f"Label column {name!r} holds {_shown(values[bad[0]])} in data row {bad[0] + 1} "
-            f"({len(bad)} such rows); allowed are 1, 0, -1 (uncertain) and blank, or yes and no "
-            f"throughout. {advice}"
+            f"Label column {name!r} holds {shown(values[bad[0]])} in data row {bad[0] + 1} "
+            f"({len(bad)} such rows); {ALLOWED}. {advice}"
         )
     return [table[value] for value in values]
 
 
-def _shown(value: str) -> str:
+def shown(value: str) -> str:
     """The value, if a short number or a word like `yes`; other text may be a person's data."""
     if _SHOWN.fullmatch(value):
         return repr(value)

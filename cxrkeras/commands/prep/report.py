@@ -20,6 +20,26 @@ def report(summary) -> None:
     click.echo(f"  {'label':<{width}}  positive  negative  uncertain  not mentioned")
     for label, n in counts["per_label"].items():
         click.echo(f"  {label:<{width}}  {n['1']:8}  {n['0']:8}  {n['-1']:9}  {n['']:13}")
+    for line in _one_sided(counts["per_label"]):
+        click.secho(f"  {WARNING}{line}", fg="yellow")
+
+
+def _one_sided(per_label: dict[str, dict[str, int]]) -> list[str]:
+    """What is to be told of labels without a positive or a negative."""
+    none = {"positives": [], "negatives": []}
+    blank = []
+    for label, n in per_label.items():
+        if not n["1"]:
+            none["positives"].append(label)
+        elif not n["0"]:
+            (blank if n[""] else none["negatives"]).append(label)
+    lines = [f"no {what}, so nothing to score: {', '.join(of)}" for what, of in none.items() if of]
+    if blank:
+        lines.append(
+            f"no negatives: {', '.join(blank)}. `cxrkeras cv` counts what isn't mentioned as "
+            "absent (--blank zeros). If it isn't absent, mend the table"
+        )
+    return lines
 
 
 def _state(summary) -> str:

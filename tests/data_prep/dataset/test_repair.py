@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -145,7 +146,7 @@ def test_another_picture_in_a_raw_file_is_another_call(unpacked_anew, number):
     source, out = unpacked_anew
     write_png(source.records[number].path, film(77))
     before = contents(out)
-    with pytest.raises(UserError, match="other files, labels or settings"):
+    with pytest.raises(UserError, match="of other pictures: raw files have changed"):
         prepare(source, out, **FAST)
     assert contents(out) == before
 
@@ -162,9 +163,22 @@ def test_a_repair_that_was_killed_before_its_note_goes_on(out, source):
 
 def test_nothing_is_mended_under_another_call(out, source):
     lose(out / "images" / "f2.png")
-    with pytest.raises(UserError, match="other files, labels or settings"):
-        prepare(source, out, **{**FAST, "pad": True})
+    with pytest.raises(UserError, match="dataset with different settings: --image-size, --pad"):
+        prepare(source, out, **{**FAST, "size": 48, "pad": True})
     assert not (out / "images" / "f2.png").exists()
+
+
+def test_it_says_in_what_another_call_differs(out, source):
+    calls = {
+        "of other files: 1 of its": replace(source, records=source.records[1:]),
+        "of the same files, with other labels": replace(source, labels=("Mass", "Other")),
+    }
+    for words, other in calls.items():
+        with pytest.raises(UserError, match=words):
+            prepare(other, out, **FAST)
+    prepare(calls["of other files: 1 of its"], out.with_name("fewer"), **FAST)
+    with pytest.raises(UserError, match=f"without 1 of the {len(source.records)} files"):
+        prepare(source, out.with_name("fewer"), **FAST)
 
 
 def test_a_lost_table_is_told(out, source):

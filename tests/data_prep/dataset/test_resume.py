@@ -133,7 +133,7 @@ def test_an_unfinished_run_refuses_other_settings_but_takes_a_mended_table(
         patch.setattr("data_prep.dataset.prepare.publish", _die)
         with pytest.raises(Killed):
             prepare(source, tmp_path / "out", **FAST)
-    with pytest.raises(UserError, match=r"other settings \(size, pad\)"):
+    with pytest.raises(UserError, match=r"other settings \(--image-size, --pad\)"):
         prepare(source, tmp_path / "out", **{**FAST, "size": 48, "pad": True})
     mended = replace(source, records=[replace(r, codes=("1", "1")) for r in source.records[:4]])
     prepare(mended, tmp_path / "out", **FAST)

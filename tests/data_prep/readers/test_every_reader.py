@@ -1,6 +1,7 @@
 """What every reader must be, our own and those of installed packages; one of somebody else's."""
 
 import os
+import shlex
 import subprocess
 import sys
 from collections import Counter
@@ -17,6 +18,7 @@ from data_prep.errors import UserError
 from data_prep.films.views import CHOICES
 from data_prep.readers.shared.marks import marks_in
 from data_prep.tables.vocabulary import canonical
+from tests.docs.commands import parsed
 from tests.other_package import install
 
 every_reader = pytest.mark.parametrize("name", READERS.names())
@@ -86,6 +88,7 @@ def test_its_example_is_prepared_and_private_names_stay_private(
     words = [name, *words_of(reader, raw), "--out", out, "--image-size", 32, "--workers", 0]
     assert run(*words) == 0
     assert f"Next: {reader.next_step(out)}" in capsys.readouterr().out
+    assert parsed(shlex.split(reader.next_step(out).splitlines()[0])[1:])
     source, dataset = reader.read(raw, "out"), load_dataset(out)
     assert dataset.labels == source.labels
     assert len(dataset.images) == len(source.records)

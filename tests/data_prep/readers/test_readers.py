@@ -147,6 +147,13 @@ def test_a_stray_value_never_makes_a_label_vanish():
 def test_a_table_without_labels_or_rows_is_refused(films):
     with pytest.raises(UserError, match="neither 0/1 columns nor"):
         table(films, [["image", "note"], ["f0.png", "well"]])
+    rows = [["image", "ward", "Herz"], ["f0.png", "Ann", "ja"], ["f1.png", "Bob", "nein"]]
+    with pytest.raises(UserError, match="'Herz' holds 'ja' and 'nein'; allowed are 1") as said:
+        table(films, rows)
+    assert "Ann" not in str(said.value)
+    with pytest.raises(UserError, match="'ward' holds a text of 3 characters and a") as said:
+        table(films, [row[:2] for row in rows])
+    assert "Ann" not in str(said.value)
     with pytest.raises(UserError, match="no rows"):
         table(films, [["image", "A"]])
 

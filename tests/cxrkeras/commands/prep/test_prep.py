@@ -66,11 +66,21 @@ def test_it_says_what_it_understood_what_came_out_and_what_is_next(films, capsys
         "rejected: 2 (in rejected.csv)",
         "1  file not found",
         "1  no row in the table",
-        f"Next: cxrkeras cv --data {out} --source imagenet",
+        f"Next: cxrkeras cv --data {out} --preset cpu\n(--preset gpu",
     ):
         assert words in said
     assert run(films, good()) == 0
     assert "already prepared, nothing done" in capsys.readouterr().out
+
+
+def test_labels_without_negatives_or_positives_are_told(films, capsys):
+    rows = ["image,patient,A,B,C,D", "f0.png,P,1,1,0,1", "f1.png,P,1,,,0", "f2.png,Q,1,,0,"]
+    for _ in range(2):
+        assert run(films, "\n".join(rows)) == 0
+        said = capsys.readouterr().out
+        assert "warning: no positives, so nothing to score: C\n" in said
+        assert "warning: no negatives, so nothing to score: A\n" in said
+        assert "warning: no negatives: B. `cxrkeras cv` counts" in said
 
 
 def test_a_workbook_is_a_table_too(films, capsys):
@@ -336,7 +346,7 @@ def test_a_bound_that_is_exceeded_is_named_and_another_bound_is_another_dataset(
     assert "64 x 64 pixels: a side below 65 (--min-side)" in capsys.readouterr().err
     assert run(films, VIEWS) == 0
     assert run(films, VIEWS, "--max-seconds", "61") == 1
-    assert "of other files, labels or settings" in capsys.readouterr().err
+    assert "different settings: --max-seconds" in capsys.readouterr().err
 
 
 def test_a_pipe_among_the_films_costs_no_time(films):
