@@ -14,7 +14,7 @@ import pandas as pd
 from cxrkeras.data.checked_json import Facts, Labels, Words, read_checked
 from cxrkeras.data.inputs import KNOWN, as_numbers, further
 from cxrkeras.data.labels.meanings import Meanings
-from cxrkeras.data.preparation import Side, preparation_of
+from cxrkeras.data.preparation import Side, files_of, preparation_of
 from data_prep.dataset.prepared import identify
 from data_prep.errors import RejectedFile, UserError
 from data_prep.say import say
@@ -185,7 +185,7 @@ def load_dataset(root: Path) -> PreparedDataset:
         UserError: `root` isn't a prepared dataset, or its files contradict each other.
     """
     root = Path(root)
-    description, manifest = _files(root)
+    description, manifest = files_of(root)
     facts = _described(description)
     labels = tuple(facts["labels"])
     table = read_table(manifest)
@@ -222,17 +222,7 @@ def open_dataset(root: Path, labels: Sequence[str] | None = None) -> PreparedDat
 
 def read_labels(root: Path) -> tuple[str, ...]:
     """Read a prepared dataset's labels without its table; errors as in `load_dataset`."""
-    return tuple(_described(_files(Path(root))[0])["labels"])
-
-
-def _files(root: Path) -> tuple[Path, Path]:
-    description, manifest = root / "dataset.json", root / "manifest.csv"
-    if not description.is_file() or not manifest.is_file():
-        raise UserError(
-            "A prepared dataset is a folder with dataset.json and manifest.csv. "
-            f"Received: {root}. Make one with `cxrkeras prep`."
-        )
-    return description, manifest
+    return tuple(_described(files_of(Path(root))[0])["labels"])
 
 
 class _Described(Facts):

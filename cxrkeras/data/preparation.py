@@ -10,6 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from cxrkeras.data.checked_json import checked
+from data_prep.errors import UserError
 from data_prep.files import read_json
 
 LARGEST_SIDE = 8192
@@ -48,6 +49,21 @@ class Preparation:
             ValueError: the facts aren't those of a preparation.
         """
         return TypeAdapter(cls).validate_json(json.dumps(_own_keys(facts)))
+
+
+def files_of(dataset: Path) -> tuple[Path, Path]:
+    """A prepared dataset's description, and the table of its images.
+
+    Raises:
+        UserError: one isn't there.
+    """
+    description, manifest = dataset / "dataset.json", dataset / "manifest.csv"
+    if not description.is_file() or not manifest.is_file():
+        raise UserError(
+            "A prepared dataset is a folder with dataset.json and manifest.csv. "
+            f"Received: {dataset}. Make one with `cxrkeras prep`."
+        )
+    return description, manifest
 
 
 def preparation_of(dataset: Path) -> Preparation | None:

@@ -26,45 +26,13 @@ from cxrkeras.evaluation.scores.predictions import (
     read_predictions,
     write_predictions,
 )
-from cxrkeras.runs.description import read_experiment, write_experiment
+from cxrkeras.runs.description import write_experiment
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.target import Target
 from cxrkeras.runtime.threads import threads
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_json, atomic_write_text
 from data_prep.tables.cells import frame_as_csv
-
-
-def is_begun(run: Path, experiment: Experiment) -> bool:
-    """Whether the folder already holds this experiment; changes nothing.
-
-    Another experiment without a finished fold counts as none: it may be replaced.
-
-    Raises:
-        UserError: it holds another run, or something else that isn't a run.
-    """
-    description = RunFolder(run).experiment
-    if not description.is_file():
-        _refuse_other_files(run)
-        return False
-    new, old = experiment.placeless(), read_experiment(description).placeless()
-    names = dict.fromkeys([*new, *old])
-    differ = [name.replace("_", "-") for name in names if new.get(name) != old.get(name)]
-    if differ and any(RunFolder(run).finished_folds()):
-        raise UserError(
-            f"{run} holds a run with different settings: --{', --'.join(differ)}. Give another "
-            "--out, or remove that folder first."
-        )
-    return not differ
-
-
-def _refuse_other_files(run: Path) -> None:
-    # Hidden files are what a killed start left.
-    own = {RunFolder(run).environment.name, RunFolder(run).fold_table.name}
-    if run.is_dir() and all(p.name in own or p.name.startswith(".") for p in run.iterdir()):
-        return
-    if run.exists():
-        raise UserError(f"{run} holds something that isn't a run. Give another --out.")
 
 
 def begin(run: Path, experiment: Experiment, target: Target, *, begun: bool) -> None:
@@ -75,7 +43,7 @@ def begin(run: Path, experiment: Experiment, target: Target, *, begun: bool) -> 
         experiment: its description; rewritten for a run that was already begun, whose data may have
             moved.
         target: the data and their folds.
-        begun: see `is_begun`.
+        begun: see `starts.is_begun`.
 
     Raises:
         UserError: the folder can't be created.

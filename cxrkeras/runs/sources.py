@@ -1,10 +1,13 @@
 """`--source`: where knowledge comes from, as a chain of links in order."""
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
+from cxrkeras.data.preparation import files_of
 from data_prep.errors import UserError
 
+IMAGENET = "imagenet"
 WEIGHT_FILES = (".keras", ".weights.h5")
 TORCH_FILES = (".pth", ".pt", ".pth.tar", ".pt.tar", ".ckpt", ".bin")
 MOST = 100
@@ -50,6 +53,25 @@ class RowSource:
 
 Link = Weights | Dataset
 Chain = tuple[Link, ...]
+
+
+def check_there(link: Link) -> None:
+    """Check that what a link names exists.
+
+    Raises:
+        UserError: it doesn't.
+    """
+    if isinstance(link, Dataset):
+        files_of(link.folder)
+    elif link.where != IMAGENET and not Path(link.where).is_file():
+        path = Path(link.where)
+        there = [one.name for end in WEIGHT_FILES for one in path.parent.glob(f"*{end}")]
+        near = get_close_matches(path.name, there, n=1)
+        advice = f"Did you mean {path.with_name(near[0])}?" if near else "Give one that does."
+        raise UserError(
+            f"--source names a weights file that doesn't exist: {path}. Nothing was trained. "
+            f"{advice}"
+        )
 
 
 def parse_source(text: str) -> Chain:
@@ -105,7 +127,7 @@ def _number(text: str) -> float | None:
 
 
 def _parse_link(word: str, text: str) -> Link:
-    if word == "imagenet" or word.endswith(WEIGHT_FILES):
+    if word == IMAGENET or word.endswith(WEIGHT_FILES):
         return Weights(word)
     name, equals, folder = word.partition("=")
     # Keras names validation metrics val_…, from which a head `val` couldn't be told.
@@ -115,6 +137,11 @@ def _parse_link(word: str, text: str) -> Link:
         raise UserError(
             f"--source takes {word!r} only after an import: run cxrkeras weights import {word} "
             "--as BACKBONE, then give --source the trunk.weights.h5 that it writes."
+        )
+    if not equals and (near := get_close_matches(Path(word).suffix, WEIGHT_FILES[:1], n=1)):
+        raise UserError(
+            f"--source takes a weights file that ends in {' or '.join(WEIGHT_FILES)}. Received: "
+            f"{word!r} in --source {text}. Did you mean {Path(word).with_suffix(near[0])}?"
         )
     raise UserError(
         "A link of --source is `imagenet`, a .keras or .weights.h5 file, or NAME=DIR (a prepared "

@@ -1,4 +1,8 @@
-"""Who worked on a run, and when: a note in its environment.json for each command that fitted."""
+"""Whose a run's folder is, who worked on it, and when: a note in its environment.json for each
+command that fitted.
+
+Nothing here imports Keras or pandas, so that a wrong folder is told at once.
+"""
 
 import json
 import os
@@ -9,12 +13,50 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cxrkeras.evaluation.run_folder import RunFolder
+from cxrkeras.runs.description import read_experiment
+from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runtime.hardware import hardware
+from data_prep.errors import UserError
 from data_prep.files import atomic_write_json
 from data_prep.say import detail
 from data_prep.say import note as to_log
 
 _COMMAND = "CXRKERAS_COMMAND"  # the command line that a task's process works for
+
+
+def is_begun(run: Path, experiment: Experiment) -> bool:
+    """Whether the folder already holds this experiment; changes nothing.
+
+    Another experiment without a finished fold counts as none: it may be replaced.
+
+    Raises:
+        UserError: it holds another run, or something else that isn't a run.
+    """
+    description = RunFolder(run).experiment
+    if not description.is_file():
+        _refuse_other_files(run)
+        return False
+    new, old = experiment.placeless(), read_experiment(description).placeless()
+    names = dict.fromkeys([*new, *old])
+    differ = [name.replace("_", "-") for name in names if new.get(name) != old.get(name)]
+    if differ and any(RunFolder(run).finished_folds()):
+        raise UserError(
+            f"{run} holds a run with different settings: --{', --'.join(differ)}. Give another "
+            "--out, or remove that folder first."
+        )
+    return not differ
+
+
+def _refuse_other_files(run: Path) -> None:
+    # Hidden files are what a killed start left.
+    own = {RunFolder(run).environment.name, RunFolder(run).fold_table.name}
+    if run.is_dir() and all(p.name in own or p.name.startswith(".") for p in run.iterdir()):
+        return
+    if run.exists():
+        raise UserError(f"{run} holds something that isn't a run. Give another --out.")
+    parent = next(folder for folder in run.absolute().parents if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise UserError(f"--out {run} can't be written: {parent} takes no new folder.")
 
 
 def note_start(run: Path, *, here: bool = True) -> None:

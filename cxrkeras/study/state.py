@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cxrkeras.evaluation.run_folder import RunFolder
-from cxrkeras.runs.folder import is_begun, is_finished
+from cxrkeras.runs.folder import is_finished
+from cxrkeras.runs.starts import is_begun
 from cxrkeras.study.folds import fold_numbers
 from cxrkeras.study.plan import Cell
 from data_prep.errors import UserError

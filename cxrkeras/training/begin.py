@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cxrkeras.data.preparation import files_of
 from cxrkeras.registry import BACKBONES, RECIPES
 from cxrkeras.runs.builtin_data import with_builtin_data
 from cxrkeras.runs.description import make_experiment, read_choices
 from cxrkeras.runs.experiment import Experiment
 from cxrkeras.runs.presets import everyday, everyday_line, with_preset
 from cxrkeras.runs.spellings import renewed
+from cxrkeras.runs.starts import is_begun
 from cxrkeras.training.plan import resolve
 from cxrkeras.training.stages.cache import cache_folder
 from data_prep.errors import UserError, WrongUse
@@ -85,6 +87,7 @@ def run_choices(
         raise _of_preset(error, preset, given, choices) from error
     experiment = make_experiment(with_builtin_data(choices, _phantoms)).located()
     folder = out or Path("runs") / _name(experiment)
+    is_begun(folder, experiment)  # refuses a wrong folder, before what takes seconds to import
     from cxrkeras.training.crossval import cross_validate
 
     return Run(folder, experiment, cross_validate(experiment, folder, executor))
@@ -127,6 +130,8 @@ def _in_words(value: Any) -> str:
 def _check(experiment: Experiment) -> None:
     if experiment.data or experiment.source or experiment.method != "cotrain":
         resolve(experiment)  # otherwise the built-in data bring cotrain's sources
+    if experiment.data:
+        files_of(Path(experiment.data))
 
 
 def _phantoms() -> tuple[Path, Path, Path]:

@@ -1,6 +1,7 @@
 """Cross-validation: fits what is missing of a run, and gathers its evidence."""
 
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from cxrkeras.evaluation.evidence.out_of_fold import write_operating_points
 from cxrkeras.evaluation.report.run import write_report
 from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.runs.experiment import Experiment
-from cxrkeras.runs.folder import begin, check_data, gather, is_begun, is_finished, threads_of
-from cxrkeras.runs.starts import is_open, note_end, note_start
+from cxrkeras.runs.folder import begin, check_data, gather, is_finished, threads_of
+from cxrkeras.runs.sources import check_there
+from cxrkeras.runs.starts import is_begun, is_open, note_end, note_start
 from cxrkeras.runs.target import Target, as_used, check_folds, check_uncertain, load_target
 from cxrkeras.runtime.threads import threads, use_threads
 from cxrkeras.training.plan import Plan, resolve
@@ -101,6 +103,8 @@ def _open(
         check_folds(experiment, target)
     missing = [f for f in target.fold_numbers if not (begun and is_finished(run, f))]
     if missing:
+        for link in (*chain.from_iterable(experiment.chains), *experiment.source_datasets):
+            check_there(link)
         # Keras takes seconds to import, so only if something is left to fit.
         use_threads(threads_of(run) if begun else threads())
         # Tasks look for their devices themselves, where they are.

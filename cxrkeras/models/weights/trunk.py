@@ -12,7 +12,7 @@ import numpy as np
 from cxrkeras.models.weights.downloads import by_hand, reason_of
 from cxrkeras.models.weights.files import FACTS, facts_of, shapes_of, weights_of
 from cxrkeras.registry import BACKBONES
-from cxrkeras.runs.sources import Weights
+from cxrkeras.runs.sources import Weights, check_there
 from data_prep.errors import UserError
 from data_prep.files import replacing
 
@@ -32,6 +32,7 @@ def load_trunk(trunk: keras.Model, backbone: str, weights: Weights) -> None:
     if weights.where == "imagenet":
         _load_imagenet(trunk, backbone)
     else:
+        check_there(weights)
         _load_file(trunk, backbone, Path(weights.where))
 
 
@@ -58,18 +59,9 @@ def fingerprint(weights: Weights) -> str:
     """
     if weights.where == "imagenet":
         return "imagenet"
-    path = _existing(Path(weights.where))
-    with path.open("rb") as file:
+    check_there(weights)
+    with Path(weights.where).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise UserError(
-            f"--source names a weights file that doesn't exist: {path}. Nothing was trained. Give "
-            "an existing .keras or .weights.h5 file."
-        )
-    return path
 
 
 def _load_imagenet(trunk: keras.Model, backbone: str) -> None:
@@ -92,7 +84,7 @@ def _load_file(trunk: keras.Model, backbone: str, path: Path) -> None:
     Where there is none, that of the model in it which its stem or its transformer builds on.
     """
     nested = [layer for layer in trunk.layers if isinstance(layer, keras.Model) and layer.weights]
-    with tempfile.TemporaryDirectory() as scratch, weights_of(_existing(path)) as store:
+    with tempfile.TemporaryDirectory() as scratch, weights_of(path) as store:
         for body in (trunk, *nested):
             own = Path(scratch, "own.weights.h5")
             body.save_weights(own)

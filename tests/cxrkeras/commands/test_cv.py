@@ -34,6 +34,9 @@ def called(monkeypatch, tmp_path):
     monkeypatch.setattr(crossval, "cross_validate", cross_validate)
     monkeypatch.setattr(begin, "_phantoms", lambda: (Path("/p/t"), Path("/p/a"), Path("/p/b")))
     monkeypatch.chdir(tmp_path)
+    Path("d").mkdir()
+    for name in ("dataset.json", "manifest.csv"):
+        Path("d", name).touch()
     return calls
 
 
@@ -129,6 +132,9 @@ def test_a_run_without_anything_to_score_ends_well(called, capsys, monkeypatch):
             "at least 71 px",
         ),
         (["--config", "gone.toml"], "gone.toml"),
+        (["--data", "gone"], "with dataset.json and manifest.csv"),
+        (["--data", "d", "--out", "d"], "d holds something that isn't a run"),
+        (["--data", "d", "--out", "d/dataset.json/run"], "dataset.json takes no new folder"),
     ],
     ids=str,
 )

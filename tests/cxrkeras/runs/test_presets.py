@@ -33,6 +33,16 @@ from tests.conftest import ROOT
 HEADER = ("What", "Source", "Published", "Ours", "Cost", "Command")
 WIDTH = 130
 
+
+@pytest.fixture(autouse=True)
+def _data(tmp_path, monkeypatch):
+    """`x` may be taken for a prepared dataset."""
+    monkeypatch.chdir(tmp_path)
+    Path("x").mkdir()
+    for name in ("dataset.json", "manifest.csv"):
+        Path("x", name).touch()
+
+
 every_preset = pytest.mark.parametrize("name", preset_names())
 
 

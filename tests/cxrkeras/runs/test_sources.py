@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxrkeras.runs.sources import Dataset, Weights, parse_source
+from cxrkeras.runs.sources import Dataset, Weights, check_there, parse_source
 from data_prep.errors import UserError
 
 names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
@@ -69,6 +69,17 @@ def test_what_must_be_imported_first_is_said_so(file):
     with pytest.raises(UserError, match="only after an import") as caught:
         parse_source(f"{file},nih=data")
     assert f"cxrkeras weights import {file} --as" in str(caught.value)
+
+
+def test_a_weights_file_that_is_mistyped_is_told(tmp_path):
+    with pytest.raises(UserError, match=r"ends in \.keras or .* Did you mean a/trunk\.keras\?"):
+        parse_source("a/trunk.kera")
+    (tmp_path / "trunk.keras").touch()
+    check_there(Weights(str(tmp_path / "trunk.keras")))
+    with pytest.raises(UserError, match=r"doesn't exist: .*Did you mean .*/trunk\.keras\?"):
+        check_there(Weights(str(tmp_path / "trnk.keras")))
+    with pytest.raises(UserError, match=r"dataset\.json"):
+        check_there(Dataset("nih", tmp_path))
 
 
 @given(st.text(max_size=20))

@@ -333,6 +333,7 @@ def test_a_mistake_does_not_block_the_folder_for_the_right_command(
         cross_validate(experiment(**wrong), run)
     assert "\n" not in str(error.value)
     assert not list(run.glob("folds/*"))
+    assert "source" not in wrong or not run.parent.exists()
     target = load_target(experiment(), load_dataset(experiment().data), None)
     assert not crossval.is_begun(run, experiment())
     crossval.begin(run, experiment(), target, begun=False)
