@@ -42,7 +42,8 @@ def command(as_json: bool, offline: bool) -> None:
         passed = f"{states.count(OK)} ok, {warnings} to note, {faults} at fault"
         click.echo(f"\n{passed}, in {time.monotonic() - begun:.0f} s.")
         if not faults:
-            click.echo("Next: cxrkeras cv --preset quick        # on built-in phantoms")
+            click.echo("Next: cxrkeras prep table --images FILMS --labels TABLE --out data/ours")
+            click.echo("Or, to see it at work on built-in films: cxrkeras cv --preset quick")
     if faults:
         click.get_current_context().exit(1)
 

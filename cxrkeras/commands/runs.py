@@ -1,6 +1,7 @@
 """`cxrkeras runs`: what runs a folder holds; one of them; and how several differ."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -155,11 +156,15 @@ def compare_command(runs: tuple[Path, ...], to_json: bool) -> None:
     if not found["differ"]:
         click.echo("No setting differs.")
     same = "The folds are the same." if found["same_folds"] else "The folds are not the same."
-    click.echo(f"{same} Do the scores differ by more than chance? cxrkeras compare {_words(runs)}")
+    click.echo(f"{same} {_next(runs, [one['finished'] for one in found['runs']])}")
 
 
-def _words(runs: Sequence[Path]) -> str:
-    return " ".join(map(str, runs))
+def _next(runs: Sequence[Path], finished: Sequence[bool]) -> str:
+    """The command that compares the scores of the runs that have any."""
+    scored = [shlex.quote(str(run)) for run, ended in zip(runs, finished, strict=True) if ended]
+    if len(scored) < 2:
+        return "Scores can be compared once two of them are finished."
+    return f"Do the scores differ by more than chance? cxrkeras compare {' '.join(scored)}"
 
 
 def _sorted(found: list[dict[str, Any]], by: str) -> list[dict[str, Any]]:

@@ -212,7 +212,7 @@ def _archive(name: str) -> Callable[[Workspace, Path], None]:
 
 
 MAKERS: dict[str, Callable[[Workspace, Path], None]] = {
-    r"films/?": _films,
+    r"(?:new-)?films/?": _films,
     r"film\.dcm": _film,
     r"labels\.csv": _table,
     r"studies\.csv": _studies,

@@ -160,6 +160,9 @@ def test_runs_are_compared_by_the_settings_that_differ(tmp_path, capsys):
         "The folds are the same. Do the scores differ by more than chance? "
         f"cxrkeras compare {one} {two}"
     )
+    begun = make_run(tmp_path / "begun", 4, finished=False)
+    assert said(capsys, "runs", "compare", one, begun, two).endswith(f"compare {one} {two}\n")
+    assert "once two of them are finished" in said(capsys, "runs", "compare", one, begun)
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ def test_a_whole_machine_has_no_fault_and_json_says_the_same(capsys):
     code, lines = asked(capsys=capsys)
     assert code == 0
     assert "0 to note, 0 at fault" in lines
+    assert "Next: cxrkeras prep table" in lines
     code, text = asked("--json", capsys=capsys)
     told = json.loads(text)
     assert code == 0
