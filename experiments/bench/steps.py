@@ -4,12 +4,14 @@ Against torchvision's network in PyTorch, channels-last, with Adam and autocast 
 GPU also with `torch.compile`. Ours holds what a run's model does: one grey channel made three,
 scaled, and bW-BCE; augmentation is measured by itself. The same batch in memory over and over. On a
 GPU the share of the peak is of the rate that a product of two bfloat16 matrices of 8,192 squared
-reaches there, by the operations that PyTorch counts in a step.
+reaches there, by the operations that PyTorch counts in a step. On a CPU both sides' profilers say
+of one step in which operations its time goes.
 """
 
 import sys
 import time
 from contextlib import ExitStack
+from statistics import median
 from typing import ClassVar
 
 from cxrkeras.registry import option
@@ -41,31 +43,48 @@ class Part(Measurement):
             for side in sides:
                 for precision in precisions:
                     told = (backbone, side, batch, precision, stand.device)
-                    ours, peer = self._rates(stand, told)
+                    ours, peer, shares = self._rates(stand, told)
                     what = f"{backbone}, {batch} images of {side} px, {precision}"
                     rates = [each["rate"] for each in peer]
-                    yield Row(what, "images/s", ours, rates, against=against, at_least=1)
+                    spent = list(zip((ours, rates), shares, strict=True))
+                    note = "" if gpu else step_note(what, batch, spent)
+                    yield Row(what, "images/s", ours, rates, against=against, at_least=1, note=note)
                     if gpu:
                         both = list(zip(ours, peer, strict=True))
                         share = [100 * rate * p["operations"] / p["peak"] for rate, p in both]
                         its = [100 * p["rate"] * p["operations"] / p["peak"] for p in peer]
                         yield Row(f"{what}: share of the peak", "%", share, its, against=against)
 
-    def _rates(self, stand, told) -> tuple[list[float], list[dict]]:
-        """Ours, and what the peer says, of each repeat; both processes are ready before."""
+    def _rates(self, stand, told) -> tuple[list[float], list[dict], list[dict]]:
+        """Ours, and what the peer says, of each repeat; both processes are ready before.
+
+        Then the shares of operations, ours and the peer's.
+        """
         with ExitStack() as stack:
             peer = stack.enter_context(
                 stand.worker("experiments/bench/peers/torch_steps.py", *told, peer=True)
             )
             ours = stack.enter_context(stand.worker("-m", MODULE, *told))
-            peer(), ours()
+            shares = [ours()["shares"], peer()["shares"]]
             said: list[dict] = []
-            found = stand.in_turn(ours=ours, peer=lambda: said.append(peer()) or said[-1]["rate"])
-            return found["ours"], said
+            found = stand.in_turn(
+                ours=lambda: ours()["rate"], peer=lambda: said.append(peer()) or said[-1]["rate"]
+            )
+            return found["ours"], said, shares
+
+
+def step_note(what: str, batch: int, sides) -> str:
+    """A step's milliseconds by kinds of operations, of (rates, shares) of ours and the peer's."""
+    ours, peer = (
+        {kind: 1000 * batch / median(rates) * share for kind, share in shares.items()}
+        for rates, shares in sides
+    )
+    kinds = [f"{kind} {ours[kind]:.0f} and {peer[kind]:.0f}" for kind in sorted(ours)]
+    return f"{what}, ms of a step, ours and PyTorch's: {', '.join(kinds)}."
 
 
 def _ours(backbone: str, side: str, batch: str, precision: str, device: str) -> None:
-    """Answer with images per second."""
+    """Answer with images per second, and with the shares of operations."""
     from answers import answers
 
     from cxrkeras import runtime
@@ -73,17 +92,23 @@ def _ours(backbone: str, side: str, batch: str, precision: str, device: str) -> 
     if device == "cpu":
         runtime.start()
     from experiments.bench.shared.networks import batches, trainer
+    from experiments.bench.shared.shares import shares
 
     model = trainer(backbone, int(side), precision=precision).model
     data = batches(int(side), int(batch), STEPS)
-    model.fit(data.take(2), shuffle=False, verbose=0)
 
-    def rate() -> float:
+    def fit(steps: int) -> None:
+        model.fit(data.take(steps), shuffle=False, verbose=0)
+
+    fit(2)
+    known = shares(lambda: fit(1)) if device == "cpu" else None
+
+    def measure() -> dict:
         start = time.perf_counter()
-        model.fit(data, shuffle=False, verbose=0)
-        return STEPS * int(batch) / (time.perf_counter() - start)
+        fit(STEPS)
+        return {"rate": STEPS * int(batch) / (time.perf_counter() - start), "shares": known}
 
-    answers(rate)
+    answers(measure)
 
 
 if __name__ == "__main__":
