@@ -2,14 +2,11 @@
 
 Run: python torch_steps.py BACKBONE SIDE BATCH float32|bfloat16 cpu|gpu. Channels-last, Adam, binary
 cross-entropy on 7 labels; autocast for bfloat16; on a GPU also `torch.compile`. Answers with images
-per second, operations per image, on a GPU the operations per second of a large matrix product, and
-on a CPU the shares of a step's time by kinds of operations.
+per second, operations per image, and on a GPU the operations per second of a large matrix product.
 """
 
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable
 from types import ModuleType
 
 import torch
@@ -23,12 +20,6 @@ if torch.version.cuda is None:
 import torchvision
 
 LABELS, STEPS, SQUARE = 7, 5, 8192
-KINDS = {
-    "batch_norm": "batch norm",
-    "convolution_backward": "gradients of convolutions",
-    "convolution": "convolutions",
-}
-REST = "all else"
 
 
 def main(backbone: str, side: int, batch: int, precision: str, device: str) -> None:
@@ -54,7 +45,7 @@ def main(backbone: str, side: int, batch: int, precision: str, device: str) -> N
     compiled = torch.compile(network) if device == "gpu" else network
     for _ in range(2):
         step(compiled)
-    peak, shares = (_peak(on), None) if device == "gpu" else (None, _shares(step))
+    peak = _peak(on) if device == "gpu" else None
 
     def measure() -> dict:
         _wait(on)
@@ -63,8 +54,7 @@ def main(backbone: str, side: int, batch: int, precision: str, device: str) -> N
             step(compiled)
         _wait(on)
         rate = STEPS * batch / (time.perf_counter() - start)
-        operations = counter.get_total_flops() / batch
-        return {"rate": rate, "operations": operations, "peak": peak, "shares": shares}
+        return {"rate": rate, "operations": counter.get_total_flops() / batch, "peak": peak}
 
     answers(measure)
 
@@ -80,19 +70,6 @@ def _peak(on: torch.device) -> float:
         _wait(on)
         times.append(time.perf_counter() - start)
     return 2 * SQUARE**3 / min(times)
-
-
-def _shares(step: Callable[[], None]) -> dict[str, float]:
-    """{kind of operation: its share of all operations' time} in a step."""
-    activities = [torch.profiler.ProfilerActivity.CPU]
-    with torch.profiler.profile(activities=activities) as profile:
-        step()
-    times: Counter[str] = Counter()
-    for each in profile.key_averages():
-        if each.key.startswith("aten::"):
-            kind = next((kind for part, kind in KINDS.items() if part in each.key), REST)
-            times[kind] += each.self_cpu_time_total
-    return {kind: time / times.total() for kind, time in times.items()}
 
 
 def _wait(on: torch.device) -> None:

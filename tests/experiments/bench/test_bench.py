@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.bench import MEASUREMENTS, Row, Stand, steps
+from experiments.bench import MEASUREMENTS, Row, Stand
 from experiments.bench.__main__ import main
 from experiments.bench.shared import page
 from experiments.bench.shared.row import figure, spread
@@ -34,13 +34,6 @@ def test_without_a_peer_our_own_figure_is_judged():
 )
 def test_figures_have_three_digits(value, shown):
     assert figure(value) == spread([value, value]) == shown
-
-
-def test_where_a_step_s_time_goes_is_said_of_both_sides():
-    ours, theirs = {"convolutions": 0.75, "all else": 0.25}, {"convolutions": 0.5, "all else": 0.5}
-    note = steps.step_note("a net", 8, [([9.0, 4.0, 1.0], ours), ([8.0], theirs)])
-    assert note.startswith("a net, ms of a step, ours and PyTorch's: all else 500 and 500, conv")
-    assert note.endswith("convolutions 1500 and 500.")
 
 
 def test_sides_take_turns_in_alternating_order(tmp_path):
