@@ -119,4 +119,4 @@ class TableReader(Reader):
     def next_step(self, out: Path) -> str:
         """The command that usually follows a dataset prepared into `out`."""
         command = f"cxrkeras cv --data {shlex.quote(str(out))} --preset cpu"
-        return f"{command}\n(--preset gpu on a machine with one)"
+        return f"{command}\n(with a GPU: --preset gpu)"

@@ -114,7 +114,7 @@ def _labels(
     if column is None:
         raise UserError(
             "The table has neither 0/1 columns nor one of findings like `A|B`, nor one of yes and "
-            f"no throughout.{_likely(frame, taken)} Name them with {_OPTIONS}."
+            f"no throughout.{_likely(frame, taken)} Columns are named by {_OPTIONS}."
         )
     return _from_findings(frame, column, taken)
 
@@ -126,7 +126,8 @@ def _likely(frame: pd.DataFrame, taken: set[str]) -> str:
     if not few:
         return ""
     column, held = min(few, key=lambda one: any(shown(value) != repr(value) for value in one[1]))
-    return f" Column {column!r} holds {' and '.join(map(shown, held))}; {ALLOWED}."
+    received = " and ".join(map(shown, held))
+    return f" Column {column!r} holds {received}; {ALLOWED}. Mend that, or name others."
 
 
 def _from_columns(

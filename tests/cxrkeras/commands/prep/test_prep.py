@@ -66,7 +66,7 @@ def test_it_says_what_it_understood_what_came_out_and_what_is_next(films, capsys
         "rejected: 2 (in rejected.csv)",
         "1  file not found",
         "1  no row in the table",
-        f"Next: cxrkeras cv --data {out} --preset cpu\n(--preset gpu",
+        f"Next: cxrkeras cv --data {out} --preset cpu\n(with a GPU: --preset gpu)",
     ):
         assert words in said
     assert run(films, good()) == 0
