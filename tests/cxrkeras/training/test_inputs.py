@@ -24,7 +24,7 @@ from tests.cxrkeras.training.tiny import SIDE, write_dataset
 
 INPUTS = ("image", "age", "sex", "view")
 AGES = (5, 80)
-HOW = {"recipe": "frozen", "epochs": 60, "learning_rate": 0.03, "inputs": INPUTS, "dropout": 0.0}
+HOW = {"recipe": "frozen", "epochs": 20, "learning_rate": 0.1, "inputs": INPUTS, "dropout": 0.0}
 HOW |= {"plateau_patience": 0, "loss": "bce", "batch_size": 18}
 
 
@@ -108,13 +108,16 @@ def test_a_run_asked_again_gives_its_own_predictions(finished, told):
 @pytest.mark.parametrize(
     "choices",
     [
-        {"uncertain": "self_trained", "transform": "mixup"},
-        pytest.param(
-            {"method": "cotrain", "source": ["a={a}", "b={b}"], "source_epochs": 1},
-            marks=pytest.mark.slow,
+        {"transform": "mixup"},
+        *(
+            pytest.param(choices, marks=pytest.mark.slow)
+            for choices in (
+                {"uncertain": "self_trained", "transform": "mixup"},
+                {"method": "cotrain", "source": ["a={a}", "b={b}"], "source_epochs": 1},
+            )
         ),
     ],
-    ids=["self-trained", "cotrain"],
+    ids=["mixed", "self-trained", "cotrain"],
 )
 def test_every_way_of_training_takes_them(choices, experiment, told, data, tmp_path):
     """The sources have no such columns: all of it is unknown there."""
