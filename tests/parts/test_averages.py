@@ -65,7 +65,8 @@ def test_swa_counts_the_ends_of_the_epochs_after_its_start():
     assert AVERAGES.make("swa:0.29").counted(1, 100) == (30, 1)  # 0.29 x 100 < 29 in floats
 
 
-@each(AVERAGES)
+# test_trainer.py kills a fit with the mean over all steps.
+@each(AVERAGES, slow={"all_steps", "swa"})
 @pytest.mark.parametrize("patience", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_killed_validated_fit_goes_on_to_the_same_bits(part_id, patience, tmp_path, monkeypatch):
     head, train = head_and_batches()

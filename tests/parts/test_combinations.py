@@ -1,8 +1,8 @@
 """Backbones, heads, losses and inputs go together: each combination learns a step, is saved, and
 answers alike in a process that knows nothing of it; or it is refused by name.
 
-The quick set holds each pair of values of heads, losses, further inputs and two tiny trunks, the
-slow one rows drawn of every backbone. A network of the quick set learns from one loss after the
+The quick set holds each head, loss, further input and tiny trunk once; the slow ones each pair of
+these, and rows drawn of every backbone. A network on a tiny trunk learns from one loss after the
 other and is saved in the end: which loss it was shows in a file's values alone.
 """
 
@@ -83,6 +83,17 @@ class Row(NamedTuple):
         """As a description of a run has them."""
         inputs = ",".join((IMAGE, *self.inputs))
         return {"backbone": self.backbone, "head": self.head, "inputs": inputs, "loss": self.loss}
+
+
+def once() -> list[Row]:
+    """Each value once at least, in as many networks as there are heads."""
+    heads, losses = HEADS.names(), LOSSES.names()
+    rows = []
+    for n in range(max(len(heads), len(losses))):
+        h = n % len(heads)
+        inputs = tuple(name for place, name in enumerate(KNOWN) if h >> place & 1)
+        rows.append(Row(TINY[h % 2], heads[h], inputs, losses[n % len(losses)]))
+    return sorted(rows, key=lambda row: row.network)
 
 
 def paired() -> list[Row]:
@@ -241,20 +252,22 @@ def is_named(row: Row, said: str) -> bool:
     return any(f"--{kind} {name}" in said for kind, name in row.options().items())
 
 
-def test_the_quick_rows_hold_each_pair_of_values():
+@pytest.mark.parametrize(("rows", "together"), [(once, 1), (paired, 2)])
+def test_the_rows_hold_each_value_or_each_pair_of_values(rows, together):
     rows = [
         (row.backbone, row.head, row.loss, *(name in row.inputs for name in KNOWN))
-        for row in paired()
+        for row in rows()
     ]
     axes = (TINY, HEADS.names(), LOSSES.names(), *((False, True) for _ in KNOWN))
-    for one, other in combinations(range(len(axes)), 2):
-        missing = set(product(axes[one], axes[other])) - {(row[one], row[other]) for row in rows}
-        assert not missing
+    for some in combinations(range(len(axes)), together):
+        found = {tuple(row[axis] for axis in some) for row in rows}
+        assert found == set(product(*(axes[axis] for axis in some)))
 
 
-def test_parts_go_together(experiment, tmp_path, fresh):
-    counts = go_together(paired(), experiment, tmp_path, fresh)
-    assert counts["learnt"] == len(HEADS.names()) * len(LOSSES.names())
+@pytest.mark.parametrize("rows", [once, pytest.param(paired, marks=pytest.mark.slow)])
+def test_parts_go_together(rows, experiment, tmp_path, fresh):
+    counts = go_together(rows(), experiment, tmp_path, fresh)
+    assert counts["learnt"] == len(rows())
 
 
 def test_a_part_that_makes_no_sense_is_refused_by_name(experiment, tmp_path, fresh):
@@ -284,4 +297,4 @@ def test_drawn_parts_go_together(backbone, experiment, tmp_path, fresh):
 @pytest.mark.slow
 @pytest.mark.skipif(ON_JAX, reason="this is that process")
 def test_parts_go_together_on_jax(on_jax):
-    on_jax(__file__, "-m", "not slow")
+    on_jax(f"{__file__}::test_parts_go_together")

@@ -17,7 +17,7 @@ from tests.parts import losses_said
 from tests.parts.each import each, made
 from tests.parts.losses_said import layer_of
 
-ROWS, BATCH, EPOCHS = 240, 12, 2
+ROWS, BATCH, EPOCHS = 240, 12, 1
 RATES = np.array([0.4, 0.15])
 SHARES = np.array([0.02, 0.1, 0.3, 0.5, 0.9])
 every_loss = each(LOSSES)

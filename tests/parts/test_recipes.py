@@ -16,7 +16,9 @@ from tests.cxrkeras.networks import session_of
 from tests.parts.each import each, made
 
 EPOCHS = 4
-QUICK = {"finetune", "frozen"}  # the others take more fits; test_uncertain.py kills self-training
+# The others take more fits. A fine-tuned run is killed in test_crossval.py, self-training in
+# test_uncertain.py.
+QUICK = {"frozen"}
 every_recipe = each(RECIPES, slow=set(RECIPES.names()) - QUICK)
 
 

@@ -52,6 +52,7 @@ name = "A + B"
 method = "cotrain"
 source = ["a", "b"]
 """
+BOTH = '[[setting]]\nname = "A + B"\nmethod = "cotrain"\nsource = ["a", "b"]\n'
 
 
 @pytest.fixture
@@ -228,9 +229,11 @@ def test_list_shows_what_is_missing_and_makes_nothing(file, tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, data):
-    """A study of six cells, run once for all tests that only look at it."""
+    """A study of four cells, run once for all tests that only look at it."""
     root = tmp_path_factory.mktemp("study")
-    (root / "small.toml").write_text(SMALL.replace("{data}", str(data)))
+    # What is trained in less time, with one stage that two cells share.
+    text = SMALL.replace('"finetune"', '"frozen:copies=1"').replace(BOTH, "")
+    (root / "small.toml").write_text(text.replace("{data}", str(data)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CXRKERAS_CACHE", str(root / "cache"))
         _, failed = run(root / "small.toml", root / "out")
@@ -243,7 +246,7 @@ def test_all_cells_are_scored_on_the_same_folds_and_test_set(finished):
     shared = pd.read_csv(out / "folds.csv", dtype=str)
     assert set(shared["fold"]) == {"0", "1", "test"}
     runs = sorted((out / "runs").iterdir())
-    assert len(runs) == 6
+    assert len(runs) == 4
     for folder in runs:
         pd.testing.assert_frame_equal(pd.read_csv(folder / "folds.csv", dtype=str), shared)
         for name, wanted in (("predictions", ["0", "1"]), ("test_predictions", ["test"])):
@@ -254,9 +257,9 @@ def test_all_cells_are_scored_on_the_same_folds_and_test_set(finished):
 
 def test_stages_are_trained_once_for_all_cells(finished):
     out = finished / "out"
-    assert len(list((finished / "cache" / "stages").iterdir())) == 2
+    assert len(list((finished / "cache" / "stages").iterdir())) == 1
     used = [path.name for path in out.glob("runs/*/stages/*")]
-    assert sorted(map(used.count, set(used))) == [2, 2]
+    assert list(map(used.count, set(used))) == [2]
 
 
 def test_the_tables_equal_a_recomputation(finished):

@@ -41,29 +41,34 @@ def cache(shared_cache, monkeypatch):
 
 KINDS = {
     "layers": {"recipe": "frozen", "epochs": 3},
+    "tested": {"recipe": "frozen", "epochs": 3, "test_fraction": 0.2},
     "finetune": {"epochs": 3, "test_fraction": 0.2},
 }
 
 
 @pytest.fixture(scope="module")
 def finished(experiment, tmp_path_factory, shared_cache):
-    """The runs of KINDS by name. Don't write into them."""
+    """`finished(name)`: the run of a name in KINDS; made once. Don't write into it."""
     runs = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CXRKERAS_CACHE", str(shared_cache))
-        for name, choices in KINDS.items():
+
+    def run(name):
+        if name not in runs:
             runs[name] = tmp_path_factory.mktemp("runs") / name
-            cross_validate(experiment(**choices), runs[name])
-    return runs
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("CXRKERAS_CACHE", str(shared_cache))
+                cross_validate(experiment(**KINDS[name]), runs[name])
+        return runs[name]
+
+    return run
 
 
 @pytest.fixture
 def copied(finished, tmp_path):
-    return lambda name: shutil.copytree(finished[name], tmp_path / name)
+    return lambda name: shutil.copytree(finished(name), tmp_path / name)
 
 
 def test_cv_leaves_operating_points_and_says_how_images_were_prepared(finished, data):
-    run = finished["layers"]
+    run = finished("layers")
     assert (run / "operating_points.json").is_file()
     card = json.loads((run / "folds/0/model.json").read_text())
     assert card["preparation"] == {"image_size": SIDE, "pad": False, "stretch": None}
@@ -109,8 +114,9 @@ def test_it_learns_from_all_folds_and_carries_the_run_s_points(copied, tmp_path,
     assert not (run / "final").exists()
 
 
-def test_it_is_scored_on_the_test_set_that_it_has_not_seen(copied, data, tmp_path):
-    run = copied("finetune")
+@pytest.mark.parametrize("name", ["tested", pytest.param("finetune", marks=pytest.mark.slow)])
+def test_it_is_scored_on_the_test_set_that_it_has_not_seen(copied, data, tmp_path, name):
+    run = copied(name)
     told = train_final(run, tmp_path / "m")["performance"]
     assert told["how"] == "On the held-out test set, which this model hasn't seen"
     folds = pd.read_csv(run / "folds.csv", dtype=str).set_index("image")["fold"]
@@ -134,12 +140,12 @@ def test_it_is_scored_on_the_test_set_that_it_has_not_seen(copied, data, tmp_pat
 
 
 def test_a_fold_s_model_is_known_by_its_own_fold(finished):
-    folder = finished["layers"] / "folds/1"
+    folder = finished("layers") / "folds/1"
     told, own = read_card(folder).performance(), read_predictions(folder / "predictions.csv")
     assert told["images"] == len(own.images)
     expected = roc_auc_score(own.truth[:, 0], own.prob[:, 0])
     assert told["per_label"][LABELS[0]]["auroc"]["value"] == pytest.approx(expected, abs=1e-12)
-    assert read_card(finished["layers"]).performance()["images"] > told["images"]
+    assert read_card(finished("layers")).performance()["images"] > told["images"]
 
 
 class Stopped(Exception):
@@ -157,7 +163,7 @@ def test_the_test_set_stays_out_unless_asked_for(finished, tmp_path, monkeypatch
     monkeypatch.setattr(folds, "make_fitter", lambda *args: None)
     monkeypatch.setattr(folds, "fit_rows", fit_rows)
     with pytest.raises(Stopped):
-        train_final(finished["finetune"], tmp_path / "m", with_test=with_test)
+        train_final(finished("tested"), tmp_path / "m", with_test=with_test)
     ((target, rows),) = learned
     assert 0 < (target.folds == TEST).sum() < 36
     expected = np.arange(36) if with_test else np.flatnonzero(target.folds != TEST)
@@ -190,11 +196,18 @@ def test_killed_it_goes_on_to_the_same_weights(copied, tmp_path, name, monkeypat
     assert not (run / "final").exists()
 
 
-def test_a_model_made_before_is_kept_and_gets_the_points_that_are_asked_for(
-    copied, tmp_path, monkeypatch
+def test_the_verb_says_what_comes_next_and_a_model_made_before_gets_the_points_asked_for(
+    copied, tmp_path, monkeypatch, capsys
 ):
-    run = copied("layers")
-    train_final(run, tmp_path / "m")
+    run, out = copied("layers"), tmp_path / "m"
+    with pytest.raises(SystemExit) as end:
+        main(["train", "--run", str(run), "--out", str(out)])
+    assert end.value.code == 0
+    assert f"Next: cxrkeras predict {out} FILES..." in capsys.readouterr().out
+    with pytest.raises(SystemExit) as end:
+        main(["train", "--run", str(run), "--out", str(out), "--operating-point", "top"])
+    assert end.value.code == 2
+
     before = (tmp_path / "m/model.keras").stat().st_mtime_ns
     monkeypatch.setattr(folds, "make_fitter", lambda *args: pytest.fail("fitted again"))
     card = train_final(run, tmp_path / "m", rules=[parse_rule("specificity=0.6")])
@@ -228,17 +241,6 @@ def test_a_folder_of_something_else_is_refused(copied, finished, tmp_path):
     with pytest.raises(UserError, match="holds something else"):
         train_final(copied("layers"), tmp_path / "m")
     assert (tmp_path / "m/thesis.tex").read_text() == "mine"
-    shutil.copytree(finished["finetune"] / "folds/0", tmp_path / "other")
+    shutil.copytree(finished("tested") / "folds/0", tmp_path / "other")
     with pytest.raises(UserError, match="holds something else"):
         train_final(tmp_path / "layers", tmp_path / "other")
-
-
-def test_the_verb_says_what_comes_next(copied, tmp_path, capsys):
-    run, out = copied("layers"), tmp_path / "m"
-    with pytest.raises(SystemExit) as end:
-        main(["train", "--run", str(run), "--out", str(out)])
-    assert end.value.code == 0
-    assert f"Next: cxrkeras predict {out} FILES..." in capsys.readouterr().out
-    with pytest.raises(SystemExit) as end:
-        main(["train", "--run", str(run), "--out", str(out), "--operating-point", "top"])
-    assert end.value.code == 2

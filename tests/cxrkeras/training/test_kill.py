@@ -57,6 +57,7 @@ def kill_at(process: subprocess.Popen, moment: float) -> bool:
     return False
 
 
+@pytest.mark.slow  # test_crossval.py has what a kill leaves undone done again
 def test_one_kill_between_the_folds(begin, tmp_path, monkeypatch):
     process = begin("killed", "tiny", how=["--folds", 2])
     deadline = time.monotonic() + 120

@@ -20,7 +20,7 @@ from cxrkeras.training.fitting import trainer as fit
 from cxrkeras.training.fitting.guessing import learn_parts
 from cxrkeras.training.fitting.learner import Learner
 from cxrkeras.training.plan import resolve
-from cxrkeras.training.stages.plan import plan_stages, trained
+from cxrkeras.training.stages.plan import describe, plan_stages, trained
 from data_prep.errors import UserError
 from tests.cxrkeras.networks import session_of
 from tests.cxrkeras.training.tiny import write_dataset
@@ -182,10 +182,19 @@ def described(run) -> dict:
     return json.loads(stage.read_text())["description"]["uncertain"]
 
 
-@pytest.mark.parametrize("recipe", [pytest.param("frozen", marks=pytest.mark.slow), "finetune"])
-def test_a_run_with_a_policy_per_label(experiment, asked, tmp_path, recipe):
+@pytest.mark.parametrize(
+    ("recipe", "sources"),
+    [
+        ("frozen", False),
+        *(
+            pytest.param(*row, marks=pytest.mark.slow)
+            for row in (("frozen", True), ("finetune", False))
+        ),
+    ],
+)
+def test_a_run_with_a_policy_per_label(experiment, asked, tmp_path, recipe, sources):
     root, run = asked("t", images=36), tmp_path / "run"
-    source = {"source": f"s={asked('s', images=24, seed=1)}"} if recipe == "frozen" else {}
+    source = {"source": f"s={asked('s', images=24, seed=1)}"} if sources else {}
     one = experiment(data=str(root), uncertain=MIXED, recipe=recipe, **source)
     cross_validate(one, run)
     codes = pd.read_csv(root / "manifest.csv", index_col="image")[["disc", "bar"]]
@@ -226,15 +235,25 @@ def test_labels_that_are_held_out_reach_no_guess(experiment, asked):
     assert ((found[0][0][asked_of] > 0) & (found[0][0][asked_of] < 1)).all()
 
 
-def test_several_sources_with_policies_of_their_own_share_merged_labels(
-    experiment, asked, data, tmp_path
-):
+@pytest.fixture
+def merged(experiment, asked, data):
+    """The stage of two sources with policies of their own, and the plan."""
     sources = [f"s={asked('s', images=24, seed=1)}", f"b={data / 'b'}"]
     policies = {"uncertain": f"{MIXED},frame=half", "joint": "merged"}
-    one = experiment(method="cotrain", source=sources, **policies)
-    plan = resolve(one)
-    trained(plan_stages(plan, 0, None), plan, tmp_path)
-    assert described(tmp_path)["b"] == {"disc": "self_trained"}  # of b's labels disc and frame
+    plan = resolve(experiment(method="cotrain", source=sources, **policies))
+    return plan_stages(plan, 0, None), plan
+
+
+def test_each_source_is_kept_under_the_policies_of_its_own_labels(merged):
+    told = describe(*merged)["uncertain"]
+    assert told["s"] == {"disc": "self_trained", "bar": "multi_class"}
+    assert told["b"] == {"disc": "self_trained"}  # of b's labels disc and frame
+
+
+@pytest.mark.slow
+def test_several_sources_with_policies_of_their_own_share_merged_labels(merged, tmp_path):
+    trained(*merged, tmp_path)
+    assert described(tmp_path)["b"] == {"disc": "self_trained"}
     (history,) = tmp_path.glob("stages/*/history.csv")
     assert np.isfinite(pd.read_csv(history)).all().all()
 

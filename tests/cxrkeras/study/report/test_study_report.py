@@ -198,7 +198,7 @@ def test_the_kept_epoch(restored):
 
 
 def test_without_a_test_set_its_columns_stay_empty_and_that_is_said(tmp_path):
-    out = write_study_folder(tmp_path / "out", test=0, images=60)
+    out = write_study_folder(tmp_path / "out", test=0, images=60, backbones=("resnet50",))
     write_study(out)
     said = " ".join((out / "study.md").read_text().split())
     assert "there is no held-out test set, so its columns are empty" in said
@@ -208,7 +208,7 @@ def test_without_a_test_set_its_columns_stay_empty_and_that_is_said(tmp_path):
 
 
 def test_a_column_of_the_corrected_rule_stands_where_a_distortion_is_known(tmp_path):
-    out = write_study_folder(tmp_path / "out", images=60)
+    out = write_study_folder(tmp_path / "out", images=60, backbones=("resnet50",))
     runs = sorted((out / "runs").iterdir())
     for number, run in enumerate(runs):
         for path in run.glob("folds/*/fold.json"):
@@ -278,7 +278,7 @@ def test_published_rows_are_the_studys_sixteen():
 
 
 def test_cells_scored_on_other_images_are_refused(tmp_path):
-    out = write_study_folder(tmp_path / "out", images=60, test=0)
+    out = write_study_folder(tmp_path / "out", images=60, test=0, backbones=("resnet50",))
     path = out / "runs" / "finetune-resnet50-nih" / "predictions.csv"
     p = read_predictions(path)
     write_predictions(

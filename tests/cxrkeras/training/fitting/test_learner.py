@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from cxrkeras.data.images import Images
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.pipeline import Features, Part, labelled_batches
 from cxrkeras.evaluation.scores.operating import achieved
@@ -16,7 +15,6 @@ from cxrkeras.training.fitting.learner import Learner, validation_rows
 from cxrkeras.training.fitting.trainer import Trainer
 from cxrkeras.training.plan import resolve
 from data_prep.errors import UserError
-from tests.cxrkeras.networks import network_of
 
 
 def classified(features, name, labels, dropout=0.5):
@@ -36,21 +34,24 @@ def classified(features, name, labels, dropout=0.5):
     ],
 )
 def test_statistics_are_settled_as_the_option_says(
-    experiment, data, monkeypatch, batch_norm, few_below, settled
+    experiment, monkeypatch, batch_norm, few_below, settled
 ):
     calls = []
     monkeypatch.setattr(Trainer, "settle", lambda self, batches: calls.append(batches))
     monkeypatch.setattr(learning, "_FEW_STEPS", few_below)
-    network = network_of(("tiny",), 32, {"h": 1})
-    images = Images([str(path) for path in sorted((data / "a" / "images").iterdir())], 32)
-    part = Part("h", images, np.arange(20), Targets(np.zeros((20, 1), np.float32)))
+    inputs = keras.Input((4,))
+    logits = keras.Model(
+        inputs, {"h": classified(keras.layers.BatchNormalization()(inputs), "head_h", 1)}
+    )
+    features = Features(np.zeros((20, 4), np.float32))
+    part = Part("h", features, np.arange(20), Targets(np.zeros((20, 1), np.float32)))
     one = experiment(batch_norm=batch_norm)
-    learner = Learner(network.logits, resolve(one), [part])
+    learner = Learner(logits, resolve(one), [part])
     learner.learn([part], [], epochs=1, learning_rate=1e-3, seed=0, title="t")  # 3 steps
     assert len(calls) == settled
     if settled:  # in whole batches
         assert [len(inputs) for inputs, _ in calls[0]] == [8, 8]
-    momentum = {layer.momentum for layer in batch_norms(network.logits)}
+    momentum = {layer.momentum for layer in batch_norms(logits)}
     assert momentum == {0.99 if batch_norm == "never" else 0.7}
 
 

@@ -18,23 +18,22 @@ def session_for(experiment, data, recipe):
     return session_of(experiment(recipe=recipe, **how), dataset)
 
 
-def fitted(session, targets=None, epochs=2):
-    fitter, rows = session.plan.recipe.fitter(session), np.arange(36)
-    learned = fitter.fit(
-        rows[:28],
-        rows[:0],
-        targets or session.target.targets,
-        epochs=epochs,
-        learning_rate=1e-2,
-        seed=1,
-        title="t",
-    )
-    return fitter, learned
+def fit(fitter, targets, epochs=2):
+    rows = np.arange(36)
+    how = {"learning_rate": 1e-2, "seed": 1, "title": "t"}
+    return fitter.fit(rows[:28], rows[:0], targets, epochs=epochs, **how)
 
 
-def test_conditional_outputs_are_multiplied_and_the_root_stays(experiment, data, tmp_path):
+@pytest.fixture(scope="module")
+def alone(experiment, data):
+    """A session, and a fitter that has no head learn again; traced once."""
     session = session_for(experiment, data, f"hierarchy:{EDGE},head_again=false")
-    whole, learned = fitted(session)
+    return session, session.plan.recipe.fitter(session)
+
+
+def test_conditional_outputs_are_multiplied_and_the_root_stays(alone, tmp_path):
+    session, whole = alone
+    learned = fit(whole, session.target.targets)
     rows = np.arange(28, 36)
     parts, told = whole._first.predict(rows), whole.predict(rows)
     np.testing.assert_array_equal(told[:, 0], parts[:, 0])
@@ -54,8 +53,8 @@ def test_conditional_outputs_are_multiplied_and_the_root_stays(experiment, data,
     np.testing.assert_allclose(model.predict(images, verbose=0), told, atol=1e-6)
 
 
-def test_entries_under_a_negative_parent_change_nothing(experiment, data):
-    session = session_for(experiment, data, f"hierarchy:{EDGE},head_again=false")
+def test_entries_under_a_negative_parent_change_nothing(alone):
+    session, fitter = alone
     values = session.target.targets.values
     under = (values[:, 0] == 0) & (values[:, 1] == 0)
     assert under.any()
@@ -63,14 +62,21 @@ def test_entries_under_a_negative_parent_change_nothing(experiment, data):
     def scores(hide):
         changed = values.copy()
         changed[under, 1] = -1 if hide else 0
-        fitter, _ = fitted(session, Targets(changed), epochs=1)
+        fit(fitter, Targets(changed), epochs=1)
         return fitter.predict(np.arange(28, 36))
 
-    np.testing.assert_array_equal(scores(True), scores(False))
+    hidden = scores(True)
+    np.testing.assert_array_equal(hidden, scores(False))
+    assert under[:28].any()  # some of what was learnt from
+    other = Targets(np.where(np.arange(2) == 1, 1 - np.abs(values), values))
+    fit(fitter, other, epochs=1)
+    assert (fitter.predict(np.arange(28, 36)) != hidden).any()  # the fitter does learn anew
 
 
 def test_the_head_alone_learns_again_on_everything(experiment, data):
-    fitter, _ = fitted(session_for(experiment, data, f"hierarchy:{EDGE}"))
+    session = session_for(experiment, data, f"hierarchy:{EDGE}")
+    fitter = session.plan.recipe.fitter(session)
+    fit(fitter, session.target.targets)
     first, last = fitter._first.weights(), fitter._again.weights()
     same = [np.array_equal(a, b) for a, b in zip(first, last, strict=True)]
     assert same[:-2] == [True] * (len(same) - 2)  # the trunk's bytes
@@ -79,4 +85,4 @@ def test_the_head_alone_learns_again_on_everything(experiment, data):
 
 def test_what_makes_no_sense_is_refused(experiment, data):
     with pytest.raises(UserError, match="head_again=false"):
-        fitted(session_for(experiment, data, "hierarchy:base=frozen"))
+        session_for(experiment, data, "hierarchy:base=frozen")

@@ -87,7 +87,9 @@ WAYS = {
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way", [pytest.param(w, marks=[pytest.mark.slow] * (w != "all at once")) for w in WAYS]
+)
 def test_none_of_24_real_films_is_left(originals, real_target, tmp_path, way):
     films, others = originals
     named = {f"x{number}": film for number, film in enumerate(films.values())}
@@ -107,7 +109,8 @@ def test_films_that_were_given_anew_as_dicom_are_found(originals, real_target, t
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("padded", [pytest.param("source", marks=pytest.mark.slow), "target"])
+@pytest.mark.slow
+@pytest.mark.parametrize("padded", ["source", "target"])
 def test_none_of_24_real_films_is_left_where_one_side_is_padded(originals, tmp_path, padded):
     films, others = ({n: narrow(image) for n, image in group.items()} for group in originals)
     target = prepared(tmp_path / "target", films, pad=padded == "target")
@@ -158,6 +161,14 @@ def test_what_was_found_is_kept_for_these_images_and_no_others(target, tmp_path,
     assert left_in(again, target) == expected
     other = prepared(tmp_path / "other", pictures(range(4, 6)))
     assert left_in(source, other) == [f"images/f{number}.png" for number in (3, 6, 7)]
+
+
+@pytest.mark.parametrize("padded", ["source", "target"])
+def test_a_copy_is_found_where_one_side_is_padded(tmp_path, padded):
+    target = prepared(tmp_path / "target", pictures(range(4)), pad=padded == "target")
+    way = {"suffix": "jpg", "patients": False, "pad": padded == "source"}
+    source = prepared(tmp_path / "s", pictures(range(3, 6)), **way)
+    assert left_in(source, target) == ["images/f4.png", "images/f5.png"]
 
 
 def test_rows_left_out_decide_the_rest_of_a_source(target, tmp_path):

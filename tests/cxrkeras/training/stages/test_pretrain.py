@@ -46,7 +46,8 @@ def test_a_chain_gives_a_trunk_with_history_and_scores_which_cv_finds_again(
     assert json.loads((out / "metrics.json").read_text())["b"]["images"] > 0
     assert trunk_of(out / "trunk.weights.h5").count_params()
     capfd.readouterr()
-    cross_validate(one, tmp_path / "run")
+    found = experiment(source=chain, augment="study", recipe="logistic")
+    cross_validate(found, tmp_path / "run")
     said = capfd.readouterr().err
     assert "source stage a: already trained, reused" in said
     assert "source stage b: already trained, reused" in said
@@ -86,11 +87,13 @@ def test_nothing_to_train_on_is_refused(experiment, tmp_path):
 
 
 def test_the_command_says_what_the_trunk_scores_and_what_comes_next(data, tmp_path):
+    """Of the stage that the test before has trained."""
     result = CliRunner().invoke(
         cli,
         [
             "pretrain", "--source", f"a={data / 'a'}", "--backbone", "tiny", "--image-size", "48",
-            "--epochs", "1", "--batch-size", "8", "--out", str(tmp_path / "out"),
+            "--epochs", "1", "--batch-size", "8", "--source-learning-rate", "3e-3",
+            "--augment", "none", "--out", str(tmp_path / "out"),
         ],
         catch_exceptions=False,
     )  # fmt: skip
