@@ -1,6 +1,7 @@
 """`import cxrkeras`: light, the same bytes as the verbs, and examples that run."""
 
 import doctest
+import functools
 import inspect
 import os
 import shutil
@@ -44,12 +45,18 @@ def here(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def ours(here) -> Path:
-    """The dataset and the run of the examples in `prepare` and `cross_validate`."""
+def ours(here):
+    """The dataset and the run of the examples in `prepare` and `cross_validate`.
+
+    What `load` gives for a text is kept, as all of the examples load that run.
+    """
     for name in ("prepare", "cross_validate"):
         run_examples(getattr(cxrkeras, name), name)
     shutil.copy(sorted((here / "films").iterdir())[0], here / "films" / "one.dcm")
-    return here
+    with pytest.MonkeyPatch.context() as patch:
+        kept = functools.wraps(cxrkeras.load)(functools.cache(cxrkeras.load))
+        patch.setattr(cxrkeras, "load", kept)
+        yield here
 
 
 def run_examples(thing: object, name: str) -> int:

@@ -126,7 +126,7 @@ def test_it_is_that_of_simulated_epochs(setting):
     masked=st.integers(0, 300),
     batch_size=st.integers(1, 40),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_one_label_of_its_own_is_that_of_every_possible_batch(
     positive, negative, masked, batch_size
 ):

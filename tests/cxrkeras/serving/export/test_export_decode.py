@@ -52,7 +52,15 @@ def prepared(tmp_path_factory):
     return prepare
 
 
-@pytest.mark.parametrize("preparation", KINDS, ids=str)
+@pytest.mark.parametrize(
+    "preparation",
+    [
+        KINDS[0],
+        Preparation(image_size=40, pad=True, stretch=(1.0, 99.0)),
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[1:]),
+    ],
+    ids=str,
+)
 def test_every_file_that_prep_reads_comes_out_as_prep_makes_it(preparation, prepared):
     files = usable()
     images, valid = decoded(preparation, list(files.values()))
