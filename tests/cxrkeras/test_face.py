@@ -205,7 +205,7 @@ def test_predict_and_its_verb_make_the_same_bytes(ours):
     verb("predict", "runs/first", "films", "--out", "answers.csv", "--workers", 0)
     table = cxrkeras.load("runs/first").predict("films", workers=0)
     assert table.to_csv(index=False, lineterminator="\n") == Path("answers.csv").read_text()
-    assert table.equals(cxrkeras.load(Path("runs/first")).predict([Path("films")], workers=0))
+    assert table.equals(cxrkeras.load("runs/first").predict([Path("films")], workers=0))
 
 
 def test_one_file_that_cannot_be_read_keeps_its_reason(ours):

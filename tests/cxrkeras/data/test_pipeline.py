@@ -161,7 +161,12 @@ def test_the_order_is_the_seeds_and_new_in_each_epoch():
 
 @pytest.mark.parametrize(
     ("sizes", "batch_size", "first", "whole"),
-    [([7], 3, 1, False), ([9], 2, 2, True), ([3, 10, 2], 4, 3, False), ([2, 1], 5, 0, False)],
+    [
+        pytest.param([7], 3, 1, False, marks=pytest.mark.slow),
+        ([9], 2, 2, True),
+        ([3, 10, 2], 4, 3, False),
+        ([2, 1], 5, 0, False),
+    ],
 )
 def test_later_epochs_go_on_where_earlier_ones_ended(sizes, batch_size, first, whole):
     """To the byte: order, the shorter part's new beginnings, and what is drawn from ranges."""

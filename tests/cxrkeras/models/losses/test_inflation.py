@@ -208,13 +208,8 @@ TOGETHER = {
 }
 
 
-@pytest.mark.parametrize(
-    "parts",
-    [
-        "parts that differ",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in list(TOGETHER)[:-1]),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("parts", TOGETHER)
 def test_the_real_losses_pull_neither_way_at_their_optimum(parts):
     losses = [BatchWeightedBCE(per_label) for per_label in (False, True)]
     pull = gradients_at_optimum(losses, TOGETHER[parts], 8)

@@ -20,7 +20,9 @@ PUBLISHED = {
 }
 
 
-@pytest.mark.parametrize("backbone", PUBLISHED)
+@pytest.mark.parametrize(
+    "backbone", ["vgg16", "resnet50", pytest.param("densenet121", marks=pytest.mark.slow)]
+)
 def test_published_figures(backbone):
     trunk = BACKBONES.make(backbone).trunk(224)
     field, billions, parameters = PUBLISHED[backbone]
