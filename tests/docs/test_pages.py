@@ -1,9 +1,6 @@
 """Links lead somewhere, every verb has its page, and the site needs nothing from outside."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +8,7 @@ import pytest
 from cxrkeras.cli import VERBS
 from tests.conftest import ROOT
 from tests.docs.commands import PAGES
+from tests.docs.site import build_site
 
 _LINK = re.compile(r"\]\(([^()\s]+)\)")
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
@@ -48,13 +46,7 @@ def test_every_verb_has_a_page(verb):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
-    pytest.importorskip("mkdocs_click", reason="extra docs")
-    folder = tmp_path_factory.mktemp("site")
-    words = ["-m", "mkdocs", "build", "-f", ROOT / "docs" / "site" / "mkdocs.yml", "-d", folder]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, *words], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr  # strict: a warning fails it
-    return folder
+    return build_site(tmp_path_factory.mktemp("site"))
 
 
 @pytest.mark.slow

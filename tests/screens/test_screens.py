@@ -16,9 +16,19 @@ from tests.cxrkeras.evaluation.compare.test_compare import compare, noisier
 from tests.cxrkeras.evaluation.conftest import make_images, make_run, simulate
 from tests.cxrkeras.serving.app import page_files
 from tests.cxrkeras.study.report.study_folder import write_study_folder
+from tests.docs.site import build_site
 from tests.screens.browser import SCHEMES, WAIT, WIDTHS, keeps_to_the_rules
 
 pytestmark = pytest.mark.slow
+SITE = (
+    "index",
+    "tutorial",
+    "performance",
+    "howto/cv",
+    "limits/index",
+    "reference/cli/cv",
+    "notebooks/explore-a-model",
+)
 FILES = ("report", "study", "compare")
 STATES = ("empty", "film", "map", "two", "refused", "keys")
 
@@ -42,8 +52,8 @@ def files(tmp_path_factory):
 
 
 @contextmanager
-def opened(browser, url):
-    context = browser.new_context()
+def opened(browser, url, scheme="light"):
+    context = browser.new_context(color_scheme=scheme)
     page = context.new_page()
     page.set_default_timeout(WAIT)
     page.goto(url)
@@ -57,6 +67,20 @@ def opened(browser, url):
 def test_what_is_written(browser, files, name, width, scheme):
     with opened(browser, files[name].as_uri()) as page:
         keeps_to_the_rules(page, name, width, scheme)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The folder of the docs site."""
+    return build_site(tmp_path_factory.mktemp("site"))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", SITE)
+def test_the_docs(browser, site, name, width, scheme):
+    with opened(browser, (site / f"{name}.html").as_uri(), scheme) as page:
+        keeps_to_the_rules(page, f"docs-{name.replace('/', '-')}", width, scheme, code=True)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ from data_prep.tables.table import read_table
 
 AGES = {"under 40": (0, 40), "40 to 59": (40, 60), "60 and over": (60, np.inf)}
 SEXES = {"F": "female", "M": "male", "O": "other"}
+FEWEST = 5
+"""A group of fewer patients isn't told of, nor the age of fewer than four times as many."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,13 @@ def subgroups(predictions: Predictions, manifest: Path) -> list[Subgroup]:
         manifest: of the prepared dataset.
 
     Returns:
-        The groups that the manifest distinguishes, if there are at least two of a kind.
+        The groups of at least `FEWEST` patients that the manifest distinguishes, if there are at
+        least two of a kind.
     """
+    unit = sampling_units(predictions.images, predictions.patients)
     return [
         _score(predictions, what, name, rows)
-        for what, masks in masks_of(rows_of(predictions, manifest)).items()
+        for what, masks in masks_of(rows_of(predictions, manifest), unit).items()
         for name, rows in masks.items()
     ]
 
@@ -63,13 +67,15 @@ def rows_of(predictions: Predictions, manifest: Path) -> pd.DataFrame:
     return table.fillna("").reset_index(drop=True)
 
 
-def masks_of(table: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
-    """{what: {group: (N,) bool}} of `rows_of`, where it distinguishes at least two of a kind."""
+def masks_of(table: pd.DataFrame, unit: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+    """{what: {group: (N,) bool}} of `rows_of`: groups of at least `FEWEST` patients (`unit`, (N,)
+    int), where there are at least two of a kind.
+    """
     found = {}
     for what, masks in _kinds(table):
-        present = {name: rows for name, rows in masks.items() if rows.any()}
-        if len(present) > 1:
-            found[what] = present
+        told = {n: rows for n, rows in masks.items() if len(np.unique(unit[rows])) >= FEWEST}
+        if len(told) > 1:
+            found[what] = told
     return found
 
 

@@ -9,11 +9,9 @@ import numpy as np
 import pandas as pd
 
 from cxrkeras.evaluation.compare.resampling import sampling_units
-from cxrkeras.evaluation.evidence.subgroups import SEXES
+from cxrkeras.evaluation.evidence.subgroups import FEWEST, SEXES
 from cxrkeras.evaluation.scores.predictions import Predictions
 
-FEWEST = 5
-"""Fewer persons of a sex than this aren't told, nor the age of fewer than four times as many."""
 WHOLE = "all"
 
 

@@ -9,7 +9,6 @@ from scipy.special import expit, logit, ndtri
 from cxrkeras.evaluation.compare.intervals import normal_interval
 from cxrkeras.evaluation.compare.resampling import sampling_units
 from cxrkeras.evaluation.evidence.subgroups import masks_of
-from cxrkeras.evaluation.journal.cohort import FEWEST
 from cxrkeras.evaluation.scores.counted import counted
 from cxrkeras.evaluation.scores.predictions import Predictions
 from cxrkeras.evaluation.scores.shares import LEVEL
@@ -32,7 +31,7 @@ def compare_groups(predictions: Predictions, table: pd.DataFrame) -> list[dict]:
         table: the films' rows of the manifest (`subgroups.rows_of`).
 
     Returns:
-        For each group of at least `FEWEST` patients that has others beside it: `what`, `name`,
+        For each group of `subgroups.masks_of` that has others beside it: `what`, `name`,
         `images`, `patients`, `labels` (over how many its mean goes), `auroc` {value, low, high};
         and against all others of these, over the labels `compared` that both have with at least two
         patients of each kind: `difference` {value, low, high} and `detectable`. None where
@@ -40,11 +39,7 @@ def compare_groups(predictions: Predictions, table: pd.DataFrame) -> list[dict]:
     """
     ranked = _Ranked(predictions)
     found = []
-    for what, masks in masks_of(table).items():
-        patients = {name: len(np.unique(ranked.unit[rows])) for name, rows in masks.items()}
-        masks = {name: rows for name, rows in masks.items() if patients[name] >= FEWEST}
-        if len(masks) < 2:
-            continue
+    for what, masks in masks_of(table, ranked.unit).items():
         known = np.any(list(masks.values()), axis=0)
         own = {name: ranked.parts(rows) for name, rows in masks.items()}
         for name, rows in masks.items():
@@ -55,7 +50,7 @@ def compare_groups(predictions: Predictions, table: pd.DataFrame) -> list[dict]:
                     "what": what,
                     "name": name,
                     "images": int(rows.sum()),
-                    "patients": patients[name],
+                    "patients": len(np.unique(ranked.unit[rows])),
                     **_against(own[name], rest),
                 }
             )

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from cxrkeras.evaluation.evidence.subgroups import subgroups
+from cxrkeras.evaluation.evidence.subgroups import FEWEST, subgroups
 from cxrkeras.evaluation.scores.predictions import Predictions
 
 LABELS = ("A", "B")
@@ -52,7 +52,15 @@ def test_each_group_is_the_mean_over_its_labels(scored, tmp_path):
 
 
 def test_a_group_without_both_classes_has_no_score(scored, tmp_path):
-    lonely = ["F"] * 1 + ["M"] * 89
+    scored.truth[: FEWEST * 2] = 0
+    lonely = ["F"] * 2 * FEWEST + ["M"] * (90 - 2 * FEWEST)
     (female, male) = subgroups(scored, table(tmp_path / "m.csv", scored, sex=lonely))
-    assert (female.images, female.labels, female.auroc, female.low) == (1, 0, None, None)
+    assert (female.images, female.labels, female.auroc, female.low) == (10, 0, None, None)
     assert male.labels == 2
+
+
+def test_groups_of_few_patients_are_not_told(scored, tmp_path):
+    few = 2 * (FEWEST - 1)  # two films of each patient
+    sex = ["O"] * few + ["F"] * 40 + ["M"] * (50 - few)
+    manifest = table(tmp_path / "m.csv", scored, sex=sex, view=["AP"] * few + ["PA"] * (90 - few))
+    assert [group.name for group in subgroups(scored, manifest)] == ["female", "male"]

@@ -226,7 +226,7 @@ def test_for_the_hub_the_licence_is_asked_for_and_the_card_names_its_files_alone
     assert "the licence of the weights is unknown" in capsys.readouterr().err
     assert code_of(*words, "--licence", "mit") == 1
     assert "licence" not in capsys.readouterr().err
-    assert ["license: unknown" in cards[0], "license: mit" in cards[1]] == [True, True]
+    assert ['license: "unknown"' in cards[0], 'license: "mit"' in cards[1]] == [True, True]
     assert "model.onnx" not in cards[0]
     assert "hub/1/" in cards[0]
 
@@ -304,7 +304,7 @@ def test_model_card_of_a_run(run, model):
     )
     _, front, body = text.split("---\n", 2)
     lines = front.splitlines()
-    assert {"license: apache-2.0", "library_name: keras", "- chest-x-ray"} <= set(lines)
+    assert {'license: "apache-2.0"', "library_name: keras", "- chest-x-ray"} <= set(lines)
     assert "pipeline_tag: image-classification" in lines
     for said in (
         "**Not for clinical use.**",
