@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -25,17 +26,18 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_make_scheduler(config, log):
-    """A file is one process's, and the files that share runs are all one process's."""
+    """A file is one process's, and the files with one `shares_...` are all one process's."""
     from xdist.scheduler import LoadFileScheduling
 
     @cache
-    def shares(file: str) -> bool:
-        return "mark.shares_runs" in (ROOT / file).read_text(encoding="utf-8")
+    def shared_by(file: str) -> str | None:
+        found = re.search(r"mark\.(shares_\w+)", (ROOT / file).read_text(encoding="utf-8"))
+        return found and found[1]
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid):
             file = super()._split_scope(nodeid)
-            return "runs" if shares(file) else file
+            return shared_by(file) or file
 
     return Scheduling(config, log)
 

@@ -1,6 +1,7 @@
 """`import cxrkeras`: light, the same bytes as the verbs, and examples that run."""
 
 import doctest
+import functools
 import inspect
 import os
 import shutil
@@ -44,12 +45,18 @@ def here(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def ours(here) -> Path:
-    """The dataset and the run of the examples in `prepare` and `cross_validate`."""
+def ours(here):
+    """The dataset and the run of the examples in `prepare` and `cross_validate`.
+
+    What `load` gives for a text is kept, as all of the examples load that run.
+    """
     for name in ("prepare", "cross_validate"):
         run_examples(getattr(cxrkeras, name), name)
     shutil.copy(sorted((here / "films").iterdir())[0], here / "films" / "one.dcm")
-    return here
+    with pytest.MonkeyPatch.context() as patch:
+        kept = functools.wraps(cxrkeras.load)(functools.cache(cxrkeras.load))
+        patch.setattr(cxrkeras, "load", kept)
+        yield here
 
 
 def run_examples(thing: object, name: str) -> int:
@@ -198,7 +205,7 @@ def test_predict_and_its_verb_make_the_same_bytes(ours):
     verb("predict", "runs/first", "films", "--out", "answers.csv", "--workers", 0)
     table = cxrkeras.load("runs/first").predict("films", workers=0)
     assert table.to_csv(index=False, lineterminator="\n") == Path("answers.csv").read_text()
-    assert table.equals(cxrkeras.load(Path("runs/first")).predict([Path("films")], workers=0))
+    assert table.equals(cxrkeras.load("runs/first").predict([Path("films")], workers=0))
 
 
 def test_one_file_that_cannot_be_read_keeps_its_reason(ours):

@@ -15,7 +15,7 @@ def assert_none_bad(sort: str, count: int, folder, workers: int) -> None:
     assert found.counts["accepted"]
 
 
-@pytest.mark.parametrize(("sort", "count"), [("films", 60), ("tables", 6)])
+@pytest.mark.parametrize(("sort", "count"), [("films", 30), ("tables", 3)])
 def test_a_few_mutants(tmp_path, sort, count):
     assert_none_bad(sort, count, tmp_path, 1)
 

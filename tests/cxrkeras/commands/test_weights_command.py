@@ -22,7 +22,7 @@ from tests.cxrkeras.networks import network_of
 from tests.cxrkeras.plain_keras import foreign_classes
 
 LABELS = ["Edema", "Mass", "Nodule"]
-RESNET = "resnet50_v1_5"
+TRUNK = "vgg11_bn"
 
 
 def run(*words: object) -> int:
@@ -42,9 +42,9 @@ def keras_weights(path: Path) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def donor():
-    """A ResNet50 of PyTorch's kind in Keras, with weights of its own."""
+    """A VGG11-BN of PyTorch's kind in Keras, with weights of its own."""
     keras.utils.set_random_seed(1)
-    trunk = BACKBONES.make(RESNET).trunk(32)
+    trunk = BACKBONES.make(TRUNK).trunk(32)
     rng = np.random.default_rng(1)
     for layer in trunk.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -55,7 +55,7 @@ def donor():
 def head() -> tuple[np.ndarray, np.ndarray]:
     """A classifier of three outputs, in PyTorch's order of axes."""
     rng = np.random.default_rng(2)
-    return np.float32(rng.normal(size=(3, 2048)) / 1e5), np.float32(rng.normal(size=3))
+    return np.float32(rng.normal(size=(3, 512)) / 1e5), np.float32(rng.normal(size=3))
 
 
 @pytest.fixture(scope="module")
@@ -63,13 +63,14 @@ def foreign(donor, tmp_path_factory):
     """The donor as a PyTorch file: DataParallel's prefix, a classifier of three outputs."""
     spelled = {
         "kernel": "weight",
+        "bias": "bias",
         "gamma": "weight",
         "beta": "bias",
         "moving_mean": "running_mean",
         "moving_variance": "running_var",
     }
     tensors = {}
-    for layer, module in BACKBONES.make(RESNET).torch_modules().items():
+    for layer, module in BACKBONES.make(TRUNK).torch_modules().items():
         for variable in donor.get_layer(layer).weights:
             value = np.array(variable)
             value = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value
@@ -85,7 +86,7 @@ def imported(foreign, tmp_path_factory):
     """The folder of an import with labels."""
     out = tmp_path_factory.mktemp("imported") / "deep" / "heart"
     words = ["--labels", "Edema,Mass,Nodule", "--image-size", 32, "--out", out]
-    assert run("import", foreign, "--as", RESNET, *words, "--origin", "ward 5, Nöte") == 0
+    assert run("import", foreign, "--as", TRUNK, *words, "--origin", "ward 5, Nöte") == 0
     return out
 
 
@@ -93,10 +94,10 @@ def test_the_trunk_is_one_like_any_other(imported, donor):
     assert sorted(os.listdir(imported)) == ["model.json", "model.keras", "trunk.weights.h5"]
     assert os.listdir(imported.parent) == ["heart"]
     expected = donor.get_weights()
-    trunk = BACKBONES.make(RESNET).trunk(64)
+    trunk = BACKBONES.make(TRUNK).trunk(64)
     for file in ("trunk.weights.h5", "model.keras"):
         trunk.set_weights([np.zeros(w.shape) for w in trunk.weights])
-        load_trunk(trunk, RESNET, Weights(str(imported / file)))
+        load_trunk(trunk, TRUNK, Weights(str(imported / file)))
         for found, value in zip(trunk.get_weights(), expected, strict=True):
             np.testing.assert_allclose(found, value, rtol=1e-6)
     trunk.load_weights(imported / "trunk.weights.h5")  # Keras overlooks what is written into it
@@ -112,7 +113,7 @@ def test_the_model_predicts(imported, foreign, donor):
     model = keras.saving.load_model(imported / "model.keras")
     assert (model.inputs[0].name, model.output_names) == ("image", ["probability"])
     grey = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 1)).astype(np.float32)
-    network = network_of((RESNET,), 32, {TARGET: 3})
+    network = network_of((TRUNK,), 32, {TARGET: 3})
     network.trunks[0].set_weights(donor.get_weights())
     features = np.asarray(network.features(grey))
     kernel, bias = head()
@@ -128,7 +129,7 @@ def test_show_says_where_it_comes_from(imported, foreign, donor, capsys):
     assert run("show", imported / "trunk.weights.h5") == 0
     said = capsys.readouterr().out
     digest = hashlib.sha256(foreign.read_bytes()).hexdigest()
-    for word in (RESNET, "ward 5, Nöte", "heart.safetensors", digest, "PyTorch's names", "Edema"):
+    for word in (TRUNK, "ward 5, Nöte", "heart.safetensors", digest, "PyTorch's names", "Edema"):
         assert word in said
     assert "licence:   not given" in said
     assert f"{donor.count_params():,} parameters" in said
@@ -136,7 +137,7 @@ def test_show_says_where_it_comes_from(imported, foreign, donor, capsys):
 
 def test_show_knows_other_files_too(tmp_path, foreign, imported, donor, capsys):
     assert run("show", foreign) == 0
-    assert "267 tensors, PyTorch's ResNet50" in capsys.readouterr().out
+    assert "50 tensors, PyTorch's VGG11-BN" in capsys.readouterr().out
     save_trunk(donor, tmp_path / "trunk.weights.h5")
     assert run("show", tmp_path / "trunk.weights.h5") == 0
     assert "Neither the file nor one beside it" in capsys.readouterr().out
@@ -156,10 +157,10 @@ def test_two_imports_are_alike_to_the_byte(foreign, tmp_path, capsys, monkeypatc
     monkeypatch.chdir(tmp_path)
     for out in (["--out", "a"], []):
         keras.backend.clear_session()  # Keras writes the names of layers, which it numbers on
-        assert run("import", foreign, "--as", RESNET, *out) == 0
+        assert run("import", foreign, "--as", TRUNK, *out) == 0
     said = capsys.readouterr().out
     assert "Its classifier of 3 outputs is left out" in said
-    assert f"--backbone {RESNET} --source" in said
+    assert f"--backbone {TRUNK} --source" in said
     assert os.listdir(tmp_path / "a") == ["trunk.weights.h5"]
     one, two = (Path(name, "trunk.weights.h5").read_bytes() for name in ("a", "weights/heart"))
     assert one == two
@@ -168,12 +169,12 @@ def test_two_imports_are_alike_to_the_byte(foreign, tmp_path, capsys, monkeypatc
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--as", "densenet121"], "looks like PyTorch's ResNet50. Give --as resnet50_v1_5"),
-        (["--as", "resnet50"], "looks like PyTorch's ResNet50. Give --as resnet50_v1_5"),
-        (["--as", RESNET, "--labels", "a,b"], "names 2 labels"),
-        (["--as", RESNET, "--labels", "a,a,b"], "--labels must be one of"),
-        (["--as", RESNET, "--labels", "a,b,c", "--trunk-only"], "give one of the two"),
-        (["--as", RESNET, "--scaling", "xrv", "--out", "OCCUPIED"], "already exists"),
+        (["--as", "densenet121"], "looks like PyTorch's VGG11-BN. Give --as vgg11_bn"),
+        (["--as", "resnet50"], "looks like PyTorch's VGG11-BN. Give --as vgg11_bn"),
+        (["--as", TRUNK, "--labels", "a,b"], "names 2 labels"),
+        (["--as", TRUNK, "--labels", "a,a,b"], "--labels must be one of"),
+        (["--as", TRUNK, "--labels", "a,b,c", "--trunk-only"], "give one of the two"),
+        (["--as", TRUNK, "--scaling", "xrv", "--out", "OCCUPIED"], "already exists"),
     ],
     ids=str,
 )
@@ -197,20 +198,20 @@ def test_a_failure_while_writing_leaves_nothing(foreign, tmp_path, monkeypatch):
 
     monkeypatch.setattr(importer, "save_trunk", full)
     with pytest.raises(OSError, match="disk full"):
-        importer.import_weights(foreign, tmp_path / "out", importer.Wish(RESNET, 32))
+        importer.import_weights(foreign, tmp_path / "out", importer.Wish(TRUNK, 32))
     assert os.listdir(tmp_path) == []
 
 
 def test_the_backbone_that_a_file_names_is_given_for_a_wrong_one(imported):
-    with pytest.raises(UserError, match=f"Give the --backbone {RESNET}"):
+    with pytest.raises(UserError, match=f"Give the --backbone {TRUNK}"):
         load_trunk(
             BACKBONES.make("vgg16").trunk(32), "vgg16", Weights(str(imported / "trunk.weights.h5"))
         )
 
 
 def test_imagenet_weights_that_keras_has_not_are_refused_with_the_cure(donor):
-    with pytest.raises(UserError, match=r"weights import resnet50\.pth --as resnet50_v1_5"):
-        load_trunk(donor, RESNET, Weights("imagenet"))
+    with pytest.raises(UserError, match=r"weights import vgg11_bn\.pth --as vgg11_bn"):
+        load_trunk(donor, TRUNK, Weights("imagenet"))
 
 
 def test_facts_that_were_never_written_are_none(donor, tmp_path):
@@ -255,13 +256,13 @@ def test_public_weights_are_fetched_once_with_their_licence_and_imported(
 
     made = public.PublicWeights(
         name="heart",
-        what="A ResNet50 of a test.",
+        what="A VGG11-BN of a test.",
         page="https://example.org",
         licence="CC0",
         citation="Nobody, 2026",
         verified="here",
         url="http://127.0.0.1:9/heart.safetensors",
-        backbone=RESNET,
+        backbone=TRUNK,
         labels="Edema,Mass,Nodule",
         image_size=32,
     )
@@ -311,13 +312,13 @@ def test_of_public_weights_that_were_pickled_whole_the_tensors_are_taken(
     torch.save(module, tmp_path / "heart.pt")
     facts = {"page": "https://example.org", "licence": "CC0", "citation": "x", "verified": "here"}
     made = public.PublicWeights(
-        "heart", "x", **facts, backbone=RESNET, labels="Edema,Mass,Nodule", pickled=True
+        "heart", "x", **facts, backbone=TRUNK, labels="Edema,Mass,Nodule", pickled=True
     )
     monkeypatch.setattr(public, "public_weights", lambda _: made)
     monkeypatch.setenv("CXRKERAS_CACHE", str(tmp_path / "cache"))
     given = ("--file", tmp_path / "heart.pt", "--accept-licence", "--out")
     assert run("fetch", "heart", *given, tmp_path / "a") == 0
-    assert run("import", foreign, "--as", RESNET, "--out", tmp_path / "b") == 0
+    assert run("import", foreign, "--as", TRUNK, "--out", tmp_path / "b") == 0
     one, two = (keras_weights(tmp_path / name / "trunk.weights.h5") for name in "ab")
     assert one.keys() == two.keys()
     assert all(np.array_equal(one[key], two[key]) for key in one)

@@ -161,7 +161,12 @@ def test_the_order_is_the_seeds_and_new_in_each_epoch():
 
 @pytest.mark.parametrize(
     ("sizes", "batch_size", "first", "whole"),
-    [([7], 3, 1, False), ([9], 2, 2, True), ([3, 10, 2], 4, 3, False), ([2, 1], 5, 0, False)],
+    [
+        pytest.param([7], 3, 1, False, marks=pytest.mark.slow),
+        ([9], 2, 2, True),
+        ([3, 10, 2], 4, 3, False),
+        ([2, 1], 5, 0, False),
+    ],
 )
 def test_later_epochs_go_on_where_earlier_ones_ended(sizes, batch_size, first, whole):
     """To the byte: order, the shorter part's new beginnings, and what is drawn from ranges."""
@@ -177,11 +182,11 @@ def test_later_epochs_go_on_where_earlier_ones_ended(sizes, batch_size, first, w
 
 
 def test_every_order_is_equally_likely():
-    """Pearson's statistic over the 24 orders of 4 rows, in 4800 epochs; 41.6 is its 99 % point."""
-    batches = labelled_batches([part("a", 4, 1)], 4, shuffle=0, epochs=range(4800))
+    """Pearson's statistic over the 24 orders of 4 rows, in 1200 epochs; 41.6 is its 99 % point."""
+    batches = labelled_batches([part("a", 4, 1)], 4, shuffle=0, epochs=range(1200))
     orders, counts = np.unique(seen(batches), axis=0, return_counts=True)
     assert len(orders) == 24
-    assert ((counts - 200) ** 2 / 200).sum() < 41.6
+    assert ((counts - 50) ** 2 / 50).sum() < 41.6
 
 
 def test_an_epoch_may_be_a_part_of_the_rows():

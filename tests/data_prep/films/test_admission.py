@@ -205,7 +205,7 @@ def sleep(seconds: float) -> float:
 
 def test_what_only_waits_is_ended_by_the_walls_clock(monkeypatch):
     monkeypatch.setattr("data_prep.dataset.pool._WAITS", 1)
-    worker = Worker(limits := Limits(memory=GB, seconds=4))
+    worker = Worker(limits := Limits(memory=GB, seconds=2))
     try:
         assert worker.do(sleep, 0.01) == 0.01
         assert worker.do(sleep, 60.0) == Died(limits.too_slow)

@@ -3,6 +3,8 @@ import dataclasses
 import io
 import json
 import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,13 +16,38 @@ from cxrkeras.evaluation.report import samples
 from cxrkeras.evaluation.report.run import write_report
 from cxrkeras.evaluation.scores.predictions import Predictions, read_predictions, write_predictions
 from data_prep.errors import UserError
-from tests.cxrkeras.evaluation.report.pages import check
+from tests.cxrkeras.evaluation.conftest import make_images, make_run, simulate
+from tests.cxrkeras.evaluation.report.pages import Checker, check
 
 
-def test_report_of_a_run_is_whole_self_contained_and_names_nobody(run_of):
-    run = run_of(images=True)
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """A run with images that has been scored and has its report. Don't write into it."""
+
+    run: Path
+    metrics: dict
+    html: str
+    page: Checker
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory) -> Told:
+    folder = tmp_path_factory.mktemp("told")
+    data = make_images(folder / "prepared", simulate(1, 300, 214))
+    run = make_run(folder / "run", n=300, data=str(data))
     metrics = write_metrics(run)
-    page = check(write_report(run))
+    path = write_report(run)
+    return Told(run, metrics, path.read_text("utf-8"), check(path))
+
+
+@pytest.fixture
+def scored(told, tmp_path) -> Path:
+    """That run with its scores, to be changed."""
+    return shutil.copytree(told.run, tmp_path / "run")
+
+
+def test_report_of_a_run_is_whole_self_contained_and_names_nobody(told):
+    metrics, page = told.metrics, told.page
     pooled = metrics["macro"]["pooled"]["auroc"]
     assert f"Pooled out-of-fold macro AUROC {pooled:.3f} over 7 labels" in page.text
     for section in (
@@ -49,10 +76,9 @@ def test_report_of_a_run_is_whole_self_contained_and_names_nobody(run_of):
         assert f"{part['pooled']['auroc']:.3f}" in page.text
         assert f"{part['thresholds']['corrected']['mean']:.3f}" in page.text
     assert "No patient in two folds: checked" in page.text
-    html = (run / "report.html").read_text("utf-8")
-    p = read_predictions(run / "predictions.csv")
+    p = read_predictions(told.run / "predictions.csv")
     for secret in {*p.patients, *p.images, *(name.split("/")[-1] for name in p.images)}:
-        assert secret not in html
+        assert secret not in told.html
     # 4 figures for each label, 2 strips for each row, 4 panels for the folds, 4 for the stage
     assert len(page.figures) == 4 * 7 + 2 * 9 + 4 + 4
 
@@ -73,16 +99,13 @@ def test_where_the_distortion_is_unknown_nothing_is_corrected(run_of):
         assert len(counts) == 1 or "colgroup" in row
 
 
-def test_writing_again_gives_the_same_bytes(run_of):
-    run = run_of()
-    write_metrics(run)
-    first = write_report(run).read_bytes()
-    assert write_report(run).read_bytes() == first
+def test_writing_again_gives_the_same_bytes(told, scored):
+    assert write_report(scored).read_bytes() == (told.run / "report.html").read_bytes()
 
 
-def test_metrics_of_an_earlier_version_have_no_intervals_and_are_shown(run_of):
-    run = run_of()
-    metrics = write_metrics(run)
+def test_metrics_of_an_earlier_version_have_no_intervals_and_are_shown(scored):
+    run = scored
+    metrics = json.loads((run / "metrics.json").read_text())
     for part in (metrics, metrics["test"]):
         del part["intervals"]
         for scored in (part["macro"], *part["per_label"].values()):
@@ -96,24 +119,18 @@ def test_metrics_of_an_earlier_version_have_no_intervals_and_are_shown(run_of):
     assert 'class="whisker"' not in html
 
 
-def test_intervals_are_drawn_around_their_scores(run_of):
-    run = run_of()
-    write_metrics(run)
-    html = write_report(run).read_text("utf-8")
+def test_intervals_are_drawn_around_their_scores(told):
     found = re.findall(
-        r'd="M([\d.]+) [\d.]+H([\d.]+)M.*?<circle class="dot pooled" cx="([\d.]+)"', html
+        r'd="M([\d.]+) [\d.]+H([\d.]+)M.*?<circle class="dot pooled" cx="([\d.]+)"', told.html
     )
     assert len(found) == 2 * 8
     for low, high, at in found:
         assert float(low) <= float(at) <= float(high)
 
 
-def test_sample_images_are_inlined_grey_and_small(run_of):
-    run = run_of(images=True)
-    write_metrics(run)
-    page = check(write_report(run))
-    assert 4 <= len(page.images) <= 16
-    for image in page.images:
+def test_sample_images_are_inlined_grey_and_small(told):
+    assert 4 <= len(told.page.images) <= 16
+    for image in told.page.images:
         content = base64.b64decode(image["src"].partition(",")[2])
         with Image.open(io.BytesIO(content)) as opened:
             assert opened.mode == "L"
@@ -132,9 +149,8 @@ def test_missing_parts_leave_their_sections_out(run_of):
     assert {"scores", "folds", "made"} <= page.ids
 
 
-def test_histories_of_one_epoch_or_with_gaps_are_drawn(run_of):
-    run = run_of(test=False)
-    write_metrics(run)
+def test_histories_of_one_epoch_or_with_gaps_are_drawn(scored):
+    run = scored
     head = "epoch,loss,learning_rate,val_loss\n"
     (run / "folds" / "0" / "history.csv").write_text(head + "0,0.7,0.001,0.8\n")
     (run / "folds" / "1" / "history.csv").write_text(head + "0,0.7,0,\n1,nan,0.001,0.8\n")
@@ -142,13 +158,11 @@ def test_histories_of_one_epoch_or_with_gaps_are_drawn(run_of):
     check(write_report(run))
 
 
-def test_leak_test_is_announced(run_of):
-    run = run_of()
-    write_metrics(run)
-    assert "leak test" not in check(write_report(run)).text
-    path = run / "experiment.toml"
+def test_leak_test_is_announced(told, scored):
+    assert "leak test" not in told.page.text
+    path = scored / "experiment.toml"
     path.write_text(path.read_text().replace("shuffle_labels = false", "shuffle_labels = true"))
-    assert "This is the leak test." in check(write_report(run)).text
+    assert "This is the leak test." in check(write_report(scored)).text
 
 
 def test_warnings_are_shown(run_of):
@@ -189,11 +203,9 @@ def test_names_are_escaped(tmp_path, simulated):
     assert "patients unknown" in page.text
 
 
-def test_samples_are_what_their_group_says(run_of):
-    run = run_of(test=False)
-    metrics = write_metrics(run)
-    p = read_predictions(run / "predictions.csv")
-    cut = row_thresholds(metrics, np.array(p.folds, dtype=int))["corrected"]
+def test_samples_are_what_their_group_says(told):
+    p = read_predictions(told.run / "predictions.csv")
+    cut = row_thresholds(told.metrics, np.array(p.folds, dtype=int))["corrected"]
     chosen = samples.choose(p, cut)
     wanted = {"hit": (1, True), "miss": (1, False), "alarm": (0, True), "rest": (0, False)}
     for group, pairs in chosen.items():
@@ -220,11 +232,9 @@ def test_samples_take_no_patient_twice_and_leave_labelled_images_out_of_the_quie
     assert chosen == {"hit": [(0, 0), (2, 0)], "miss": [(3, 0)], "alarm": [], "rest": [(4, 0)]}
 
 
-def test_a_label_that_nobody_could_judge_leaves_the_quiet_ones(run_of):
-    run = run_of(test=False)
-    metrics = write_metrics(run)
-    p = read_predictions(run / "predictions.csv")
-    cut = row_thresholds(metrics, np.array(p.folds, dtype=int))["corrected"]
+def test_a_label_that_nobody_could_judge_leaves_the_quiet_ones(told):
+    p = read_predictions(told.run / "predictions.csv")
+    cut = row_thresholds(told.metrics, np.array(p.folds, dtype=int))["corrected"]
     before = samples.choose(p, cut)["rest"]
     unknown = dataclasses.replace(p, truth=np.where(np.arange(7) == 2, np.nan, p.truth))
     cut = np.where(np.arange(7) == 3, np.nan, cut)
@@ -236,23 +246,17 @@ def test_a_label_that_nobody_could_judge_leaves_the_quiet_ones(run_of):
         assert not (p.prob[row] > cut[row]).any()
 
 
-def test_samples_are_held_against_the_corrected_threshold(run_of):
-    run = run_of(images=True, test=False)
-    metrics = write_metrics(run)
-    page = check(write_report(run))
-    shown = set(re.findall(r"score 0\.\d+, threshold (0\.\d+)", page.text))
-    p = read_predictions(run / "predictions.csv")
-    cut = row_thresholds(metrics, np.array(p.folds, dtype=int))["corrected"]
+def test_samples_are_held_against_the_corrected_threshold(told):
+    shown = set(re.findall(r"score 0\.\d+, threshold (0\.\d+)", told.page.text))
+    p = read_predictions(told.run / "predictions.csv")
+    cut = row_thresholds(told.metrics, np.array(p.folds, dtype=int))["corrected"]
     assert shown
     assert shown <= {f"{value:.3f}" for value in cut.ravel()}
 
 
-def test_calibration_is_drawn_with_and_without_the_inflation(run_of):
-    run = run_of(test=False)
-    write_metrics(run)
-    html = write_report(run).read_text("utf-8")
+def test_calibration_is_drawn_with_and_without_the_inflation(told):
     drawn = {
-        kind: re.findall(rf'<polyline class="{kind} thin" points="([^"]+)"', html)
+        kind: re.findall(rf'<polyline class="{kind} thin" points="([^"]+)"', told.html)
         for kind in ("val", "pooled")
     }
     assert len(drawn["val"]) == len(drawn["pooled"]) == 7

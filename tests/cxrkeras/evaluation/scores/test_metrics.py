@@ -31,7 +31,7 @@ def random_set(seed, n=200, masked=0.2, levels=20):
 
 
 @given(seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_agrees_with_scikit_learn(seed):
     truth, prob, _ = random_set(seed)
     cut = np.full(prob.shape, 0.35)
@@ -67,7 +67,7 @@ def test_macro_and_micro_agree_with_scikit_learn_without_masks():
 
 
 @given(seed=st.integers(0, 10_000), power=st.floats(0.2, 5))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_ranking_metrics_ignore_monotone_maps_and_auroc_mirrors(seed, power):
     truth, prob, _ = random_set(seed, n=80)
     before, after, mirrored = (
@@ -82,7 +82,7 @@ def test_ranking_metrics_ignore_monotone_maps_and_auroc_mirrors(seed, power):
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_masked_entries_count_nowhere_and_rows_may_come_in_any_order(seed):
     truth, prob, fold = random_set(seed, n=80)
     rng = np.random.default_rng(seed)

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -401,6 +401,7 @@ def test_what_predict_wrote_joins_a_prepared_dataset_under_its_images(tables, tm
     st.floats(-50, 50),
     st.floats(0.01, 100),
 )
+@settings(max_examples=40)
 def test_any_real_scores_are_ranked_as_scikit_learn_ranks_them(rows, shift, scale):
     truth = np.array([[float(positive)] for _, positive in rows])
     prob = np.array([[score * scale + shift] for score, _ in rows])

@@ -92,8 +92,8 @@ def test_the_smallest_side_is_where_keras_draws_the_line(name):
         # The study's two, then torchvision's 25,557,032 less the classifier's 2,049,000 and with
         # the 53,120 moving statistics; the others of torchvision likewise.
         pytest.param("xception", 20_861_480, marks=pytest.mark.slow),
-        ("densenet121", 7_037_504),
-        ("resnet50_v1_5", 23_561_152),
+        pytest.param("densenet121", 7_037_504, marks=pytest.mark.slow),
+        pytest.param("resnet50_v1_5", 23_561_152, marks=pytest.mark.slow),
         ("resnet18", 11_176_512 + 9_600),
         pytest.param("resnet34", 21_797_672 - 513_000 + 17_024, marks=pytest.mark.slow),
         pytest.param("resnet101_v1_5", 44_549_160 - 2_049_000 + 105_344, marks=pytest.mark.slow),
@@ -182,7 +182,7 @@ def test_scaling_comes_back_from_its_file_to_the_bit(scaling, tmp_path):
 
 def test_a_model_around_a_trunk_survives_saving(tmp_path):
     image = keras.Input((40, 40, 1))
-    part = check_backbone("mobilenet_v3_small", 40)
+    part = check_backbone("vgg11_bn", 40)
     model = keras.Model(image, part.trunk(40)(part.scaled(image)))
     model.save(tmp_path / "x.keras")
     again = keras.saving.load_model(tmp_path / "x.keras")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from cxrkeras.models.backbones.shared.strides import maps_by_stride
 from cxrkeras.models.graph import steps
 from cxrkeras.registry import BACKBONES
+from tests.cxrkeras.backbones import known
 
 
 def makers(trunk: keras.Model, maps: dict) -> dict[str, str]:
@@ -20,7 +21,7 @@ def makers(trunk: keras.Model, maps: dict) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        (
+        pytest.param(
             "resnet50",
             {
                 "s04": "conv2_block3_out",
@@ -28,6 +29,7 @@ def makers(trunk: keras.Model, maps: dict) -> dict[str, str]:
                 "s16": "conv4_block6_out",
                 "s32": "conv5_block3_out",
             },
+            marks=pytest.mark.slow,
         ),
         (
             "densenet121",
@@ -65,8 +67,9 @@ def test_the_maps_are_those_that_are_known(name, expected):
     assert {key: found[key] for key in expected} == expected
 
 
-def test_a_model_of_the_maps_survives_saving(tmp_path):
-    part = BACKBONES.make("mobilenet_v3_small")
+def test_a_model_of_the_maps_survives_saving(tmp_path, monkeypatch):
+    known.add("steps", monkeypatch)
+    part = BACKBONES.make("steps")
     trunk = part.trunk(64)
     model = keras.Model(trunk.inputs[0], part.maps(trunk))
     model.save(tmp_path / "x.keras")

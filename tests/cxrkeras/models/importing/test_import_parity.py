@@ -28,7 +28,7 @@ from tests.cxrkeras.models.importing.seeded import (
 )
 
 TOLERANCE = 1e-5  # of the largest feature; ten times stricter than is asked
-LARGE = ("torch_resnet34", "torch_resnet101")
+SLOW = ("torch_resnet34", "torch_resnet101", "torch_densenet121")  # torchxrayvision's is quick
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def fill(trunk: keras.Model, backbone: str, path: Path, scaling: str) -> None:
 
 
 OF_TORCH = [
-    pytest.param(name, backbone, "torch", marks=[pytest.mark.slow] if name in LARGE else [])
+    pytest.param(name, backbone, "torch", marks=[pytest.mark.slow] if name in SLOW else [])
     for backbone, name in torch_recordings().items()
 ]
 

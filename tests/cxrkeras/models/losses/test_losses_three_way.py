@@ -19,7 +19,7 @@ from tests.cxrkeras.models.losses.losses_by_hand import value_and_gradient
 pytestmark = pytest.mark.jax
 NAMES = ["bce", "bw_bce", "bw_bce_per_label"]
 ON_JAX = keras.backend.backend() == "jax"
-EXAMPLES = 5 if ON_JAX else 40
+EXAMPLES = 5 if ON_JAX else 20
 SHAPE = (6, 3)  # everywhere: JAX compiles every operation anew for each shape
 THREE_WAY = np.array([True, False, True])
 LOGITS = st.floats(-60, 60, width=32, allow_subnormal=False)

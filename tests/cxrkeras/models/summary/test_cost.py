@@ -20,7 +20,9 @@ PUBLISHED = {
 }
 
 
-@pytest.mark.parametrize("backbone", PUBLISHED)
+@pytest.mark.parametrize(
+    "backbone", ["vgg16", "resnet50", pytest.param("densenet121", marks=pytest.mark.slow)]
+)
 def test_published_figures(backbone):
     trunk = BACKBONES.make(backbone).trunk(224)
     field, billions, parameters = PUBLISHED[backbone]
@@ -32,7 +34,9 @@ def test_published_figures(backbone):
     assert trunk.count_params() == parameters
 
 
-@pytest.mark.parametrize("backbone", ["mobilenet_v3_small", "efficientnet_b0"])
+@pytest.mark.parametrize(
+    "backbone", ["mobilenet_v3_small", pytest.param("efficientnet_b0", marks=pytest.mark.slow)]
+)
 def test_squeeze_and_excitation_sees_the_whole_image(backbone):
     assert sight(BACKBONES.make(backbone).trunk(64)).field == np.inf
 

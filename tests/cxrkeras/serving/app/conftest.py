@@ -70,9 +70,12 @@ def served(tmp_path_factory):
         yield page
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served_plainly(tmp_path_factory):
-    """A page that starts in seconds: its model says the mean grey."""
+    """A page that starts in seconds: its model says the mean grey.
+
+    It ends with the file that uses it: a waiting page takes 3 % of a core.
+    """
     with started(tmp_path_factory.mktemp("plain"), code=_PLAIN) as page:
         yield page
 

@@ -5,7 +5,7 @@ import json
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrkeras.serving.app.gate.bodies import Refused, whole
@@ -242,6 +242,7 @@ TREES = st.recursive(
         optional={"event_data": TREES | st.just({"ticket": "t"}), "trigger_id": TREES},
     )
 )  # fmt: skip
+@settings(max_examples=40)
 def test_what_is_handed_on_is_plain(body):
     from cxrkeras.serving.app.gate.events import Events
 

@@ -17,7 +17,9 @@ def logits(model: keras.Model) -> np.ndarray:
     return before.predict(IMAGES[..., None], verbose=0)
 
 
-@pytest.mark.parametrize("strides", [(5,), (3, 5), (2, 3, 5)])
+@pytest.mark.parametrize(
+    "strides", [*(pytest.param(s, marks=pytest.mark.slow) for s in [(5,), (3, 5)]), (2, 3, 5)]
+)
 def test_the_mean_of_the_map_plus_the_bias_is_the_logit(strides):
     model = network(*strides)
     told = Explainer(model).explain(IMAGES)

@@ -18,8 +18,15 @@ def small(name: str) -> str:
     return f"{name}:side={SIDE}" if "side" in VIEWS.load(name).model_fields else name
 
 
-@pytest.mark.parametrize("head", ["gap", "lse:channels=4"])
-@pytest.mark.parametrize("views", ["centre", "tencrop"])
+@pytest.mark.parametrize(
+    ("views", "head"),
+    [
+        ("centre", "gap"),
+        ("tencrop", "lse:channels=4"),
+        pytest.param("centre", "lse:channels=4", marks=pytest.mark.slow),
+        pytest.param("tencrop", "gap", marks=pytest.mark.slow),
+    ],
+)
 def test_a_map_lies_in_the_first_crop_and_the_probability_is_the_prediction(
     views, head, tmp_path, monkeypatch
 ):

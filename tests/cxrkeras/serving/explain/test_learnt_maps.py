@@ -30,8 +30,7 @@ def films(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return images.astype(np.float32), truth.astype(np.float32), boxes
 
 
-@pytest.fixture(scope="module")
-def trained():
+def network() -> keras.Model:
     keras.utils.set_random_seed(0)
     image = keras.Input((SIDE, SIDE, 1))
     x = layers.Rescaling(1 / 255)(image)
@@ -39,11 +38,22 @@ def trained():
         x = layers.Conv2D(width, 5, strides=strides, padding="same", use_bias=False)(x)
         x = layers.ReLU()(layers.BatchNormalization(momentum=0.8)(x))
     x = layers.Dense(2, activation="sigmoid")(layers.GlobalAveragePooling2D()(x))
-    model = keras.Model(image, x)
+    return keras.Model(image, x)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    model = network()
     model.compile(keras.optimizers.Adam(5e-3), "binary_crossentropy", jit_compile=False)
     images, truth, _ = films(256, seed=1)
     model.fit(images[..., None], truth, batch_size=32, epochs=8, verbose=0)
     return model
+
+
+@pytest.fixture(scope="module", params=["drawn", pytest.param("learnt", marks=pytest.mark.slow)])
+def some(request):
+    """Its weights are drawn or learnt."""
+    return request.getfixturevalue("trained") if request.param == "learnt" else network()
 
 
 @pytest.mark.slow
@@ -71,26 +81,26 @@ def test_its_maps_point_at_what_it_learnt(trained, method):
     assert play(cases).low > 3 * play(cases).chance
 
 
-def test_the_maps_go_with_the_weights(trained):
+def test_the_maps_go_with_the_weights(some):
     images, truth, _ = films(12, seed=3)
     images = images[truth.any(axis=1)]
-    before = [value.copy() for value in trained.get_weights()]
-    head, block = randomisation_check(Explainer(trained), images, seed=5)
+    before = [value.copy() for value in some.get_weights()]
+    head, block = randomisation_check(Explainer(some), images, seed=5)
     assert (head.stage, block.stage) == ("head", "block")
     assert head.spearman.shape == (len(images), 2)
     assert np.median(np.abs(block.spearman)) < 0.7
     assert np.median(block.ssim) < 0.7
-    for one, other in zip(before, trained.get_weights(), strict=True):
+    for one, other in zip(before, some.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)  # put back
-    again = randomisation_check(Explainer(trained), images, seed=5)
+    again = randomisation_check(Explainer(some), images, seed=5)
     np.testing.assert_array_equal(again[1].spearman, block.spearman)
-    other = randomisation_check(Ensemble([Explainer(trained)] * 2), images, seed=6)
+    other = randomisation_check(Ensemble([Explainer(some)] * 2), images, seed=6)
     assert not np.array_equal(other[1].spearman, block.spearman)
 
 
-def test_the_same_maps_are_the_same(trained):
+def test_the_same_maps_are_the_same(some):
     images, _, _ = films(4, seed=4)
-    told = Explainer(trained).explain(images).maps
+    told = Explainer(some).explain(images).maps
     rho, ssim = compare(told, told * 3 + 1)  # neither looks at the scale
     np.testing.assert_allclose(rho, 1)
     np.testing.assert_allclose(ssim, 1)
@@ -100,15 +110,15 @@ def test_the_same_maps_are_the_same(trained):
     assert np.isnan(rho).all()
 
 
-def test_the_head_and_the_last_block_are_found_by_structure(trained):
-    stages = top_layers(Explainer(trained))
+def test_the_head_and_the_last_block_are_found_by_structure(some):
+    stages = top_layers(Explainer(some))
     assert [type(layer).__name__ for layer in stages["head"]] == ["Dense"]
     kinds = [type(layer).__name__ for layer in stages["block"]]
     assert kinds == ["Dense", "Conv2D", "BatchNormalization"]  # before it the map is larger
 
 
-def test_weights_come_back_even_after_an_error(trained):
-    layer = next(layer for layer in trained.layers if layer.weights)
+def test_weights_come_back_even_after_an_error(some):
+    layer = next(layer for layer in some.layers if layer.weights)
     before = layer.get_weights()[0]
     context = randomised([layer], seed=0)
     context.__enter__()

@@ -34,9 +34,11 @@ TOLD = {"age": [[20.0], [71.0], [UNKNOWN]], "sex": [[0.0], [1.0], [1.0]], "view"
 TOLD = {name: np.float32(values) for name, values in TOLD.items()}
 
 
-@pytest.fixture(autouse=True)
-def steps(monkeypatch):
-    backbones.add("steps", monkeypatch)
+@pytest.fixture(autouse=True, scope="module")
+def steps():
+    with pytest.MonkeyPatch.context() as patch:
+        backbones.add("steps", patch)
+        yield
 
 
 def learnt(head: str, views: str = "whole", inputs=INPUTS):
@@ -121,20 +123,21 @@ def test_ten_crops_and_the_randomisation_check_are_told_them(tmp_path):
     assert np.nanmedian(head.spearman) < 0.99
 
 
-@pytest.fixture
-def models(tmp_path):
+@pytest.fixture(scope="module")
+def models(steps, tmp_path_factory):
     """`told`, `aged` and `alone`, which take other inputs; two films, and a table of the first."""
+    folder = tmp_path_factory.mktemp("models")
     for name, inputs in (("told", INPUTS), ("aged", INPUTS[:2]), ("alone", INPUTS[:1])):
         several = {"inputs": list(inputs)} if len(inputs) > 1 else {}
         facts = {"head": "gap", "image_size": SIDE} | several
-        folder = write_model(tmp_path / name, **facts)
-        learnt("gap", inputs=inputs).probability.save(folder / "model.keras")
-    (tmp_path / "films").mkdir()
+        model = write_model(folder / name, **facts)
+        learnt("gap", inputs=inputs).probability.save(model / "model.keras")
+    (folder / "films").mkdir()
     for n in range(2):
         pixels = np.random.default_rng(n).integers(0, 256, (50, 60)).astype(np.uint8)
-        Image.fromarray(pixels).save(tmp_path / "films" / f"{n}.png")
-    (tmp_path / "t.csv").write_text("file,age,sex,view\n0.png,67,F,AP\n")
-    return tmp_path
+        Image.fromarray(pixels).save(folder / "films" / f"{n}.png")
+    (folder / "t.csv").write_text("file,age,sex,view\n0.png,67,F,AP\n")
+    return folder
 
 
 def explained(*words) -> None:
@@ -143,8 +146,8 @@ def explained(*words) -> None:
     assert ended.value.code == 0
 
 
-def test_a_table_tells_as_for_predict_and_the_output_says_so(models, capsys):
-    out, table = models / "why", models / "t.csv"
+def test_a_table_tells_as_for_predict_and_the_output_says_so(models, tmp_path, capsys):
+    out, table = tmp_path / "why", models / "t.csv"
     explained(models / "told", models / "films", "--table", table, "--out", out)
     told = capsys.readouterr()
     about = json.loads((out / "explained.json").read_text())
@@ -164,20 +167,20 @@ def test_a_table_tells_as_for_predict_and_the_output_says_so(models, capsys):
     np.testing.assert_allclose(one.probability, wanted[0], atol=1e-6)
 
 
-def test_what_takes_the_image_alone_says_nothing_of_it(models, capsys):
-    explained(models / "alone", models / "films", "--out", models / "why")
-    assert "held" not in (models / "why" / "explained.json").read_text()
+def test_what_takes_the_image_alone_says_nothing_of_it(models, tmp_path, capsys):
+    explained(models / "alone", models / "films", "--out", tmp_path / "why")
+    assert "held" not in (tmp_path / "why" / "explained.json").read_text()
     assert "held" not in capsys.readouterr().out
-    words = ["explain", str(models / "alone"), str(models / "films"), "--out", str(models / "no")]
+    words = ["explain", str(models / "alone"), str(models / "films"), "--out", str(tmp_path / "no")]
     with pytest.raises(SystemExit):
         main([*words, "--table", str(models / "t.csv")])
     assert "takes the image alone" in capsys.readouterr().err
 
 
-def test_members_of_other_inputs_are_each_told_their_own(models):
+def test_members_of_other_inputs_are_each_told_their_own(models, tmp_path):
     members = [models / name for name in ("told", "aged", "alone")]
-    make_ensemble(members, models / "all")
-    model = load_model(models / "all")
+    make_ensemble(members, tmp_path / "all")
+    model = load_model(tmp_path / "all")
     explainers = Explainers(model, None)
     assert explainers.way.method == "gradcam"  # CAM is exact for the last alone
     told = explainers.of(None).explain(IMAGES, known=TOLD)

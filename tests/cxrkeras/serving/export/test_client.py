@@ -22,6 +22,8 @@ from tests.cxrkeras.serving.export.picture_files import COLOUR, DEEP, GREY, png
 from tests.cxrkeras.serving.served_runs import LABELS
 from tests.cxrkeras.serving.stand_in import Loaded, grpc_server, rest
 
+pytestmark = pytest.mark.shares_proof
+
 
 @pytest.fixture(scope="module")
 def loaded(proof):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import zipfile
 from dataclasses import replace
 from operator import attrgetter
@@ -21,21 +22,36 @@ from cxrkeras.serving.predictor.read import read_card
 from data_prep.errors import UserError
 from tests.cxrkeras.serving.served_runs import LABELS, POINTS, SIDE, write_model
 
+pytestmark = pytest.mark.shares_proof
+
 YOUDEN = parse_rule("youden")
+
+
+@pytest.fixture(scope="module")
+def saved_model(proof):
+    return SavedModel(proof.folder)
+
+
+@pytest.fixture(scope="module")
+def litert(proof, tmp_path_factory):
+    """The folder of an export for LiteRT."""
+    home = tmp_path_factory.mktemp("litert") / "chest"
+    export_model(proof.card, home, ["litert"], YOUDEN, [], describe=str)
+    return home
 
 
 def tree(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
-def test_the_mean_of_the_members(proof):
+def test_the_mean_of_the_members(proof, saved_model):
     each = [
         model.predict(proof.images, verbose=0)
         for model in map(attrgetter("model"), proof.model.members())
     ]
     assert np.abs(each[0] - each[1]).max() > 0.01
     np.testing.assert_allclose(proof.probability, np.mean(each, axis=0), atol=1e-7)
-    found = SavedModel(proof.folder).probability(proof.images)
+    found = saved_model.probability(proof.images)
     np.testing.assert_allclose(found, proof.probability, rtol=0, atol=1e-6)
 
 
@@ -74,7 +90,7 @@ def test_signatures(proof):
         assert found == outputs
 
 
-def test_everything_in_model_json_is_there_again(proof):
+def test_everything_in_model_json_is_there_again(proof, saved_model):
     kept = json.loads((proof.folder / "assets.extra" / "model.json").read_text("utf-8"))
     source = json.loads(proof.card.members[0].file.with_name("model.json").read_text("utf-8"))
     for key, value in source.items():
@@ -84,7 +100,7 @@ def test_everything_in_model_json_is_there_again(proof):
     assert set(kept["operating_points"]) == {"youden", "prevalence", "corrected"}
     assert (kept["operating_point"], kept["thresholds"]) == ("youden", POINTS["youden"])
     assert kept["members"] == 2
-    answer = SavedModel(proof.folder).encoded(proof.contents[:1])
+    answer = saved_model.encoded(proof.contents[:1])
     assert [name.decode() for name in answer["label"][0]] == list(LABELS)
     expected = [
         np.nan if p["threshold"] is None else p["threshold"] for p in POINTS["youden"].values()
@@ -92,22 +108,19 @@ def test_everything_in_model_json_is_there_again(proof):
     np.testing.assert_array_equal(answer["threshold"][0], expected)
 
 
-def test_rows_do_not_know_of_each_other(proof):
-    saved_model = SavedModel(proof.folder)
+def test_rows_do_not_know_of_each_other(proof, saved_model):
     together = saved_model.encoded([*proof.contents, b""])["probability"]
     for row, content in enumerate(proof.contents):
         alone = saved_model.encoded([content])["probability"]
         np.testing.assert_allclose(together[row], alone[0], rtol=0, atol=1e-6)
 
 
-def test_litert(proof, tmp_path):
-    card = proof.card
-    done = export_model(card, tmp_path / "chest", ["litert"], YOUDEN, [], describe=str)
-    assert tree(tmp_path / "chest") == [
+def test_litert(proof, litert):
+    assert tree(litert) == [
         "README.md", "litert", "litert/1", "litert/1/model.json", "litert/1/model.tflite",
     ]  # fmt: skip
     for rows in (slice(0, 5), slice(2, 3)):
-        found = export_portable.run_litert(done.folders[0], proof.images[rows])
+        found = export_portable.run_litert(litert / "litert" / "1", proof.images[rows])
         np.testing.assert_allclose(found, proof.probability[rows], rtol=0, atol=1e-6)
 
 
@@ -161,16 +174,17 @@ def test_a_further_export_is_a_further_version(tmp_path):
 
 @pytest.mark.parametrize("spoil", [pytest.param(1e-3, marks=pytest.mark.slow), np.nan])
 def test_an_export_that_answers_otherwise_is_refused_and_leaves_nothing(
-    proof, tmp_path, monkeypatch, spoil
+    proof, litert, tmp_path, monkeypatch, spoil
 ):
     honest = export_portable.run_litert
+
+    def write(described, folder):
+        shutil.copytree(litert / "litert" / "1", folder, dirs_exist_ok=True)
 
     def spoilt(folder, *inputs):
         return honest(folder, *inputs) + np.array([0, 0, spoil])
 
-    monkeypatch.setitem(
-        export_model.__globals__["_PORTABLE"], "litert", (export_portable.write_litert, spoilt)
-    )
+    monkeypatch.setitem(export_model.__globals__["_PORTABLE"], "litert", (write, spoilt))
     with pytest.raises(UserError, match=r"litert (1\.0e-03|nan) \(limit 1e-05\)"):
         export_model(proof.card, tmp_path / "chest", ["litert"], YOUDEN, [], describe=str)
     assert tree(tmp_path) == []

@@ -13,6 +13,8 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from tests.cxrkeras.serving.served_runs import LABELS, SIDE
 
+pytestmark = pytest.mark.shares_proof
+
 HERE = Path(__file__).parent
 TOLERANCE = {"rtol": 0, "atol": 1e-6}
 BROKEN = 2  # the row of `contents` that a test spoils

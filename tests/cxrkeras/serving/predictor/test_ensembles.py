@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import cache
 from pathlib import Path
 
 import keras
@@ -45,7 +46,26 @@ def root(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="module")
+def both(root):
+    """`both(how)`: an ensemble of the two runs by a mean of that kind, three parts to one."""
+
+    @cache
+    def made(how: str) -> Path:
+        make_ensemble([root / "small", root / "large"], root / how, how, [3, 1])
+        return root / how
+
+    return made
+
+
+@cache
+def of_run(name: str, root: Path) -> np.ndarray:
+    """`scores` of a run in `root`, or of an ensemble there."""
+    return scores(root / name, root)
+
+
 def scores(model: Path, root: Path) -> np.ndarray:
+    """(films, K): what `predict` says of them."""
     card = read_card(model)
     told = predict_words(card, [str(root / "films")], card.default_rule, workers=0)
     return told.probability
@@ -70,18 +90,19 @@ def by_hand(scored: np.ndarray, run: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("how", ["mean", pytest.param("logits", marks=pytest.mark.slow), "ranks"])
-def test_members_of_other_sizes_are_combined_as_by_hand(root, tmp_path, how):
+def test_members_of_other_sizes_are_combined_as_by_hand(root, both, how):
     runs = [root / "small", root / "large"]
-    card = make_ensemble(runs, tmp_path / "both", how, [3, 1])
-    small, large = (scores(run, root) for run in runs)
+    folder = both(how)
+    card = read_card(folder)
+    small, large = (of_run(run.name, root) for run in runs)
     expected = {
         "mean": 0.75 * small + 0.25 * large,
         "logits": expit(0.75 * logit(small) + 0.25 * logit(large)),
         "ranks": 0.75 * by_hand(small, runs[0]) + 0.25 * by_hand(large, runs[1]),
     }[how]
-    np.testing.assert_allclose(scores(tmp_path / "both", root), expected, atol=1e-6)
+    np.testing.assert_allclose(of_run(folder.name, root), expected, atol=1e-6)
     assert (card.image_size, card.count) == (PREPARED, 6)
-    out_of_fold = read_predictions(tmp_path / "both" / "predictions.csv")
+    out_of_fold = read_predictions(folder / "predictions.csv")
     assert out_of_fold.ranks_only == (how == "ranks")
     if how == "mean":
         each = [read_predictions(run / "predictions.csv").prob for run in runs]
@@ -119,7 +140,7 @@ def test_models_beside_a_run_and_labels_in_another_order(root, tmp_path, capsys)
     card = read_card(tmp_path / "both")
     assert card.performance() is None
     assert set(card.facts["operating_points"]) == {"prevalence", "corrected"}
-    expected = (scores(root / "small", root) + scores(tmp_path / "turned", root)[:, ::-1]) / 2
+    expected = (of_run("small", root) + scores(tmp_path / "turned", root)[:, ::-1]) / 2
     np.testing.assert_allclose(scores(tmp_path / "both", root), expected, atol=1e-6)
     with pytest.raises(UserError, match="ranks needs each member's own out-of-fold"):
         make_ensemble([root / "small", tmp_path / "turned"], tmp_path / "no", "ranks")
@@ -130,7 +151,7 @@ def test_members_prepared_at_other_sides_are_prepared_each_for_itself(root, tmp_
     write_model(tmp_path / "other", seed=4, preparation=prepared)
     runs = [root / "small", tmp_path / "other"]
     make_ensemble(runs, tmp_path / "both")
-    expected = np.mean([scores(run, root) for run in runs], axis=0)
+    expected = (of_run("small", root) + scores(tmp_path / "other", root)) / 2
     np.testing.assert_allclose(scores(tmp_path / "both", root), expected, atol=1e-6)
     with pytest.raises(UserError, match="prepared at 40, 30 px"):
         load_model(tmp_path / "both").keras_model()
@@ -144,50 +165,45 @@ def test_an_ensemble_stands_alone_and_in_others(root, tmp_path):
         shutil.rmtree(copy)
     np.testing.assert_array_equal(scores(tmp_path / "both", root), expected)
     make_ensemble([tmp_path / "both", root / "small"], tmp_path / "more")
-    both = (expected + scores(root / "small", root)) / 2
+    both = (expected + of_run("small", root)) / 2
     np.testing.assert_allclose(scores(tmp_path / "more", root), both, atol=1e-6)
 
 
-def test_its_keras_model_answers_alike(root, tmp_path):
-    make_ensemble([root / "small", root / "large"], tmp_path / "both", "logits", [3, 1])
+def test_its_keras_model_answers_alike(both):
     images = np.random.default_rng(1).integers(0, 256, (3, PREPARED, PREPARED, 1))
-    model = load_model(tmp_path / "both")
+    model = load_model(both("logits"))
     found = model.keras_model()(images.astype(np.float32)).numpy()
     np.testing.assert_allclose(found, model.predict(images), atol=1e-5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["logits", "ranks"])
-def test_its_exports_answer_alike(root, tmp_path, how):
-    make_ensemble([root / "small", root / "large"], tmp_path / "both", how, [3, 1])
-    done = export(tmp_path / "both", tmp_path / "served", FORMATS, None)
+def test_its_exports_answer_alike(both, tmp_path, how):
+    done = export(both(how), tmp_path / "served", FORMATS, None)
     assert len(done.differences) >= len(FORMATS)
     assert all(difference.passed for difference in done.differences), done.differences
 
 
 @pytest.mark.parametrize("how", ["mean", pytest.param("ranks", marks=pytest.mark.slow)])
-def test_explain_and_the_page_give_what_predict_gives(root, tmp_path, how):
-    make_ensemble([root / "small", root / "large"], tmp_path / "both", how, [3, 1])
-    asked = [tmp_path / "both", root / "films"]
-    run_verb("explain", *asked, "--out", tmp_path / "why", "--no-pictures")
+def test_explain_and_the_page_give_what_predict_gives(root, both, tmp_path, how):
+    folder = both(how)
+    run_verb("explain", folder, root / "films", "--out", tmp_path / "why", "--no-pictures")
     table = pd.read_csv(tmp_path / "why" / "explained.csv")
-    expected = scores(tmp_path / "both", root)
+    expected = of_run(folder.name, root)
     np.testing.assert_allclose(table["probability"], expected.ravel(), rtol=1e-4)
     assert set(table["model"]) == {"all"}
     np.testing.assert_allclose(table["map_mean"] + table["bias"], table["score"], atol=1e-4)
-    card = read_card(tmp_path / "both")
+    card = read_card(folder)
     judge = LocalJudge(card, load_card(card), card.default_rule)
-    told = predict_words(card, [str(root / "films" / "3.png")], card.default_rule, workers=0)
     square = explain_film(card, root / "films" / "3.png", workers=0).square
     seen = Seen(square.astype(np.uint16), square, ())
     found = [finding.probability for finding in judge.findings(seen)]
-    np.testing.assert_allclose(found, told.probability[0], atol=1e-6)
+    np.testing.assert_allclose(found, expected[3], atol=1e-6)
     assert np.isfinite(judge.heat(seen, LABELS[0])).all()
 
 
-def test_evaluate_takes_its_table(root, tmp_path):
-    make_ensemble([root / "small", root / "large"], tmp_path / "both")
-    run_verb("predict", tmp_path / "both", root / "films", "--out", tmp_path / "p.csv")
+def test_evaluate_takes_its_table(root, both, tmp_path):
+    run_verb("predict", both("mean"), root / "films", "--out", tmp_path / "p.csv")
     truth = np.array([[0, 1, 0], [1, 0, 1], [0, 0, 1], [1, 1, 0], [0, 1, 1]])
     labels = pd.DataFrame(truth, columns=LABELS)
     labels.insert(0, "image", [f"{number}.png" for number in range(5)])
@@ -195,7 +211,7 @@ def test_evaluate_takes_its_table(root, tmp_path):
     tables = "--predictions", tmp_path / "p.csv", "--labels", tmp_path / "labels.csv"
     run_verb("evaluate", *tables, "--out", tmp_path / "scored")
     metrics = json.loads((tmp_path / "scored" / "metrics.json").read_text())
-    expected = scores(tmp_path / "both", root)
+    expected = of_run("mean", root)
     for k, label in enumerate(LABELS):
         found = metrics["per_label"][label]["pooled"]["auroc"]
         assert found == pytest.approx(roc_auc_score(truth[:, k], expected[:, k]))
@@ -284,7 +300,7 @@ def test_chosen_members_are_scored_by_choices_that_hadn_t_seen_the_fold(root, tm
         rows = np.array(told.folds) == fold
         expected = np.average(each, axis=0, weights=counts)[rows]
         np.testing.assert_allclose(told.prob[rows], expected, atol=1e-12)
-    by_film = [scores(run, root) for run in runs]
+    by_film = [of_run(run.name, root) for run in runs]
     weights = read_card(tmp_path / "mean").facts["selection"]["counts"]
     expected = np.average(by_film, axis=0, weights=weights)
     np.testing.assert_allclose(scores(tmp_path / "mean", root), expected, atol=1e-6)
