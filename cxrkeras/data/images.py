@@ -106,6 +106,7 @@ class Images:
         self._files.store(index, pixels)
         return places
 
+    @tf.autograph.experimental.do_not_convert  # see `pipeline`
     def _decode_all(self) -> tf.Tensor:
         # Element by element into one array, so that the images stand in memory once, not twice.
         pixels = np.empty((len(self), self._size, self._size, 1), np.uint8)

@@ -16,6 +16,8 @@ runtime.import_tensorflow()  # before anybody else does: it is noisy and takes t
 import tensorflow as tf  # noqa: E402
 
 AUTOTUNE = tf.data.AUTOTUNE
+# Rewriting `if` and `for` takes most of the first pipeline's time, and nothing here needs it.
+_as_it_is = tf.autograph.experimental.do_not_convert
 
 
 class Features:
@@ -120,6 +122,7 @@ class Part(NamedTuple):
         return self.rows * np.float64(self.weights) / np.float64(self.weights).sum()
 
 
+@_as_it_is
 def image_batches(
     inputs: "Images | Features", index: np.ndarray, batch_size: int
 ) -> tf.data.Dataset:
@@ -128,6 +131,7 @@ def image_batches(
     return batches.map(inputs.take, num_parallel_calls=AUTOTUNE).prefetch(AUTOTUNE)
 
 
+@_as_it_is
 def labelled_batches(
     parts: Sequence[Part],
     batch_size: int,

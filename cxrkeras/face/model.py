@@ -98,9 +98,6 @@ class Model:
     ) -> "pd.DataFrame":
         """Probabilities and decisions for films, as `cxrkeras predict`. Not for clinical use.
 
-        Decoding runs in processes of its own: a script that calls this needs the guard
-        `if __name__ == "__main__":`, or `workers=0`.
-
         Args:
             files: DICOM, PNG, JPEG or TIFF files, folders, or patterns; one or several.
             operating_point: `corrected`, `prevalence`, `youden`, `sensitivity=0.95` or

@@ -61,8 +61,6 @@ def prepare(
     """Prepare a folder of films and a table of labels into a dataset, as `cxrkeras prep table`.
 
     How the table was understood is printed on standard error. After a kill the same call resumes.
-    Decoding runs in separate processes: a script that calls this needs the guard `if __name__ ==
-    "__main__":`, or `workers=0`.
 
     Args:
         images: folder of DICOM, PNG, JPEG or TIFF files.

@@ -1,6 +1,7 @@
 """External validation: a model asked about another hospital's films, and scored there."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from cxrkeras.serving.predictor.read import read_card
 from data_prep.errors import UserError
 from data_prep.files import read_json
 from data_prep.outputs import check_folder
+from data_prep.progress import Steps
 from data_prep.say import say
 from data_prep.tables.vocabulary import folded
 
@@ -229,11 +231,13 @@ def _asked(card: Card, dataset: PreparedDataset, size: int) -> tuple[np.ndarray,
     model, inputs = load_card(card), ("image", *card.extras)
     images = Images.of(dataset, card.image_size, inputs)
     found = []
-    for batch in image_batches(images, np.arange(len(dataset)), size):
-        one = batch[0] if isinstance(batch, tuple) else batch
-        arrays = one if isinstance(one, dict) else {"image": one}
-        arrays = {name: np.asarray(values) for name, values in arrays.items()}
-        found.append(model.run_all(arrays, traced=True, size=size))
+    with Steps("predictions, batches", ceil(len(dataset) / size)) as steps:
+        for batch in image_batches(images, np.arange(len(dataset)), size):
+            one = batch[0] if isinstance(batch, tuple) else batch
+            arrays = one if isinstance(one, dict) else {"image": one}
+            arrays = {name: np.asarray(values) for name, values in arrays.items()}
+            found.append(model.run_all(arrays, traced=True, size=size))
+            steps.step()
     numbers = np.concatenate([one.scores for one in found])
     far = np.concatenate([one.unlike for one in found])
     if card.studies:

@@ -8,6 +8,7 @@ processor time, anew for each item.
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
+from types import ModuleType
 from typing import TypeVar
 
 from data_prep.dataset.process import LIMITED, READY, Died, outcome_of, unless_raised, work_on
@@ -45,7 +47,7 @@ def spread(
     """Apply `work` to the items in several processes.
 
     Args:
-        work: a picklable function.
+        work: a picklable function, of a module that can be imported rather than of a script.
         items: what to apply it to; consumed as the work proceeds, so that memory stays flat. Each
             is small, a path rather than a file's content: the next one waits in a pipe.
         workers: processes; 0 works in this one, which has no limits.
@@ -120,6 +122,18 @@ def _safe_path() -> Iterator[None]:
             os.environ["PYTHONSAFEPATH"] = before
 
 
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Processes that are started meanwhile don't run the user's script again, guarded or not: they
+    need nothing of it.
+    """
+    main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
 @dataclass
 class _Task:
     item: object
@@ -150,8 +164,8 @@ def _replace(worker: "Worker", crew: list["Worker"]) -> None:
 
 def _unable() -> UserError:
     return UserError(
-        "Worker processes can't be started: memory is short, or a script lacks `if __name__ == "
-        "'__main__':`. Correct that, or do without them (--workers 0)."
+        "Worker processes can't be started: memory is short. Close other programs, or do without "
+        "them (--workers 0)."
     )
 
 
@@ -174,7 +188,8 @@ class Worker:
         self.started = self.ended = False
         self._since = time.monotonic()
         try:
-            self._process.start()
+            with _without_main():
+                self._process.start()
         except (OSError, RuntimeError, EOFError) as error:
             raise _unable() from error
         finally:

@@ -42,8 +42,7 @@ def write_phantoms(
     """Write synthetic chest radiographs as DICOM, with their labels and the findings' boxes.
 
     A run that was stopped goes on where it was: images that are already there are kept. The same
-    arguments give the same bytes, whatever the number of workers. A script that calls this with
-    several workers needs the `if __name__ == "__main__"` guard, since its processes are not forked.
+    arguments give the same bytes, whatever the number of workers.
 
     Args:
         out: folder to make. `dicom/NAME.dcm`, `labels.csv` (`image,patient,sex,age,view`, then

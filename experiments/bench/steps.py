@@ -5,6 +5,9 @@ GPU also with `torch.compile`. Ours holds what a run's model does: one grey chan
 scaled, and bW-BCE; augmentation is measured by itself. The same batch in memory over and over. On a
 GPU the share of the peak is of the rate that a product of two bfloat16 matrices of 8,192 squared
 reaches there, by the operations that PyTorch counts in a step.
+
+Where a step's time goes on a CPU, by TensorFlow's profiler (DenseNet121, 16 images of 224 px,
+float32): convolutions 21 %, their gradients 61 %, batch norm 8 %, all else 10 %.
 """
 
 import sys

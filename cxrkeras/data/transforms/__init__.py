@@ -9,7 +9,8 @@ if TYPE_CHECKING:
 
 
 class Transform(Part):
-    """Changes the rows of one part of a batch; written with TensorFlow, for tf.data.
+    """Changes the rows of one part of a batch; written with TensorFlow, for tf.data: what
+    depends on a tensor is chosen with `tf.cond`, since an `if` isn't rewritten.
 
     It has no state: what it draws depends on `seed` alone, so batches are the same on every
     backend, and after a killed run resumes.

@@ -21,7 +21,8 @@ from data_prep.films.film import to_square
 from data_prep.films.square import Settings, read_square
 from data_prep.tables.matching import FileIndex
 
-_AHEAD = 64  # prepared squares that may wait for the model
+_LEAST = 64  # prepared squares that may wait for the model, and
+_MEMORY = 2**27  # bytes of them: hundreds, decoded while TensorFlow is imported on another core
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ class FilmStream:
     """Prepares files in worker processes while the caller does something else, e.g. predicts.
 
     A context; iterate over it once. Decoding begins at once; memory stays flat, since it waits
-    when `_AHEAD` squares are ready. A file on which its decoder crashes is refused, not fatal.
+    when squares of 128 MiB (but at least 64) are ready. A file on which its decoder crashes is
+    refused, not fatal.
 
     Args:
         files: what to read; kept as `files`.
@@ -132,7 +134,8 @@ class FilmStream:
         settings = _settings(preparation, admission)
         work = partial(_read, settings=settings, digests=digests, more=sides, extras=extras)
         workers = min(cores() if workers is None else workers, len(self.files))
-        self._queue: queue.Queue = queue.Queue(_AHEAD)
+        bytes_each = sum(one**2 for one in (preparation.image_size, *sides.values()))
+        self._queue: queue.Queue = queue.Queue(max(_LEAST, _MEMORY // bytes_each))
         self._stopped = threading.Event()
         how = (work, workers, admission.limits)
         self._thread = threading.Thread(target=self._fill, args=how, daemon=True)

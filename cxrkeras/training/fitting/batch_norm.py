@@ -1,8 +1,12 @@
-"""Batch norm after a short training: estimates its statistics anew, with the weights fixed."""
+"""Batch norm in training: in one kernel, and its statistics estimated anew, the weights fixed."""
+
+from functools import partial
 
 import keras
 from keras import ops
 
+from cxrkeras import runtime
+from cxrkeras.runtime.hardware import devices
 from cxrkeras.training.fitting.devices import ONE, Devices
 
 
@@ -24,6 +28,49 @@ def quicken_batch_norm(model: keras.Model, steps_per_epoch: int) -> None:
     """
     for layer in batch_norms(model):
         layer.momentum = min(layer.momentum, max(0.7, 1 - 4 / steps_per_epoch))
+
+
+def fuse(model: keras.Model) -> None:
+    """Let batch norms on a CPU normalise by TensorFlow's one kernel, forwards and backwards.
+
+    Keras calls a primitive for each step of the arithmetic, which all pass over the batch anew. The
+    layers remain Keras's own with their variables, and compute the same but for rounding; a model
+    that is saved, loaded or cloned has nothing of it. Keras's primitives go on wherever a batch's
+    own moments aren't used, and for what the kernel can't do: other axes, masks, moments over
+    several devices.
+
+    Source: Keras 3's `BatchNormalization.call`. Its moving variance is the population's, the
+    kernel's is the unbiased one.
+    """
+    if runtime.backend() == runtime.TENSORFLOW and "CPU" in devices()[0]:
+        for norm in batch_norms(model):
+            norm.call = partial(_fused, norm)
+
+
+def _fused(norm: keras.layers.BatchNormalization, inputs, training=None, mask=None):
+    """What `norm.call` returns, with its update of the moving averages."""
+    of_batch = training and norm.trainable and norm.variable_dtype == "float32"
+    channels_last = len(inputs.shape) == 4 and norm.axis in (-1, 3)
+    more = mask is not None or norm.renorm or norm.synchronized
+    if not (of_batch and channels_last) or more:
+        return type(norm).call(norm, inputs, training=training, mask=mask)
+    import tensorflow as tf
+
+    width = inputs.shape[-1]
+    found = tf.raw_ops.FusedBatchNormV3(
+        x=ops.cast(inputs, norm.compute_dtype),
+        scale=ops.convert_to_tensor(norm.gamma) if norm.scale else tf.ones([width]),
+        offset=ops.convert_to_tensor(norm.beta) if norm.center else tf.zeros([width]),
+        mean=tf.zeros([0]),
+        variance=tf.zeros([0]),
+        epsilon=norm.epsilon,
+    )
+    values = tf.cast(tf.size(inputs) // width, "float32")  # of a channel
+    variance = found.batch_variance * ((values - 1) / values)
+    kept = norm.momentum
+    norm.moving_mean.assign(norm.moving_mean * kept + found.batch_mean * (1 - kept))
+    norm.moving_variance.assign(norm.moving_variance * kept + variance * (1 - kept))
+    return found.y
 
 
 class Settler:

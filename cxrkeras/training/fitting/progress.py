@@ -114,7 +114,9 @@ class PredictLines(keras.callbacks.Callback):
     def on_predict_begin(self, logs: dict | None = None) -> None:
         """Start the clock and the bar."""
         self._start = time.monotonic()
-        self._bar = Steps(self.title, self.params.get("steps") or 0, transient=True).start()
+        self._bar = Steps(
+            f"{self.title}, batches", self.params.get("steps") or 0, transient=True
+        ).start()
 
     def on_predict_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Advance the bar."""

@@ -17,7 +17,7 @@ from cxrkeras.models.losses import Loss
 from cxrkeras.models.metrics import MaskedBinaryAccuracy, MaskedMAE
 from cxrkeras.training.averages import Average
 from cxrkeras.training.fitting.averaging import Averaged, averaging
-from cxrkeras.training.fitting.batch_norm import Settler, batch_norms, is_random_state
+from cxrkeras.training.fitting.batch_norm import Settler, batch_norms, fuse, is_random_state
 from cxrkeras.training.fitting.checkpoint import Checkpoint
 from cxrkeras.training.fitting.compute import PLAIN, Compute
 from cxrkeras.training.fitting.devices import Devices
@@ -132,6 +132,8 @@ class Trainer:
             optimizer=compute.scaling(chosen),
             **{"weighted_metrics" if self._devices.weighs else "metrics": metrics},
         )
+        if not self.model.jit_compile:  # XLA fuses by itself
+            fuse(logits)
         self.model.optimizer.build(self.model.trainable_variables)
         variables = [*self.model.variables, *self.model.optimizer.variables]
         self._start = [(v, v.numpy()) for v in variables if id(v) not in self._held]

@@ -305,3 +305,18 @@ def test_streamed_batches_equal_those_from_memory(pictures, monkeypatch):
     for (inputs, targets), (others, other_targets) in zip(kept, batches(), strict=True):
         np.testing.assert_array_equal(inputs, others)
         np.testing.assert_array_equal(targets["a"], other_targets["a"])
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_autograph_rewrites_nothing(labelled):
+    """It would take most of the first pipeline's time."""
+    import tensorflow as tf
+
+    class Choosing(Features):
+        def take(self, index):
+            return super().take(index) if tf.size(index) > 0 else None
+
+    inputs, targets = Choosing(np.zeros((4, 1))), Targets(np.zeros((4, 1), np.float32))
+    part = Part("x", inputs, np.arange(4), targets)
+    with pytest.raises(TypeError, match=r"tf\.Tensor"):
+        labelled_batches([part], 2) if labelled else image_batches(inputs, part.index, 2)

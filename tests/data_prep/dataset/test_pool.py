@@ -5,10 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+from data_prep.dataset import pool
 from data_prep.dataset.pool import Died, spread
+from data_prep.errors import UserError
 from tests.conftest import ROOT
 
 
@@ -68,33 +71,39 @@ def test_an_error_of_the_work_itself_is_raised():
         list(spread(refuse, [3], 1))
 
 
-def test_if_no_process_starts_it_is_said_and_no_item_is_blamed(tmp_path):
+def leave(connection, limits):
+    os._exit(1)
+
+
+def test_if_no_process_starts_it_is_said_and_no_item_is_blamed(monkeypatch):
+    monkeypatch.setattr(pool, "work_on", leave)
+    with pytest.raises(UserError, match="Worker processes can't be started"):
+        list(spread(abs, range(5), 2))
+
+
+def test_the_user_s_script_is_not_run_again_by_each_process(tmp_path):
     script = tmp_path / "unguarded.py"
     script.write_text(
-        "from data_prep.dataset.pool import spread\n"
-        "if __name__ != '__main__':\n"
-        "    raise SystemExit\n"
-        "print(list(spread(abs, range(5), 2)))\n"
+        "from data_prep.dataset.pool import spread\nprint(sorted(spread(abs, range(-5, 0), 2)))\n"
     )
     run = subprocess.run([sys.executable, script], env=ENVIRONMENT, capture_output=True, text=True)
-    assert "UserError: Worker processes can't be started" in run.stderr
-    assert run.returncode == 1
+    assert run.stdout.splitlines() == [str([(n, -n) for n in range(-5, 0)])]
+    assert not run.stderr
 
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 ENDLESS = """
-import os, time
-from pathlib import Path
+import sys
 from data_prep.dataset.pool import spread
+from tests.data_prep.dataset.test_pool import note_and_wait
 
-def work(folder):
+list(spread(note_and_wait, [sys.argv[1]] * 2, 2))
+"""
+
+
+def note_and_wait(folder):
     Path(folder, str(os.getpid())).touch()
     time.sleep(60)
-
-if __name__ == "__main__":
-    import sys
-    list(spread(work, [sys.argv[1]] * 2, 2))
-"""
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path):

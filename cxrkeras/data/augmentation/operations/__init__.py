@@ -22,10 +22,6 @@ class Operation(Part):
         """Whether these options change nothing; such an operation draws no random numbers."""
         raise NotImplementedError
 
-    def compiles(self) -> bool:
-        """Whether XLA can compile it with these options on the current backend."""
-        return True
-
     def apply(self, images: Any, draws: "Draws") -> Any:
         """Change the images; at strength 0 they stay the same to the last bit.
 

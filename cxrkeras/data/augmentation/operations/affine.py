@@ -7,6 +7,7 @@ from pydantic import AfterValidator
 
 from cxrkeras.data.augmentation.operations import Operation
 from cxrkeras.data.augmentation.operations.shared.ranges import Range, above_nothing
+from cxrkeras.data.augmentation.operations.shared.resample import resampled
 from cxrkeras.registry import option
 
 
@@ -41,12 +42,6 @@ class Part(Operation):
             (self.rotation, self.shift, self.shear, self.hflip, self.vflip)
         )
 
-    def compiles(self) -> bool:
-        """Only with JAX: TensorFlow's resampling kernel has no XLA version."""
-        import keras
-
-        return keras.backend.backend() != "tensorflow"
-
     def apply(self, images: Any, draws: Any) -> Any:
         """Resample with seven draws: rotation, shift in x and y, shear, zoom, and the two flips."""
         from keras import ops
@@ -64,13 +59,11 @@ class Part(Operation):
             flip_x=ops.where(draws.chance(self.hflip), -1.0, 1.0),
             flip_y=ops.where(draws.chance(self.vflip), -1.0, 1.0),
         )
-        return ops.image.affine_transform(
-            images, maps, interpolation="bilinear", fill_mode="constant"
-        )
+        return resampled(images, maps)
 
 
 def affine_maps(height, width, *, rotation, shift_x, shift_y, shear, zoom, flip_x, flip_y):
-    """The affine maps that `keras.ops.image.affine_transform` takes: from output to input pixels.
+    """The affine maps that `resampled` takes: from output to input pixels.
 
     An image is flipped, magnified, sheared, turned and shifted, in this order, about the centre
     ((W-1)/2, (H-1)/2); the returned map undoes that in reverse.
@@ -87,7 +80,7 @@ def affine_maps(height, width, *, rotation, shift_x, shift_y, shear, zoom, flip_
         flip_y: (N,) -1 swaps top and bottom, 1 leaves them.
 
     Returns:
-        (N, 8) float32.
+        (N, 6) float32.
     """
     from keras import ops
 
@@ -98,5 +91,4 @@ def affine_maps(height, width, *, rotation, shift_x, shift_y, shear, zoom, flip_
     centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
     x, y = centre_x + shift_x, centre_y + shift_y
     a2, b2 = centre_x - (a0 * x + a1 * y), centre_y - (b0 * x + b1 * y)
-    zero = ops.zeros_like(a0)
-    return ops.stack([a0, a1, a2, b0, b1, b2, zero, zero], axis=-1)
+    return ops.stack([a0, a1, a2, b0, b1, b2], axis=-1)

@@ -10,6 +10,7 @@ from pydantic import AfterValidator
 
 from cxrkeras.data.augmentation.operations import Operation
 from cxrkeras.data.augmentation.operations.shared.ranges import Range, above_nothing, at_most_one
+from cxrkeras.data.augmentation.operations.shared.resample import resampled
 from cxrkeras.registry import option
 
 TRIES = 10
@@ -45,12 +46,6 @@ class Part(Operation):
         alone = self.area == (1.0, 1.0) and self.ratio == (1.0, 1.0) and self.window == 1.0
         return alone and not self.hflip
 
-    def compiles(self) -> bool:
-        """Only with JAX: TensorFlow's resampling kernel has no XLA version."""
-        import keras
-
-        return keras.backend.backend() != "tensorflow"
-
     def apply(self, images: Any, draws: Any) -> Any:
         """Resample with 23 draws: areas and proportions, tried in turn, the place, the mirror."""
         from keras import ops
@@ -65,10 +60,8 @@ class Part(Operation):
         centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
         a2, b2 = centre_x + right - a0 * centre_x, centre_y + below - b1 * centre_y
         zero = ops.zeros_like(a0)
-        maps = ops.stack([a0, zero, a2, zero, b1, b2, zero, zero], axis=-1)
-        return ops.image.affine_transform(
-            images, maps, interpolation="bilinear", fill_mode="nearest"
-        )
+        maps = ops.stack([a0, zero, a2, zero, b1, b2], axis=-1)
+        return resampled(images, maps, edge=True)
 
     def _sides(self, draws: Any) -> tuple[Any, Any]:
         """(N,) width and height of the part, as multiples of the window's."""

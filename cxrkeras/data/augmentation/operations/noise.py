@@ -22,4 +22,4 @@ class Part(Operation):
     def apply(self, images: Any, draws: Any) -> Any:
         """Add noise, with two draws: sigma, then the noise."""
         sigma = FULL_RANGE * draws.uniform(*self.noise)
-        return images + draws.per_image(sigma) * draws.normal(images)
+        return draws.normal(images, draws.per_image(sigma))

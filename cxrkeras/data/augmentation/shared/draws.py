@@ -1,9 +1,13 @@
 """The random numbers given to operations."""
 
+import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
+
+from cxrkeras.data.augmentation.shared.compiled import compiled
 
 
 class Draws:
@@ -29,11 +33,28 @@ class Draws:
         drawn = keras.random.uniform((self._number,), dtype="float32", seed=self._seed)
         return drawn < probability * self.strength
 
-    def normal(self, like: Any) -> Any:
-        """Standard normal float32, shaped like `like`; the strength doesn't matter."""
-        return keras.random.normal(ops.shape(like), dtype="float32", seed=self._seed)
+    def normal(self, mean: Any, sigma: Any) -> Any:
+        """Normal float32, shaped like `mean`; the strength doesn't matter.
+
+        No value is further from its mean than 5.5 sigma; of 10 million, 0.4 would be.
+
+        Args:
+            mean: of each value.
+            sigma: likewise, or what is broadcast to it.
+        """
+        # Without -1, where the normal has no value.
+        low = float(np.nextafter(np.float32(-1), np.float32(0)))
+        shape = ops.shape(mean)
+        drawn = keras.random.uniform(shape, low, 1.0, dtype="float32", seed=self._seed)
+        return _normal(drawn, mean, sigma)
 
     @staticmethod
     def per_image(values: Any) -> Any:
         """(N,) numbers as (N, 1, 1, 1)."""
         return ops.reshape(values, (-1, 1, 1, 1))
+
+
+@compiled
+def _normal(drawn: Any, mean: Any, sigma: Any) -> Any:
+    """By the inverse of the distribution, from uniform numbers between -1 and 1."""
+    return mean + sigma * math.sqrt(2) * ops.erfinv(drawn)

@@ -36,7 +36,9 @@ class Augment(keras.layers.Layer):
         self.strength = self.add_weight(
             shape=(), initializer="ones", trainable=False, name="strength", dtype="float32"
         )
-        self.supports_jit = all(operation.compiles() for operation in self.preset.active())
+        # XLA would draw the random numbers too, on a CPU many times as slowly as TensorFlow. What
+        # gains by it is compiled in any case.
+        self.supports_jit = keras.backend.backend() != "tensorflow"
 
     def call(self, images, training=False):
         """Augment a batch; returns it unchanged unless `training`."""

@@ -14,6 +14,7 @@ from cxrkeras.serving.predict.shown.places import Places
 from cxrkeras.serving.predict.shown.surprise import Surprise
 
 FULL = 3  # so many films are told label by label; of more, what is positive
+_MOST = 30  # films that are listed
 _MANY = 100  # positives
 _DECISIONS = {1.0: "yes", 0.0: "no"}
 _LEAST = 24  # characters for labels, however narrow the terminal
@@ -66,24 +67,26 @@ def _film_table(answer: Answer, surprise: Surprise, number: int) -> list[str]:
 def _films_table(
     answer: Answer, surprise: Surprise, places: Places, width: int | None
 ) -> list[str]:
-    """A row per film: how many labels are positive, and which."""
-    readable = answer.readable
+    """A row per film: how many labels are positive, and which; of many, the first."""
+    readable = answer.readable[:_MOST]
     columns = {
         "film": [places.names[number] for number in readable],
         "positive": [str(int(np.nansum(answer.positive[number]))) for number in readable],
-        **_of_films(answer),
+        **_of_films(answer, readable),
     }
     left = sum(max(map(len, [name, *cells])) + 2 for name, cells in columns.items()) + 2
     room = None if width is None else max(_LEAST, width - left)
     columns["positive labels"] = [_positives(answer, surprise, n, room) for n in readable]
-    return _table(columns)
+    more = len(answer.readable) - len(readable)
+    rest = f"  and {more:,} more: --out FILE.csv keeps them all"
+    return [*_table(columns), *([rest] if more else [])]
 
 
-def _of_films(answer: Answer) -> dict[str, list[str]]:
-    """Further columns of that table, {name: a cell per readable film}."""
-    far, columns = answer.unlike[answer.readable], {}
+def _of_films(answer: Answer, films: np.ndarray) -> dict[str, list[str]]:
+    """Further columns of that table, {name: a cell for each of these films}."""
+    far, columns = answer.unlike[films], {}
     if answer.withheld is not None:
-        columns[WITHHELD] = [str(n) for n in answer.withheld[answer.readable].sum(axis=1)]
+        columns[WITHHELD] = [str(n) for n in answer.withheld[films].sum(axis=1)]
     return columns if np.isnan(far).all() else columns | {"unlike": _figures(far)}
 
 
@@ -187,7 +190,9 @@ def _legend(answer: Answer, surprise: Surprise, places: Places, full: bool) -> I
     yield from (f"{name}: {words}" if words else f"{name}." for name, words in told.items())
     if answer.card.count > 1:
         yield f"probability: {_combined(answer)}."
-    yield "positive: the probability is above the threshold."
+    rare = surprise.is_ratio and surprise.below(answer.positive == 1)
+    low = " It may be low: some are less likely than in any film (below x1)." if rare else ""
+    yield f"positive: the probability is above the threshold.{low}"
     if not full and (where := _reached(answer).where):
         yield f"sensitivity, specificity: {where}"
     yield from warned.as_lines(answer, places.names)

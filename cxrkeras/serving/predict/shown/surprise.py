@@ -33,6 +33,10 @@ class Surprise:
         """`x3.2` by label; - where it isn't known."""
         return [_factor(value) for value in np.exp(self._values[number])]
 
+    def below(self, which: np.ndarray) -> bool:
+        """Whether one of these, (N, K) bool, is less likely than the prevalence says."""
+        return bool((self._values[which] < 0).any())
+
     def sentence(self) -> str:
         """What the order goes by."""
         if not self.is_ratio:

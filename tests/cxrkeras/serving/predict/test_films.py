@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -161,7 +162,30 @@ def test_what_stops_the_workers_reaches_the_caller(tmp_path, monkeypatch):
         list(stream)
 
 
-def test_nothing_goes_on_once_the_caller_has_left(tmp_path):
+@pytest.mark.parametrize(("memory", "most"), [(1, 3), (9 * 40 * 40, 9)])
+def test_squares_wait_up_to_a_bound_of_memory(tmp_path, monkeypatch, memory, most):
+    done = []
+
+    def spread(work, items, workers, limits):
+        for number, path in items:
+            done.append(number)
+            yield (number, path), Died()
+
+    monkeypatch.setattr(films, "spread", spread)
+    monkeypatch.setattr(films, "_LEAST", 3)
+    monkeypatch.setattr(films, "_MEMORY", memory)
+    paths = [tmp_path / f"{n}.png" for n in range(20)]
+    with FilmStream(paths, Preparation(40), SIDE, workers=0) as stream:
+        end = time.monotonic() + 10
+        while len(done) <= most and time.monotonic() < end:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        assert len(done) == most + 1  # the last one waits for room
+        assert [film.path for film in stream] == paths
+
+
+def test_nothing_goes_on_once_the_caller_has_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(films, "_MEMORY", 0)
     path = tmp_path / "a.png"
     write_picture(path, 0)
     links = [tmp_path / f"{n}.png" for n in range(200)]

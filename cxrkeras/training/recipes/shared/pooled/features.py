@@ -54,7 +54,8 @@ def frozen_features(
         if path.is_file():
             say(f"{what}: computed before, reused")
             return np.load(path)
-        say(f"{what} and {copies} augmented copies of each: computing them")
+        also = f" and {copies} augmented copies of each" if copies else ""
+        say(f"{what}{also}: computing them")
         features = _computed(network, session, copies, dataset, of_crop)
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, features)

@@ -6,6 +6,7 @@ import pytest
 from scipy import ndimage
 
 from cxrkeras.data.augmentation.operations.affine import affine_maps
+from cxrkeras.data.augmentation.operations.shared.resample import resampled
 from tests.cxrkeras.data.augmentation.drawn import pictures
 
 STILL = {
@@ -24,7 +25,7 @@ def moved(images, **change):
     scalars = STILL | change
     columns = {name: np.full(len(images), value, np.float32) for name, value in scalars.items()}
     maps = affine_maps(*images.shape[1:3], **columns)
-    return np.asarray(keras.ops.image.affine_transform(images, maps))
+    return np.asarray(resampled(images, maps))
 
 
 @pytest.mark.parametrize("size", [(16, 16), (15, 20)])

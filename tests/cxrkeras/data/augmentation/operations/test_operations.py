@@ -42,13 +42,11 @@ def test_an_operation_is_made_from_its_text(name):
         assert field.description, option
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX has nothing but XLA")
 @pytest.mark.parametrize("name", OPERATIONS.names())
-def test_an_operation_that_compiles_does(name):
+def test_xla_compiles_an_operation(name):
     operation = OPERATIONS.make(name)
     layer = Augment(mixture("tests", operation)(), seed=0)
-    assert layer.supports_jit == operation.compiles()
-    if not operation.compiles():
-        return
     compiled = tf.function(lambda images: layer(images, training=True), jit_compile=True)
     assert np.isfinite(compiled(pictures(4, 8, 8))).all()
 

@@ -67,6 +67,22 @@ def test_films_are_a_table_that_fits_the_terminal(card):
     assert max(map(len, narrow[:7])) <= 60
 
 
+def test_of_many_films_the_first_are_listed_and_all_are_counted(card):
+    lines = list(as_lines(told(card, [[0.9, 0.99, 0.9]] * 546)))
+    assert [line.split()[0] for line in lines[2:4]] == ["0.png", "1.png"]
+    assert lines[32] == "  and 516 more: --out FILE.csv keeps them all"
+    assert not lines[33]
+    assert sum("546 of 546" in line for line in lines) == 3
+
+
+def test_what_is_positive_and_yet_unlikely_is_explained(card):
+    likely, unlikely = told(card, [[0.9, 0.99, 0.9]]), told(card, [[0.9, 0.99, 0.9]])
+    threshold = np.array([[1.0, 1.0, 1.0]])
+    unlikely = replace(unlikely, adjusted=np.full((1, 3), 1e-4), positive=threshold)
+    assert not any("below x1" in line for line in as_lines(likely))
+    assert any("below x1" in line for line in as_lines(unlikely))
+
+
 def test_withheld_decisions_are_counted_in_both_tables(card):
     answered = told(card, [[0.9, 0.99, 0.9]] * 5)
     held = np.zeros((5, 3), bool)
