@@ -8,6 +8,7 @@ from cxrkeras.commands.shared.film_options import admission
 from cxrkeras.commands.shared.helping import Verb
 from cxrkeras.commands.shared.numbers import Finite
 from cxrkeras.commands.shared.operating_point import operating_point, rule_of
+from data_prep.filenames import printable
 from data_prep.say import say
 
 _HERE = ("127.0.0.1", "localhost", "::1")
@@ -65,11 +66,14 @@ def command(
       cxrkeras app models/final --operating-point sensitivity=0.95
       cxrkeras app cxr --server http://gpu-box:8501
     """
-    from cxrkeras.serving.app.serve import check_installed, listen, serve
-    from cxrkeras.serving.app.terms import Terms
+    from cxrkeras.serving.app.gate.address import check_installed, listen
 
     check_installed()
     sockets = [listen(host, port)]
+    say(f"Loading {printable(model)}; the page's address follows.")
+    from cxrkeras.serving.app.serve import serve
+    from cxrkeras.serving.app.terms import Terms
+
     judge = _remote(server, model, rule) if server is not None else _local(Path(model), rule)
     if host not in _HERE:
         say(

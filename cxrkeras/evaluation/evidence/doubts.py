@@ -1,8 +1,8 @@
 """What must be said beside a number before anyone believes it, used wherever one is shown.
 
 It covers operating points that are no better than chance, or positive far more or less often than
-the finding occurs; AUROCs that can't be told from chance; predictions and features that are the
-same for every image. The limits are given only here and in docs/science.md.
+the finding occurs; AUROCs that can't be told from chance, or of few positives; predictions and
+features that are the same for every image. The limits are given only here and in docs/science.md.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +17,8 @@ LEAST = 0.1
 FAR = 5
 """By what factor the share of positive calls may differ from the prevalence without a remark."""
 CHANCE = 0.5
+FEW = 10
+"""Positives below which a ranking score is mostly luck."""
 LEARNT = (
     "the model learnt from this image, unless it was held out as test: the answer looks better "
     "than on a new one"
@@ -195,6 +197,14 @@ def doubts_of_scores(scores: Mapping) -> ScoreDoubts:
     per_label = {name: _part(part["pooled"]) for name, part in scores["per_label"].items()}
     constant = scores.get("constant_predictions", ())
     return score_doubts(_part(scores["macro"]["pooled"]), per_label, constant)
+
+
+def few_positives(counts: Mapping[str, int]) -> list[str]:
+    """A sentence on {label: positives} below `FEW`; without any there is no score to doubt."""
+    few = [f"{name} ({n})" for name, n in counts.items() if 0 < n < FEW]
+    if not few:
+        return []
+    return [f"Fewer than {FEW} positives in all: {', '.join(few)}. Their scores are mostly luck."]
 
 
 def constant_predictions(

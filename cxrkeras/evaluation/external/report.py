@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from cxrkeras.evaluation.evidence.doubts import few_positives, points_in_words, score_doubts
 from cxrkeras.evaluation.report.page import page
 from cxrkeras.evaluation.run_folder import RunFolder
 from cxrkeras.evaluation.scores.predictions import Predictions, write_predictions
@@ -27,7 +28,12 @@ def write_external(out: Path, found: Mapping, predictions: Predictions) -> Path:
     atomic_write_json(out / FACTS, found)
     write_predictions(RunFolder(out).predictions, predictions)
     atomic_write_text(
-        out / PAGE, page(__package__, "external.html", {**found, "words": words(found)})
+        out / PAGE,
+        page(
+            __package__,
+            "external.html",
+            {**found, "words": words(found), "warnings": doubts(found)},
+        ),
     )
     return out / PAGE
 
@@ -57,6 +63,27 @@ def as_lines(found: Mapping) -> Iterator[str]:
     yield "Pairs: out of fold, then here. obs/exp: positives observed for each expected. Operating "
     yield f"point {rule}, carried over. {found['resamples']:,} resamples of {found['drawn']}."
     yield from words(found)
+    yield from (f"Before you believe it: {doubt}" for doubt in doubts(found))
+
+
+def doubts(found: Mapping) -> list[str]:
+    """What must be said of the scores on these films, in sentences; see `evidence.doubts`."""
+    per_label, rule = found["per_label"], found["about"]["rule"]
+    aurocs = {label: one["auroc"]["here"] for label, one in per_label.items()}
+    points = {label: _point(one, rule) for label, one in per_label.items()}
+    return [
+        *score_doubts(found["macro"]["here"], aurocs).sentences,
+        *few_positives({label: one["positives"] for label, one in per_label.items()}),
+        *points_in_words(points),
+    ]
+
+
+def _point(one: Mapping, rule: str) -> dict:
+    """A label's operating point as `points_in_words` takes it: held out are these films."""
+    point = one["points"][rule]
+    reached = {name: _value(share) for name, share in point["here"].items()}
+    counts = {name: one[name] for name in ("n", "positives")}
+    return {"threshold": point["threshold"], "held_out": reached | counts}
 
 
 def words(found: Mapping) -> list[str]:
@@ -69,6 +96,7 @@ def words(found: Mapping) -> list[str]:
             f"{_number(macro['before'])} out of fold; difference "
             f"{_difference(macro['difference'])}."
         )
+    lines += _changed(found)
     if not found["compared"]:
         lines.append("This model has no out-of-fold predictions, so nothing is compared with them.")
     if (left := about["left_out"]) and sum(left.values()):
@@ -99,21 +127,43 @@ def words(found: Mapping) -> list[str]:
     return [*lines, *(f"Note: {note}." for note in about["notes"])]
 
 
+def _changed(found: Mapping) -> list[str]:
+    """The labels whose AUROC differs, as far as its interval goes; and how many do so by luck."""
+    told = {label: one["auroc"]["difference"] for label, one in found["per_label"].items()}
+    known = {label: one for label, one in told.items() if one and one["low"] is not None}
+    sides = {
+        "lower": [label for label, one in known.items() if one["high"] < 0],
+        "higher": [label for label, one in known.items() if one["low"] > 0],
+    }
+    lines = [
+        f"AUROC {side} here than out of fold (intervals exclude 0): "
+        + ", ".join(f"{label} {_difference(known[label])}" for label in labels)
+        + "."
+        for side, labels in sides.items()
+        if labels
+    ]
+    if lines:
+        luck = (1 - found["level"]) * len(known)
+        lines[-1] += f" By luck alone, {luck:.1f} of {len(known)} labels would be named."
+    return lines
+
+
 def _mended(per_label: Mapping) -> str:
     known = [one["recalibrated"] for one in per_label.values() if one["recalibrated"]]
     if not known:
-        return "Recalibration in the large can't be tried: too few films have a class."
+        return "A new intercept for each label can't be tried: too few films have a class."
 
     def mean(when: str, score: str) -> float:
         return sum(one[when][score] for one in known) / len(known)
 
     told = (
-        f"{name} {mean('before', score):.4f} before, {mean('after', score):.4f} after"
-        for score, name in (("brier", "Brier"), ("log_loss", "log loss"))
+        f"{name} from {mean('before', score):.4f} to {mean('after', score):.4f}"
+        for score, name in (("brier", "Brier score"), ("log_loss", "log loss"))
     )
     return (
-        f"Recalibration in the large (a new intercept for each label, cross-fitted over patients), "
-        f"mean of {len(known)} labels: {'; '.join(told)}."
+        f"Recalibration in the large moves all of a label's probabilities to this place's share of "
+        f"positives, by one new intercept, fitted on other patients than it is scored on. It takes "
+        f"the {' and the '.join(told)} (means of {len(known)} labels; lower is better)."
     )
 
 

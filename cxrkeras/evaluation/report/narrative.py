@@ -6,6 +6,7 @@ from cxrkeras.evaluation.compare.verdict import percent
 from cxrkeras.evaluation.evidence.doubts import (
     constant_features,
     doubts_of_scores,
+    few_positives,
     point_doubt,
     points_in_words,
 )
@@ -58,7 +59,6 @@ _PARTS = {
     "transform": TRANSFORMS,
     "views": VIEWS,
 }
-FEW = 10  # positives below which a ranking score is mostly luck
 
 
 def title(experiment: Mapping, metrics: Mapping) -> str:
@@ -261,10 +261,7 @@ def _no_ranking(decisions: Mapping | None) -> list[str]:
 
 def _few(metrics: Mapping) -> list[str]:
     counts = {name: part["pooled"]["positives"] for name, part in metrics["per_label"].items()}
-    few = [f"{name} ({n})" for name, n in counts.items() if 0 < n < FEW]
-    if not few:
-        return []
-    return [f"Fewer than {FEW} positives in all: {', '.join(few)}. Their scores are mostly luck."]
+    return few_positives(counts)
 
 
 def _undefined(entries: list[Mapping], where: str) -> list[str]:

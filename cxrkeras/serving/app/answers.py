@@ -26,7 +26,7 @@ def notes(pane: Pane) -> str:
 
 def map_words(heat, finding: Finding, peak_inside: bool, unit: str) -> str:
     """What a map is of, its scale, its own grid, and how little it may mean."""
-    head = f"{escape(finding.label)} {shown(finding.probability)}, {DECISIONS[finding.positive]}"
+    head = f"{escape(finding.label)} {shown(finding.meant)}, {DECISIONS[finding.positive]}"
     rows, columns = heat.shape
     told = f"map of {rows} x {columns} cells"
     if nearly_flat(heat, unit):
@@ -41,23 +41,23 @@ def map_words(heat, finding: Finding, peak_inside: bool, unit: str) -> str:
 
 
 def answers(panes: Sequence[Pane], judge: Judge) -> str:
-    """Probabilities against operating points, of one film or two beside each other.
+    """Probabilities, or scores, against operating points, of one film or two beside each other.
 
     Args:
         panes: the film, and perhaps the one beside it.
         judge: who says so.
     """
     two = len(panes) == 2
-    heads = ["Label", *map(film_name, panes)] if two else ["Label", "Probability", "Decision"]
+    heads = ["Label", *map(film_name, panes)] if two else ["Label", judge.figure, "Decision"]
     if two:
         heads.append("{} − {}".format(*(pane.number for pane in panes)))
     titles = "".join(f'<th scope="col">{escape(title)}</th>' for title in heads)
     rows = "".join(_row(panes, k, judge) for k in range(len(judge.labels)))
-    sums = "".join(f"<p>{_sentence(pane)}</p>" for pane in panes)
+    sums = "".join(f"<p>{_sentence(pane, judge)}</p>" for pane in panes)
     maps = "" if judge.no_maps else _choice("", "No heat map", "cx-film-only")
     return (
         '<h2 id="cx-answers-title">Answers</h2>'
-        f'<div class="cx-sums">{sums}</div>{maps}'
+        f'<div class="cx-sums">{sums}{_caution(judge)}</div>{maps}'
         f'<table class="cx-table{" cx-two" if two else ""}" aria-labelledby="cx-answers-title">'
         f"<thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>{_legend(panes, judge)}"
     )
@@ -71,12 +71,23 @@ def _choice(value: object, name: str, kind: str = "") -> str:
     )
 
 
-def _sentence(pane: Pane) -> str:
+def _caution(judge: Judge) -> str:
+    """What positive doesn't mean."""
+    known = judge.figure == "Probability"
+    how = "see the prevalence" if known else "a score isn't a probability"
+    point = f"above the operating point ({escape(judge.rule)})"
+    return f'<p class="cx-aside">Positive means {point}, not likely: {how}.</p>'
+
+
+def _sentence(pane: Pane, judge: Judge) -> str:
     """The positive labels, the furthest above its operating point first; then what to beware of."""
     positive = (f for f in pane.findings if f.positive)
-    found = sorted(positive, key=lambda f: f.threshold - f.probability)
-    names = ", ".join(f"<b>{escape(f.label)}</b> {shown(f.probability)}" for f in found)
+    found = sorted(positive, key=lambda f: f.bound - f.meant)
+    names = ", ".join(f"<b>{escape(f.label)}</b> {shown(f.meant)}" for f in found)
     told = f"positive for {names}." if found else "nothing positive."
+    usual = [escape(f.label) for f in found if f.meant <= (f.prevalence or 0)]
+    if usual and judge.figure == "Probability":
+        told += f" Positive, yet below the prevalence: {', '.join(usual)}."
     kind = "cx-doubt" if pane.unlike.startswith(UNLIKE) else "cx-aside"
     far = f' <span class="{kind}">{escape(pane.unlike)}</span>' if pane.unlike else ""
     return f"{escape(film_name(pane))}: {told}{far}"
@@ -97,7 +108,7 @@ def _row(panes: Sequence[Pane], k: int, judge: Judge) -> str:
             f"{_track(pane.findings[k])}</td>"
             for pane in panes
         )
-        change = first.probability - panes[1].findings[k].probability
+        change = first.meant - panes[1].findings[k].meant
         told = f"{change:+.3f}".replace("-", "−")
         cells += f'<td class="cx-change" data-head="Change">{told}</td>'
     else:
@@ -113,7 +124,7 @@ def _point(finding: Finding) -> str:
     """The operating point, and what it reaches."""
     if finding.threshold is None:
         return ""
-    told = [f"above {shown(finding.threshold)}"]
+    told = [f"above {shown(finding.bound)}"]
     for name, short in _SHORT.items():
         value = getattr(finding, name)
         told += [] if value is None else [f'<abbr title="{name}">{short}</abbr> {value:.2f}']
@@ -125,14 +136,13 @@ def _shade(finding: Finding) -> str:
 
 
 def _number(finding: Finding) -> str:
-    return f'<span class="cx-number">{shown(finding.probability)}</span>'
+    return f'<span class="cx-number">{shown(finding.meant)}</span>'
 
 
 def _probability(finding: Finding) -> str:
     if finding.adjusted is None:
         return _number(finding)
-    short = '<abbr title="adjusted">adj.</abbr>'
-    return f'{_number(finding)} <small class="cx-aside">{shown(finding.adjusted)} {short}</small>'
+    return f'{_number(finding)} <small class="cx-aside">score {shown(finding.probability)}</small>'
 
 
 def _decision(finding: Finding) -> str:
@@ -145,9 +155,9 @@ def _beware(finding: Finding) -> str:
 
 def _track(finding: Finding) -> str:
     mark = ""
-    if finding.threshold is not None:
-        mark = f'<b style="left:{_percent(finding.threshold)}"></b>'
-    wide = _percent(finding.probability)
+    if finding.bound is not None:
+        mark = f'<b style="left:{_percent(finding.bound)}"></b>'
+    wide = _percent(finding.meant)
     return f'<span class="cx-track" aria-hidden="true"><i style="width:{wide}"></i>{mark}</span>'
 
 
@@ -165,7 +175,7 @@ def _legend(panes: Sequence[Pane], judge: Judge) -> str:
     )
     lines = [
         f"The upright mark on a bar is the operating point ({escape(judge.rule)}); a label is "
-        "positive if its probability is above it."
+        f"positive if its {judge.figure.lower()} is above it."
     ]
     origins = dict.fromkeys(f.origin for f in findings if f.threshold is not None)
     for origin in origins:

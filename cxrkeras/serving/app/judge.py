@@ -12,6 +12,7 @@ from cxrkeras.data.inputs import IMAGE
 from cxrkeras.data.preparation import Preparation
 from cxrkeras.evaluation.evidence.doubts import UNMEASURED
 from cxrkeras.evaluation.rules import Rule
+from cxrkeras.evaluation.scores.operating import thresholds_of
 from cxrkeras.models.familiar.films import LIMIT
 from cxrkeras.serving.app.reading import Seen
 from cxrkeras.serving.predict.caution import films_behind, in_words
@@ -36,14 +37,16 @@ class Finding:
 
     Attributes:
         label: its name.
-        probability: the model's output, in [0, 1]; the operating point is on its scale.
+        probability: the model's output, in [0, 1]; the page calls it the score where there is
+            `adjusted`.
         adjusted: the same with the loss's inflation undone; None if there is none.
         prevalence: of the label in the training data; None where not known.
-        threshold: the operating point; None if there is none.
+        threshold: the operating point, on the scale of `probability`; None if there is none.
         origin: where the operating point comes from, in words.
         doubt: what must be said of the operating point, see `evidence.doubts`; "" for none.
         sensitivity, specificity: of the operating point on films that it wasn't fitted on; None
             where not known.
+        adjusted_threshold: the operating point on the scale of `adjusted`; None if there is none.
     """
 
     label: str
@@ -55,6 +58,17 @@ class Finding:
     doubt: str = ""
     sensitivity: float | None = None
     specificity: float | None = None
+    adjusted_threshold: float | None = None
+
+    @property
+    def meant(self) -> float:
+        """What people are shown: the probability that is meant, as far as it is known."""
+        return self.probability if self.adjusted is None else self.adjusted
+
+    @property
+    def bound(self) -> float | None:
+        """The operating point on the scale of `meant`."""
+        return self.threshold if self.adjusted is None else self.adjusted_threshold
 
     @property
     def positive(self) -> bool | None:
@@ -76,6 +90,7 @@ class Judge(Protocol):
         unit: of the maps' values.
         extras: what it takes beside the picture.
         distorted: whether findings have `adjusted`.
+        figure: what `Finding.meant` is: a "Probability", or no more than a "Score".
     """
 
     labels: tuple[str, ...]
@@ -87,6 +102,7 @@ class Judge(Protocol):
     no_maps: str
     unit: str
     distorted: bool
+    figure: str
     extras: tuple[str, ...]
 
     def findings(self, seen: Seen) -> tuple[Finding, ...]:
@@ -123,6 +139,8 @@ class LocalJudge:
         self._lock, self.extras = threading.Lock(), card.extras
         self.labels, self.name, self.rule = card.labels, card.path.resolve().name, str(rule)
         self.preparation, self.distorted = card.preparation, card.distorted
+        known = card.probabilities and card.distortion is not None
+        self.figure = "Probability" if known else "Score"
         self._explainer, self.no_maps = _explainer(model)
         way = self._explainer.way if self._explainer else None
         self.unit = way.unit if way else ""
@@ -134,6 +152,10 @@ class LocalJudge:
             scores = self._model.predict(self._inputs(seen))
         told = answer(self._card, self._rule, None, [Row(Path(), "", ())], scores)
         known = self._card.facts["training_prevalence"]
+        bounds = dict.fromkeys(self.labels)
+        if told.distorted:
+            cuts = self._card.distortion.undistort(thresholds_of(told.points, self.labels))
+            bounds = dict(zip(self.labels, map(_known, cuts), strict=True))
         return tuple(
             Finding(
                 label,
@@ -145,6 +167,7 @@ class LocalJudge:
                 told.doubt(label),
                 self._reached.sensitivity[k],
                 self._reached.specificity[k],
+                bounds[label],
             )
             for k, label in enumerate(self.labels)
         )
@@ -197,9 +220,10 @@ class RemoteJudge:
         self._server, self.name, self.rule = server, name, "as the server says"
         found = predict_remote(server, name, [grey_png(_RAMP)])
         self.labels, self.extras = found.labels, found.inputs
-        self.preparation, self.unit, self.distorted = Preparation(), "", False
+        self.preparation, self.unit = Preparation(), ""
+        self.distorted, self.figure = False, "Score"  # what its loss did isn't said
         self.reached = ""
-        self.no_maps = "a server gives probabilities but no feature maps."
+        self.no_maps = "a server gives scores but no feature maps."
         told = f"Before you believe it: {UNMEASURED}"
         self.about = (f"The model {name} on {server} answers.", told)
 
@@ -214,7 +238,7 @@ class RemoteJudge:
         if not told.valid[0]:
             raise UserError("The server couldn't use this film.")
         return tuple(
-            Finding(label, float(p), None, None, None if np.isnan(t) else float(t), "the server")
+            Finding(label, float(p), None, None, _known(t), "the server")
             for label, p, t in zip(told.labels, told.probability[0], told.thresholds, strict=True)
         )
 
@@ -229,6 +253,10 @@ class RemoteJudge:
     def heat(self, seen: Seen, label: str) -> np.ndarray:
         """Never: `no_maps` says why."""
         raise UserError(self.no_maps)
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 _RAMP = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)  # asks for the labels
@@ -254,7 +282,10 @@ def _explainer(model: "Predictor") -> tuple["Ensemble | None", str]:
         return None, str(error)
 
 
-_CAM = "Heat maps are class activation maps plus the bias: their mean is the label's logit."
+_CAM = (
+    "Heat maps are class activation maps plus the bias: their mean is the logit of the label's "
+    "score."
+)
 _CAM_OF_PART = "Heat maps are class activation maps, laid where the model looks."
 
 

@@ -1,16 +1,15 @@
 """The page on the network: who may ask for what, and how much; nothing goes to disk."""
 
-import importlib.util
 import os
 import socket
 import webbrowser
 
 from cxrkeras.serving.app.desk import Desks
+from cxrkeras.serving.app.gate.address import url_of
 from cxrkeras.serving.app.inbox import Inbox
 from cxrkeras.serving.app.judge import Judge
 from cxrkeras.serving.app.reading import Reader
 from cxrkeras.serving.app.terms import Terms
-from data_prep.errors import UserError
 from data_prep.films.square import Settings
 from data_prep.say import say
 
@@ -20,32 +19,6 @@ _QUIET = {  # read by gradio and huggingface_hub when they are imported
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_OFFLINE": "1",
 }
-
-
-def check_installed() -> None:
-    """Refuse in one line if the extra isn't installed.
-
-    Raises:
-        UserError: with the command that installs it.
-    """
-    if importlib.util.find_spec("gradio") is None:
-        raise UserError("The page needs Gradio. Install: pip install 'cxrkeras[app]'")
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Take the address before the model is loaded.
-
-    Raises:
-        UserError: it can't be had.
-    """
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise UserError(
-            f"--host {host} --port {port} can't be used: {error.strerror}. Give another --port, "
-            "or 0 for any free one."
-        ) from error
 
 
 def build(judge: Judge, terms: Terms):
@@ -101,7 +74,7 @@ def serve(judge: Judge, terms: Terms, sockets: list[socket.socket], *, open_page
 
     from cxrkeras.serving.app.gate.connections import Prompt
 
-    url = address(sockets[0])
+    url = url_of(sockets[0])
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list | None = None) -> None:
@@ -129,10 +102,3 @@ def serve(judge: Judge, terms: Terms, sockets: list[socket.socket], *, open_page
     finally:
         reader.close()
     say("Closed; all films have been forgotten.")
-
-
-def address(taken: socket.socket) -> str:
-    """The URL at which the page is found, e.g. http://127.0.0.1:7860."""
-    host, port = taken.getsockname()[:2]
-    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{name}:{port}"

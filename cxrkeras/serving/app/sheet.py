@@ -55,6 +55,7 @@ def as_json(desk: Desk, judge: Judge, view: View) -> bytes:
         "model": {"name": judge.name, "about": list(judge.about)},
         "operating_point": judge.rule,
         "decision": "positive where probability > threshold",
+        "shown": "adjusted" if judge.distorted else "probability",
         "sensitivity_and_specificity": judge.reached,
         "films": [
             {
@@ -165,14 +166,15 @@ def _draw_table(draw: ImageDraw.ImageDraw, top: int, panes: list[Pane], judge: J
         for pane, x in zip(panes, columns, strict=True):
             _draw_bar(draw, (x, y), long, pane.findings[k])
         if two:
-            change = finding.probability - panes[1].findings[k].probability
+            change = finding.meant - panes[1].findings[k].meant
             _write(draw, (1080, y + 9), f"{change:+.3f}", 19)
         y += _ROW
     draw.line([(_MARGIN, y), (WIDTH - _MARGIN, y)], fill=_LINE)
-    notes = [f"Upright mark: the operating point ({judge.rule}). Positive: a probability above it."]
+    figure = judge.figure.lower()
+    note = f"Upright mark: the operating point ({judge.rule}). Positive: a {figure} above it."
     if judge.reached:
-        notes[0] += f" Sensitivity and specificity {judge.reached}"
-    for number, line in enumerate(wrap(notes[0], 135, max_lines=2)):
+        note += f" Sensitivity and specificity {judge.reached}"
+    for number, line in enumerate(wrap(note, 135, max_lines=2)):
         _write(draw, (_MARGIN, y + 12 + 22 * number), line, 16, _SOFT)
     doubted = [finding.label for finding in panes[0].findings if finding.doubt]
     if doubted:
@@ -184,17 +186,17 @@ def _draw_bar(
     draw: ImageDraw.ImageDraw, corner: tuple[int, int], long: int, finding: Finding
 ) -> None:
     x, y = corner
-    _write(draw, (x, y + 9), shown(finding.probability), 19)
+    _write(draw, (x, y + 9), shown(finding.meant), 19)
     left, end = x + 75, x + 75 + long
     draw.rectangle([left, y + 15, end, y + 25], fill=_LINE)
     ink = _ACCENT if finding.positive else _SOFT
-    draw.rectangle([left, y + 15, left + long * finding.probability, y + 25], fill=ink)
-    if finding.threshold is not None:
-        mark = left + long * min(max(finding.threshold, 0), 1)
+    draw.rectangle([left, y + 15, left + long * finding.meant, y + 25], fill=ink)
+    if finding.bound is not None:
+        mark = left + long * min(max(finding.bound, 0), 1)
         draw.line([(mark, y + 10), (mark, y + 30)], fill=_INK, width=3)
     told = DECISIONS[finding.positive]
-    if long > 200 and finding.threshold is not None:
-        told += f" (at {shown(finding.threshold)}{_shares(finding)})"
+    if long > 200 and finding.bound is not None:
+        told += f" (at {shown(finding.bound)}{_shares(finding)})"
     elif finding.positive is not True:
         told = ""
     _write(draw, (end + 12, y + 10), told, 16, _INK if finding.positive else _SOFT)
@@ -229,6 +231,7 @@ def _as_json(finding: Finding) -> dict:
         "adjusted": finding.adjusted,
         "prevalence": finding.prevalence,
         "threshold": finding.threshold,
+        "adjusted_threshold": finding.adjusted_threshold,
         "sensitivity": finding.sensitivity,
         "specificity": finding.specificity,
         "from": finding.origin,
@@ -239,4 +242,4 @@ def _as_json(finding: Finding) -> dict:
 
 def _differences(film: Pane, beside: Pane):
     for one, other in zip(film.findings, beside.findings, strict=True):
-        yield one.label, one.probability - other.probability
+        yield one.label, one.meant - other.meant

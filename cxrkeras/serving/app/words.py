@@ -83,8 +83,10 @@ def footer(terms: Terms, adjusted: bool, maps: bool) -> str:
     refused = " or ".join(kind for kind, taken in kinds.items() if not taken)
     chest = f" A DICOM file that names {refused} is refused." if refused else ""
     loss = (
-        "<p>“Adjusted” (adj.) is the probability with what the loss did to it undone, to compare "
-        "with the prevalence, the label's share in the training data.</p>"
+        "<p>The score is what the model computes, which its loss bends away from the probability, "
+        "often far upwards. The probability has that undone, to compare with the prevalence, the "
+        "label's share in the training data. In the JSON, as from cxrkeras predict, the score is "
+        "called “probability”, and the probability “adjusted”.</p>"
         if adjusted
         else ""
     )

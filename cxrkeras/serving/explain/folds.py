@@ -70,7 +70,7 @@ class Explainers:
 
     Attributes:
         way: the kind of map.
-        all: what explains where no fold is asked, in words.
+        all: what explains where no fold is asked, in words; `whole` says how, too.
         extras: the inputs beside the image.
         logits: whether scores are logits; else they are what the models give out.
 
@@ -96,7 +96,9 @@ class Explainers:
             self.way = replace(self.of(0).way, why=_APART)
         asked = self._numbers if several else (0,)
         self.logits = all(self._member(number).parts.logits for number in asked)
-        self.all = "all models" if len(self._members) > 1 else "the model"
+        many = len(self._members) > 1
+        self.all = "all models" if many else "the model"
+        self.whole = f"{self.all}, whose maps are averaged" if many else self.all
 
     def of(self, fold: int | None) -> Explainer | Ensemble:
         """One member's, or the ensemble's where `fold` is None."""

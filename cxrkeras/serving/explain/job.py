@@ -17,6 +17,7 @@ from cxrkeras.serving.explain.folds import Explainers, Explanation, at_side, cas
 from cxrkeras.serving.explain.inputs import Inputs
 from cxrkeras.serving.explain.overlay import Heat
 from cxrkeras.serving.explain.randomise import STAGES, Check, randomisation_check
+from cxrkeras.serving.predict.film_names import hidden
 from cxrkeras.serving.predict.films import FilmStream
 from cxrkeras.serving.predict.told import Told, Unknown, as_arrays
 from cxrkeras.serving.reporting.captures import Captures
@@ -77,6 +78,7 @@ class _Gathered:
     folds: Counter = field(default_factory=Counter)
     told: dict[int, Told] = field(default_factory=dict, repr=False)
     learnt: int = 0
+    hidden: int = 0
 
 
 def carry_out(
@@ -170,6 +172,7 @@ def _keep(
     number, name = told.number, job.names[told.number]
     gathered.folds[told.fold] += 1
     gathered.learnt += told.learnt
+    gathered.hidden += hidden(told.path, name)
     pictured = set(chosen) if job.pictures else set()
     gathered.rows[number] = files.explained_rows(name, told, job.labels, job.thresholds, pictured)
     gathered.boxes[number] = [
@@ -225,13 +228,16 @@ def _write_tables(job: Job, gathered: _Gathered, outcome: Outcome) -> None:
 
 def _summary(explainers: Explainers, gathered: _Gathered) -> Iterator[str]:
     own = sum(count for fold, count in gathered.folds.items() if fold is not None)
-    parts = [f"{gathered.folds[None]} by {explainers.all}"] if gathered.folds[None] else []
+    parts = [f"{gathered.folds[None]} by {explainers.whole}"] if gathered.folds[None] else []
     if own:
         parts.append(f"{own} out of fold, by the one model that hasn't seen them")
     count, way = sum(gathered.folds.values()), explainers.way
     yield f"{way.title} of {count} images: {'; '.join(parts) or 'none'}."
     if way.why:
         yield f"{way.title} because {way.why}."
+    if gathered.hidden:
+        count = gathered.hidden
+        yield f"Results of DICOM films ({count}) bear a keyed hash: explained.csv tells the file."
     if explainers.extras:
         yield f"{', '.join(explainers.extras)} are held at {_HELD}."
     if gathered.learnt:

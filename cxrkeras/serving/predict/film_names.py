@@ -36,6 +36,11 @@ def unique_names(files: Sequence[Path], key_file: Path | None = None) -> list[st
     return names
 
 
+def hidden(file: Path, name: str) -> bool:
+    """Whether the name that `unique_names` gives a file isn't its own."""
+    return name.partition("~")[0] != (clean(file.stem) or "film")
+
+
 def pseudonym(file: Path, key: bytes) -> str:
     """As `data_prep.dataset.publish` names the image of a DICOM file."""
     uid = sop_uid(file)

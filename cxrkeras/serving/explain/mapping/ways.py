@@ -43,7 +43,7 @@ _WAYS = {
             "CAM",
             "class activation map: its mean plus the bias is the label's logit",
             "logit",
-            "the head is a dense layer on averaged maps, on which it is exact",
+            "the head is a dense layer on averaged maps, on which class activation maps are exact",
         ),
         Way(
             "gradcam",

@@ -86,8 +86,28 @@ def test_the_page_and_the_lines_say_it(found, tmp_path):
     for text in (page, lines):
         assert "Not scored, since these data have no such label: Nodule." in text
         assert "1 films that are the run" in text
+        assert "AUROC lower here than out of fold (intervals exclude 0): Mass -0." in text
+        assert "By luck alone, 0.1 of 2 labels would be named." in text
+        assert "Recalibration in the large moves all of a label" in text
     assert is_external(tmp_path)
     assert "nan" not in (tmp_path / "external.json").read_text().lower()
+
+
+def test_few_positives_and_points_at_chance_are_warned_of(found, tmp_path):
+    one = found["per_label"]["Mass"]
+    bare = {"low": None, "high": None}
+    shares = {"sensitivity": {"value": 0.5, **bare}, "specificity": {"value": 0.52, **bare}}
+    points = {"youden": one["points"]["youden"] | {"here": shares}}
+    rare = {**found["per_label"], "Mass": {**one, "positives": 4, "points": points}}
+    doubtful = {**found, "per_label": rare}
+    page = write_external(tmp_path, doubtful, side(0, 160, 0.1).predictions).read_text("utf-8")
+    assert "<h2>Before you believe a number</h2>" in page
+    assert "<li>Fewer than 10 positives in all: Mass (4)." in page
+    told = "\n".join(as_lines(doubtful))
+    assert "Before you believe it: Fewer than 10 positives in all: Mass (4)." in told
+    assert "Before you believe it: No better than chance" in told
+    assert "Mass 0.500 + 0.520" in told
+    assert "Fewer than" not in "\n".join(as_lines(found))
 
 
 def test_without_out_of_fold_films_nothing_is_compared():

@@ -31,7 +31,8 @@ class Served:
 _APP = "from cxrkeras.cli import main; main()"
 _PLAIN = """
 from tests.cxrkeras.serving.app.page_files import LIMIT, Saying
-from cxrkeras.serving.app.serve import listen, serve
+from cxrkeras.serving.app.gate.address import listen
+from cxrkeras.serving.app.serve import serve
 from cxrkeras.serving.app.terms import Terms
 serve(Saying(), Terms(LIMIT), [listen("127.0.0.1", 0)], open_page=False)
 """

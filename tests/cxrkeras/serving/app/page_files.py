@@ -76,7 +76,7 @@ class Saying:
     name, about, rule = "saying", ("It says the mean grey.",), "youden"
     reached = "on the held-out test set (200 images)."
     preparation, no_maps, unit, distorted = Preparation(64), "", "grey", False
-    extras: tuple[str, ...] = ()
+    figure, extras = "Probability", ()
 
     def findings(self, seen):
         grey = float(seen.square.mean() / 255)

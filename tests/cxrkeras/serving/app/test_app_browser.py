@@ -373,14 +373,15 @@ def test_real_films_are_seen(page, real):
     assert page.locator(".cx-change").count() == len(page_files.LABELS)
 
 
-def test_a_server_s_answers_are_shown_as_the_model_s_own(browser, page, served_elsewhere):
+def test_a_server_s_scores_are_the_model_s_own(browser, page, served_elsewhere):
     film = page_files.dicom(page_files.grey(3))
     send(page, film)
-    own = page.locator(".cx-table .cx-number").all_inner_texts()
+    own = page.locator(".cx-cell .cx-aside").all_inner_texts()
     with opened(browser, served_elsewhere) as other:
         assert send(other, film) == "Film 1 has been read."
-        assert other.locator(".cx-table .cx-number").all_inner_texts() == own
-        assert "No heat maps: a server gives probabilities" in other.text_content(".cx-head")
+        scores = other.locator(".cx-table .cx-number").all_inner_texts()
+        assert [f"score {score}" for score in scores] == own
+        assert "No heat maps: a server gives scores" in other.text_content(".cx-head")
         assert other.locator("[name=cx-label]").count() == 0
         assert not other.locator("#cx-opacity").is_visible()
         assert "also goes to the server" in other.inner_text(".cx-foot")

@@ -11,6 +11,7 @@ from PIL import Image
 
 from cxrkeras.cli import main
 from cxrkeras.serving.app import answers, serve
+from cxrkeras.serving.app.gate import address
 from cxrkeras.serving.app.judge import RemoteJudge
 from cxrkeras.serving.app.terms import Terms
 from cxrkeras.serving.server.client import Remote
@@ -188,6 +189,7 @@ def test_a_server_is_asked_with_bare_pixels(monkeypatch):
     judge = RemoteJudge("http://there:8501", "cxr")
     assert judge.labels == ("Mass", "Nodule")
     assert judge.no_maps
+    assert judge.figure == "Score"  # what its loss did isn't known here
     seen = see(page_files.dicom(page_files.grey(0)), Settings(size=64), True)
     findings = judge.findings(seen)
     assert [(f.label, f.probability, f.threshold, f.positive) for f in findings] == [
@@ -201,16 +203,20 @@ def test_a_server_is_asked_with_bare_pixels(monkeypatch):
         judge.findings(seen)
 
 
-def test_help_imports_nothing_heavy():
+def test_help_and_a_taken_port_import_nothing_heavy():
     code = (
         "import sys\nfrom cxrkeras.cli import main\n"
-        "try:\n    main(['app', '--help'])\nexcept SystemExit:\n    pass\n"
-        "heavy = {'gradio', 'tensorflow', 'keras', 'pandas'} & set(sys.modules)\n"
+        "for words in (['--help'], ['run', '--port', sys.argv[1]]):\n"
+        "    try:\n        main(['app', *words])\n    except SystemExit:\n        pass\n"
+        "heavy = {'gradio', 'tensorflow', 'keras', 'pandas', 'scipy'} & set(sys.modules)\n"
         "sys.exit(f'imported: {heavy}' if heavy else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        words = [sys.executable, "-c", code, str(taken.getsockname()[1])]
+        done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "127.0.0.1" in done.stdout
+    assert "Loading" not in done.stderr
 
 
 def told(capsys, *words):
@@ -220,31 +226,31 @@ def told(capsys, *words):
 
 
 def test_without_the_extra_one_line_says_how_to_install_it(capsys, monkeypatch):
-    monkeypatch.setattr(serve.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(address.importlib.util, "find_spec", lambda name: None)
     code, line = told(capsys, "model")
     assert (code, line.count("\n")) == (1, 1)
     assert "pip install 'cxrkeras[app]'" in line
 
 
 def test_a_taken_port_is_said_before_the_model_is_loaded(capsys, monkeypatch):
-    monkeypatch.setattr(serve, "check_installed", lambda: None)
+    monkeypatch.setattr(address, "check_installed", lambda: None)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         code, line = told(capsys, "no-such-model", "--port", str(port))
     assert (code, line.count("\n")) == (1, 1)
-    assert f"--port {port} can't be used" in line
+    assert f"--port {port} can't be used: Address already in use. Give" in line
 
 
 def test_addresses_are_ones_that_a_browser_opens():
-    with serve.listen("127.0.0.1", 0) as here, serve.listen("0.0.0.0", 0) as wide:
-        assert serve.address(here) == f"http://127.0.0.1:{here.getsockname()[1]}"
-        assert serve.address(wide) == f"http://127.0.0.1:{wide.getsockname()[1]}"
+    with address.listen("127.0.0.1", 0) as here, address.listen("0.0.0.0", 0) as wide:
+        assert address.url_of(here) == f"http://127.0.0.1:{here.getsockname()[1]}"
+        assert address.url_of(wide) == f"http://127.0.0.1:{wide.getsockname()[1]}"
 
 
 @pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])
 def test_a_page_that_others_reach_is_warned_of(capsys, monkeypatch, host, warned):
     started = []
-    monkeypatch.setattr(serve, "check_installed", lambda: None)
+    monkeypatch.setattr(address, "check_installed", lambda: None)
     monkeypatch.setattr("cxrkeras.commands.app._local", lambda path, rule: Saying())
     monkeypatch.setattr(
         serve,
@@ -255,5 +261,6 @@ def test_a_page_that_others_reach_is_warned_of(capsys, monkeypatch, host, warned
     ((terms, taken),) = started
     taken.close()
     assert code == 0
+    assert "Loading model; the page's address follows." in said
     assert ("Warning" in said) is warned
     assert terms == Terms(2 * 2**20, local=not warned)

@@ -24,7 +24,8 @@ pytestmark = pytest.mark.slow
 USER, PASSWORD = "reader", "only for this test"
 _PAGE = """
 from tests.cxrkeras.serving.app.page_files import LIMIT, Saying
-from cxrkeras.serving.app.serve import listen, serve
+from cxrkeras.serving.app.gate.address import listen
+from cxrkeras.serving.app.serve import serve
 from cxrkeras.serving.app.terms import Terms
 serve(Saying(), Terms(LIMIT, local=False), [listen("127.0.0.1", 0)], open_page=False)
 """

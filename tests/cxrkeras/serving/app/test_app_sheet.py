@@ -58,6 +58,9 @@ def test_findings_are_what_predict_says_of_the_same_file(judge, folder, tmp_path
     odds = expected / (1 - expected) / 4.5
     told = [finding.adjusted for finding in findings]
     assert told == pytest.approx((odds / (1 + odds)).tolist())
+    assert told == [finding.meant for finding in findings]
+    bounds = [finding.bound for finding in findings]
+    assert bounds == [pytest.approx(0.2), pytest.approx(0.1), None]  # the prevalence
     assert [finding.prevalence for finding in findings] == [0.2, 0.1, None]
     assert [finding.positive for finding in findings] == [
         None if finding.threshold is None else finding.probability > finding.threshold
@@ -79,7 +82,7 @@ def test_of_a_model_that_sees_a_part_no_map_s_mean_is_said_to_be_the_logit(folde
         return LocalJudge(card, load_model(folder), parse_rule("corrected")).about
 
     card, members = read_card(folder), KerasPredictor.members
-    assert any("their mean is the label's logit" in line for line in lines(card))
+    assert any("their mean is the logit of the label's score" in line for line in lines(card))
     part = [one._replace(box=(0.25, 0.25, 0.75, 0.75)) for one in members(load_model(folder))]
     monkeypatch.setattr(KerasPredictor, "members", lambda _: part)
     assert "Heat maps are class activation maps, laid where the model looks." in lines(card)
@@ -102,7 +105,8 @@ def test_json_holds_the_figures_and_nobody_but_who_was_typed(judge):
     first, second = (film["labels"] for film in told["films"])
     assert told["difference"]["films"] == [2, 1]
     for label, change in told["difference"]["labels"].items():
-        assert change == second[label]["probability"] - first[label]["probability"]
+        assert change == second[label][told["shown"]] - first[label][told["shown"]]
+    assert told["shown"] == "adjusted"
     assert page_files.PATIENT not in text
     assert "Zebedee" not in text
     assert "difference" not in json.loads(as_json(desk, judge, View((2,))))
@@ -189,15 +193,15 @@ def test_the_table_says_every_figure_and_decision_in_words(judge):
         assert label.startswith(one.label)
         for cell, finding in zip(told, (one, other), strict=True):
             number, *_, decision = re.split(r"(?<=\d) ", cell)
-            assert float(number) == pytest.approx(finding.probability, rel=0.06, abs=6e-4)
+            assert float(number) == pytest.approx(finding.adjusted, rel=0.06, abs=6e-4)
             assert answers.DECISIONS[finding.positive] in decision
         change = float(change.replace("−", "-"))
-        assert change == pytest.approx(one.probability - other.probability, abs=6e-4)
+        assert change == pytest.approx(one.adjusted - other.adjusted, abs=6e-4)
 
 
 def test_sensitivity_and_specificity_stand_beside_each_decision(judge):
     (pane,) = opened(judge, 1).panes.values()
-    known = replace(pane.findings[0], threshold=0.4, sensitivity=0.81, specificity=0.72)
+    known = replace(pane.findings[0], adjusted_threshold=0.4, sensitivity=0.81, specificity=0.72)
     pane.findings = (known, *pane.findings[1:])
     decisions = [cells(row)[2] for row in Cells(answers.answers([pane], judge)).rows[1:]]
     assert "above 0.400 · sens. 0.81 · spec. 0.72" in decisions[0]
@@ -206,6 +210,31 @@ def test_sensitivity_and_specificity_stand_beside_each_decision(judge):
     judge_that_knows = SimpleNamespace(**vars(judge) | {"reached": "on 7 images."})
     told = answers.answers([pane], judge_that_knows)
     assert "Sensitivity (sens.) and specificity (spec.) on 7 images." in told
+
+
+def test_the_figure_to_believe_is_the_one_without_the_loss_s_inflation(judge):
+    (pane,) = opened(judge, 1).panes.values()
+    first = replace(pane.findings[0], probability=0.674, adjusted=0.188, threshold=0.25,
+                    adjusted_threshold=0.08)  # fmt: skip
+    pane.findings = (first, *pane.findings[1:])
+    told = answers.answers([pane], judge)
+    table = Cells(told).rows
+    assert cells(table[0])[1] == "Probability"
+    assert cells(table[1])[1] == "0.188 score 0.674"
+    assert "above 0.080" in cells(table[1])[2]
+    assert "<b>Effusion</b> 0.188" in told
+    assert "Positive, yet below the prevalence: Effusion" in told  # 0.2
+    assert 'style="width:18.8%"></i><b style="left:8.0%">' in told
+    assert "above the operating point (corrected), not likely: see the prevalence" in told
+    assert "Effusion 0.188" in answers.map_words(np.eye(2), first, True, "logit")
+    # Where nobody knows what the loss did, nothing is called a probability.
+    pane.findings = (replace(first, adjusted=None), *pane.findings[1:])
+    unknown = SimpleNamespace(**vars(judge) | {"figure": "Score"})
+    told = answers.answers([pane], unknown)
+    assert cells(Cells(told).rows[0])[1] == "Score"
+    assert "a score isn't a probability" in told
+    assert "below the prevalence" not in told
+    assert "above 0.250" in cells(Cells(told).rows[1])[2]
 
 
 def test_a_film_unlike_the_training_films_is_said_to_be(judge):
@@ -217,7 +246,8 @@ def test_a_film_unlike_the_training_films_is_said_to_be(judge):
 
 def test_no_name_of_a_label_is_markup(judge):
     (pane,) = opened(judge, 1).panes.values()
-    named = (replace(one, label=f"<i>{k}", threshold=0.5) for k, one in enumerate(pane.findings))
+    at = {"threshold": 0.5, "adjusted_threshold": 0.2}
+    named = (replace(one, label=f"<i>{k}", **at) for k, one in enumerate(pane.findings))
     pane.findings = tuple(replace(one, origin=f"<i>{one.label}") for one in named)
     told = answers.answers([pane], judge) + answers.map_words(
         np.eye(2), pane.findings[0], True, "<i>"

@@ -84,7 +84,7 @@ def test_files_are_explained_by_all_models_and_broken_ones_listed(served, tmp_pa
     out = tmp_path / "why"
     assert explain(served / "run", served / "films", "--out", out, "--labels", "all") == 0
     said = capsys.readouterr().out
-    assert "CAM of 2 images: 2 by all models." in said
+    assert "CAM of 2 images: 2 by all models, whose maps are averaged." in said
     assert "broken.png" in said
     rejected = pd.read_csv(out / "rejected.csv")
     assert rejected["file"].str.endswith("broken.png").tolist() == [True]
@@ -111,6 +111,7 @@ def test_pictures_of_dicom_films_are_secondary_captures_too(served, tmp_path, ca
     assert explain(*words, "--labels", LABELS[0]) == 0
     said = capsys.readouterr().out
     assert "Secondary Captures: 1, with names of patients. None of " in said
+    assert "Results of DICOM films (1) bear a keyed hash: explained.csv tells the file." in said
     assert not any(secret in said for secret in SECRETS)
     (made,) = (out / "dicom").iterdir()
     drawn = np.asarray(Image.open(out / "overlays" / f"{made.stem}.png"))
@@ -140,7 +141,7 @@ def test_the_runs_own_images_are_explained_out_of_fold_and_scored(served, tmp_pa
     )
     said = capsys.readouterr().out
     assert code == 0
-    assert "1 by all models; 7 out of fold" in said
+    assert "1 by all models, whose maps are averaged; 7 out of fold" in said
     table = pd.read_csv(out / "explained.csv").drop_duplicates("file")
     expected = [f"fold {n % FOLDS}" for n in range(IMAGES - 1)] + ["all"]
     assert table["model"].tolist() == expected
@@ -276,7 +277,7 @@ def test_a_raw_file_of_the_runs_own_data_is_recognised_by_its_pixels(served, tmp
     films.append(tmp_path / "another name.tiff")
     out = tmp_path / "why"
     assert explain(served / "run", *films, "--out", out, "--no-pictures") == 0
-    assert "1 by all models; 2 out of fold" in capsys.readouterr().out
+    assert "1 by all models, whose maps are averaged; 2 out of fold" in capsys.readouterr().out
     models = pd.read_csv(out / "explained.csv").groupby("name")["model"].first()
     assert models.to_dict() == {
         "film_4": "fold 1", "film_7": "all", "another_name": "fold 1",
