@@ -268,8 +268,11 @@ class _Stream:
                 return self._weighed(again)
             return tf.random.experimental.stateless_shuffle(tf.range(rows, dtype=tf.int64), again)
 
-        cycles = tf.range(-(-wanted // rows), dtype=tf.int64)
-        return tf.reshape(tf.map_fn(shuffled, cycles), (-1,))[:wanted]
+        cycles = -(-wanted // rows)
+        if cycles == 1:  # as usual; a loop takes longer to build
+            return shuffled(tf.constant(0, tf.int64))[:wanted]
+        each = tf.map_fn(shuffled, tf.range(cycles, dtype=tf.int64))
+        return tf.reshape(each, (-1,))[:wanted]
 
     def _weighed(self, seed: tf.Tensor) -> tf.Tensor:
         """An epoch's row numbers, each as often as its weight says: drawn systematically."""
