@@ -54,8 +54,8 @@ class Heat:
         return None if self.threshold is None else self.probability > self.threshold
 
     def lines(self) -> tuple[str, str]:
-        """The caption: the label with its probability, and the decision with its origin."""
-        head = f"{self.label}  {shown(self.probability)}"
+        """The caption: the label with the model's score, and the decision with its origin."""
+        head = f"{self.label}  score {shown(self.probability)}"
         if self.threshold is None:
             return head, "no operating point"
         sign, word = (">", "positive") if self.positive else ("<=", "negative")

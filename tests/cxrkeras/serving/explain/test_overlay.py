@@ -81,9 +81,9 @@ def test_an_overlay_has_its_words_and_its_known_boxes():
 
 
 def test_what_the_caption_says():
-    assert heat(np.eye(2)).lines() == ("Mass  0.830", "positive: > 0.400 (youden)")
+    assert heat(np.eye(2)).lines() == ("Mass  score 0.830", "positive: > 0.400 (youden)")
     quiet = heat(np.eye(2), probability=0.0021)
-    assert quiet.lines() == ("Mass  0.0021", "negative: <= 0.400 (youden)")
+    assert quiet.lines() == ("Mass  score 0.0021", "negative: <= 0.400 (youden)")
     assert heat(np.eye(2), threshold=None).lines()[1] == "no operating point"
 
 
