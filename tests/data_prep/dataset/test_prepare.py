@@ -96,13 +96,19 @@ def test_a_finished_dataset_is_left_alone(tmp_path, source, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{"size": 48}, {"pad": True}, {"public": True}, {"near": False}, {"merge_patients": False}],
+    ("change", "told"),
+    [
+        ({"size": 48}, "with different settings: --image-size. "),
+        ({"pad": True}, "with different settings: --pad. "),
+        ({"public": True}, "with different settings: --public. "),
+        ({"near": False}, "with other labels .*--no-near"),
+        ({"merge_patients": False}, "with other labels .*--keep-patients"),
+    ],
 )
-def test_a_finished_dataset_of_other_settings_is_refused(tmp_path, source, change):
+def test_a_finished_dataset_of_other_settings_is_refused(tmp_path, source, change, told):
     prepare(source, tmp_path / "out", **FAST)
     before = contents(tmp_path / "out")
-    with pytest.raises(UserError, match="other files, labels or settings"):
+    with pytest.raises(UserError, match=told):
         prepare(source, tmp_path / "out", **{**FAST, **change})
     assert contents(tmp_path / "out") == before
 

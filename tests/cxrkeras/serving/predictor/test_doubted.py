@@ -78,9 +78,9 @@ def test_the_page_tells_it_beside_the_label():
         Finding("Mass", 0.6, None, 0.1, 0.4, "here"),
         Finding("Edema", 0.6, None, 0.1, 0.4, "here", f"{CHANCE} <&>"),
     ]
-    judge = SimpleNamespace(
-        labels=["Mass", "Edema"], no_maps="", rule="corrected", distorted=False, reached=""
-    )
+    told = {"no_maps": "", "rule": "corrected", "reached": ""}
+    told |= {"distorted": False, "figure": "Probability"}
+    judge = SimpleNamespace(labels=["Mass", "Edema"], **told)
     shown = shown_on_page([Pane(1, SimpleNamespace(view=""), findings)], judge)
     assert shown.count("Beware") == 1
     assert f"Beware of Edema: {CHANCE} &lt;&amp;&gt;" in shown
