@@ -3,12 +3,9 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from cxrkeras.data.augmentation.operations import Operation
 from cxrkeras.data.augmentation.shared.draws import Draws
-from cxrkeras.data.augmentation.shared.layer import Augment
-from cxrkeras.data.augmentation.shared.mixture import mixture
 from cxrkeras.registry import OPERATIONS
 from tests.cxrkeras.data.augmentation.drawn import pictures
 
@@ -40,15 +37,6 @@ def test_an_operation_is_made_from_its_text(name):
     assert OPERATIONS.make(str(operation)) == operation
     for option, field in type(operation).model_fields.items():
         assert field.description, option
-
-
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX has nothing but XLA")
-@pytest.mark.parametrize("name", OPERATIONS.names())
-def test_xla_compiles_an_operation(name):
-    operation = OPERATIONS.make(name)
-    layer = Augment(mixture("tests", operation)(), seed=0)
-    compiled = tf.function(lambda images: layer(images, training=True), jit_compile=True)
-    assert np.isfinite(compiled(pictures(4, 8, 8))).all()
 
 
 @pytest.mark.parametrize(
