@@ -160,6 +160,7 @@ def fit_rows(
     patients = target.dataset.patients[learn]
     validation = validation_rows(targets[learn].known, patients, plan.validation, seed, what=what)
     train = learn[~validation]
+    say(f"{title}: learning from {len(train):,} images")
     learned = fitter.fit(
         train,
         learn[validation],

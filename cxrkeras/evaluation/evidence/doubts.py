@@ -39,7 +39,7 @@ class PointDoubt(NamedTuple):
     """What is to be said of one label's operating point; None where nothing is.
 
     Args:
-        chance: (sensitivity, specificity) of one that is no better than chance.
+        chance: (sensitivity, specificity) of one that can't be told from chance.
         calls: (share of positive decisions, prevalence), if these are far from each other.
     """
 
@@ -49,7 +49,10 @@ class PointDoubt(NamedTuple):
     def __str__(self) -> str:
         told = []
         if self.chance:
-            told.append("no better than chance: sensitivity {:.3f}, specificity {:.3f}")
+            told.append(
+                "no better than chance, or too few positives to tell: "
+                "sensitivity {:.3f}, specificity {:.3f}"
+            )
         if self.calls:
             told.append("positive in {:.1%} of images, labelled in {:.1%}")
         return "; ".join(told).format(*(self.chance or ()), *(self.calls or ()))
@@ -131,7 +134,8 @@ def points_in_words(
         if doubt.calls
     ]
     heads = {
-        "No better than chance, with sensitivity + specificity near 1": chance,
+        "No better than chance, or too few positives to tell (sensitivity + specificity; by chance "
+        "1)": chance,
         "Positive far more or less often than labelled, in % of images": calls,
     }
     return [f"{head}: {', '.join(each)}." for head, each in heads.items() if each]

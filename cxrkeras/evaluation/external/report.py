@@ -41,6 +41,10 @@ def write_external(out: Path, found: Mapping, predictions: Predictions) -> Path:
 def as_lines(found: Mapping) -> Iterator[str]:
     """The same for a terminal."""
     rule = found["about"]["rule"]
+    yield "Pairs, as in 0.9 -> 0.8: out of fold, then here. obs/exp: positives observed for each"
+    yield f"expected. Operating point {rule}, carried over. {found['resamples']:,} resamples of"
+    yield f"{found['drawn']}."
+    yield ""
     yield (
         f"{'label':<{_WIDTH}} {'positive':>8} {'prevalence':>15} {'AUROC':>15} "
         f"{'difference':>24} {'obs/exp':>8} {'slope':>6} {'sensitivity':>15} {'specificity':>15}"
@@ -60,8 +64,6 @@ def as_lines(found: Mapping) -> Iterator[str]:
         ]
         yield " ".join(cells)
     yield ""
-    yield "Pairs: out of fold, then here. obs/exp: positives observed for each expected. Operating "
-    yield f"point {rule}, carried over. {found['resamples']:,} resamples of {found['drawn']}."
     yield from words(found)
     yield from (f"Before you believe it: {doubt}" for doubt in doubts(found))
 
@@ -177,7 +179,7 @@ def _number(part: Mapping | float | None, digits: int = 3) -> str:
 
 
 def _pair(before: Mapping | float | None, here: Mapping | float | None) -> str:
-    return f"{_number(before)} > {_number(here)}"
+    return f"{_number(before)} -> {_number(here)}"
 
 
 def _difference(part: Mapping | None) -> str:

@@ -185,8 +185,9 @@ def _points(metrics: Mapping) -> list[str]:
     doubted = sum(any(point_doubt(point)) for point in studys.values())
     if doubted and studys != default:
         told.append(
-            "Prevalence rule. No better than chance, or positive far more or less often than "
-            f"labelled: {doubted} of {_count(len(studys), 'label')}; see the operating points."
+            "Prevalence rule. No better than chance, too few positives to tell, or positive far "
+            f"more or less often than labelled: {doubted} of {_count(len(studys), 'label')}; see "
+            "the operating points."
         )
     return told
 

@@ -25,6 +25,8 @@ from cxrkeras.evaluation.scores.predictions import Predictions, read_predictions
 from data_prep.errors import UserError
 from data_prep.files import atomic_write_text
 
+_RULES = tuple(map(str, reversed(FROM_PREVALENCE)))  # the default first
+
 
 @dataclass(frozen=True)
 class _Run:
@@ -76,7 +78,7 @@ def _read(folder: Path) -> _Run:
         fold=fold_numbers(predictions),
         experiment=_optional(RunFolder(folder).experiment, tomllib.loads),
         environment=_optional(RunFolder(folder).environment, json.loads),
-        figures=journal_figures(folder, metrics, predictions),
+        figures=_default_first(journal_figures(folder, metrics, predictions)),
     )
 
 
@@ -116,11 +118,7 @@ def _context(run: _Run) -> dict:
         "facts": narrative.facts(run.experiment),
         "environment": narrative.environment_facts(run.environment),
         "distortion": _distortion(run),
-        "rules": [
-            name
-            for name in map(str, FROM_PREVALENCE)
-            if f"hamming_{name}" in metrics["micro"]["pooled"]
-        ],
+        "rules": [name for name in _RULES if f"hamming_{name}" in metrics["micro"]["pooled"]],
         "strips": {name: _strips(part, name) for name, part in _rows(metrics)},
         "figures": _figures(run),
         "training": _training(run),
@@ -129,7 +127,6 @@ def _context(run: _Run) -> dict:
         "j": run.figures,
         "shares": SHARES,
         "whole_cohort": WHOLE,
-        "default_rule": _default_rule(run.figures),
         "calibrated": (calibration or {}).get("per_label") or {},
         "benefits": _benefits(run.figures),
         "checklists": checklists.checklists(
@@ -149,10 +146,13 @@ def _context(run: _Run) -> dict:
     }
 
 
-def _default_rule(figures: Mapping) -> str:
-    """The rule that stands open: the default, of those that there are."""
-    wanted = ("corrected", "prevalence", "decisions")
-    return next((rule for rule in wanted if rule in figures["operating_points"]), "")
+def _default_first(figures: Mapping) -> Mapping:
+    """The figures, whose rules begin with the default one, of those that there are."""
+    parts = {name: figures[name] for name in ("operating_points", "held_out") if figures[name]}
+    for name, by_rule in parts.items():
+        first = next((rule for rule in (*_RULES, "decisions") if rule in by_rule), "")
+        parts[name] = {first: by_rule[first], **by_rule} if first else by_rule
+    return {**figures, **parts}
 
 
 def _benefits(figures: Mapping) -> dict[str, Markup]:

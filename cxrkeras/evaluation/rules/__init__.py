@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from cxrkeras.evaluation.scores.curve import Curve
 
+_LEAST = 0.1  # of the shares that somebody means: 2 isn't 2%
+
 
 class Rule(Part):
     """How a threshold is chosen: a `PrevalenceRule` or a `FittedRule`.
@@ -97,4 +99,18 @@ def parse_rule(text: str) -> Rule:
             f"{RULES.argument} {part.part_name()} takes no value. Received: {text!r}. "
             f"`cxrkeras parts rules {part.part_name()}` lists its options."
         )
-    return RULES.of(part, {part.main: value})
+    try:
+        return RULES.of(part, {part.main: value})
+    except UserError as error:
+        share = _share(part, value)
+        raise (UserError(f"{error} Write {name}={share:g}.") if share else error) from None
+
+
+def _share(part: type[Rule], value: str) -> float | None:
+    """What a percentage is as the share that the rule takes; None if neither is what it is."""
+    try:
+        share = float(value.strip().removesuffix("%")) / 100
+        RULES.of(part, {part.main: share})
+    except (UserError, ValueError):
+        return None
+    return share if share >= _LEAST else None

@@ -62,11 +62,13 @@ def test_a_point_is_doubted_just_where_its_interval_or_the_limits_say_so(counted
 def test_a_point_that_calls_every_image_is_told_in_words():
     edema, fine = point(15, 15, 531, 531), point(80, 100, 90, 446)
     assert str(point_doubt(edema)) == (
-        "no better than chance: sensitivity 1.000, specificity 0.000; "
+        "no better than chance, or too few positives to tell: sensitivity 1.000, specificity "
+        "0.000; "
         "positive in 100.0% of images, labelled in 2.7%"
     )
     assert points_in_words({"Edema": edema, "Effusion": fine}) == [
-        "No better than chance, with sensitivity + specificity near 1: Edema 1.000 + 0.000.",
+        "No better than chance, or too few positives to tell (sensitivity + specificity; by chance "
+        "1): Edema 1.000 + 0.000.",
         "Positive far more or less often than labelled, in % of images: Edema 100.0% for 2.7%.",
     ]
     assert points_in_words({"Effusion": fine}) == []

@@ -1,5 +1,6 @@
 """A model elsewhere, held against itself out of fold: differences, and thresholds carried over."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -89,6 +90,9 @@ def test_the_page_and_the_lines_say_it(found, tmp_path):
         assert "AUROC lower here than out of fold (intervals exclude 0): Mass -0." in text
         assert "By luck alone, 0.1 of 2 labels would be named." in text
         assert "Recalibration in the large moves all of a label" in text
+    legend, table = lines.split("\n\n")[:2]
+    assert "out of fold, then here" in legend
+    assert re.search(r"\d\.\d{3} -> \d\.\d{3}", table)
     assert is_external(tmp_path)
     assert "nan" not in (tmp_path / "external.json").read_text().lower()
 

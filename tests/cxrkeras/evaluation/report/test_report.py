@@ -75,6 +75,12 @@ def test_report_of_a_run_is_whole_self_contained_and_names_nobody(told):
         assert f"{bounds['low']:.3f} to {bounds['high']:.3f}" in page.text
         assert f"{part['pooled']['auroc']:.3f}" in page.text
         assert f"{part['thresholds']['corrected']['mean']:.3f}" in page.text
+    heads = re.findall(r'colspan="4">(\w+) rule<', told.html)
+    assert heads == ["Corrected", "Prevalence"]
+    rules = re.findall(r"<details( open)?>\n<summary>Rule: (\w+)", told.html)
+    assert rules[:3] == [(" open", "corrected"), ("", "prevalence"), ("", "youden")]
+    assert "Operating points: corrected, prevalence, youden" in page.text
+    assert "The prevalence rule is the study's own threshold" in page.text
     assert "No patient in two folds: checked" in page.text
     p = read_predictions(told.run / "predictions.csv")
     for secret in {*p.patients, *p.images, *(name.split("/")[-1] for name in p.images)}:

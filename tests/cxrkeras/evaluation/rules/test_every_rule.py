@@ -99,6 +99,16 @@ def test_a_share_out_of_bounds_is_refused_however_it_is_spelled(name, share):
             parse_rule(text)
 
 
+@pytest.mark.parametrize("name", ["sensitivity", "specificity"])
+def test_a_percentage_is_told_as_the_share_to_write(name):
+    for percent in ("95", "95%", "95.0 %"):
+        with pytest.raises(UserError, match=rf"Received: '{percent}'. Write {name}=0.95\.$"):
+            parse_rule(f"{name}={percent}")
+    for other in ("2", "1.01", "950", "a"):
+        with pytest.raises(UserError, match=rf"Received: '{other}'\.$"):
+            parse_rule(f"{name}={other}")
+
+
 def test_rules_of_another_package_work_on_a_run(tmp_path, monkeypatch, run_of):
     install_rules(tmp_path / "site", monkeypatch)
     assert {"cost", "times"} <= set(RULES.names())

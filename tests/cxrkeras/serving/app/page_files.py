@@ -82,7 +82,8 @@ class Saying:
         grey = float(seen.square.mean() / 255)
         return tuple(
             Finding(label, grey / (k + 1), None, 0.1, 0.1, "out of fold",
-                    "no better than chance: sensitivity 0.500, specificity 0.500" * (k == 8),
+                    "no better than chance, or too few positives to tell: sensitivity 0.500, "
+                    "specificity 0.500" * (k == 8),
                     0.81, 0.72)
             for k, label in enumerate(self.labels)
         )  # fmt: skip

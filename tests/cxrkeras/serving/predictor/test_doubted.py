@@ -20,8 +20,9 @@ from cxrkeras.serving.predictor.read import read_card
 from tests.cxrkeras.serving.served_runs import LABELS, write_model, write_run
 
 BAD, UNKNOWN = LABELS[2], LABELS[1]  # its corrected threshold lies below every score
-CHANCE = "no better than chance: sensitivity 1.000, specificity 0.017"
-LISTED = f"No better than chance, with sensitivity + specificity near 1: {BAD} 1.000 + 0.017."
+WORDS = "o better than chance, or too few positives to tell"
+CHANCE = f"n{WORDS}: sensitivity 1.000, specificity 0.017"
+LISTED = f"N{WORDS} (sensitivity + specificity; by chance 1): {BAD} 1.000 + 0.017."
 AT_CHANCE = {
     "per_label": {BAD: {"auroc": {"value": 0.52, "low": 0.41, "high": 0.63}}},
     "macro": {"auroc": {"value": 0.52, "low": 0.41, "high": 0.63}},

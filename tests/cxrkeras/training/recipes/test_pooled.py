@@ -83,7 +83,7 @@ def test_a_label_without_positives_or_without_any_known_entry(experiment, datase
     assert learner.distortions([part])[TARGET].w.tolist() == [1, 1]
 
 
-def test_the_inflation_told_is_that_of_the_rows_that_were_learnt(experiment, dataset):
+def test_the_inflation_told_is_that_of_the_rows_that_were_learnt(experiment, dataset, capsys):
     one = experiment(**FROZEN, validation_fraction=0.4, batch_size=5)
     fitter, target = fitter_of(one, dataset)
     fitted, fit = [], fitter.fit
@@ -92,6 +92,7 @@ def test_the_inflation_told_is_that_of_the_rows_that_were_learnt(experiment, dat
     facts = fit_rows(fitter, resolve(one), target, rows, number=0, what="all", title="t").facts
     values = target.targets.values[fitted[0]]
     assert len(values) < 30
+    assert f"t: learning from {len(values)} images\n" in capsys.readouterr().err
     drawn = np.random.default_rng(1).permuted(np.tile(np.arange(len(values)), (9000, 1)), axis=1)
     told = bw_bce.Part().distortion([values], [drawn[:, :5]]).w
     np.testing.assert_allclose(list(facts["inflation"].values()), told, rtol=0.04)

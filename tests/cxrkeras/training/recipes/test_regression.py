@@ -65,7 +65,7 @@ def test_a_label_of_one_class_or_none_has_a_finite_bias_and_no_slopes():
     assert bias[0] == pytest.approx(np.log(0.5 / weights.sum()))
 
 
-def test_the_network_answers_as_scikit_learn_s_pipeline(experiment, data):
+def test_the_network_answers_as_scikit_learn_s_pipeline(experiment, data, monkeypatch, capsys):
     dataset = load_dataset(data / "target")
     session = session_of(experiment(recipe="logistic:strength=0.02"), dataset)
     fitter, rows = session.plan.recipe.fitter(session), np.arange(36)
@@ -84,12 +84,15 @@ def test_the_network_answers_as_scikit_learn_s_pipeline(experiment, data):
 
     # What a fold holds out chooses nothing.
     fitter._strength, fitter._inner = None, 2
+    monkeypatch.setattr("data_prep.progress._SILENT", 0)
     scores = []
     for changed in (targets.values, np.where(np.arange(36)[:, None] < 24, targets.values, 0)):
         fitter.fit(rows[:24], rows[:0], Targets(np.float32(changed)), seed=0, **how)
         assert fitter.facts["strength"] in STRENGTHS
         scores.append(fitter.predict(rows))
     np.testing.assert_array_equal(*scores)
+    trials = 2 * len(STRENGTHS)
+    assert f"t, choosing the strength: {trials} of {trials}\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from cxrkeras.training.recipes import Learned
 from cxrkeras.training.recipes.shared.pooled.heads import Pooled
 from cxrkeras.training.session import Learnt, Session
 from data_prep.errors import UserError
+from data_prep.progress import Steps
 from data_prep.say import say
 
 STRENGTHS = tuple(10.0**power for power in range(-6, 1))
@@ -55,7 +56,7 @@ class Logistic(Pooled):
         copies = self._standardised(learnt)
         strength = self._strength
         if strength is None:
-            strength = self._chosen(copies, train, targets, seed)
+            strength = self._chosen(copies, train, targets, seed, title)
         kernel, bias = regressed(*self._rows(copies, learnt), strength)
         self._head.get_layer(TARGET).set_weights([kernel, bias])
         self._fold_scaling(kernel, bias)
@@ -76,7 +77,9 @@ class Logistic(Pooled):
         values = np.tile(learnt.targets.known, (len(copies), 1))
         return np.float64(features), values, np.tile(weights, (len(copies), 1))
 
-    def _chosen(self, copies: np.ndarray, train: np.ndarray, targets: Targets, seed: int) -> float:
+    def _chosen(
+        self, copies: np.ndarray, train: np.ndarray, targets: Targets, seed: int, title: str
+    ) -> float:
         """The strength with the smallest mean log loss over parts of the training rows."""
         patients = self._session.target.dataset.patients[train]
         try:
@@ -87,14 +90,17 @@ class Logistic(Pooled):
                 "--recipe logistic:strength=0.001."
             ) from error
         costs = np.zeros(len(STRENGTHS))
-        for part in range(self._inner):
-            rows = self._rows(copies, self._session.learnt(train[parts != part], targets))
-            held, start = train[parts == part], None
-            for place, strength in enumerate(STRENGTHS):
-                start = regressed(*rows, strength, start)
-                logits = np.float64(copies[0, held]) @ start[0] + start[1]
-                cost = log_loss(targets[held].known, logits)
-                costs[place] += np.nansum(cost * targets[held].weighed[1])
+        trials = self._inner * len(STRENGTHS)
+        with Steps(f"{title}, choosing the strength", trials, transient=True) as steps:
+            for part in range(self._inner):
+                rows = self._rows(copies, self._session.learnt(train[parts != part], targets))
+                held, start = train[parts == part], None
+                for place, strength in enumerate(STRENGTHS):
+                    start = regressed(*rows, strength, start)
+                    logits = np.float64(copies[0, held]) @ start[0] + start[1]
+                    cost = log_loss(targets[held].known, logits)
+                    costs[place] += np.nansum(cost * targets[held].weighed[1])
+                    steps.step()
         return STRENGTHS[int(costs.argmin())]
 
 
