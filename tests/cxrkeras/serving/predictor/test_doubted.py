@@ -79,7 +79,12 @@ def test_the_page_tells_it_beside_the_label():
         Finding("Edema", 0.6, None, 0.1, 0.4, "here", f"{CHANCE} <&>"),
     ]
     judge = SimpleNamespace(
-        labels=["Mass", "Edema"], no_maps="", rule="corrected", distorted=False, reached=""
+        labels=["Mass", "Edema"],
+        no_maps="",
+        rule="corrected",
+        distorted=False,
+        figure="Score",
+        reached="",
     )
     shown = shown_on_page([Pane(1, SimpleNamespace(view=""), findings)], judge)
     assert shown.count("Beware") == 1
