@@ -166,6 +166,7 @@ def _tell(told, out, reports, to_stdout) -> None:
     from cxrkeras.serving.predict.shown.lines import as_lines
     from data_prep.files import atomic_write_bytes, atomic_write_text
 
+    out = out if told.readable else ()
     for path in out:
         content = getattr(answers, _WRITERS[path.suffix.lower()])(told)
         try:
@@ -179,10 +180,12 @@ def _tell(told, out, reports, to_stdout) -> None:
             click.echo(line)
         for path in out:
             click.echo(f"Written: {result(path)}")
-    for place in (reports.dicom, reports.fhir):
-        if place is not None and told.readable and not to_stdout:
-            result(place)
-    for line in reports.write(told) if told.readable else ():
-        click.echo(line, err=to_stdout)
+        if out and told.distorted:
+            click.echo("There, adjusted is the probability; prob and threshold are scores.")
     if not told.readable:
         raise none_readable(len(told.rows), told.rows[0].reason)
+    for place in (reports.dicom, reports.fhir):
+        if place is not None and not to_stdout:
+            result(place)
+    for line in reports.write(told):
+        click.echo(line, err=to_stdout)

@@ -2,8 +2,10 @@
 
 import json
 import math
+import re
+import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +58,19 @@ def facts_of(store: h5py.File) -> dict | None:
     except (ValueError, TypeError, RecursionError):
         return None
     return facts if isinstance(facts, dict) else None
+
+
+def names_in(path: Path) -> set[str]:
+    """What a `.keras` archive within `bounds` calls its models and layers; else nothing.
+
+    Its configuration is searched as text: nothing of it is made or executed.
+    """
+    if path.suffix != ".keras":
+        return set()
+    with zipfile.ZipFile(path) as archive, suppress(KeyError):
+        text = archive.read("config.json").decode(errors="replace")
+        return set(re.findall(r'"name": ?"([^"]*)"', text))
+    return set()
 
 
 @contextmanager

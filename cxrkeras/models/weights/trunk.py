@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from cxrkeras.models.weights.downloads import by_hand, reason_of
-from cxrkeras.models.weights.files import FACTS, facts_of, shapes_of, weights_of
+from cxrkeras.models.weights.files import FACTS, facts_of, names_in, shapes_of, weights_of
 from cxrkeras.registry import BACKBONES
 from cxrkeras.runs.sources import Weights, check_there
 from data_prep.errors import UserError
@@ -73,7 +73,8 @@ def _load_imagenet(trunk: keras.Model, backbone: str) -> None:
     except Exception as error:  # Keras raises a bare Exception when a download fails
         raise UserError(
             f"ImageNet weights of {backbone} could not be downloaded ({reason_of(error)}). "
-            f"{by_hand(error)}Or give a file that holds such a trunk: --source FILE.keras."
+            f"{by_hand(error)}Or give a file that holds a trunk, and say which: --backbone NAME "
+            "--source FILE.keras."
         ) from error
     trunk.set_weights(donor.get_weights())
 
@@ -137,11 +138,22 @@ def _no_trunk(
 ) -> UserError:
     best = max(fits, key=fits.get, default=None)
     nearest = f" (the nearest part, {best}, has {fits[best]} of them)" if best else ""
-    made = (facts_of(store) or {}).get("backbone", "that the file was made with")
+    named = (facts_of(store) or {}).get("backbone") or _named(path, backbone)
+    made = named or "that the file was made with"
     return UserError(
         f"{path} holds no {backbone} trunk: no part of it has its {len(shapes)} tensors in their "
         f"shapes{nearest}. Give the --backbone {made}."
     )
+
+
+def _named(path: Path, other: str) -> str:
+    """The one backbone whose name a `.keras` file gives a model in it; "" where that isn't clear.
+
+    Keras's own names have fewer underscores: efficientnetb0.
+    """
+    names = {name.replace("_", "") for name in names_in(path)}
+    known = [name for name in BACKBONES.names() if name.replace("_", "") in names]
+    return known[0] if len(known) == 1 and known != [other] else ""
 
 
 def _numbers(item: h5py.Dataset, path: Path) -> np.ndarray:

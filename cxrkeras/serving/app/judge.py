@@ -139,8 +139,7 @@ class LocalJudge:
         self._lock, self.extras = threading.Lock(), card.extras
         self.labels, self.name, self.rule = card.labels, card.path.resolve().name, str(rule)
         self.preparation, self.distorted = card.preparation, card.distorted
-        known = card.probabilities and card.distortion is not None
-        self.figure = "Probability" if known else "Score"
+        self.figure = card.figure.capitalize()
         self._explainer, self.no_maps = _explainer(model)
         way = self._explainer.way if self._explainer else None
         self.unit = way.unit if way else ""
@@ -154,7 +153,7 @@ class LocalJudge:
         known = self._card.facts["training_prevalence"]
         bounds = dict.fromkeys(self.labels)
         if told.distorted:
-            cuts = self._card.distortion.undistort(thresholds_of(told.points, self.labels))
+            cuts = self._card.meant(thresholds_of(told.points, self.labels))
             bounds = dict(zip(self.labels, map(_known, cuts), strict=True))
         return tuple(
             Finding(

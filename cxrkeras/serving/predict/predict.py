@@ -208,8 +208,7 @@ def answer(
     """
     points = card.operating_points(rule)
     thresholds = thresholds_of(points, card.labels)
-    known = card.distortion
-    adjusted = scores if known is None else known.undistort(scores)
+    adjusted = card.meant(scores)
     calibrated = None
     if calibration:
         # SciPy and scikit-learn come with it: seconds that only calibration needs.

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from cxrkeras.models.familiar import FILE
 from cxrkeras.serving.predict.caution import films_behind
 from cxrkeras.serving.predict.predict import Answer
@@ -57,6 +59,7 @@ def _withheld(answer: Answer) -> Iterator[str]:
         f"withheld: no decision on the {100 * answer.abstain:.3g}% of films nearest to each "
         "threshold, as found out of fold. Decided upon there, and reached among these:"
     )
+    bands = _bands(answer)
     for label in answer.card.labels:
         found = answer.abstention[label]
         if found is None:
@@ -65,8 +68,17 @@ def _withheld(answer: Answer) -> Iterator[str]:
         reached = ", ".join(
             f"{name} {_share(found[name])}" for name in ("sensitivity", "specificity")
         )
-        band = f"scores from {found['low']:.3f} to {found['high']:.3f} withheld"
+        band = f"{answer.card.figure} from {bands[label]} withheld"
         yield f"  {label}: {found['coverage']:.1%} decided, {reached}; {band}"
+
+
+def _bands(answer: Answer) -> dict[str, str]:
+    """By label between which figures, as they are shown, nothing is decided."""
+    found = [answer.abstention[label] or {} for label in answer.card.labels]
+    ends = [[one.get(end, np.nan) for one in found] for end in ("low", "high")]
+    pairs = zip(*answer.card.meant(np.array(ends)), strict=True)
+    told = (f"{low:.3f} to {high:.3f}" for low, high in pairs)
+    return dict(zip(answer.card.labels, told, strict=True))
 
 
 def _least(limit: float) -> int:

@@ -165,6 +165,17 @@ class Card:
         return self.facts.get("combine") != "ranks"
 
     @property
+    def figure(self) -> str:
+        """What people are shown of a film: its `probability`, or no more than a `score`, where
+        what the loss did isn't known, and of mean ranks.
+        """
+        return "score" if self.distortion is None or not self.probabilities else "probability"
+
+    def meant(self, scores: np.ndarray) -> np.ndarray:
+        """(..., K) scores or thresholds with the loss's distortion undone, as far as it's known."""
+        return scores if self.distortion is None else self.distortion.undistort(scores)
+
+    @property
     def default_rule(self) -> Rule:
         """The default operating points: of these, the first that it has."""
         known = self.facts["operating_points"]

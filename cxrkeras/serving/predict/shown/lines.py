@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from cxrkeras.evaluation.scores.abstention import WITHHELD
+from cxrkeras.evaluation.scores.operating import thresholds_of
 from cxrkeras.serving.predict import warned
 from cxrkeras.serving.predict.answers import NOTICE
 from cxrkeras.serving.predict.predict import Answer
@@ -47,18 +48,15 @@ def _film_table(answer: Answer, surprise: Surprise, number: int) -> list[str]:
     """One film, label by label."""
     order = surprise.order(number)
     columns = {"label": list(answer.card.labels)}
-    if answer.distorted:
-        columns["adjusted"] = _figures(answer.adjusted[number])
+    columns[answer.card.figure] = _figures(answer.adjusted[number])
     if answer.calibrated is not None:
         columns["calibrated"] = _figures(answer.calibrated[number])
-    if not answer.distorted:
-        columns["probability"] = _figures(answer.probability[number])
     columns["prevalence"] = _prevalence(answer)
     if surprise.is_ratio:
         columns["odds ratio"] = surprise.words(number)
-    if answer.distorted:
-        columns["probability"] = _figures(answer.probability[number])
     columns["threshold"] = _thresholds(answer)
+    if answer.distorted:
+        columns["score"] = _figures(answer.probability[number])
     columns["positive"] = _decisions(answer, number)
     columns["threshold from"] = _origins(answer)
     return _table({name: [cells[k] for k in order] for name, cells in columns.items()})
@@ -157,7 +155,8 @@ def _prevalence(answer: Answer) -> list[str]:
 
 
 def _thresholds(answer: Answer) -> list[str]:
-    return _figures([answer.points[label]["threshold"] for label in answer.card.labels])
+    """On the scale of what is shown beside them."""
+    return _figures(answer.card.meant(thresholds_of(answer.points, answer.card.labels)))
 
 
 def _origins(answer: Answer) -> list[str]:
@@ -182,17 +181,11 @@ def _table(columns: dict[str, list[str]]) -> list[str]:
 
 def _legend(answer: Answer, surprise: Surprise, places: Places, full: bool) -> Iterator[str]:
     yield surprise.sentence()
-    told = {"adjusted": _distortion(answer), "calibrated": _calibrated(answer)}
-    told = {name: words for name, words in told.items() if words}
-    if not full:
-        name = list(told)[-1] if told else "probability"
-        told = {f"beside a label, {name}": told.get(name, "")}
-    yield from (f"{name}: {words}" if words else f"{name}." for name, words in told.items())
-    if answer.card.count > 1:
-        yield f"probability: {_combined(answer)}."
+    yield from _figures_in_words(answer, full)
     rare = surprise.is_ratio and surprise.below(answer.positive == 1)
     low = " It may be low: some are less likely than in any film (below x1)." if rare else ""
-    yield f"positive: the probability is above the threshold.{low}"
+    before = ", not calibrated," if answer.calibration else ""
+    yield f"positive: the {answer.card.figure}{before} is above the threshold.{low}"
     if not full and (where := _reached(answer).where):
         yield f"sensitivity, specificity: {where}"
     yield from warned.as_lines(answer, places.names)
@@ -204,31 +197,41 @@ def _legend(answer: Answer, surprise: Surprise, places: Places, full: bool) -> I
         yield f"{first if count == 1 else f'{first} and {count - 1:,} more'}: {warning}"
 
 
+def _figures_in_words(answer: Answer, full: bool) -> Iterator[str]:
+    figure = answer.card.figure
+    if not full:
+        yield f"beside a label: the film's {'calibrated ' * bool(answer.calibration)}{figure}."
+    if answer.distorted:
+        taken = "the score with the loss's weighting taken out"
+        yield f"probability: {taken}; compare it with the prevalence."
+    if answer.calibration:
+        yield f"calibrated: {_calibrated(answer)}"
+    if answer.distorted or answer.card.count > 1:
+        name = "score" if answer.distorted else figure
+        yield f"{name}: {_combined(answer)}{_weighting(answer)}."
+
+
 def _combined(answer: Answer) -> str:
+    if answer.card.count <= 1:
+        return "the model's own output"
     who, how = answer.card.who, answer.card.facts.get("combine", "mean")
     if how == "ranks":
         return f"not a probability, but the mean rank by {who} among their out-of-fold scores"
     return f"the mean of {who}" + (", taken over log odds" if how == "logits" else "")
 
 
-def _distortion(answer: Answer) -> str:
-    if not answer.distorted:
-        return ""
+def _weighting(answer: Answer) -> str:
+    """What the loss did to the score, where that is a factor."""
     known = answer.card.facts.get("inflation")
-    if not known:
-        return "with what the loss did to the probability undone; compare it with the prevalence."
+    if not (answer.distorted and known):
+        return ""
     factors = np.array([known[name] for name in answer.card.labels])
     alike = np.ptp(factors) < 0.05 * factors.min()
     by = f"{factors.mean():.1f}" if alike else "a factor for each label"
-    return (
-        f"with the loss's weights undone, which multiply the odds by {by}; "
-        "compare it with the prevalence."
-    )
+    return f"; the loss's weighting has multiplied its odds by {by}"
 
 
 def _calibrated(answer: Answer) -> str:
-    if not answer.calibration:
-        return ""
     fitted = answer.card.calibration()
     few = sum(fitted[label]["positives"] < _MANY for label in answer.card.labels)
     told = f"by {answer.calibration}, fitted out of fold."

@@ -10,7 +10,7 @@ _SURE = 1e-6  # a probability or prevalence nearer to 0 or 1 counts as this
 class Surprise:
     """The odds of a film's probability over those of the label's prevalence in training.
 
-    The probability is the prevalence-adjusted one, or calibrated, where asked for. Mean ranks are
+    The probability is the adjusted one, or calibrated, where asked for. Mean ranks are
     no probabilities, but are in order by themselves: what others score is in them already.
 
     Attributes:
@@ -41,11 +41,11 @@ class Surprise:
         """What the order goes by."""
         if not self.is_ratio:
             return "Labels in order of their score, a mean rank; the highest come first."
-        name = "calibrated" if self._answer.calibrated is not None else "prevalence-adjusted"
-        name = f"{name} " if self._answer.distorted or name == "calibrated" else ""
+        calibrated = self._answer.calibrated is not None
+        name = "calibrated probability" if calibrated else self._answer.card.figure
         return (
-            "Labels in order of surprise: odds ratio of the "
-            f"{name}probability against the prevalence (x2: twice the odds of any film)."
+            f"Labels in order of surprise: odds ratio of the {name} against the prevalence (x2: "
+            "twice the odds of any film)."
         )
 
 

@@ -157,11 +157,36 @@ def test_of_two_trunks_neither_is_taken(tmp_path, trunk):
 
 
 def test_another_backbone_is_refused_with_the_nearest_part(tmp_path, trunk):
-    nested(BACKBONES.make("vgg16").trunk(32), 32).save(tmp_path / "x.keras")
+    model = nested(BACKBONES.make("vgg16").trunk(32), 32)
+    model.save(tmp_path / "x.keras")
     message = refusal(trunk, SMALL, tmp_path / "x.keras")
     assert f"holds no {SMALL} trunk" in message
     assert "(the nearest part, /" in message
-    assert "Give the --backbone that the file was made with." in message
+    assert message.endswith("Give the --backbone vgg16.")  # as the file calls the model in it
+    model.save_weights(tmp_path / "x.weights.h5")
+    message = refusal(trunk, SMALL, tmp_path / "x.weights.h5")
+    assert message.endswith("Give the --backbone that the file was made with.")
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        (b'{"name": "densenet121"}', "densenet121"),
+        (b'{"config":{"name":"efficientnetb0"}}', "efficientnet_b0"),
+        (b'{"name": "vgg16", "also": {"name": "vgg19"}}', "that the file was made with"),
+        (f'{{"name": "{SMALL}"}}'.encode(), "that the file was made with"),
+        (b"\xff", "that the file was made with"),
+        (None, "that the file was made with"),
+    ],
+)
+def test_a_file_s_own_name_for_its_trunk_is_said_where_it_is_clear(tmp_path, trunk, config, named):
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(tmp_path / "x.keras")
+    with zipfile.ZipFile(tmp_path / "x.keras") as archive:
+        weights = archive.read("model.weights.h5")
+    held = {} if config is None else {"config.json": config}
+    write_zip(tmp_path / "y.keras", {**held, "model.weights.h5": weights})
+    message = refusal(trunk, SMALL, tmp_path / "y.keras")
+    assert message.endswith(f"Give the --backbone {named}.")
 
 
 def test_the_same_layers_of_other_widths_are_refused(tmp_path, trunk):
@@ -286,7 +311,7 @@ def test_imagenet_without_a_connection_is_one_line(of_keras, monkeypatch, tmp_pa
     place = rf"put it as /\S+/models/{re.escape(name)} \(md5 [0-9a-f]{{32}}\)"
     assert re.search(rf"Fetch {re.escape(url)} elsewhere and {place}\. ", message)
     assert "HTTPS_PROXY (not set here)" in message
-    assert "--source FILE.keras" in message
+    assert "--backbone NAME --source FILE.keras" in message
     assert message.count("\n") == 0
 
 

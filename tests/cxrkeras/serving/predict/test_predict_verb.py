@@ -15,6 +15,7 @@ from cxrkeras.cli import main
 from cxrkeras.data.images import Images
 from cxrkeras.evaluation.rules import parse_rule
 from cxrkeras.evaluation.scores.calibration import calibrate
+from cxrkeras.evaluation.scores.operating import thresholds_of
 from cxrkeras.serving.predictor.read import read_card
 from data_prep.films.film import read_film, to_square
 from data_prep.tables.table import read_table
@@ -82,13 +83,13 @@ def readable(served) -> list:
 def test_a_few_images_are_told_label_by_label(served, capsys):
     code, out, _ = run(capsys, served / "model", *readable(served)[:2])
     assert code == 0
-    head = "label adjusted prevalence odds ratio probability threshold positive threshold from"
+    head = "label probability prevalence odds ratio threshold score positive threshold from"
     assert [" ".join(line.split()) for line in out.splitlines()].count(head) == 2
     for label in LABELS:
         assert out.count(f"\n  {label}") == 2
     assert "training prevalence, the loss's inflation undone" in out
-    assert "which multiply the odds by 4.0" in out
-    assert "Labels in order of surprise: odds ratio of the prevalence-adjusted probability" in out
+    assert "score: the model's own output; the loss's weighting has multiplied its odds by" in out
+    assert "Labels in order of surprise: odds ratio of the probability against" in out
     assert out.splitlines()[:2] == [f"In {served / 'films'}:", "0.png"]
     assert NOTICE in out
 
@@ -104,7 +105,8 @@ def test_of_many_what_is_called_and_broken_ones_with_their_reason(served, capsys
     assert "Not read: 2 of 6" in out
     assert "\n  broken.png: neither DICOM, PNG, JPEG nor TIFF" in out
     assert "\n  absent.png: there is no such file" in out
-    assert "the mean of 3 models" in out
+    assert "\nscore: the mean of 3 models" in out
+    assert "\nprobability: the score with the loss's weighting taken out" in out
     assert NOTICE in out
 
 
@@ -132,10 +134,12 @@ def test_a_workbook_has_what_the_csv_has(served, capsys, tmp_path):
 def test_a_fitted_operating_point_is_told_with_what_it_reaches(served, capsys):
     words = ("--operating-point", "sensitivity=0.9")
     _, out, _ = run(capsys, served / "run", *readable(served), *words)
-    point = read_card(served / "run").operating_points(parse_rule("sensitivity=0.9"))[LABELS[0]]
-    reached = point["cross_fitted"]
+    card = read_card(served / "run")
+    points = card.operating_points(parse_rule("sensitivity=0.9"))
+    reached = points[LABELS[0]]["cross_fitted"]
     line = next(line for line in out.splitlines() if line.startswith(f"  {LABELS[0]}"))
-    figures = (point["threshold"], reached["sensitivity"], reached["specificity"])
+    threshold = card.meant(thresholds_of(points, LABELS))[0]  # on the probability's scale
+    figures = (threshold, reached["sensitivity"], reached["specificity"])
     assert " ".join(f"{figure:.3f}" for figure in figures) in " ".join(line.split())
     assert "the mean of 3, used here, decides a little differently" in out
 
@@ -169,6 +173,8 @@ def test_csv_and_json_hold_what_keras_says_of_prepared_images(served, capsys, tm
     code, out, _ = run(capsys, served / "run", served / "films", *words)
     assert code == 0
     assert f"Written: {table}" in out
+    assert "There, adjusted is the probability; prob and threshold are scores." in out
+    assert "positive: the probability, not calibrated, is above the threshold." in out
     assert "3 of 3 labels have fewer than 100" in out
     rows, content = pd.read_csv(table), json.loads(tree.read_text())
     assert rows["file_name"].tolist() == ["0.png", "1.png", "2.png", "4.dcm", "broken.png"]
@@ -309,14 +315,15 @@ def test_another_body_part_is_refused_unless_asked_for(served, capsys, tmp_path)
     assert "probability" in out
 
 
-def test_if_nothing_can_be_read_the_reasons_are_written_all_the_same(served, capsys, tmp_path):
-    out = tmp_path / "p.csv"
-    code, _, err = run(capsys, served / "model", served / "films" / "broken.png", "x", "--out", out)
+def test_if_nothing_can_be_read_nothing_is_written(served, capsys, tmp_path):
+    table = tmp_path / "p.csv"
+    words = (served / "films" / "broken.png", tmp_path / "filmz", "--out", table)
+    code, out, err = run(capsys, served / "model", *words)
     assert code == 1
+    assert "filmz: there is no such file" in out
+    assert "Written" not in out
     assert "None of 2 files could be read: " in err
-    rows = pd.read_csv(out)
-    assert rows["error"].notna().all()
-    assert rows[f"prob_{LABELS[0]}"].isna().all()
+    assert not table.exists()
 
 
 def test_evaluate_scores_what_predict_writes(served, capsys, tmp_path):

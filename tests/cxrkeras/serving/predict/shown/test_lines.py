@@ -26,9 +26,9 @@ def card(tmp_path_factory):
     return read_card(write_model(tmp_path_factory.mktemp("model") / "m", **facts))
 
 
-def told(card, scores, folder="/films"):
+def told(card, scores, folder="/films", rule="prevalence", **more):
     rows = [Row(Path(folder, f"{n}.png"), "", ()) for n in range(len(scores))]
-    return answer(card, parse_rule("prevalence"), None, rows, np.array(scores))
+    return answer(card, parse_rule(rule), None, rows, np.array(scores), **more)
 
 
 @given(st.lists(st.floats(0.001, 0.999), min_size=3, max_size=3))
@@ -51,6 +51,23 @@ def test_a_film_s_table_begins_with_the_most_surprising_label(card):
     assert [row[1].strip() for row in table] == [LABELS[2], LABELS[0], LABELS[1]]
     assert " 0.200 " in lines[2]  # odds of 1 over 4
     assert " x25 " in lines[2]
+
+
+def test_a_threshold_stands_on_the_scale_of_the_probability(card):
+    """By `corrected` it is then the prevalence: with odds times 4, scores of 0.308, 0.8, 0.039."""
+    scores = [[0.33, 0.78, 0.05]]
+    lines = list(as_lines(told(card, scores, rule="corrected")))
+    found = {line.split()[0]: line.split() for line in lines[2:5]}
+    prevalence = [f"{PREVALENCE[label]:.3f}" for label in LABELS]
+    rows = [found[label.split()[0]] for label in LABELS]
+    figures = [row[len(label.split()) :] for row, label in zip(rows, LABELS, strict=True)]
+    assert [row[1] for row in figures] == [row[3] for row in figures] == prevalence
+    assert [row[4:6] for row in figures] == [["0.330", "yes"], ["0.780", "no"], ["0.050", "yes"]]
+    for probability, _, _, threshold, _, positive, *_ in figures:
+        assert (probability > threshold) == (positive == "yes")
+    many = list(as_lines(told(card, scores * 4, rule="corrected")))
+    for line, share in zip(many[8:11], prevalence, strict=True):
+        assert line.split("of 4")[1].split()[:2] == [share, share]
 
 
 def test_films_are_a_table_that_fits_the_terminal(card):
