@@ -183,7 +183,7 @@ def _legend(answer: Answer, surprise: Surprise, places: Places, full: bool) -> I
     yield surprise.sentence()
     yield from _figures_in_words(answer, full)
     rare = surprise.is_ratio and surprise.below(answer.positive == 1)
-    low = " It may be low: some are less likely than in any film (below x1)." if rare else ""
+    low = " It may be low: some are less likely than in an average film (below x1)." if rare else ""
     before = ", not calibrated," if answer.calibration else ""
     yield f"positive: the {answer.card.figure}{before} is above the threshold.{low}"
     if not full and (where := _reached(answer).where):
