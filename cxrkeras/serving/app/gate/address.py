@@ -20,7 +20,7 @@ def listen(host: str, port: int) -> socket.socket:
     """Take the address before anything is loaded.
 
     Raises:
-        UserError: it can't be had.
+        UserError: the address is taken or can't be used.
     """
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
