@@ -24,7 +24,7 @@ def unique_names(files: Sequence[Path], key_file: Path | None = None) -> list[st
         key_file: of the secret key, needed for DICOM only; see `identity.load_key`.
 
     Raises:
-        UserError: the key can't be had.
+        UserError: the key can't be read or made.
     """
     key = cache(lambda: load_key(key_file))
     seen: dict[str, int] = {}

@@ -52,7 +52,7 @@ def as_fhir(answer: Answer, key_file: Path | None = None) -> str:
         key_file: of the secret key; see `identity.load_key`.
 
     Raises:
-        UserError: the key can't be had.
+        UserError: the key can't be read or made.
     """
     from fhir.resources.R4B.bundle import Bundle
 

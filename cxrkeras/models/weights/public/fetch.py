@@ -35,7 +35,7 @@ def download(weights: PublicWeights, folder: Path) -> Path:
     """Download the file into a folder, or the rest of it, and take it in.
 
     Raises:
-        UserError: it can't be had, or its checksum is wrong.
+        UserError: it can't be downloaded, or its checksum is wrong.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / weights.file
