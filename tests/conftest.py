@@ -11,8 +11,9 @@ import hypothesis
 import pytest
 
 # A slow machine is no fault: hypothesis must not time examples either.
-hypothesis.settings.register_profile("cxrkeras", deadline=None)
-hypothesis.settings.load_profile("cxrkeras")
+for profile, examples in (("quick", 40), ("thorough", 200)):
+    hypothesis.settings.register_profile(profile, deadline=None, max_examples=examples)
+hypothesis.settings.load_profile("quick")
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAINED = Path("tests", "cxrkeras", "training")
