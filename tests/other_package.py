@@ -1,6 +1,48 @@
 """A package of somebody else's, as pip would have installed it, that brings parts."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
+
+COMMANDS = """
+import contextlib, io, json, sys
+from cxrkeras.cli import main
+if __name__ == "__main__":
+    ended = []
+    for words in json.load(sys.stdin):
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            try:
+                main(words)
+            except SystemExit as end:
+                ended.append([end.code, None])
+        ended[-1][1] = said.getvalue()
+    print(json.dumps(ended))
+"""
+
+
+def said_to(commands, folder: Path, pythonpath: str) -> list[tuple[int, str]]:
+    """What `cxrkeras` says to each, in one process: (exit code, what it printed).
+
+    Args:
+        commands: the words of each.
+        folder: where its script, cache and key are put.
+        pythonpath: leads to the package.
+    """
+    own = {"CXRKERAS_CACHE": str(folder / "cache"), "CXRKERAS_KEY_FILE": str(folder / "key")}
+    script = folder / "commands.py"
+    script.write_text(COMMANDS)
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        input=json.dumps([[*map(str, words)] for words in commands]),
+        env={**os.environ, **own, "PYTHONPATH": pythonpath},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [(code, said) for code, said in json.loads(done.stdout.splitlines()[-1])]
 
 
 def install(folder: Path, parts: dict[str, str], name: str = "theirs") -> Path:

@@ -18,23 +18,9 @@ import pytest
 from cxrkeras.registry import KINDS
 from data_prep.readers.shared.example import write_film, write_table
 from tests.conftest import ROOT
+from tests.other_package import said_to
 from tests.plugins.installed import PACKAGE, install
 
-COMMANDS = """
-import contextlib, io, json, sys
-from cxrkeras.cli import main
-if __name__ == "__main__":
-    ended = []
-    for words in json.load(sys.stdin):
-        said = io.StringIO()
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            try:
-                main(words)
-            except SystemExit as end:
-                ended.append([end.code, None])
-        ended[-1][1] = said.getvalue()
-    print(json.dumps(ended))
-"""
 BOXES = [8, 8, 40, 56]
 
 
@@ -48,20 +34,9 @@ def site(tmp_path_factory) -> Path:
 def commands(site, tmp_path):
     """`commands(words, ...)`: what `cxrkeras` says to each, in one process; each must succeed."""
     places = os.pathsep.join([str(site), str(ROOT)])
-    own = {"CXRKERAS_CACHE": str(tmp_path / "cache"), "CXRKERAS_KEY_FILE": str(tmp_path / "key")}
-    script = tmp_path / "commands.py"
-    script.write_text(COMMANDS)
 
     def run(*commands) -> list[str]:
-        done = subprocess.run(
-            [sys.executable, str(script)],
-            input=json.dumps([[*map(str, words)] for words in commands]),
-            env={**os.environ, **own, "PYTHONPATH": places},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        ended = json.loads(done.stdout.splitlines()[-1])
+        ended = said_to(commands, tmp_path, places)
         for words, (code, said) in zip(commands, ended, strict=True):
             assert code == 0, (words, said)
         return [" ".join(said.split()) for _, said in ended]

@@ -11,6 +11,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from functools import cached_property
 from itertools import combinations, groupby, product
 from typing import NamedTuple
 
@@ -44,13 +45,19 @@ TARGETS = np.array(
     [[1, 0, 0], [0, 1, 1], [1, 1, 0], [0, 0, 1], [1, 0, MASKED], [0, 1, 0]], np.float32
 )
 FRESH = """
-import json, sys
+import gc, json, sys
 from pathlib import Path
 import numpy as np
 from cxrkeras import runtime
+runtime.own_process()
 runtime.start()
 import keras
+wrapped = {"sklearn", "scipy.stats", "jax"} & set(sys.modules)
+print(json.dumps({"wrapped": sorted(wrapped), "collects": gc.get_threshold()[0]}), flush=True)
+import sklearn
+assert sklearn.__version__
 from cxrkeras.serving.predictor.keras_file import load_keras
+gc.freeze()  # what is there by now need not be looked through for garbage
 for line in sys.stdin:
     folder, packages = json.loads(line)
     try:
@@ -148,7 +155,10 @@ def step_by_step(monkeypatch):
 
 
 class Fresh:
-    """A process that loads one file after the other, while this one goes on."""
+    """A process that loads one file after the other, while this one goes on.
+
+    It begins as a command's does, and tells what it had imported by then.
+    """
 
     def __init__(self):
         how = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -158,8 +168,14 @@ class Fresh:
         """Let it answer for a folder."""
         print(json.dumps([str(folder), packages]), file=self.process.stdin, flush=True)
 
+    @cached_property
+    def begun(self) -> dict:
+        """Its first line."""
+        return json.loads(self.process.stdout.readline())
+
     def answer(self, folder) -> np.ndarray:
         """What it said; folders in the order in which they were asked."""
+        assert self.begun
         line = self.process.stdout.readline()
         assert line == "answered\n", line
         return np.load(folder / "said.npy")
@@ -262,6 +278,12 @@ def test_the_rows_hold_each_value_or_each_pair_of_values(rows, together):
     for some in combinations(range(len(axes)), together):
         found = {tuple(row[axis] for axis in some) for row in rows}
         assert found == set(product(*(axes[axis] for axis in some)))
+
+
+@pytest.mark.skipif(ON_JAX, reason="there it runs on what TensorFlow wraps")
+def test_a_process_of_our_own_leaves_out_what_tensorflow_and_keras_only_wrap(fresh):
+    """scikit-learn, imported later, is whole, and the networks of all tests answer beside it."""
+    assert fresh.begun == {"wrapped": [], "collects": 100_000}
 
 
 @pytest.mark.parametrize("rows", [once, pytest.param(paired, marks=pytest.mark.slow)])

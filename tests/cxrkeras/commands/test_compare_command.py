@@ -191,14 +191,27 @@ def test_one_run_is_not_enough(run):
     assert "at least two runs" in err
 
 
-def test_imports_neither_tensorflow_nor_keras(run, tmp_path):
-    code = (
-        "import sys; from cxrkeras.cli import main\n"
-        "try: main(['compare', 'good', 'bad', '--resamples', '100', '--out', 'c'])\n"
-        "except SystemExit as stop: assert not stop.code\n"
-        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
-    )
+NOTHING_HEAVY = """
+import sys
+from cxrkeras.cli import main
+files = ["--predictions", "good/predictions.csv", "--labels", "labels.csv"]
+for words, heavy in (
+    (["evaluate", *files, "--out", "e"], {"tensorflow", "keras", "jax", "matplotlib"}),
+    (["compare", "good", "bad", "--resamples", "100", "--out", "c"], {"tensorflow", "keras"}),
+):
+    try:
+        main(words)
+    except SystemExit as stop:
+        assert not stop.code, words
+    assert not heavy & set(sys.modules), words
+"""
+
+
+def test_neither_evaluate_nor_compare_imports_tensorflow_or_keras(run, tmp_path):
+    labels = table(1).filter(regex="image|true_")
+    labels.columns = labels.columns.str.removeprefix("true_")
+    labels.to_csv(tmp_path / "labels.csv", index=False)
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-c", NOTHING_HEAVY], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr

@@ -1,8 +1,6 @@
 import html
 import json
 import re
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
@@ -257,22 +255,3 @@ def test_report_is_written_again(run, tmp_path, capsys):
     assert stop.value.code == 0
     assert capsys.readouterr().out == f"Report: {path}\n"
     assert path.read_bytes() == first
-
-
-def test_neither_verb_imports_tensorflow_or_keras(tmp_path):
-    (tmp_path / "p.csv").write_text(PREDICTIONS)
-    (tmp_path / "l.csv").write_text(LABELS)
-    code = (
-        "import sys; from cxrkeras.cli import main\n"
-        "try: main(sys.argv[1:])\n"
-        "finally: assert not {'tensorflow', 'keras', 'jax', 'matplotlib'} & set(sys.modules)"
-    )
-    files = ["--predictions", "p.csv", "--labels", "l.csv", "--out", "o"]
-    done = subprocess.run(
-        [sys.executable, "-c", code, "evaluate", *files],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr

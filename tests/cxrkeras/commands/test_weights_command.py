@@ -18,6 +18,7 @@ from cxrkeras.models.weights.trunk import load_trunk, save_trunk
 from cxrkeras.registry import BACKBONES
 from cxrkeras.runs.sources import Weights
 from data_prep.errors import UserError
+from tests.cxrkeras.backbones import known
 from tests.cxrkeras.networks import network_of
 from tests.cxrkeras.plain_keras import foreign_classes
 
@@ -202,11 +203,11 @@ def test_a_failure_while_writing_leaves_nothing(foreign, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
-def test_the_backbone_that_a_file_names_is_given_for_a_wrong_one(imported):
+def test_the_backbone_that_a_file_names_is_given_for_a_wrong_one(imported, monkeypatch):
+    known.add("steps", monkeypatch)
+    steps = BACKBONES.make("steps").trunk(32)
     with pytest.raises(UserError, match=f"Give the --backbone {TRUNK}"):
-        load_trunk(
-            BACKBONES.make("vgg16").trunk(32), "vgg16", Weights(str(imported / "trunk.weights.h5"))
-        )
+        load_trunk(steps, "steps", Weights(str(imported / "trunk.weights.h5")))
 
 
 def test_imagenet_weights_that_keras_has_not_are_refused_with_the_cure(donor):

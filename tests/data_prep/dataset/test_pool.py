@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -61,9 +62,18 @@ def test_a_process_that_dies_again_and_again_loses_nothing_that_waited_behind(tm
     assert all(o == Died() if n == 13 else o == n * n for n, o in outcomes)
 
 
-def test_an_item_waits_behind_another_only_where_no_process_is_idle():
-    done = [item for item, _ in spread(time.sleep, [2.0, 0.1, 0.2], 3)]
-    assert done[-1] == 2.0
+def after_the_others(name: str, folder: Path) -> None:
+    """The first ends when the two others have."""
+    if name == "first":
+        _until(lambda: len(list(folder.iterdir())) == 2)
+    else:
+        (folder / name).touch()
+
+
+def test_an_item_waits_behind_another_only_where_no_process_is_idle(tmp_path):
+    work = partial(after_the_others, folder=tmp_path)
+    outcomes = spread(work, ["first", "second", "third"], 3)
+    assert {name for name, _ in outcomes} == {"first", "second", "third"}
 
 
 def test_an_error_of_the_work_itself_is_raised():

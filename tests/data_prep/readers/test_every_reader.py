@@ -16,10 +16,11 @@ from cxrkeras.data.dataset import load_dataset
 from cxrkeras.registry import READERS
 from data_prep.errors import UserError
 from data_prep.films.views import CHOICES
+from data_prep.readers.shared.example import write_film
 from data_prep.readers.shared.marks import marks_in
 from data_prep.tables.vocabulary import canonical
 from tests.docs.commands import parsed
-from tests.other_package import install
+from tests.other_package import install, said_to
 
 every_reader = pytest.mark.parametrize("name", READERS.names())
 
@@ -252,37 +253,30 @@ class Part(Reader):
 
 
 def test_a_reader_of_another_package_is_a_verb(tmp_path):
-    place = install(tmp_path / "site", {"data_prep.readers/seaside": THEIRS})
-    raw = tmp_path / "raw"
-    code = (
-        "import sys; from pathlib import Path; from cxrkeras.cli import main\n"
-        "from data_prep.readers.shared.example import write_film\n"
-        "for n in range(3):\n"
-        f"    write_film(Path({str(raw)!r}) / f's{{n}}.png', n)\n"
-        f"    (Path({str(raw)!r}) / f's{{n}}.txt').write_text('fog rain'[n:])\n"
-        "main(sys.argv[1:])"
+    place, raw = install(tmp_path / "site", {"data_prep.readers/seaside": THEIRS}), tmp_path / "raw"
+    for number, words in enumerate(("fog rain", "og rain", "g rain")):
+        write_film(raw / f"s{number}.png", number)
+        (raw / f"s{number}.txt").write_text(words)
+    fixed = ["prep", "seaside", raw, "--out", tmp_path / "out", "--image-size", 32, "--workers", 0]
+    told = said_to(
+        [
+            ["prep", "--help"],
+            ["prep", "seaside", "--help-all"],
+            [*fixed, "--age", 0],
+            [*fixed, "--age", 50, "--words", "fog,rain"],
+        ],
+        tmp_path,
+        os.pathsep.join([str(place), *sys.path]),
     )
-    env = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(place), *sys.path]),
-        "CXRKERAS_KEY_FILE": str(tmp_path / "key"),
-    }
-
-    def said(*words, code_wanted=0) -> str:
-        whole = [sys.executable, "-c", code, *map(str, words)]
-        done = subprocess.run(whole, capture_output=True, text=True, env=env)
-        assert done.returncode == code_wanted, done.stderr
-        return done.stdout + done.stderr
-
-    listed = " ".join(said("prep", "--help").split())
+    assert [code for code, _ in told] == [0, 0, 2, 0], told
+    listed, shown, refused, prepared = (said for _, said in told)
+    listed = " ".join(listed.split())
     assert "seaside Films of a hospital by the sea: a file of findings a film. (theirs)" in listed
-    shown = said("prep", "seaside", "--help-all")
     assert "--age YEARS" in shown
     for words in ("[0<x<=100]", "[high|low]", "--swim / --no-swim", "--public", "frontal]", "ROOT"):
         assert words in shown.replace("\n", "")
-    fixed = ["prep", "seaside", raw, "--out", tmp_path / "out", "--image-size", 32, "--workers", 0]
-    assert "0<x<=100" in said(*fixed, "--age", 0, code_wanted=2)
-    assert "prepared: 3 images of 3 patients" in said(*fixed, "--age", 50, "--words", "fog,rain")
+    assert "0<x<=100" in refused
+    assert "prepared: 3 images of 3 patients" in prepared
     data = load_dataset(tmp_path / "out")
     assert data.labels == ("fog", "rain")
     assert data.codes.tolist() == [[1, 1], [0, 1], [0, 1]]

@@ -7,6 +7,7 @@ import pytest
 from cxrkeras.models.summary.cost import multiply_adds, sight, training_memory
 from cxrkeras.models.summary.diagram import diagram
 from cxrkeras.registry import BACKBONES
+from tests.cxrkeras.backbones import known
 from tests.cxrkeras.networks import network_of
 
 # Receptive fields: Araujo, Norris and Sim, "Computing Receptive Fields of Convolutional Neural
@@ -124,13 +125,15 @@ def test_any_graph_can_be_drawn():
         assert all(names.count(layer.name) == 1 for layer in model.layers)
 
 
-def test_the_drawing_is_xml_with_every_part_once():
+def test_the_drawing_is_xml_with_every_part_once(monkeypatch):
     from xml.etree import ElementTree
 
-    network = network_of(("mobilenet_v3_small",) * 2, 32, {"target": 3})
+    known.add("steps", monkeypatch)
+    network = network_of(("steps",) * 2, 32, {"target": 3})
     svg = ElementTree.fromstring(diagram(network.probability))
     names = [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")]
     for layer in network.probability.layers:
         assert names.count(layer.name) == 1
     lines = list(svg.iter("{http://www.w3.org/2000/svg}line"))
-    assert len(lines) == 11  # 2 x (scale, trunk, pool, features), dropout, dense, sigmoid
+    # 2 x (slope, offset, trunk, pool, features), dropout, dense, sigmoid
+    assert len(lines) == 13

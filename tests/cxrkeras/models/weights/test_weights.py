@@ -156,13 +156,14 @@ def test_of_two_trunks_neither_is_taken(tmp_path, trunk):
     assert message.count("/layers/functional") == 2
 
 
-def test_another_backbone_is_refused_with_the_nearest_part(tmp_path, trunk):
-    model = nested(BACKBONES.make("vgg16").trunk(32), 32)
+def test_another_backbone_is_refused_with_the_nearest_part(tmp_path, trunk, monkeypatch):
+    known.add("steps", monkeypatch)
+    model = nested(BACKBONES.make("steps").trunk(32), 32)
     model.save(tmp_path / "x.keras")
     message = refusal(trunk, SMALL, tmp_path / "x.keras")
     assert f"holds no {SMALL} trunk" in message
     assert "(the nearest part, /" in message
-    assert message.endswith("Give the --backbone vgg16.")  # as the file calls the model in it
+    assert message.endswith("Give the --backbone steps.")  # as the file calls the model in it
     model.save_weights(tmp_path / "x.weights.h5")
     message = refusal(trunk, SMALL, tmp_path / "x.weights.h5")
     assert message.endswith("Give the --backbone that the file was made with.")
