@@ -83,22 +83,25 @@ class Settler:
     Args:
         model: the model whose statistics are estimated, as often as wanted; it is traced only once.
         devices: that share each batch.
+
+    Attributes:
+        norms: the layers whose statistics are estimated.
     """
 
     def __init__(self, model: keras.Model, devices: Devices = ONE):
-        self._norms, self._devices = [n for n in batch_norms(model) if n.trainable], devices
-        self._moments = _Moments(model, self._norms, devices) if self._norms else None
+        self.norms, self._devices = [n for n in batch_norms(model) if n.trainable], devices
+        self._moments = _Moments(model, self.norms, devices) if self.norms else None
 
     def settle(self, batches) -> None:
         """Set the model's statistics to those over `batches`, tf.data of (inputs, targets).
 
         Inputs pass as in training, with dropout; only the statistics change.
         """
-        if not self._norms:
+        if not self.norms:
             return
         steps = self._devices.steps(batches)
         found = self._moments.predict(self._devices.batches(batches), steps=steps, verbose=0)
-        for layer, mean, variance in zip(self._norms, found[::2], found[1::2], strict=True):
+        for layer, mean, variance in zip(self.norms, found[::2], found[1::2], strict=True):
             share = 1 - layer.momentum
             means, variances = mean / share, variance / share
             layer.moving_mean.assign(means.mean(axis=0))

@@ -116,6 +116,7 @@ class Learner:
         settings, transform = self._experiment, self._plan.transform
         batch, batch_norm = settings.batch_size, settings.batch_norm
         steps = steps_per_epoch(train, batch)
+        settles = batch_norm != "never" and self._trainer.settles
 
         def settling():
             return labelled_batches(train, batch, shuffle=seed, whole=True).take(_SETTLE_STEPS)
@@ -140,11 +141,11 @@ class Learner:
             counts=_counts(train),
             start=start,
             checkpoint=checkpoint,
-            settling=None if batch_norm == "never" else settling,
+            settling=settling if settles else None,
             entries=_entries(train, batch) if self._plan.loss.summed else None,
         )
         anew = len(history) * steps < _FEW_STEPS or self._trainer.averages
-        if batch_norm == "always" or (batch_norm == "auto" and anew):
+        if settles and (batch_norm == "always" or anew):
             self._trainer.settle(settling())
         return history
 

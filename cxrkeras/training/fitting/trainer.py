@@ -71,6 +71,7 @@ class Trainer:
 
     Attributes:
         averages: whether every fit ends with an average.
+        settles: whether there are batch-norm statistics to estimate.
     """
 
     def __init__(
@@ -138,6 +139,7 @@ class Trainer:
         variables = [*self.model.variables, *self.model.optimizer.variables]
         self._start = [(v, v.numpy()) for v in variables if id(v) not in self._held]
         self._settler = Settler(logits, self._devices)
+        self.settles = bool(self._settler.norms)
 
     def fit(
         self,

@@ -13,11 +13,12 @@ from tests.cxrkeras.training.tiny import write_dataset
 METHODS = {
     "regular": {"source": "{a},b={b}", "epochs": 2, "source_epochs": 1, "augment": "study"}
     | {"log": ["tensorboard"]},
-    "mixed": {"method": "mixed", "source": ["{a}", "b={b}"]},
+    # Its trunks start from the two stages of `regular`, and the layers of `layers` from the first.
+    "mixed": {"method": "mixed", "source": ["{a}", "{a},b={b}"], "augment": "study"},
     "cotrain": {"method": "cotrain", "source": ["{a}", "b={b}"], "joint": "merged"},
     "scratch": {"test_fraction": 0.2, "validation_fraction": 0, "uncertain": "ignore"},
     "layers": {"source": "{a}", "source_epochs": 1, "recipe": "frozen", "epochs": 5}
-    | {"test_fraction": 0.2},
+    | {"test_fraction": 0.2, "augment": "study"},
     "copies": {"recipe": "frozen:copies=2", "augment": "light", "validation_fraction": 0.2},
 }
 

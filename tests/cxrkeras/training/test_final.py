@@ -41,7 +41,7 @@ def cache(shared_cache, monkeypatch):
 
 KINDS = {
     "layers": {"recipe": "frozen", "epochs": 3},
-    "tested": {"recipe": "frozen", "epochs": 3, "test_fraction": 0.2},
+    "tested": {"recipe": "frozen", "epochs": 3, "test_fraction": 0.2, "validation_fraction": 0},
     "finetune": {"epochs": 3, "test_fraction": 0.2},
 }
 
@@ -82,10 +82,29 @@ class HalfOfThePrevalence(PrevalenceRule):
         return "half of the prevalence"
 
 
-def test_it_learns_from_all_folds_and_carries_the_run_s_points(copied, tmp_path, data):
-    run = copied("layers")
+@pytest.fixture(scope="module")
+def made(finished, tmp_path_factory, shared_cache):
+    """`made(name)`: a copy of a run in KINDS, the final model of it with two rules more, and its
+    card; made once. Don't write into them.
+    """
+    models = {}
+
+    def model(name):
+        if name not in models:
+            folder = tmp_path_factory.mktemp("final")
+            run = shutil.copytree(finished(name), folder / "run")
+            rules = [parse_rule("sensitivity=0.7"), HalfOfThePrevalence()]
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("CXRKERAS_CACHE", str(shared_cache))
+                models[name] = run, folder / "m", train_final(run, folder / "m", rules=rules)
+        return models[name]
+
+    return model
+
+
+def test_it_learns_from_all_folds_and_carries_the_run_s_points(made, data):
+    run, out, card = made("layers")
     half = HalfOfThePrevalence()
-    card = train_final(run, tmp_path / "m", rules=[parse_rule("sensitivity=0.7"), half])
     codes = load_dataset(data / "target").codes
     codes = np.where(codes == -1, 1.0, np.nan_to_num(codes))  # the default policies
     means = dict(zip(LABELS, codes.mean(axis=0), strict=True))
@@ -99,8 +118,8 @@ def test_it_learns_from_all_folds_and_carries_the_run_s_points(copied, tmp_path,
     point, of_run = card["operating_points"][str(half)][LABELS[0]], fit_on_run(run, half)[LABELS[0]]
     assert point["threshold"] == pytest.approx(means[LABELS[0]] / 2)
     assert point["cross_fitted"] == of_run["cross_fitted"]
-    read = read_card(tmp_path / "m")
-    assert read.facts == json.loads((tmp_path / "m/model.json").read_text()) == card
+    read = read_card(out)
+    assert read.facts == json.loads((out / "model.json").read_text()) == card
     # All images were learnt from, so its card says what the run's models reached, and that.
     told, pooled = read.performance(), json.loads((run / "metrics.json").read_text())["macro"]
     assert told["how"].endswith("this model learnt from all of these images")
@@ -109,7 +128,7 @@ def test_it_learns_from_all_folds_and_carries_the_run_s_points(copied, tmp_path,
     prevalence = np.array([means[label] for label in LABELS])
     odds = read.distortion.w * prevalence / (1 - prevalence)
     np.testing.assert_allclose(corrected, odds / (1 + odds))
-    model = load_model(tmp_path / "m")
+    model = load_model(out)
     assert model.predict(np.zeros((2, SIDE, SIDE))).shape == (2, 2)
     assert not (run / "final").exists()
 
@@ -171,9 +190,8 @@ def test_the_test_set_stays_out_unless_asked_for(finished, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("name", ["layers", pytest.param("finetune", marks=pytest.mark.slow)])
-def test_killed_it_goes_on_to_the_same_weights(copied, tmp_path, name, monkeypatch):
-    run = copied(name)
-    train_final(run, tmp_path / "whole")
+def test_killed_it_goes_on_to_the_same_weights(made, copied, tmp_path, name, monkeypatch):
+    run, whole = copied(name), made(name)[1]
     original = keras.callbacks.CallbackList.on_epoch_end
 
     def stop(self, epoch, logs=None):
@@ -188,10 +206,11 @@ def test_killed_it_goes_on_to_the_same_weights(copied, tmp_path, name, monkeypat
     assert not (tmp_path / "again").exists()
     assert (run / "final" / "checkpoint.npz").is_file()
     train_final(run, tmp_path / "again")
-    one, other = (load_model(tmp_path / place).keras_model() for place in ("whole", "again"))
+    again = tmp_path / "again"
+    one, other = (load_model(place).keras_model() for place in (whole, again))
     for weight, same in zip(one.get_weights(), other.get_weights(), strict=True):
         assert np.array_equal(weight, same)
-    histories = [(tmp_path / place / "history.csv").read_text() for place in ("whole", "again")]
+    histories = [(place / "history.csv").read_text() for place in (whole, again)]
     assert histories[0] == histories[1]
     assert not (run / "final").exists()
 

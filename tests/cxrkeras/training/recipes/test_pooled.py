@@ -83,13 +83,14 @@ def test_a_label_without_positives_or_without_any_known_entry(experiment, datase
     assert learner.distortions([part])[TARGET].w.tolist() == [1, 1]
 
 
-def test_the_inflation_told_is_that_of_the_rows_that_were_learnt(experiment, dataset, capsys):
-    one = experiment(**FROZEN, validation_fraction=0.4, batch_size=5)
-    fitter, target = fitter_of(one, dataset)
+def test_the_inflation_told_is_that_of_the_rows_that_were_learnt(usual, monkeypatch, capsys):
+    fitter, target = usual
     fitted, fit = [], fitter.fit
-    fitter.fit = lambda train, *args, **how: fitted.append(train) or fit(train, *args, **how)
+    noted = lambda train, *args, **how: fitted.append(train) or fit(train, *args, **how)  # noqa: E731
+    monkeypatch.setattr(fitter, "fit", noted)
     rows = np.arange(36)
-    facts = fit_rows(fitter, resolve(one), target, rows, number=0, what="all", title="t").facts
+    plan = fitter._session.plan
+    facts = fit_rows(fitter, plan, target, rows, number=0, what="all", title="t").facts
     values = target.targets.values[fitted[0]]
     assert len(values) < 30
     assert f"t: learning from {len(values)} images\n" in capsys.readouterr().err
@@ -103,7 +104,7 @@ def test_the_inflation_told_is_that_of_the_rows_that_were_learnt(experiment, dat
 @pytest.fixture(scope="module")
 def usual(experiment, dataset):
     """A fitter and its target, for tests that fit anew or leave its weights alone; traced once."""
-    return fitter_of(experiment(**FROZEN), dataset)
+    return fitter_of(experiment(**FROZEN, validation_fraction=0.4, batch_size=5), dataset)
 
 
 def fitter_of(one, dataset) -> tuple[Pooled, Target]:
@@ -214,7 +215,7 @@ def test_several_views_learn_by_the_first_and_answer_as_the_saved_model(
 ):
     rows, found, learnt = np.arange(36), [], []
     for views in ("whole", "shifts:count=3,by=0.2"):
-        one = experiment(**FROZEN, views=views, epochs=2)
+        one = experiment(**FROZEN, views=views, epochs=2, validation_fraction=0)
         fitter, target = fitter_of(one, dataset)
         fit_rows(fitter, resolve(one), target, rows, number=0, what="all", title="t")
         found.append(fitter.predict(rows))

@@ -66,13 +66,13 @@ def test_every_trunk_of_a_method_gets_its_folder(experiment, data, tmp_path):
 
 
 def test_another_trunk_in_the_folder_is_refused_and_the_same_is_not(experiment, data, tmp_path):
-    one = experiment(source=f"a={data / 'a'}")
+    one = experiment(source=f"a={data / 'a'}", augment="study")  # a part of that chain
     out = tmp_path / "out"
     pretrain(one, out)
     before = (out / "trunk.weights.h5").read_bytes()
     pretrain(one, out)
     with pytest.raises(UserError, match="holds another trunk"):
-        pretrain(experiment(source=f"a={data / 'a'}", seed=1), out)
+        pretrain(experiment(source=f"a={data / 'a'}", augment="study", seed=1), out)
     assert (out / "trunk.weights.h5").read_bytes() == before
     (other := tmp_path / "other").mkdir()
     (other / "thesis.txt").write_text("mine")
@@ -93,7 +93,7 @@ def test_the_command_says_what_the_trunk_scores_and_what_comes_next(data, tmp_pa
         [
             "pretrain", "--source", f"a={data / 'a'}", "--backbone", "tiny", "--image-size", "48",
             "--epochs", "1", "--batch-size", "8", "--source-learning-rate", "3e-3",
-            "--augment", "none", "--out", str(tmp_path / "out"),
+            "--augment", "study", "--out", str(tmp_path / "out"),
         ],
         catch_exceptions=False,
     )  # fmt: skip

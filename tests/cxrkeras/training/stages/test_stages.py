@@ -58,13 +58,14 @@ def different(one, other) -> bool:
 def test_a_chain_of_two_is_trained_once_and_reused_by_another_run(
     experiment, data, tmp_path, cache, fits
 ):
-    chain = f"a={data / 'a'},b={data / 'b'}"
-    one = experiment(source=chain)
+    chain, how = f"a={data / 'a'},b={data / 'b'}", {"validation_fraction": 0}
+    one = experiment(source=chain, **how)
     first = trained(origin_of(one), resolve(one), tmp_path / "one")
     assert fits == ["a", "b"]
-    other = experiment(source=chain, folds=3, epochs=7, source_epochs=1, learning_rate=0.1)
+    how |= {"folds": 3, "epochs": 7, "source_epochs": 1, "learning_rate": 0.1}
+    other = experiment(source=chain, **how)
     assert trained(origin_of(other), resolve(other), tmp_path / "other") == first
-    shorter = experiment(source=f"a={data / 'a'}")
+    shorter = experiment(source=f"a={data / 'a'}", **how)
     before = trained(origin_of(shorter), resolve(shorter), tmp_path / "shorter")
     assert fits == ["a", "b"]  # nothing was trained again
     assert different(trunk_of(first), trunk_of(before))
