@@ -27,10 +27,8 @@ def classified(features, name, labels, dropout=0.5):
     [
         ("auto", 4, 1),
         ("auto", 3, 0),
-        *(
-            pytest.param(*row, marks=pytest.mark.slow)
-            for row in (("never", 4, 0), ("always", 3, 1))
-        ),
+        ("never", 4, 0),
+        pytest.param("always", 3, 1, marks=pytest.mark.slow),
     ],
 )
 def test_statistics_are_settled_as_the_option_says(
