@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,8 @@ serve(Saying(), Terms(LIMIT), [listen("127.0.0.1", 0)], open_page=False)
 @contextmanager
 def started(folder: Path, *words: str, code: str = _APP):
     """`cxrkeras app` with these words, working below a folder."""
-    pytest.importorskip("gradio", reason="the extra `app` isn't installed: pip install .[app]")
+    if find_spec("gradio") is None:  # to import it takes seconds, and only the page's process must
+        pytest.skip("the extra `app` isn't installed: pip install .[app]")
     places = temporary, working = folder / "temporary", folder / "working"
     for place in places:
         place.mkdir()

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrkeras.serving.app.gate.bodies import Refused, whole
-from cxrkeras.serving.app.terms import Terms
 from tests.cxrkeras.serving.app import page_files
 from tests.cxrkeras.serving.app.visitor import (
     RUN,
@@ -273,24 +272,3 @@ def test_a_body_is_read_within_its_size_and_at_a_pace(monkeypatch):
     with pytest.raises(Refused) as too:
         asyncio.run(whole(body(99, pause=0.03), 99_000))
     assert too.value.status == 408
-
-
-def test_behind_the_gate_no_file_is_read_either(monkeypatch, tmp_path, secret):
-    """No event takes a part of Gradio's, which alone would copy a file that is named to it."""
-    pytest.importorskip("gradio", reason="the extra `app` isn't installed")
-    httpx = pytest.importorskip("httpx")
-    from cxrkeras.serving.app.serve import build
-
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
-    file = NAMED | {"path": str(secret)}
-    plain = {"data": [], "fn_index": 0, "session_hash": "me", "event_data": {"ticket": "x"}}
-    bodies = [plain | {"data": [file]}, plain | {"event_data": {"ticket": file}}]
-
-    async def post():  # Gradio makes an event loop where there is none
-        gate, _ = build(page_files.Saying(), Terms(1000))
-        inner = httpx.ASGITransport(gate._app)
-        async with httpx.AsyncClient(transport=inner, base_url="http://localhost") as client:
-            return [(await client.post(RUN, json=body)).content for body in bodies]
-
-    assert not any(SECRET in content for content in asyncio.run(post()))
-    assert not list((tmp_path / "cache").rglob("*"))

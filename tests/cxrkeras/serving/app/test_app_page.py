@@ -18,6 +18,7 @@ from cxrkeras.serving.server.client import Remote
 from data_prep.errors import UserError
 from tests.cxrkeras.serving.app import page_files
 from tests.cxrkeras.serving.app.page_files import Saying
+from tests.cxrkeras.serving.app.visitor import RUN
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_an_upload_waits_for_room_or_is_told_when_to_ask_again(monkeypatch):
     from cxrkeras.serving.app.inbox import Inbox
 
     monkeypatch.setattr(routes, "_QUEUE", 0.4)
-    inbox, app = Inbox(10, room=10, seconds=2), FastAPI()
+    inbox, app = Inbox(10, room=10, seconds=1.2), FastAPI()
     routes.add(app, inbox, None, None)
 
     async def send():
@@ -95,7 +96,7 @@ def test_an_upload_waits_for_room_or_is_told_when_to_ask_again(monkeypatch):
             await asyncio.sleep(0.2)
             fetched = inbox.take(first.text)
             second = await waiting
-            await asyncio.sleep(2.2)
+            await asyncio.sleep(1.4)
             return refused, fetched, second
 
     refused, fetched, second = asyncio.run(send())
@@ -201,6 +202,27 @@ def test_a_server_is_asked_with_bare_pixels(monkeypatch):
     assert page_files.PATIENT.encode() not in content
     with pytest.raises(UserError, match="couldn't use"):
         judge.findings(seen)
+
+
+def test_behind_the_gate_no_file_is_read_either(monkeypatch, tmp_path):
+    """No event takes a part of Gradio's, which alone would copy a file that is named to it."""
+    pytest.importorskip("gradio", reason="the extra `app` isn't installed")
+    httpx = pytest.importorskip("httpx")
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
+    secret = b"a secret, which nobody uploaded"
+    (tmp_path / "secret.txt").write_bytes(secret)
+    file = {"meta": {"_type": "gradio.FileData"}, "path": str(tmp_path / "secret.txt")}
+    plain = {"data": [], "fn_index": 0, "session_hash": "me", "event_data": {"ticket": "x"}}
+    bodies = [plain | {"data": [file]}, plain | {"event_data": {"ticket": file}}]
+
+    async def post():  # Gradio makes an event loop where there is none
+        gate, _ = serve.build(Saying(), Terms(1000))
+        inner = httpx.ASGITransport(gate._app)
+        async with httpx.AsyncClient(transport=inner, base_url="http://localhost") as client:
+            return [(await client.post(RUN, json=body)).content for body in bodies]
+
+    assert not any(secret in content for content in asyncio.run(post()))
+    assert not list((tmp_path / "cache").rglob("*"))
 
 
 def test_help_and_a_taken_port_import_nothing_heavy():

@@ -151,7 +151,7 @@ def test_the_runs_own_images_are_explained_out_of_fold_and_scored(served, tmp_pa
 
     image = resized(np.asarray(film)[..., None], SIDE).numpy()[None]
     rows = pd.read_csv(out / "explained.csv").iloc[12:15]
-    np.testing.assert_allclose(rows["probability"], one.predict(image, verbose=0)[0], atol=1e-5)
+    np.testing.assert_allclose(rows["probability"], one(image)[0], atol=1e-5)
     scores = json.loads((out / "localisation.json").read_text())
     assert {label: one["boxes"]["boxes"] for label, one in scores.items()} == {
         LABELS[0]: 2,

@@ -188,7 +188,7 @@ def test_csv_and_json_hold_what_keras_says_of_prepared_images(served, capsys, tm
         Image.fromarray(square).save(squares / f"{number}.png")
     images = Images([str(path) for path in sorted(squares.iterdir())], SIDE).take(np.arange(4))
     expected = np.mean(
-        [keras.models.load_model(m.file).predict(images, verbose=0) for m in card.members], axis=0
+        [np.asarray(keras.models.load_model(m.file)(images)) for m in card.members], axis=0
     )
     columns = {
         prefix: rows.loc[:3, [f"{prefix}_{label}" for label in LABELS]].to_numpy(float)
@@ -382,7 +382,7 @@ def test_real_files_are_seen_as_prep_and_training_see_them(real, served, tmp_pat
     manifest = pd.read_csv(tmp_path / "data/manifest.csv")
     paths = [str(tmp_path / "data" / image) for image in manifest["image"]]
     images = Images(paths, SIDE).take(np.arange(len(paths)))
-    expected = keras.models.load_model(tmp_path / "model/model.keras").predict(images, verbose=0)
+    expected = np.asarray(keras.models.load_model(tmp_path / "model/model.keras")(images))
     table = tmp_path / "p.csv"
     capsys.readouterr()
     assert run(capsys, tmp_path / "model", *films, "--out", table)[0] == 0

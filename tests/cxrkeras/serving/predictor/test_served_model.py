@@ -43,7 +43,7 @@ def images():
 
 def by_keras(path, images) -> np.ndarray:
     model = keras.models.load_model(path)
-    return model.predict(images[..., None].astype(np.float32), verbose=0)
+    return np.asarray(model(images[..., None].astype(np.float32)))
 
 
 @pytest.mark.parametrize("place", [".", "model.keras"])
@@ -63,7 +63,7 @@ def test_a_run_is_the_mean_of_its_folds(runs, images, kind):
     np.testing.assert_allclose(model.predict(images), np.mean(each, axis=0), atol=1e-6)
     members = [member.model for member in model.members()]
     for member, expected in zip(members, each, strict=True):
-        found = member.predict(images[..., None].astype(np.float32), verbose=0)
+        found = member(images[..., None].astype(np.float32))
         np.testing.assert_allclose(found, expected, atol=1e-6)
     convolutions = {id(member.layers[2]) for member in members}
     assert len(convolutions) == (1 if kind == "frozen" else FOLDS)

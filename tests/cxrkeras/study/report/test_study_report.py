@@ -30,6 +30,7 @@ GRID = {
     "mixed ImageNet | NIH": ("mixed", [["imagenet"], ["nih"]]),
     "co-trained CheXpert + NIH": ("cotrain", [["chexpert"], ["nih"]]),
 }
+TWO = {name: SETTINGS[name] for name in ("ImageNet", "NIH")}
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +199,9 @@ def test_the_kept_epoch(restored):
 
 
 def test_without_a_test_set_its_columns_stay_empty_and_that_is_said(tmp_path):
-    out = write_study_folder(tmp_path / "out", test=0, images=60, backbones=("resnet50",))
+    out = write_study_folder(
+        tmp_path / "out", test=0, images=60, backbones=("resnet50",), settings=TWO
+    )
     write_study(out)
     said = " ".join((out / "study.md").read_text().split())
     assert "there is no held-out test set, so its columns are empty" in said
@@ -208,7 +211,7 @@ def test_without_a_test_set_its_columns_stay_empty_and_that_is_said(tmp_path):
 
 
 def test_a_column_of_the_corrected_rule_stands_where_a_distortion_is_known(tmp_path):
-    out = write_study_folder(tmp_path / "out", images=60, backbones=("resnet50",))
+    out = write_study_folder(tmp_path / "out", images=60, backbones=("resnet50",), settings=TWO)
     runs = sorted((out / "runs").iterdir())
     for number, run in enumerate(runs):
         for path in run.glob("folds/*/fold.json"):
@@ -255,7 +258,8 @@ def test_the_published_figures_stand_beside_what_corresponds_only(tmp_path, stud
     mixed = next(line for line in text.split("\n") if "resnet50, mixed ImageNet" in line)
     assert "93.48 ± 0.50*" in mixed
     assert "probably a copying error" in text
-    out = write_study_folder(tmp_path / "out", images=60, test=0, weights="typefaces.weights.h5")
+    alone = {"backbones": ("densenet121",), "settings": TWO, "weights": "typefaces.weights.h5"}
+    out = write_study_folder(tmp_path / "out", images=60, test=0, **alone)
     write_study(out)
     text = (out / "study.md").read_text()
     assert "densenet121, NIH" in text  # no weights in it
@@ -278,7 +282,9 @@ def test_published_rows_are_the_studys_sixteen():
 
 
 def test_cells_scored_on_other_images_are_refused(tmp_path):
-    out = write_study_folder(tmp_path / "out", images=60, test=0, backbones=("resnet50",))
+    out = write_study_folder(
+        tmp_path / "out", images=60, test=0, backbones=("resnet50",), settings=TWO
+    )
     path = out / "runs" / "finetune-resnet50-nih" / "predictions.csv"
     p = read_predictions(path)
     write_predictions(
