@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cxrkeras import runtime
-from cxrkeras.data.images import Images
+from cxrkeras.data.images import Images, ahead
 from cxrkeras.data.labels.entries import MASKED
 from cxrkeras.data.labels.targets import Targets
 from cxrkeras.data.transforms import Transform
@@ -15,7 +15,6 @@ from cxrkeras.data.transforms import Transform
 runtime.import_tensorflow()  # before anybody else does: it is noisy and takes the GPUs
 import tensorflow as tf  # noqa: E402
 
-AUTOTUNE = tf.data.AUTOTUNE
 # Rewriting `if` and `for` takes most of the first pipeline's time, and nothing here needs it.
 _as_it_is = tf.autograph.experimental.do_not_convert
 
@@ -128,7 +127,7 @@ def image_batches(
 ) -> tf.data.Dataset:
     """Batches of inputs alone, in the order of `index`: (B, ...) float32, images 0-255."""
     batches = tf.data.Dataset.from_tensor_slices(index).batch(batch_size)
-    return batches.map(inputs.take, num_parallel_calls=AUTOTUNE).prefetch(AUTOTUNE)
+    return ahead(batches, inputs.take)
 
 
 @_as_it_is
@@ -199,9 +198,8 @@ def labelled_batches(
         return inputs, _joined(parts, shapes, batches)
 
     numbers = tf.data.Dataset.range(epochs.start, epochs.stop)
-    batches = numbers.flat_map(of_epoch).map(load, num_parallel_calls=AUTOTUNE)
     counted = tf.data.experimental.assert_cardinality(steps * len(epochs))
-    return batches.apply(counted).prefetch(AUTOTUNE)
+    return ahead(numbers.flat_map(of_epoch), load).apply(counted)
 
 
 def steps_per_epoch(parts: Sequence[Part], batch_size: int, *, whole: bool = False) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from cxrkeras.data.images import resized
+from cxrkeras.data.images import resized, untuned
 from cxrkeras.serving.export.header import read_header, upright
 from data_prep.films.admission import DEFAULT, Admission
 from data_prep.films.dicom import LUMINANCE
@@ -55,7 +55,7 @@ class Decoder:
         ).ignore_errors()
         spare = tf.data.Dataset.from_tensors((rows, tf.zeros((side, side, 1))))
         together = read.concatenate(spare).batch(tf.cast(rows, tf.int64) + 1)
-        places, images = together.get_single_element()
+        places, images = untuned(together).get_single_element()
         places, shape = places[:, None], tf.stack([rows + 1, side, side, 1])
         images = tf.scatter_nd(places, images, shape)[:rows]
         valid = tf.scatter_nd(places, tf.ones_like(places[:, 0]), shape[:1])[:rows] > 0

@@ -31,18 +31,19 @@ def trainer(backbone: str, side: int, *, augment: str = "none", precision: str =
 
 
 def batches(side: int, batch: int, steps: int):
-    """`steps` times the same random batch, in memory."""
+    """`steps` times the same random batch, in memory; as in a run, without tf.data's autotuner."""
     from cxrkeras import runtime
 
     runtime.import_tensorflow()  # beside JAX it must leave the GPU alone
     import tensorflow as tf
 
+    from cxrkeras.data.images import untuned
     from cxrkeras.models.network import TARGET
 
     random = np.random.default_rng(0)
     images = random.uniform(0, 255, (batch, side, side, 1)).astype("float32")
     targets = (random.random((batch, len(LABELS))) < 0.1).astype("float32")
-    return tf.data.Dataset.from_tensors((images, {TARGET: targets})).repeat(steps)
+    return untuned(tf.data.Dataset.from_tensors((images, {TARGET: targets})).repeat(steps))
 
 
 def save_model(folder: Path, backbone: str, side: int) -> Path:

@@ -325,3 +325,11 @@ def test_autograph_rewrites_nothing(labelled):
     part = Part("x", inputs, np.arange(4), targets)
     with pytest.raises(TypeError, match=r"tf\.Tensor"):
         labelled_batches([part], 2) if labelled else image_batches(inputs, part.index, 2)
+
+
+@pytest.mark.parametrize("further", [lambda batches: batches, lambda batches: batches.take(3)])
+def test_no_iterator_waits_for_the_autotuner_to_wake(further):
+    """Whatever `take`s of them or is put behind them."""
+    part = Part("x", rows(4), np.arange(4), Targets(np.zeros((4, 1), np.float32)))
+    for batches in (labelled_batches([part], 2), image_batches(part.inputs, part.index, 2)):
+        assert further(batches).options().autotune.enabled is False
