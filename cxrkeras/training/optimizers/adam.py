@@ -19,9 +19,14 @@ class Part(Optimizer):
         """See `Optimizer.build`."""
         import keras
 
-        given = self.model_dump(exclude={"weight_decay"})
+        from cxrkeras.training.optimizers.shared.kernel import in_one_kernel
+
+        given, kind = (
+            self.model_dump(exclude={"weight_decay"}),
+            in_one_kernel(keras.optimizers.Adam),
+        )
         if not self.weight_decay:
-            return keras.optimizers.Adam(**given)
+            return kind(**given)
         from cxrkeras.training.optimizers.shared.l2 import with_l2
 
-        return with_l2(keras.optimizers.Adam)(**given, l2=self.weight_decay)
+        return with_l2(kind)(**given, l2=self.weight_decay)

@@ -19,4 +19,6 @@ class Part(Optimizer):
         """See `Optimizer.build`."""
         import keras
 
-        return keras.optimizers.AdamW(**self.model_dump())
+        from cxrkeras.training.optimizers.shared.kernel import in_one_kernel
+
+        return in_one_kernel(keras.optimizers.AdamW)(**self.model_dump())

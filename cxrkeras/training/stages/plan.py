@@ -32,7 +32,7 @@ from cxrkeras.training.stages.overlap import without_target
 from data_prep.files import atomic_write_json
 from data_prep.say import say
 
-FORMAT = 5
+FORMAT = 6
 """The version of trained results: raise it when a change invalidates stages, features and folds."""
 TRUNK = "trunk.weights.h5"
 
