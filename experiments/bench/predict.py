@@ -6,7 +6,8 @@ and scikit-image, `load_model`, then `model.predict` film by film. The files are
 ones: 8 % DICOM, 24 % PNG of 1024 pixels, some RGBA, 68 % PNG of 512 pixels. A network without
 training costs the same as a trained one.
 
-Where the model keeps all cores busy, decoding adds to its time, since it needs processor time too.
+Where the model keeps all cores busy, decoding adds to its time, since it needs processor time too;
+starting takes one core. Both cost the same at any size of the model's images.
 """
 
 import shutil
@@ -30,40 +31,56 @@ MODULE = "experiments.bench.predict"
 class Part(Measurement):
     """See the module's docstring."""
 
-    small: ClassVar = {"files": 3, "side": 32, "backbone": "mobilenet_v2"}
+    small: ClassVar = {"files": 3, "sides": "32 64", "backbone": "mobilenet_v2"}
 
     files: int = option(500, "Files of the large job.", ge=2)
-    side: int = option(224, "Of the images that the model sees.", ge=32)
+    sides: str = option("224 512", "Of the images that the model sees; the loop runs at the first.")
     backbone: str = option("densenet121", "Backbone.")
 
     def measure(self, stand):
         """Many files against the forward pass and the loop; one file against the loop."""
-        model = stand.scratch / "model"
-        stand.run("-m", MODULE, "save", model, self.backbone, self.side)
         paths = self._copies(stand)
-        what = f"{self.backbone} at {self.side} px"
-
-        def predict(films):
-            out = stand.scratch / "out.csv"
-            code = "from cxrkeras.cli import main; main()"
-            words = ["predict", model, *films, "--out", out, "--overwrite"]
-            return lambda: stand.run("-c", code, *words).seconds
-
-        def loop(films):
-            return lambda: stand.run("-m", MODULE, "loop", model, *films).seconds
-
-        one = stand.in_turn(ours=predict(paths[:1]), peer=loop(paths[:1]))
-        against = "a loop over the films with Keras, pydicom, scikit-image"
-        yield Row(f"one film, {what}", "s", **one, against=against, at_most=0.7)
-        with stand.worker("-m", MODULE, "forward", model, *paths) as forward:
-            many = stand.in_turn(ours=predict(paths), forward=forward, loop=loop(paths))
+        side, *larger = self.sides.split()
+        model, what = self._model(stand, side)
+        loop = "a loop over the films with Keras, pydicom, scikit-image"
+        ours = self._predict(stand, model, paths[:1])
+        one = stand.in_turn(ours=ours, peer=self._loop(stand, model, paths[:1]))
+        yield Row(f"one film, {what}", "s", **one, against=loop, at_most=0.7)
+        many = self._many(stand, model, paths, loop=self._loop(stand, model, paths))
         what = f"{len(paths)} films, {what}"
-        its = "the model's own forward pass"
-        yield Row(what, "s", many["ours"], many["forward"], against=its, at_most=1.15)
+        yield self._against_forward(what, many)
         more = [all_ - first for all_, first in zip(many["ours"], one["ours"], strict=True)]
         beyond = f"{what}, without the time of the first"
-        yield Row(beyond, "s", more, many["forward"], against=its, at_most=1.15)
-        yield Row(what, "s", many["ours"], many["loop"], against=against)
+        yield self._against_forward(beyond, many | {"ours": more})
+        yield Row(what, "s", many["ours"], many["loop"], against=loop)
+        for side in larger:
+            model, what = self._model(stand, side)
+            many = self._many(stand, model, paths)
+            yield self._against_forward(f"{len(paths)} films, {what}", many)
+
+    def _model(self, stand, side: str) -> tuple[Path, str]:
+        """A model folder, and the model in words."""
+        model = stand.scratch / f"model{side}"
+        stand.run("-m", MODULE, "save", model, self.backbone, side)
+        return model, f"{self.backbone} at {side} px"
+
+    def _predict(self, stand, model: Path, films: list[Path]):
+        code = "from cxrkeras.cli import main; main()"
+        words = ["predict", model, *films, "--out", stand.scratch / "out.csv", "--overwrite"]
+        return lambda: stand.run("-c", code, *words).seconds
+
+    def _loop(self, stand, model: Path, films: list[Path]):
+        return lambda: stand.run("-m", MODULE, "loop", model, *films).seconds
+
+    def _many(self, stand, model: Path, paths: list[Path], **others) -> dict[str, list[float]]:
+        """All films: ours, the model's forward pass, and others, in turn."""
+        with stand.worker("-m", MODULE, "forward", model, *paths) as forward:
+            ours = self._predict(stand, model, paths)
+            return stand.in_turn(ours=ours, forward=forward, **others)
+
+    def _against_forward(self, what: str, many: dict[str, list[float]]) -> Row:
+        its = "the model's own forward pass"
+        return Row(what, "s", many["ours"], many["forward"], against=its, at_most=1.15)
 
     def _copies(self, stand) -> list[Path]:
         """The films, under names of their own."""

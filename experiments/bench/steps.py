@@ -6,8 +6,10 @@ scaled, and bW-BCE; augmentation is measured by itself. The same batch in memory
 GPU the share of the peak is of the rate that a product of two bfloat16 matrices of 8,192 squared
 reaches there, by the operations that PyTorch counts in a step.
 
-Where a step's time goes on a CPU, by TensorFlow's profiler (DenseNet121, 16 images of 224 px,
-float32): convolutions 21 %, their gradients 61 %, batch norm 8 %, all else 10 %.
+On a CPU both run the same convolutions of oneDNN (DenseNet121, 8 images of 224 px, one operation at
+a time, by `ONEDNN_VERBOSE`): of a step they take 721 ms here and 669 in PyTorch in float32, 393 and
+340 in bfloat16; batch norm takes 133 and 110 ms here, reordering 26 and 22, in PyTorch 11 and 7.
+TensorFlow's wheel runs oneDNN on a thread pool of its own, PyTorch's on OpenMP.
 """
 
 import sys
