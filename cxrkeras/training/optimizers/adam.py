@@ -21,10 +21,8 @@ class Part(Optimizer):
 
         from cxrkeras.training.optimizers.shared.kernel import in_one_kernel
 
-        given, kind = (
-            self.model_dump(exclude={"weight_decay"}),
-            in_one_kernel(keras.optimizers.Adam),
-        )
+        given = self.model_dump(exclude={"weight_decay"})
+        kind = in_one_kernel(keras.optimizers.Adam)
         if not self.weight_decay:
             return kind(**given)
         from cxrkeras.training.optimizers.shared.l2 import with_l2

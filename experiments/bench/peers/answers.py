@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 
 def answers(measure: Callable[[], object]) -> None:
-    """Call `measure` for each line of the input and print what it returns, as JSON."""
+    """Say that all is ready, then call `measure` for each line of the input and print what it
+    returns, as JSON.
+    """
+    print("= null", flush=True)
     for _ in sys.stdin:
         print("=", json.dumps(measure()), flush=True)

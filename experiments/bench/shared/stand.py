@@ -109,20 +109,24 @@ class Stand:
     ) -> Iterator[Callable[[], Any]]:
         """A process that prepares itself once, then measures each time it is asked.
 
-        Its program calls `answers(measure)` of `peers/answers.py`. What is yielded asks it once and
-        returns what `measure()` returned.
+        Its program calls `answers(measure)` of `peers/answers.py`. What is yielded, once it is
+        ready, asks it once and returns what `measure()` returned.
         """
         process = self._start(words, peer, env, stdin=subprocess.PIPE)
 
         def ask() -> Any:
             process.stdin.write("go\n")
             process.stdin.flush()
+            return told()
+
+        def told() -> Any:
             for line in process.stdout:
                 if line.startswith("= "):
                     return json.loads(line[2:])
             raise RuntimeError(f"{' '.join(map(str, words))[:200]} ended with {process.wait()}")
 
         try:
+            told()  # or its preparation would slow down whose turn it is
             yield ask
         finally:
             process.stdin.close()

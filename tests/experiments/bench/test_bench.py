@@ -56,12 +56,15 @@ def test_a_process_is_timed_and_one_that_fails_is_an_error(tmp_path):
 
 
 def test_a_worker_prepares_itself_once_and_answers_each_time(tmp_path):
-    code = "from answers import answers; n = []; print('ready'); answers(lambda: n.append(1) or n)"
+    prepared = tmp_path / "prepared"
+    code = f"import time; time.sleep(0.2); open({str(prepared)!r}, 'w'); n = []; print('here'); "
+    code += "from answers import answers; answers(lambda: n.append(1) or n)"
     with Stand(tmp_path).worker("-c", code) as ask:
+        assert prepared.exists()  # before its first turn
         assert ask() == [1]
         assert ask() == [1, 1]
-    with Stand(tmp_path).worker("-c", "1 / 0") as ask, pytest.raises(RuntimeError, match="ended"):
-        ask()
+    with pytest.raises(RuntimeError, match="ended"), Stand(tmp_path).worker("-c", "1 / 0"):
+        pytest.fail("It isn't there.")
 
 
 def test_the_page_keeps_the_sections_that_were_not_measured_anew(tmp_path):
