@@ -11,7 +11,7 @@ def in_one_kernel(kind: type[keras.optimizers.Adam]) -> type[keras.optimizers.Ad
     Keras calls some thirty primitives for each weight, each of which passes over it anew. They are
     most of a training step's: without them a DenseNet121's graph is built and optimised in a third
     less time. The kernel does the same arithmetic in the same order. Keras's primitives go on for
-    several devices, AMSGrad, and weights that aren't float32.
+    several devices, AMSGrad, sparse gradients, and weights that aren't float32.
 
     Source: Keras 3's `Adam.update_step`.
     """
@@ -33,7 +33,8 @@ def in_one_kernel(kind: type[keras.optimizers.Adam]) -> type[keras.optimizers.Ad
                 self._power_1 = self._power_2 = None  # a tensor of a trace mustn't outlive it
 
         def update_step(self, gradient, variable, learning_rate):
-            if self._power_1 is None or variable.dtype != "float32":
+            sparse = isinstance(gradient, tf.IndexedSlices)
+            if self._power_1 is None or sparse or variable.dtype != "float32":
                 super().update_step(gradient, variable, learning_rate)
                 return
             place = self._get_variable_index(variable)

@@ -76,6 +76,18 @@ def test_what_the_kernel_cant_do_is_keras_s_own(options, dtype, kernels):
     assert kernels == []
 
 
+def test_sparse_gradients_have_keras_s_own(kernels):
+    ends = []
+    for kind in (keras.optimizers.Adam, in_one_kernel(keras.optimizers.Adam)):
+        rows, optimizer = keras.Variable(STARTS[0][0]), kind(0.01)
+        gradient = tf.IndexedSlices(tf.ones((3, 4)), tf.constant([0, 2, 2]), tf.constant([3, 4]))
+        for _ in range(3):
+            optimizer.apply([gradient], [rows])
+        ends.append(rows.numpy())
+    assert np.array_equal(*ends)
+    assert kernels == []
+
+
 def test_several_devices_have_keras_s_own(kernels):
     names = [device.name for device in tf.config.list_logical_devices("CPU")]
     strategy = tf.distribute.MirroredStrategy(names)
