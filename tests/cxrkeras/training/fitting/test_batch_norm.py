@@ -9,6 +9,7 @@ from cxrkeras.registry import LOSSES, OPTIMIZERS
 from cxrkeras.training.fitting import trainer as trainer_module
 from cxrkeras.training.fitting.batch_norm import fuse
 from cxrkeras.training.fitting.trainer import Schedule, Trainer
+from tests.cxrkeras.training.kernels import counted
 
 BatchNorm = keras.layers.BatchNormalization
 rng = np.random.default_rng(0)
@@ -19,14 +20,7 @@ WEIGHTS = rng.normal(size=IMAGES.shape).astype(np.float32)  # of the outputs, in
 @pytest.fixture
 def kernels(monkeypatch):
     """The calls of TensorFlow's kernel."""
-    kernel, calls = tf.raw_ops.FusedBatchNormV3, []
-
-    def counted(**how):
-        calls.append(how)
-        return kernel(**how)
-
-    monkeypatch.setattr(tf.raw_ops, "FusedBatchNormV3", counted)
-    return calls
+    return counted(monkeypatch, "FusedBatchNormV3")
 
 
 def model_of(layer, shape) -> keras.Model:

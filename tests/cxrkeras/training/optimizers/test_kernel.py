@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from cxrkeras.registry import OPTIMIZERS
 from cxrkeras.training.optimizers.shared.kernel import in_one_kernel
+from tests.cxrkeras.training.kernels import counted
 
 rng = np.random.default_rng(0)
 SHAPES = (3, 3, 4), (7,), ()
@@ -20,14 +21,7 @@ GRADIENTS = [  # of all magnitudes, in random order
 @pytest.fixture
 def kernels(monkeypatch):
     """The calls of TensorFlow's kernel."""
-    kernel, calls = tf.raw_ops.ResourceApplyAdam, []
-
-    def counted(**how):
-        calls.append(how)
-        return kernel(**how)
-
-    monkeypatch.setattr(tf.raw_ops, "ResourceApplyAdam", counted)
-    return calls
+    return counted(monkeypatch, "ResourceApplyAdam")
 
 
 def learnt(optimizer, *, dtype="float32", compiled=None) -> list[np.ndarray]:
