@@ -1,5 +1,6 @@
 """The process before Keras is imported: quiet, repeatable, quick to its first step."""
 
+import atexit
 import gc
 import os
 import sys
@@ -20,11 +21,13 @@ def own_process() -> None:
     """Say that this process is a command's: it imports and collects for nobody else.
 
     The first film of `predict` comes 2 s of processor time sooner (`python -m experiments.bench
-    predict`), and so does every other verb that needs TensorFlow.
+    predict`), and so does every other verb that needs TensorFlow. What Keras and TensorFlow made is
+    left to the end of the process, where Python would take another second to look through it.
     """
     global _own
     _own = True
     gc.set_threshold(_COLLECT, *gc.get_threshold()[1:])
+    atexit.register(gc.freeze)
 
 
 def start(*, fast: bool = False, devices: int = 1, machines: bool = False) -> None:

@@ -34,7 +34,7 @@ def load_keras(path: Path, packages: Sequence[str] = ()) -> keras.Model:
     bring_layers(path, packages)
     spent = _Spent(values + _UNSAVED)
     try:
-        with spent.counted():
+        with spent.building():
             model = keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras raises many kinds on files that are none of its own
         if spent.left < 0:
@@ -67,14 +67,20 @@ class _Spent:
         self.left = bound
 
     @contextmanager
-    def counted(self) -> Iterator[None]:
+    def building(self) -> Iterator[None]:
+        """Models that are built here begin with zeros where Keras would draw at random.
+
+        Their weights are read next; to draw them takes a quarter of a DenseNet121's loading.
+        """
         original = keras.Layer.add_weight
 
-        def add_weight(layer, shape=None, *args, **kwargs):
+        def add_weight(layer, shape=None, initializer=None, *args, **kwargs):
             self.left -= math.prod(shape or ())
             if self.left < 0:
                 raise MemoryError
-            return original(layer, shape, *args, **kwargs)
+            if getattr(initializer, "seed", None) is not None:
+                initializer = "zeros"
+            return original(layer, shape, initializer, *args, **kwargs)
 
         keras.Layer.add_weight = add_weight
         try:

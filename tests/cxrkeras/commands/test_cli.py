@@ -53,6 +53,16 @@ def test_the_list_of_verbs_needs_click_and_nothing_else():
     assert run.stdout.splitlines()[-1].split() == ["click", "cxrkeras", "data_prep"]
 
 
+def test_a_command_ends_without_looking_for_garbage():
+    """Of what TensorFlow and Keras make, that takes longer than a second."""
+    code = (
+        "import atexit, gc, sys; atexit.register(lambda: print(gc.get_freeze_count()))\n"
+        "from cxrkeras.cli import main; sys.argv[1:] = ['--version']; main()"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(run.stdout.splitlines()[-1]) > 10_000
+
+
 def test_help_lists_every_verb_with_what_it_is_for(capsys):
     assert code_of("--help") == 0
     said = " ".join(capsys.readouterr().out.split())

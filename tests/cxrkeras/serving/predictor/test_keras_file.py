@@ -50,6 +50,15 @@ def test_a_model_may_ask_for_as_many_weights_as_it_holds(saved):
     assert add_weight.__qualname__ == "Layer.add_weight"  # it was put back
 
 
+def test_no_weights_are_drawn_that_are_read_next(saved, monkeypatch):
+    wanted = build(0).get_weights()
+    monkeypatch.setattr(keras.initializers.VarianceScaling, "__call__", None)
+    with pytest.raises(TypeError):
+        build(0)
+    for ours, theirs in zip(load_keras(saved).get_weights(), wanted, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_a_description_that_asks_for_40_gb_of_weights_is_refused(saved):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     described_anew(saved, lambda layers: layers["target"].update(units=1_700_000_000))
