@@ -120,7 +120,8 @@ class Executor(Part):
             items: what to apply it to.
             limits: of each item.
             workers: processes on this machine, where the executor leaves that open.
-            folder: where the function writes; it gets the path as `folder`.
+            folder: where the function writes, each file in one step, since a half-written one may
+                be taken for whole; it gets the path as `folder`.
             reads: files and folders that must be there under these paths, on whatever machine.
 
         Yields:

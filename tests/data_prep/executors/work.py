@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.errors import UserError
+from data_prep.files import atomic_write_text
 
 
 def square(number: int) -> int:
@@ -73,7 +74,7 @@ class Item:
 
 
 def square_into(item: Item, folder: Path) -> int:
-    (folder / f"{item.number}.txt").write_text(str(item.number))
+    atomic_write_text(folder / f"{item.number}.txt", str(item.number))
     return item.number**2
 
 
